@@ -1,0 +1,16 @@
+//! The AWS wire in pure form. No I/O, no clock: the time is always an argument.
+//!
+//! Sources: `ECR.md` 0 and P, the SigV4 chapter of the AWS IAM user guide.
+
+mod account;
+mod arn;
+pub mod json;
+mod page;
+pub mod query;
+pub mod sigv4;
+mod timestamp;
+
+pub use account::{AccountId, InvalidAccountId, InvalidRegion, Region};
+pub use arn::{Arn, InvalidArn};
+pub use page::{InvalidPageToken, PageTokens};
+pub use timestamp::Timestamp;

@@ -1,0 +1,30 @@
+//! Why a transaction failed.
+use std::sync::Arc;
+
+/// Display carries the context, `source` the cause. Cloneable, because one failed commit fails a whole group.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// Conflicts outlasted the retries, or the queue of writers is full: try again.
+    #[error("the metadata store is busy")]
+    Busy,
+    /// The disk is full. Nothing of the transaction was kept.
+    #[error("no space left for metadata")]
+    Full(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The store can't be written. Nothing of the transaction was kept.
+    #[error("the metadata store is read-only")]
+    ReadOnly(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    #[error("the metadata store failed: {0}")]
+    Store(String, #[source] Arc<dyn std::error::Error + Send + Sync>),
+    #[error("column {0} holds another type than its reader expects")]
+    Column(usize),
+    /// A panic inside a transaction's closure; the transaction was rolled back.
+    #[error("a transaction panicked")]
+    Panicked,
+    /// A statement failed earlier in this transaction and the closure went on.
+    #[error("a statement of this transaction failed before")]
+    Poisoned,
+    #[error("the database's format {found} is newer than this program's {known}")]
+    Newer { found: i64, known: i64 },
+    #[error("the metadata store is shutting down")]
+    Closed,
+}

@@ -1,0 +1,20 @@
+//! Every query of Ecru, a file per record. Methods of [`crate::Tx`], noun first, verb last.
+
+/// Statements as named constants, and `ALL` of a file, so that one test prepares every statement on both engines.
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $sql;)*
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+pub(crate) use statements;
+
+/// A registry: one account in one region, the first half of every natural key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RegistryKey {
+    pub account: String,
+    pub region: String,
+}
+
+pub type Id = [u8; 16];

@@ -1,0 +1,75 @@
+//! Values that cross into SQL and back.
+
+/// A parameter or a column. Times are microseconds since 1970 UTC, booleans 0 and 1, JSON is text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    Null,
+    I64(i64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+// From<i64>, From<u32>, From<bool>, From<&str>, From<String>, From<Vec<u8>>, From<&[u8]>, From<[u8; 16]>, From<Option<T>>.
+macro_rules! from { ($($t:ty => |$x:ident| $e:expr;)*) => { $(impl From<$t> for Value { fn from($x: $t) -> Value { $e } })* } }
+from! {
+    i64 => |x| Value::I64(x);
+    u32 => |x| Value::I64(x.into());
+    bool => |x| Value::I64(x.into());
+    &str => |x| Value::Text(x.to_owned());
+    &String => |x| Value::Text(x.clone());
+    String => |x| Value::Text(x);
+    Vec<u8> => |x| Value::Blob(x);
+    &[u8] => |x| Value::Blob(x.to_vec());
+    &Vec<u8> => |x| Value::Blob(x.clone());
+    [u8; 16] => |x| Value::Blob(x.to_vec());
+}
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(x: Option<T>) -> Value {
+        x.map_or(Value::Null, Into::into)
+    }
+}
+
+/// One row of a result, read by column position.
+#[derive(Clone, Debug)]
+pub struct Row(pub(crate) Vec<Value>);
+
+impl Row {
+    /// The column as `T`; an error names the position when the type is another.
+    pub fn get<T: FromValue>(&self, column: usize) -> Result<T, crate::Error> {
+        self.0.get(column).and_then(T::from_value).ok_or(crate::Error::Column(column))
+    }
+}
+
+/// A type that a column can be read as. `None`: the column holds another type.
+pub trait FromValue: Sized {
+    fn from_value(value: &Value) -> Option<Self>;
+}
+impl FromValue for i64 {
+    fn from_value(value: &Value) -> Option<i64> {
+        match value { Value::I64(x) => Some(*x), _ => None }
+    }
+}
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Option<bool> {
+        i64::from_value(value).map(|x| x != 0)
+    }
+}
+impl FromValue for String {
+    fn from_value(value: &Value) -> Option<String> {
+        match value { Value::Text(x) => Some(x.clone()), _ => None }
+    }
+}
+impl FromValue for Vec<u8> {
+    fn from_value(value: &Value) -> Option<Vec<u8>> {
+        match value { Value::Blob(x) => Some(x.clone()), _ => None }
+    }
+}
+impl FromValue for [u8; 16] {
+    fn from_value(value: &Value) -> Option<[u8; 16]> {
+        match value { Value::Blob(x) => x.as_slice().try_into().ok(), _ => None }
+    }
+}
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: &Value) -> Option<Option<T>> {
+        match value { Value::Null => Some(None), other => T::from_value(other).map(Some) }
+    }
+}

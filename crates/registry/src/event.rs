@@ -1,0 +1,1 @@
+//! Events: every change writes one row in its own transaction (DESIGN "Events").

@@ -1,0 +1,29 @@
+//! The domain: what exists in a registry and what may happen to it. It knows no HTTP and no JSON of any wire.
+//!
+//! A capability is a file. Every function that reads or writes a store takes [`Cx`], and is the only way to do what it does,
+//! whichever door asks.
+
+pub mod access;
+pub mod account_setting;
+pub mod bootstrap;
+pub mod clock;
+pub mod credential;
+mod cx;
+mod error;
+mod event;
+pub mod image;
+pub mod jobs;
+pub mod keys;
+pub mod layer;
+pub mod layer_url;
+pub mod limits;
+pub mod quirks;
+pub mod random;
+pub mod referrers;
+pub mod repository;
+pub mod resource_tags;
+pub mod token;
+pub mod upload;
+
+pub use cx::{Cx, Origin, RegistryId, System};
+pub use error::{Constraint, Error, LayersNotFoundBy};

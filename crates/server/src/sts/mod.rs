@@ -1,0 +1,1 @@
+//! The STS door (query protocol, `ECR.md` P).
