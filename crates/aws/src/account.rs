@@ -1,5 +1,9 @@
 //! Account ids and region names.
 
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
 /// A 12-digit AWS account id; leading zeros count.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId([u8; 12]);
@@ -8,9 +12,21 @@ impl AccountId {
     pub const PATTERN: &'static str = "[0-9]{12}";
     /// The account of a new installation: 000000000000.
     pub const DEFAULT: AccountId = AccountId(*b"000000000000");
-    pub fn as_str(&self) -> &str { todo!() }
+
+    pub fn as_str(&self) -> &str {
+        // Only digits get in, so the bytes are always text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
-// Also: Display, Debug, FromStr<Err = InvalidAccountId>, Serialize as a string.
+
+impl FromStr for AccountId {
+    type Err = InvalidAccountId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAccountId> {
+        let digits: [u8; 12] = text.as_bytes().try_into().map_err(|_| InvalidAccountId)?;
+        if digits.iter().all(u8::is_ascii_digit) { Ok(AccountId(digits)) } else { Err(InvalidAccountId) }
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an account id has 12 digits")]
@@ -18,22 +34,65 @@ pub struct InvalidAccountId;
 
 /// A region's name: `[a-z0-9-]{2,25}`, as in a host name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Region(std::sync::Arc<str>);
+pub struct Region(Arc<str>);
 
 impl Region {
     pub const PATTERN: &'static str = "[0-9a-z-]{2,25}";
-    pub fn as_str(&self) -> &str { &self.0 }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
-// Also: Display, Debug, FromStr<Err = InvalidRegion>, Serialize as a string.
+
+impl FromStr for Region {
+    type Err = InvalidRegion;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRegion> {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if (2..=25).contains(&text.len()) && text.bytes().all(allowed) {
+            Ok(Region(text.into()))
+        } else {
+            Err(InvalidRegion)
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a region's name has 2 to 25 characters of a-z, 0-9 and -")]
 pub struct InvalidRegion;
 
-macro_rules! skeleton { ($($t:ty, $e:ty;)*) => { $(
-impl std::fmt::Display for $t { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::fmt::Debug for $t { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl serde::Serialize for $t { fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> { todo!() } }
-impl std::str::FromStr for $t { type Err = $e; fn from_str(_: &str) -> Result<Self, $e> { todo!() } }
-)* } }
-skeleton! { AccountId, InvalidAccountId; Region, InvalidRegion; }
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AccountId({self})")
+    }
+}
+
+impl serde::Serialize for AccountId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Region({self})")
+    }
+}
+
+impl serde::Serialize for Region {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

@@ -1,5 +1,11 @@
 //! Amazon Resource Names.
 
+use std::fmt;
+use std::str::FromStr;
+
+/// The longest ARN that is read, in bytes (IAM user guide, "IAM and AWS STS quotas").
+const MAX_LENGTH: usize = 2048;
+
 /// `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`; region and account may be empty, the resource may hold colons.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Arn {
@@ -9,8 +15,31 @@ pub struct Arn {
     pub account: String,
     pub resource: String,
 }
-impl std::fmt::Display for Arn { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::str::FromStr for Arn { type Err = InvalidArn; fn from_str(_: &str) -> Result<Self, InvalidArn> { todo!() } }
+
+impl fmt::Display for Arn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Arn { partition, service, region, account, resource } = self;
+        write!(f, "arn:{partition}:{service}:{region}:{account}:{resource}")
+    }
+}
+
+impl FromStr for Arn {
+    type Err = InvalidArn;
+
+    fn from_str(text: &str) -> Result<Self, InvalidArn> {
+        if text.len() > MAX_LENGTH || text.chars().any(char::is_control) {
+            return Err(InvalidArn);
+        }
+        let mut parts = text.splitn(6, ':');
+        let mut part = || parts.next().map(str::to_owned).ok_or(InvalidArn);
+        let prefix = part()?;
+        let arn = Arn { partition: part()?, service: part()?, region: part()?, account: part()?, resource: part()? };
+        if prefix != "arn" || arn.partition.is_empty() || arn.service.is_empty() || arn.resource.is_empty() {
+            return Err(InvalidArn);
+        }
+        Ok(arn)
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an ARN: arn:partition:service:region:account:resource")]

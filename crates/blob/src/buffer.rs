@@ -1,10 +1,40 @@
 //! Pooled, aligned buffers: the one currency between sockets and engines.
-use std::sync::Arc;
+//!
+//! They are pooled because the C library's allocator gives memory of this size back to the kernel on every free,
+//! which measured twice to three times the processor time of a transfer.
+use crate::{Error, lock};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// A pool of equal buffers, whose number is bounded; waiting for one is back-pressure.
+///
+/// Memory is taken when a buffer is first needed and kept for the next one, so the pool holds at most `max` times
+/// [`Buffers::SIZE`] bytes. Clones share the pool.
 #[derive(Clone)]
 pub struct Buffers {
-    _inner: Arc<()>,
+    pool: Arc<Pool>,
+}
+
+struct Pool {
+    permits: Arc<Semaphore>,
+    free: Mutex<Vec<Memory>>,
+}
+
+/// One buffer's memory: larger than the buffer by the alignment, so that an aligned start lies within it.
+struct Memory {
+    bytes: Box<[u8]>,
+    start: usize,
+}
+
+impl Memory {
+    fn new() -> Memory {
+        let bytes = vec![0; Buffers::SIZE + Buffers::ALIGNMENT].into_boxed_slice();
+        // `align_offset` may decline by answering usize::MAX; the buffer then begins where the memory does, unaligned.
+        let start = bytes.as_ptr().align_offset(Buffers::ALIGNMENT);
+        Memory { bytes, start: if start < Buffers::ALIGNMENT { start } else { 0 } }
+    }
 }
 
 impl Buffers {
@@ -12,25 +42,173 @@ impl Buffers {
     pub const SIZE: usize = 256 * 1024;
     /// The alignment of a buffer's first byte, enough for direct I/O.
     pub const ALIGNMENT: usize = 4096;
-    pub fn new(_max: usize) -> Buffers { todo!() }
-    /// Takes an empty buffer, waiting until one is free.
-    pub async fn take(&self) -> Buffer { todo!() }
+    /// The longest that a transfer waits for a buffer: far longer than busy disks take, and shorter than clients' patience.
+    pub const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A pool of at most `max` buffers, one at least.
+    pub fn new(max: usize) -> Buffers {
+        let permits = max.clamp(1, Semaphore::MAX_PERMITS);
+        Buffers { pool: Arc::new(Pool { permits: Arc::new(Semaphore::new(permits)), free: Mutex::new(Vec::new()) }) }
+    }
+
+    /// Takes an empty buffer, waiting until one is free. Who waits longest is served first.
+    ///
+    /// A task that holds buffers while it takes more can wait for itself; give back what was filled first.
+    pub async fn take(&self) -> Buffer {
+        // Nothing closes the semaphore, so there always is a permit.
+        let permit = self.pool.permits.clone().acquire_owned().await.ok();
+        let kept = lock(&self.pool.free).pop();
+        Buffer { memory: Some(kept.unwrap_or_else(Memory::new)), len: 0, pool: self.pool.clone(), _permit: permit }
+    }
+
+    /// The same for at most [`Buffers::PATIENCE`], then [`Error::Busy`]: whoever holds the buffers may never give them back.
+    pub async fn take_in_time(&self) -> Result<Buffer, Error> {
+        timeout(Buffers::PATIENCE, self.take()).await.map_err(|_| Error::Busy)
+    }
+
+    /// How many buffers can be taken now without waiting.
+    pub fn available(&self) -> usize {
+        self.pool.permits.available_permits()
+    }
 }
 
-/// A buffer of the pool; goes back to it when dropped. Derefs to the filled bytes; `AsRef<[u8]>`, `Send + Sync + 'static`, so `bytes::Bytes::from_owner` takes it without a copy.
+/// A buffer of the pool; goes back to it when dropped. Derefs to the filled bytes; `AsRef<[u8]>`, `Send + Sync + 'static`,
+/// so `bytes::Bytes::from_owner` takes it without a copy.
 pub struct Buffer {
-    _bytes: Vec<u8>,
+    /// `None` only while it is dropped.
+    memory: Option<Memory>,
+    len: usize,
+    pool: Arc<Pool>,
+    /// Dropped after the memory went back: who gets the permit finds the memory.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Buffer {
     /// Bytes that still fit.
-    pub fn room(&self) -> usize { todo!() }
+    pub fn room(&self) -> usize {
+        Buffers::SIZE - self.len
+    }
+
     /// Appends as much of `bytes` as fits and returns how much that was.
-    pub fn fill(&mut self, _bytes: &[u8]) -> usize { todo!() }
-    /// The whole capacity as a slice to read into; follow with [`Buffer::set_len`].
-    pub fn spare_mut(&mut self) -> &mut [u8] { todo!() }
-    pub fn set_len(&mut self, _len: usize) { todo!() }
-    pub fn clear(&mut self) { todo!() }
+    pub fn fill(&mut self, bytes: &[u8]) -> usize {
+        let (from, count) = (self.len, bytes.len().min(self.room()));
+        self.spare_mut()[from..from + count].copy_from_slice(&bytes[..count]);
+        self.len += count;
+        count
+    }
+
+    /// The whole capacity, filled bytes included, as a slice to read into; follow with [`Buffer::set_len`].
+    ///
+    /// What lies in it is left from an earlier use.
+    pub fn spare_mut(&mut self) -> &mut [u8] {
+        match &mut self.memory {
+            Some(memory) => &mut memory.bytes[memory.start..memory.start + Buffers::SIZE],
+            None => &mut [],
+        }
+    }
+
+    /// Declares the first `len` bytes filled. `len` counts only bytes that were written since the buffer was taken,
+    /// else an earlier transfer's bytes would show.
+    ///
+    /// # Panics
+    /// If `len` is more than [`Buffers::SIZE`].
+    pub fn set_len(&mut self, len: usize) {
+        assert!(len <= Buffers::SIZE, "a buffer holds {} bytes, not {len}", Buffers::SIZE);
+        self.len = len;
+    }
+
+    /// Empties it, for another use by the same holder.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
 }
-impl std::ops::Deref for Buffer { type Target = [u8]; fn deref(&self) -> &[u8] { todo!() } }
-impl AsRef<[u8]> for Buffer { fn as_ref(&self) -> &[u8] { self } }
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            lock(&self.pool.free).push(memory);
+        }
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match &self.memory {
+            Some(memory) => &memory.bytes[memory.start..memory.start + self.len],
+            None => &[],
+        }
+    }
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl std::fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Buffer").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_buffer_is_empty_aligned_and_fills_up() {
+        let buffers = Buffers::new(2);
+        let mut buffer = buffers.take().await;
+        assert!(buffer.is_empty());
+        assert_eq!(buffer.spare_mut().as_ptr().align_offset(Buffers::ALIGNMENT), 0);
+        assert_eq!(buffer.fill(b"abc"), 3);
+        assert_eq!(&buffer[..], b"abc");
+        assert_eq!(buffer.fill(&vec![7; Buffers::SIZE]), Buffers::SIZE - 3);
+        assert_eq!((buffer.room(), buffer.len()), (0, Buffers::SIZE));
+        assert_eq!(buffer.fill(b"more"), 0);
+        buffer.clear();
+        assert_eq!(buffer.room(), Buffers::SIZE);
+    }
+
+    #[tokio::test]
+    async fn the_pool_never_has_more_buffers_than_its_bound() {
+        let buffers = Buffers::new(1);
+        let first = buffers.take().await;
+        let address = first.as_ptr();
+        let mut second = std::pin::pin!(buffers.take());
+        let waits = futures_poll(second.as_mut()).is_pending();
+        assert!(waits, "a second buffer of a pool of one was handed out");
+        drop(first);
+        let second = second.await;
+        assert_eq!((second.as_ptr(), second.len()), (address, 0), "the memory is used again, and empty");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_buffer_in_vain_is_told_that_all_are_busy_and_loses_its_place() {
+        let buffers = Buffers::new(1);
+        let held = buffers.take_in_time().await.unwrap();
+        assert!(matches!(buffers.take_in_time().await, Err(Error::Busy)));
+        drop(held);
+        assert_eq!(buffers.available(), 1);
+        buffers.take_in_time().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn bytes_made_from_a_buffer_give_it_back_when_dropped() {
+        let buffers = Buffers::new(1);
+        let mut buffer = buffers.take().await;
+        buffer.fill(b"layer");
+        let bytes = bytes::Bytes::from_owner(buffer);
+        let part = bytes.slice(1..3);
+        drop(bytes);
+        assert_eq!((&part[..], buffers.available()), (&b"ay"[..], 0));
+        drop(part);
+        assert_eq!(buffers.available(), 1);
+    }
+
+    fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+    }
+}

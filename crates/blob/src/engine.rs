@@ -1,27 +1,18 @@
 //! What every engine can do, and nothing else. The rules of layers and uploads stand above it.
-use crate::Buffer;
+use crate::{Buffer, Location};
 use async_trait::async_trait;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Where bytes lie: 32 lower-case hex digits of an id that holds its time of making (UUIDv7) and is never reused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Location(pub [u8; 16]);
-impl std::fmt::Display for Location { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::fmt::Debug for Location { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::str::FromStr for Location { type Err = Error; fn from_str(_: &str) -> Result<Self, Error> { todo!() } }
-
-impl Location {
-    /// Milliseconds since 1970 at which it was made (the first 48 bits of a UUIDv7).
-    pub fn made_at_ms(&self) -> u64 { todo!() }
-}
-
 /// An upload's state as its engine keeps it: opaque and versioned; stored with the session's row.
+///
+/// The default (no bytes) is the state of a writer that never synced.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct EngineState(pub Vec<u8>);
 
 /// What survives a crash now.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Durable {
     /// Bytes from the start that are durable; may lag what was written (S3's minimum part).
     pub offset: u64,
@@ -31,42 +22,68 @@ pub struct Durable {
 /// What an engine knows of a location.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {
+    /// Bytes.
     pub size: u64,
 }
 
+/// Stores bytes by location.
+///
+/// A location has one writer. Resuming or removing it waits for what an earlier writer has under way and ends that writer,
+/// whose next call then fails with [`Error::Superseded`]: bytes it still held can't reach the location.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
-    /// Creates a location exclusively, for writing from its first byte.
+    /// Creates a location exclusively, for writing from its first byte. [`Error::Exists`] when it is there already,
+    /// finished or not.
     async fn create(&self, location: Location) -> Result<Box<dyn Writer>, Error>;
+
     /// Takes up an unfinished location at `durable.offset`; bytes behind it are dropped.
+    ///
+    /// [`Error::Missing`] when nothing of the location is left; after a crash that can happen to one that was never synced.
+    /// [`Error::State`] when the state is not this engine's, or when bytes that were declared durable are gone.
     async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error>;
+
     /// A reader of a finished location's bytes; `None` when the location does not exist.
+    /// [`Error::Io`] of kind UnexpectedEof when the range ends behind the last byte or before its own start.
     async fn read(&self, location: Location, range: Range<u64>) -> Result<Option<Box<dyn Reader>>, Error>;
+
     /// `None` when the location does not exist or is unfinished (S3); the fs engine can't tell unfinished and answers its size.
     async fn stat(&self, location: Location) -> Result<Option<Stat>, Error>;
-    /// Removes a location, finished or not; removing what isn't there is no error. `state` helps engines that keep unfinished bytes elsewhere.
+
+    /// Removes a location, finished or not; removing what isn't there is no error. `state` helps engines that keep
+    /// unfinished bytes elsewhere. After a crash a removed location may be there again, for the sweep.
     async fn remove(&self, location: Location, state: Option<&EngineState>) -> Result<(), Error>;
-    /// Up to `limit` locations greater than `after`, in order, for the sweep.
+
+    /// Up to `limit` locations that stand behind `after` in the engine's own order, in that order, for the sweep.
+    ///
+    /// The order is fixed and total but need not be that of [`Location`] (the fs engine's is by directory first), so
+    /// only the last location of a page may be compared with another page: by passing it as `after`, whether it still
+    /// exists or not. Unfinished locations are listed too.
     async fn list(&self, after: Option<Location>, limit: usize) -> Result<Vec<Location>, Error>;
+
     /// Whether the engine can store and read now, for readiness. Bounded in time by the caller.
     async fn check(&self) -> Result<(), Error>;
 }
 
 /// Writes one location from front to back. Dropping it keeps what was synced.
+///
+/// After a failure the writer is done: every later call fails too, a failed sync above all (the kernel forgets which bytes
+/// it could not write, so a second fsync proves nothing). The location can be resumed where it was last durable.
 #[async_trait]
 pub trait Writer: Send {
-    /// Appends a buffer. May return before the bytes are durable.
+    /// Appends a buffer. May return before the bytes are durable, or even stored: a failure may show at a later call.
     async fn write(&mut self, buffer: Buffer) -> Result<(), Error>;
+
     /// Makes durable what the engine can, and says how far that is.
     async fn sync(&mut self) -> Result<Durable, Error>;
-    /// Makes every byte and the location itself durable and readable, and ends the writing. Returns the size.
+
+    /// Makes every byte and the location itself durable and readable, and ends the writing. Returns the size in bytes.
     async fn finish(self: Box<Self>) -> Result<u64, Error>;
 }
 
 /// Reads a range front to back.
 #[async_trait]
 pub trait Reader: Send {
-    /// The next bytes; `None` at the end of the range.
+    /// The next bytes, one at least; `None` at the end of the range.
     async fn next(&mut self) -> Result<Option<Buffer>, Error>;
 }
 
@@ -74,15 +91,37 @@ pub trait Reader: Send {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     #[error("no space left for layers")]
-    Full(#[source] Arc<std::io::Error>),
+    Full(#[source] Arc<io::Error>),
     #[error("the layer store is read-only")]
-    ReadOnly(#[source] Arc<std::io::Error>),
+    ReadOnly(#[source] Arc<io::Error>),
+    /// Every buffer was taken for [`Buffers::PATIENCE`](crate::Buffers::PATIENCE).
+    #[error("no buffer became free in time")]
+    Busy,
     #[error("the location exists already")]
     Exists,
     #[error("the location does not exist")]
     Missing,
+    #[error("a newer writer took the location up, or it was removed")]
+    Superseded,
     #[error("the stored upload state can't be read: {0}")]
     State(&'static str),
     #[error("{0}")]
-    Io(&'static str, #[source] Arc<std::io::Error>),
+    Io(&'static str, #[source] Arc<io::Error>),
+}
+
+impl Error {
+    /// The error for a failed call of the operating system, `doing` says which: a full disk or quota and a read-only or
+    /// forbidden one have variants of their own.
+    pub fn from_io(doing: &'static str, cause: io::Error) -> Error {
+        match cause.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full(Arc::new(cause)),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Error::ReadOnly(Arc::new(cause)),
+            _ => Error::Io(doing, Arc::new(cause)),
+        }
+    }
+
+    /// The error for a range that the location's bytes do not cover.
+    pub(crate) fn out_of_range() -> Error {
+        Error::Io("the location holds fewer bytes than were asked for", Arc::new(io::ErrorKind::UnexpectedEof.into()))
+    }
 }

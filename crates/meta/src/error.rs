@@ -28,3 +28,26 @@ pub enum Error {
     #[error("the metadata store is shutting down")]
     Closed,
 }
+
+/// A statement that no engine should have been given: a fault of the program.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(&'static str);
+
+impl Error {
+    pub(crate) fn misuse(sql: &str, reason: &'static str) -> Error {
+        Error::Store(statement(sql), Arc::new(Misuse(reason)))
+    }
+
+    pub(crate) fn refused(context: &str, reason: &'static str) -> Error {
+        Error::Store(context.to_owned(), Arc::new(Misuse(reason)))
+    }
+}
+
+/// How much of a statement's text an error shows. The text holds no values, only parameters.
+const STATEMENT_SHOWN: usize = 60;
+
+/// The beginning of a statement, for an error.
+pub(crate) fn statement(sql: &str) -> String {
+    sql.chars().take(STATEMENT_SHOWN).collect()
+}

@@ -1,15 +1,27 @@
 //! Records in transactions: one SQL text over SQLite and PostgreSQL.
 //!
-//! `engine` runs a statement in a transaction and knows nothing else; `records` holds every query of Ecru, a file per record.
+//! `sqlite` and `postgres` run a statement in a transaction and know nothing else; `records` holds every query of Ecru, a
+//! file per record; `dialect` is where the engines' SQL differs.
 //! A transaction is a synchronous closure: on SQLite it runs on the one writer thread (group commit), on PostgreSQL on a
 //! blocking thread; nothing can await anything foreign inside it, and it may run more than once.
 
 mod db;
+mod dialect;
 mod error;
+mod job;
+mod migrate;
+mod postgres;
+mod sqlite;
+mod stats;
 mod value;
+
+#[cfg(test)]
+#[path = "../tests/suite/database.rs"]
+mod database;
 
 pub mod records;
 
 pub use db::{Db, PostgresConfig, SqliteConfig, Tx};
 pub use error::Error;
+pub use stats::Stats;
 pub use value::{FromValue, Row, Value};

@@ -8,10 +8,16 @@ pub enum Value {
     Text(String),
     Blob(Vec<u8>),
 }
-// From<i64>, From<u32>, From<bool>, From<&str>, From<String>, From<Vec<u8>>, From<&[u8]>, From<[u8; 16]>, From<Option<T>>.
+impl Value {
+    pub(crate) fn holds_nul(&self) -> bool {
+        matches!(self, Value::Text(text) if text.contains('\0'))
+    }
+}
+
 macro_rules! from { ($($t:ty => |$x:ident| $e:expr;)*) => { $(impl From<$t> for Value { fn from($x: $t) -> Value { $e } })* } }
 from! {
     i64 => |x| Value::I64(x);
+    i32 => |x| Value::I64(x.into());
     u32 => |x| Value::I64(x.into());
     bool => |x| Value::I64(x.into());
     &str => |x| Value::Text(x.to_owned());
@@ -45,7 +51,10 @@ pub trait FromValue: Sized {
 }
 impl FromValue for i64 {
     fn from_value(value: &Value) -> Option<i64> {
-        match value { Value::I64(x) => Some(*x), _ => None }
+        match value {
+            Value::I64(x) => Some(*x),
+            _ => None,
+        }
     }
 }
 impl FromValue for bool {
@@ -55,21 +64,33 @@ impl FromValue for bool {
 }
 impl FromValue for String {
     fn from_value(value: &Value) -> Option<String> {
-        match value { Value::Text(x) => Some(x.clone()), _ => None }
+        match value {
+            Value::Text(x) => Some(x.clone()),
+            _ => None,
+        }
     }
 }
 impl FromValue for Vec<u8> {
     fn from_value(value: &Value) -> Option<Vec<u8>> {
-        match value { Value::Blob(x) => Some(x.clone()), _ => None }
+        match value {
+            Value::Blob(x) => Some(x.clone()),
+            _ => None,
+        }
     }
 }
 impl FromValue for [u8; 16] {
     fn from_value(value: &Value) -> Option<[u8; 16]> {
-        match value { Value::Blob(x) => x.as_slice().try_into().ok(), _ => None }
+        match value {
+            Value::Blob(x) => x.as_slice().try_into().ok(),
+            _ => None,
+        }
     }
 }
 impl<T: FromValue> FromValue for Option<T> {
     fn from_value(value: &Value) -> Option<Option<T>> {
-        match value { Value::Null => Some(None), other => T::from_value(other).map(Some) }
+        match value {
+            Value::Null => Some(None),
+            other => T::from_value(other).map(Some),
+        }
     }
 }

@@ -1,10 +1,53 @@
 //! Content digests and the resumable hashing that makes them.
 
+mod hasher;
+#[cfg(test)]
+mod tests;
+
+pub use hasher::{Hasher, InvalidHashState};
+
+use std::fmt;
+use std::str::FromStr;
+
 /// The hash algorithms that a digest may name (OCI image-spec "Digests").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
     Sha256,
     Sha512,
+}
+
+impl Algorithm {
+    /// The name before the colon: `sha256` or `sha512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Sha256 => "sha256",
+            Algorithm::Sha512 => "sha512",
+        }
+    }
+
+    /// The length of the raw hash in bytes: 32 or 64.
+    pub fn hash_length(self) -> usize {
+        match self {
+            Algorithm::Sha256 => 32,
+            Algorithm::Sha512 => 64,
+        }
+    }
+
+    /// The byte that stands for the algorithm in stored forms.
+    fn stored(self) -> u8 {
+        match self {
+            Algorithm::Sha256 => 1,
+            Algorithm::Sha512 => 2,
+        }
+    }
+
+    fn from_stored(byte: u8) -> Option<Algorithm> {
+        match byte {
+            1 => Some(Algorithm::Sha256),
+            2 => Some(Algorithm::Sha512),
+            _ => None,
+        }
+    }
 }
 
 /// A content digest: one algorithm and the raw hash.
@@ -18,43 +61,105 @@ pub struct Digest {
 }
 
 impl Digest {
-    pub fn algorithm(&self) -> Algorithm { todo!() }
+    /// The algorithm that made the hash.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
     /// The raw hash: 32 or 64 bytes.
-    pub fn hash(&self) -> &[u8] { todo!() }
+    pub fn hash(&self) -> &[u8] {
+        &self.hash[..self.algorithm.hash_length()]
+    }
+
     /// The hash in lower-case hex, without the algorithm.
-    pub fn hex(&self) -> String { todo!() }
+    pub fn hex(&self) -> String {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        self.hash()
+            .iter()
+            .flat_map(|byte| [byte >> 4, byte & 15])
+            .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
+            .collect()
+    }
+
     /// The stored form: one algorithm byte (1 = sha256, 2 = sha512) and the raw hash.
-    pub fn to_bytes(&self) -> Vec<u8> { todo!() }
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1 + self.hash().len());
+        bytes.push(self.algorithm.stored());
+        bytes.extend_from_slice(self.hash());
+        bytes
+    }
+
     /// Reads the stored form back.
-    pub fn from_bytes(_bytes: &[u8]) -> Result<Digest, InvalidDigest> { todo!() }
+    pub fn from_bytes(bytes: &[u8]) -> Result<Digest, InvalidDigest> {
+        let (first, hash) = bytes.split_first().ok_or(InvalidDigest("the stored form is empty"))?;
+        let algorithm =
+            Algorithm::from_stored(*first).ok_or(InvalidDigest("the stored form names an unknown algorithm"))?;
+        Digest::from_hash(algorithm, hash).ok_or(InvalidDigest("the stored form has the wrong length"))
+    }
+
     /// The digest of bytes that are at hand.
-    pub fn of(_algorithm: Algorithm, _bytes: &[u8]) -> Digest { todo!() }
+    pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Digest {
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// `None` when the hash has not the algorithm's length.
+    fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Option<Digest> {
+        if hash.len() != algorithm.hash_length() {
+            return None;
+        }
+        let mut padded = [0; 64];
+        padded[..hash.len()].copy_from_slice(hash);
+        Some(Digest { algorithm, hash: padded })
+    }
 }
-// Also: Display, Debug (same as Display), FromStr<Err = InvalidDigest>.
-impl std::fmt::Display for Digest { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::fmt::Debug for Digest { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::str::FromStr for Digest { type Err = InvalidDigest; fn from_str(_: &str) -> Result<Self, InvalidDigest> { todo!() } }
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.algorithm.name(), self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Digest, InvalidDigest> {
+        let (name, hex) = text.split_once(':').ok_or(InvalidDigest("it has no algorithm before a colon"))?;
+        let algorithm = match name {
+            "sha256" => Algorithm::Sha256,
+            "sha512" => Algorithm::Sha512,
+            _ => return Err(InvalidDigest("the algorithm is neither sha256 nor sha512")),
+        };
+        if hex.len() != 2 * algorithm.hash_length() {
+            return Err(InvalidDigest("the hash has the wrong length"));
+        }
+        let mut hash = [0; 64];
+        for (byte, pair) in hash.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            let (Some(high), Some(low)) = (nibble(pair[0]), nibble(pair[1])) else {
+                return Err(InvalidDigest("the hash is not lower-case hex"));
+            };
+            *byte = high << 4 | low;
+        }
+        Ok(Digest { algorithm, hash })
+    }
+}
+
+fn nibble(character: u8) -> Option<u8> {
+    match character {
+        b'0'..=b'9' => Some(character - b'0'),
+        b'a'..=b'f' => Some(character - b'a' + 10),
+        _ => None,
+    }
+}
 
 /// The text is not a digest that can be stored.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("invalid digest: {0}")]
 pub struct InvalidDigest(pub &'static str);
-
-/// A streaming hash whose state can be stored and taken up again after a restart.
-pub struct Hasher;
-
-impl Hasher {
-    pub fn new(_algorithm: Algorithm) -> Hasher { todo!() }
-    pub fn algorithm(&self) -> Algorithm { todo!() }
-    pub fn update(&mut self, _bytes: &[u8]) { todo!() }
-    pub fn finish(self) -> Digest { todo!() }
-    /// The state in a versioned form, for [`Hasher::resume`].
-    pub fn state(&self) -> Vec<u8> { todo!() }
-    /// Takes a stored state up again; an unknown version or a damaged state is an error, never a wrong digest.
-    pub fn resume(_state: &[u8]) -> Result<Hasher, InvalidHashState> { todo!() }
-}
-
-/// A stored hash state is of an unknown version or damaged.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the stored hash state can't be read: {0}")]
-pub struct InvalidHashState(pub &'static str);

@@ -1,5 +1,8 @@
 //! Media types of manifests and what is in them.
 
+#[cfg(test)]
+mod tests;
+
 /// A media type as a manifest or a header spells it. Kept verbatim; compared without parameters by [`MediaType::essence`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MediaType(String);
@@ -9,13 +12,59 @@ impl MediaType {
     pub const OCI_INDEX: &'static str = "application/vnd.oci.image.index.v1+json";
     pub const DOCKER_MANIFEST: &'static str = "application/vnd.docker.distribution.manifest.v2+json";
     pub const DOCKER_LIST: &'static str = "application/vnd.docker.distribution.manifest.list.v2+json";
+    /// Docker's schema 1, retired; refused.
+    pub const DOCKER_SCHEMA_1: &'static str = "application/vnd.docker.distribution.manifest.v1+json";
     pub const OCI_EMPTY: &'static str = "application/vnd.oci.empty.v1+json";
     pub const OCTET_STREAM: &'static str = "application/octet-stream";
 
-    pub fn new(text: impl Into<String>) -> MediaType { MediaType(text.into()) }
-    pub fn as_str(&self) -> &str { &self.0 }
+    /// The longest media type in a manifest, in bytes: two names of 127 (RFC 6838 4.2), a slash, and as much again for parameters.
+    pub const MAX_LENGTH: usize = 512;
+
+    pub fn new(text: impl Into<String>) -> MediaType {
+        MediaType(text.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub fn into_string(self) -> String {
+        self.0
+    }
+
     /// `type/subtype` in lower case, without parameters.
-    pub fn essence(&self) -> String { todo!() }
+    pub fn essence(&self) -> String {
+        let end = self.0.find(';').unwrap_or(self.0.len());
+        self.0[..end].trim_matches([' ', '\t']).to_ascii_lowercase()
+    }
+
+    /// True for `type/subtype` of token characters, with parameters or without (RFC 9110 8.3.1), of at most [`MediaType::MAX_LENGTH`] bytes.
+    ///
+    /// AWS refuses parameters (`ECR.md` B.5); tools such as cosign write them, so they are accepted.
+    pub fn is_well_formed(&self) -> bool {
+        let (essence, parameters) = match self.0.split_once(';') {
+            Some((essence, parameters)) => (essence, parameters),
+            None => (self.0.as_str(), ""),
+        };
+        let printable = |c: u8| matches!(c, b'\t' | b' '..=b'~');
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(is_token);
+        self.0.len() <= MediaType::MAX_LENGTH
+            && parameters.bytes().all(printable)
+            && essence
+                .trim_end_matches([' ', '\t'])
+                .split_once('/')
+                .is_some_and(|(kind, subtype)| is_name(kind) && is_name(subtype))
+    }
+
     /// True for a layer whose bytes a registry need not hold (OCI image-spec "Non-Distributable Layers", Docker's foreign layers).
-    pub fn is_non_distributable(&self) -> bool { todo!() }
+    pub fn is_non_distributable(&self) -> bool {
+        let essence = self.essence();
+        essence.starts_with("application/vnd.oci.image.layer.nondistributable.")
+            || essence.starts_with("application/vnd.docker.image.rootfs.foreign.")
+    }
+}
+
+/// A `tchar` of RFC 9110 5.6.2.
+fn is_token(c: u8) -> bool {
+    c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c)
 }

@@ -1,21 +1,90 @@
 //! Repository names, tags, and references to an image.
+
+#[cfg(test)]
+mod tests;
+
 use crate::Digest;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 
 /// A repository name that follows the ECR grammar (`ECR.md` 0), 2 to 256 characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RepositoryName(std::sync::Arc<str>);
+pub struct RepositoryName(Arc<str>);
 
 impl RepositoryName {
     /// The grammar as ECR's service model writes it.
     pub const PATTERN: &'static str = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*";
+    /// Characters.
     pub const MIN_LENGTH: usize = 2;
+    /// Characters.
     pub const MAX_LENGTH: usize = 256;
-    pub fn as_str(&self) -> &str { &self.0 }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
-// Also: Display, Debug, FromStr<Err = InvalidName>.
-impl std::fmt::Display for RepositoryName { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::fmt::Debug for RepositoryName { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::str::FromStr for RepositoryName { type Err = InvalidName; fn from_str(_: &str) -> Result<Self, InvalidName> { todo!() } }
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for RepositoryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for RepositoryName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<RepositoryName, InvalidName> {
+        let length = text.chars().count();
+        if length < RepositoryName::MIN_LENGTH {
+            return Err(InvalidName::TooShort);
+        }
+        if length > RepositoryName::MAX_LENGTH {
+            return Err(InvalidName::TooLong);
+        }
+        if !text.split('/').all(is_component) {
+            return Err(InvalidName::Grammar);
+        }
+        Ok(RepositoryName(text.into()))
+    }
+}
+
+/// True for runs of `[a-z0-9]` with one separator between each two: `.`, `_`, `__`, or any number of `-`.
+fn is_component(component: &str) -> bool {
+    let mut rest = component.as_bytes();
+    loop {
+        let word = run(rest, |c| matches!(c, b'a'..=b'z' | b'0'..=b'9'));
+        if word == 0 {
+            return false;
+        }
+        rest = &rest[word..];
+        let Some(&first) = rest.first() else {
+            return true;
+        };
+        let separator = run(rest, |c| c == first);
+        let longest = match first {
+            b'.' => 1,
+            b'_' => 2,
+            b'-' => usize::MAX,
+            _ => return false,
+        };
+        if separator > longest {
+            return false;
+        }
+        rest = &rest[separator..];
+    }
+}
+
+/// How many of the first bytes are accepted.
+fn run(bytes: &[u8], accepted: impl Fn(u8) -> bool) -> usize {
+    bytes.iter().take_while(|c| accepted(**c)).count()
+}
 
 /// Which rule a repository name breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,27 +99,73 @@ pub enum InvalidName {
 
 /// A tag that container clients accept: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}` (OCI distribution-spec "Pulling manifests").
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(std::sync::Arc<str>);
+pub struct Tag(Arc<str>);
 
 impl Tag {
+    /// The grammar as the OCI distribution-spec writes it.
     pub const PATTERN: &'static str = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}";
-    pub fn as_str(&self) -> &str { &self.0 }
-}
-// Also: Display, Debug, FromStr<Err = InvalidTag>.
-impl std::fmt::Display for Tag { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::fmt::Debug for Tag { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::str::FromStr for Tag { type Err = InvalidTag; fn from_str(_: &str) -> Result<Self, InvalidTag> { todo!() } }
+    /// Characters.
+    pub const MAX_LENGTH: usize = 128;
 
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Tag {
+    type Err = InvalidTag;
+
+    fn from_str(text: &str) -> Result<Tag, InvalidTag> {
+        let word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
+        let (first, rest) = text.as_bytes().split_first().ok_or(InvalidTag)?;
+        let follows = rest.iter().all(|c| word(*c) || matches!(c, b'.' | b'-'));
+        if text.len() <= Tag::MAX_LENGTH && word(*first) && follows { Ok(Tag(text.into())) } else { Err(InvalidTag) }
+    }
+}
+
+/// The text is not a tag, or a reference that is neither a tag nor a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a tag has 1 to 128 characters: a letter, a digit or _, then letters, digits, . _ and -")]
 pub struct InvalidTag;
 
 /// What a manifest path names: a tag or a digest.
+///
+/// Parsing reads anything with a `:` as a digest, since no tag holds one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
     Tag(Tag),
     Digest(Digest),
 }
-// Also: Display, FromStr<Err = InvalidTag> (anything with a ':' is read as a digest).
-impl std::fmt::Display for Reference { fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { todo!() } }
-impl std::str::FromStr for Reference { type Err = InvalidTag; fn from_str(_: &str) -> Result<Self, InvalidTag> { todo!() } }
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reference::Tag(tag) => fmt::Display::fmt(tag, f),
+            Reference::Digest(digest) => fmt::Display::fmt(digest, f),
+        }
+    }
+}
+
+impl FromStr for Reference {
+    type Err = InvalidTag;
+
+    fn from_str(text: &str) -> Result<Reference, InvalidTag> {
+        if text.contains(':') {
+            text.parse().map(Reference::Digest).map_err(|_| InvalidTag)
+        } else {
+            text.parse().map(Reference::Tag)
+        }
+    }
+}

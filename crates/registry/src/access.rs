@@ -1,32 +1,93 @@
 //! Who calls, and what they may do. Nothing is allowed by default.
 use crate::{Cx, Error};
 use aws::AccountId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who makes a call. Only administrators exist until the IAM API does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The account's root principal, `arn:aws:iam::ACCT:root`, UserId = ACCT.
-    Administrator { account: AccountId, access_key_id: String },
-    User { account: AccountId, id: String, path_and_name: String, access_key_id: String },
-    RoleSession { account: AccountId, id: String, role: String, session: String, access_key_id: String },
-    FederatedUser { account: AccountId, id: String, name: String, access_key_id: String },
+    Administrator {
+        account: AccountId,
+        access_key_id: String,
+    },
+    User {
+        account: AccountId,
+        id: String,
+        path_and_name: String,
+        access_key_id: String,
+    },
+    RoleSession {
+        account: AccountId,
+        id: String,
+        /// The role's path, `/` or `/team/`: part of the role's own ARN, not of its sessions' (`ECR.md` G.1).
+        path: String,
+        role: String,
+        session: String,
+        access_key_id: String,
+    },
+    FederatedUser {
+        account: AccountId,
+        id: String,
+        name: String,
+        /// The ARN of the user, or of the account's root, who asked for the session.
+        of: String,
+        access_key_id: String,
+    },
     /// Ecru itself, for a job: `ecr.amazonaws.com` and the like.
-    Service { name: &'static str },
+    Service {
+        name: &'static str,
+    },
     Nobody,
 }
 
 impl Caller {
     pub fn account(&self) -> Option<AccountId> {
         match self {
-            Caller::Administrator { account, .. } | Caller::User { account, .. } | Caller::RoleSession { account, .. } | Caller::FederatedUser { account, .. } => Some(*account),
+            Caller::Administrator { account, .. }
+            | Caller::User { account, .. }
+            | Caller::RoleSession { account, .. }
+            | Caller::FederatedUser { account, .. } => Some(*account),
             Caller::Service { .. } | Caller::Nobody => None,
         }
     }
-    /// The ARN as refusals and GetCallerIdentity print it.
-    pub fn arn(&self) -> String { todo!() }
-    /// GetCallerIdentity's UserId.
-    pub fn user_id(&self) -> String { todo!() }
+
+    /// The ARN as refusals, events and GetCallerIdentity print it.
+    pub fn arn(&self) -> String {
+        match self {
+            Caller::Administrator { account, .. } => format!("arn:aws:iam::{account}:root"),
+            Caller::User { account, path_and_name, .. } => format!("arn:aws:iam::{account}:user/{path_and_name}"),
+            Caller::RoleSession { account, role, session, .. } => {
+                format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")
+            }
+            Caller::FederatedUser { account, name, .. } => format!("arn:aws:sts::{account}:federated-user/{name}"),
+            Caller::Service { name } => (*name).to_owned(),
+            Caller::Nobody => "anonymous".to_owned(),
+        }
+    }
+
+    /// GetCallerIdentity's UserId; the unique id that tokens name.
+    pub fn user_id(&self) -> String {
+        match self {
+            Caller::Administrator { account, .. } => account.to_string(),
+            Caller::User { id, .. } => id.clone(),
+            Caller::RoleSession { id, session, .. } => format!("{id}:{session}"),
+            Caller::FederatedUser { account, name, .. } => format!("{account}:{name}"),
+            Caller::Service { name } => (*name).to_owned(),
+            Caller::Nobody => String::new(),
+        }
+    }
+
+    /// The key that signed, empty for those who have none.
+    pub fn access_key_id(&self) -> &str {
+        match self {
+            Caller::Administrator { access_key_id, .. }
+            | Caller::User { access_key_id, .. }
+            | Caller::RoleSession { access_key_id, .. }
+            | Caller::FederatedUser { access_key_id, .. } => access_key_id,
+            Caller::Service { .. } | Caller::Nobody => "",
+        }
+    }
 }
 
 /// What an action is done to.
@@ -48,18 +109,169 @@ pub struct Need {
     pub resource: Resource,
     /// Tags that the request carries (`aws:RequestTag/KEY`).
     pub request_tags: BTreeMap<String, String>,
+    /// Keys of tags that the request takes away; with those of `request_tags` they are `aws:TagKeys`.
+    pub removed_tags: BTreeSet<String>,
     /// Further condition keys of the request, such as `ecr:AccountSetting`.
     pub conditions: BTreeMap<&'static str, String>,
 }
 
 impl Need {
     pub fn new(action: &'static str, resource: Resource) -> Need {
-        Need { action, resource, request_tags: BTreeMap::new(), conditions: BTreeMap::new() }
+        Need {
+            action,
+            resource,
+            request_tags: BTreeMap::new(),
+            removed_tags: BTreeSet::new(),
+            conditions: BTreeMap::new(),
+        }
     }
     pub fn on(action: &'static str, name: &oci::RepositoryName) -> Need {
         Need::new(action, Resource::Repository(name.clone()))
     }
+    /// `aws:TagKeys`
+    pub fn tag_keys(&self) -> impl Iterator<Item = &str> {
+        self.request_tags.keys().chain(&self.removed_tags).map(String::as_str)
+    }
 }
 
 /// Allows the call only if every need is allowed to the caller; the first that isn't is named in [`Error::AccessDenied`].
-pub async fn authorize(_cx: &Cx, _needs: &[Need]) -> Result<(), Error> { todo!() }
+///
+/// No policies are stored until the IAM API and repository policies exist, so only the root principal of the registry's own
+/// account passes; everybody else is denied for want of a policy.
+pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<(), Error> {
+    let policies = iam::Policies::default();
+    let principal = principal(&cx.caller);
+    for need in needs {
+        let tags = resource_tags(cx, need, &policies).await?;
+        let resource = need.resource.arn(cx);
+        let request = iam::Request {
+            principal: &principal,
+            action: need.action,
+            resource: &resource,
+            resource_account: cx.registry.account,
+            context: &context(cx, need, &tags),
+        };
+        if let iam::Decision::Denied { reason } = iam::evaluate(&request, &policies) {
+            return Err(Error::AccessDenied(reason.to_string()));
+        }
+    }
+    Ok(())
+}
+
+impl Resource {
+    fn arn(&self, cx: &Cx) -> String {
+        match self {
+            Resource::Repository(name) => cx.registry.repository_arn(name.as_str()),
+            Resource::AllRepositories => cx.registry.repository_arn("*"),
+            Resource::Any => "*".to_owned(),
+        }
+    }
+}
+
+fn principal(caller: &Caller) -> iam::Principal {
+    let kind = match caller {
+        Caller::Administrator { .. } => iam::PrincipalKind::Root,
+        Caller::User { .. } => iam::PrincipalKind::User,
+        Caller::RoleSession { account, path, role, .. } => {
+            iam::PrincipalKind::RoleSession { role: format!("arn:aws:iam::{account}:role{path}{role}") }
+        }
+        Caller::FederatedUser { of, .. } => iam::PrincipalKind::FederatedUser { of: of.clone() },
+        Caller::Service { .. } => iam::PrincipalKind::Service,
+        Caller::Nobody => iam::PrincipalKind::Anonymous,
+    };
+    iam::Principal { account: caller.account(), arn: caller.arn(), kind }
+}
+
+/// The tags of the repository that a need is about. They only matter to conditions, so without policies nothing is read.
+async fn resource_tags(cx: &Cx, need: &Need, policies: &iam::Policies) -> Result<Vec<(String, String)>, Error> {
+    let Resource::Repository(name) = &need.resource else { return Ok(Vec::new()) };
+    let kinds = [&policies.identity, &policies.resource, &policies.boundary, &policies.session];
+    if kinds.iter().all(|documents| documents.is_empty()) {
+        return Ok(Vec::new());
+    }
+    match crate::resource_tags::list(cx, name).await {
+        Ok(tags) => Ok(tags),
+        Err(Error::RepositoryNotFound { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The values of condition keys (`ECR.md` G.2 and the global keys of IAM).
+fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> BTreeMap<String, Vec<String>> {
+    let mut context = BTreeMap::new();
+    let mut put = |key: String, value: String| {
+        context.entry(key).or_insert_with(Vec::new).push(value);
+    };
+    let now = cx.now();
+    put("aws:SourceIp".to_owned(), cx.origin.address.to_string());
+    put("aws:SecureTransport".to_owned(), cx.origin.tls.to_string());
+    put("aws:UserAgent".to_owned(), cx.origin.user_agent.clone());
+    put("aws:RequestedRegion".to_owned(), cx.registry.region.to_string());
+    put("aws:EpochTime".to_owned(), (now.0 / 1_000_000).to_string());
+    if let Ok(moment) = jiff::Timestamp::from_microsecond(now.0) {
+        put("aws:CurrentTime".to_owned(), moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    }
+    put("ecru:Listener".to_owned(), cx.origin.listener.clone());
+    for (key, value) in &need.request_tags {
+        put(format!("aws:RequestTag/{key}"), value.clone());
+    }
+    for key in need.tag_keys() {
+        put("aws:TagKeys".to_owned(), key.to_owned());
+    }
+    for (key, value) in &need.conditions {
+        put((*key).to_owned(), value.clone());
+    }
+    for (key, value) in resource_tags {
+        put(format!("aws:ResourceTag/{key}"), value.clone());
+        put(format!("ecr:ResourceTag/{key}"), value.clone());
+    }
+    context
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iam::PrincipalKind;
+
+    #[test]
+    fn a_session_is_known_by_its_own_arn_and_judged_by_who_it_is_a_session_of() {
+        let account = AccountId::DEFAULT;
+        let session = |path: &str| Caller::RoleSession {
+            account,
+            id: "AROAEXAMPLE".to_owned(),
+            path: path.to_owned(),
+            role: "deployer".to_owned(),
+            session: "ci".to_owned(),
+            access_key_id: "ASIAEXAMPLE".to_owned(),
+        };
+        let user = "arn:aws:iam::000000000000:user/team/ann";
+        let federated = Caller::FederatedUser {
+            account,
+            id: "000000000000:ann".to_owned(),
+            name: "ann".to_owned(),
+            of: user.to_owned(),
+            access_key_id: "ASIAEXAMPLE".to_owned(),
+        };
+        let role = |arn: &str| PrincipalKind::RoleSession { role: arn.to_owned() };
+        for (caller, arn, kind) in [
+            (
+                session("/"),
+                "arn:aws:sts::000000000000:assumed-role/deployer/ci",
+                role("arn:aws:iam::000000000000:role/deployer"),
+            ),
+            (
+                session("/team/build/"),
+                "arn:aws:sts::000000000000:assumed-role/deployer/ci",
+                role("arn:aws:iam::000000000000:role/team/build/deployer"),
+            ),
+            (
+                federated,
+                "arn:aws:sts::000000000000:federated-user/ann",
+                PrincipalKind::FederatedUser { of: user.to_owned() },
+            ),
+        ] {
+            let principal = principal(&caller);
+            assert_eq!((principal.arn.as_str(), principal.kind), (arn, kind));
+        }
+    }
+}

@@ -1,7 +1,67 @@
 //! Account settings (`ECR.md` A.1 GetAccountSetting, PutAccountSetting).
-use crate::{Cx, Error};
+use crate::event::{self, Event};
+use crate::{Constraint, Cx, Error};
+use meta::records::RegistryKey;
+
+/// One setting: its values (legacy ones last) and its default.
+pub(crate) struct Setting {
+    name: &'static str,
+    values: &'static [&'static str],
+    default: &'static str,
+}
+
+pub(crate) const ENABLED: &str = "ENABLED";
+
+/// Whether layers are mounted across repositories. On until switched off, where AWS must be switched on (`ECR.md` B.10).
+pub(crate) const BLOB_MOUNTING: Setting =
+    Setting { name: "BLOB_MOUNTING", values: &[ENABLED, "DISABLED"], default: ENABLED };
+
+const SETTINGS: &[Setting] = &[
+    Setting { name: "BASIC_SCAN_TYPE_VERSION", values: &["AWS_NATIVE", "CLAIR"], default: "AWS_NATIVE" },
+    Setting { name: "REGISTRY_POLICY_SCOPE", values: &["V2", "V1"], default: "V2" },
+    BLOB_MOUNTING,
+];
+
+fn setting(name: &str) -> Result<&'static Setting, Error> {
+    SETTINGS.iter().find(|setting| setting.name == name).ok_or_else(|| {
+        let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
+        Error::Validation(format!(
+            "1 validation error detected: Value '{name}' at 'name' failed to satisfy constraint: Member must satisfy enum value set: [{}]",
+            names.join(", ")
+        ))
+    })
+}
+
+/// The value of a setting in a transaction, or its default.
+pub(crate) fn value(tx: &mut meta::Tx<'_>, registry: &RegistryKey, setting: &Setting) -> Result<String, meta::Error> {
+    let stored = tx.account_setting_get(registry, setting.name)?;
+    Ok(stored.unwrap_or_else(|| setting.default.to_owned()))
+}
 
 /// The value of a setting, or its default. An unknown name is [`Error::Validation`].
-pub async fn get(_cx: &Cx, _name: &str) -> Result<String, Error> { todo!() }
+pub async fn get(cx: &Cx, name: &str) -> Result<String, Error> {
+    let setting = setting(name)?;
+    let registry = cx.registry.key();
+    Ok(cx.db.read(move |tx| value(tx, &registry, setting)).await?)
+}
+
 /// Sets a value; one that the setting doesn't take is [`Error::InvalidParameter`] on `value`.
-pub async fn put(_cx: &Cx, _name: &str, _value: &str) -> Result<(), Error> { todo!() }
+pub async fn put(cx: &Cx, name: &str, value: &str) -> Result<(), Error> {
+    let setting = setting(name)?;
+    if !setting.values.contains(&value) {
+        return Err(Error::invalid("value", Constraint::Enum(setting.values)));
+    }
+    let registry = cx.registry.key();
+    let now = cx.now().0;
+    let value = value.to_owned();
+    let event = Event::new(cx, "account-setting.put", None);
+    cx.db
+        .write(move |tx| {
+            let before = tx.account_setting_get(&registry, setting.name)?;
+            tx.account_setting_put(&registry, setting.name, &value, now)?;
+            let detail = serde_json::json!({ "name": setting.name, "before": before, "after": value });
+            event::record(tx, Event { detail, ..event.clone() })?;
+            Ok(())
+        })
+        .await
+}

@@ -1,5 +1,10 @@
 //! What an installation needs before its first call: the root key's proof, the default account, its administrator.
+use crate::keys::Purpose;
 use crate::{Error, System};
+use aws::AccountId;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// The administrator's key pair of a first start; handed out once, to be written to the credentials file.
@@ -8,15 +13,100 @@ pub struct NewAdministrator {
     pub secret: Zeroizing<String>,
 }
 
-/// The given root key is not the one that this store was made with.
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
+    /// The given root key is not the one that this store was made with.
     #[error("root key {0} is not the one that this store was made with")]
     WrongRootKey(u32),
     #[error(transparent)]
     Store(#[from] Error),
 }
 
-/// Proves the root keys against the store (recording the proof of a new one), and makes the default account and its
-/// administrator where `administrator` is wanted and none exists yet.
-pub async fn run(_system: &System, _administrator: bool) -> Result<Option<NewAdministrator>, BootstrapError> { todo!() }
+impl From<meta::Error> for BootstrapError {
+    fn from(error: meta::Error) -> BootstrapError {
+        BootstrapError::Store(error.into())
+    }
+}
+
+/// Proves the root keys against the store, recording the proof of a new one.
+pub async fn prove_root_keys(system: &System) -> Result<(), BootstrapError> {
+    let now = system.now().0;
+    let proofs: Vec<(u32, [u8; 32])> = system
+        .keys
+        .numbers()
+        .filter_map(|number| Some((number, system.keys.mac(number, Purpose::Proof, b"ecru root key proof")?)))
+        .collect();
+    system
+        .db
+        .write(move |tx| {
+            let mut new = Vec::new();
+            for (number, proof) in &proofs {
+                match tx.root_key_get(*number)? {
+                    Some(stored) if bool::from(stored.as_slice().ct_eq(proof)) => {}
+                    Some(_) => return Err(BootstrapError::WrongRootKey(*number)),
+                    None => new.push((*number, proof)),
+                }
+            }
+            // New numbers are a rotation, which needs one of the old keys beside them.
+            let rotation = new.len() < proofs.len();
+            if let Some((number, _)) = new.first().filter(|_| !rotation)
+                && tx.root_key_count()? > 0
+            {
+                return Err(BootstrapError::WrongRootKey(*number));
+            }
+            for (number, proof) in new {
+                tx.root_key_insert(number, proof, now)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// A key pair for the administrator of the default account; `None` when there is one already.
+///
+/// It is good only after [`add_administrator`], so that it can be written down before: a crash between the two costs nothing.
+pub async fn new_administrator(system: &System) -> Result<Option<NewAdministrator>, BootstrapError> {
+    let account = AccountId::DEFAULT.to_string();
+    if system.db.read(move |tx| tx.access_key_count(&account, &account)).await? > 0 {
+        return Ok(None);
+    }
+    Ok(Some(NewAdministrator { access_key_id: access_key_id(system), secret: secret(system) }))
+}
+
+/// Makes the default account with its administrator; false when another node was first, whose keys hold.
+pub async fn add_administrator(system: &System, new: &NewAdministrator) -> Result<bool, BootstrapError> {
+    let id = new.access_key_id.clone();
+    let sealed = system
+        .keys
+        .seal(Purpose::Credential, id.as_bytes(), new.secret.as_bytes(), system.random.as_ref())
+        .ok_or_else(|| Error::server(std::io::Error::other("the administrator's secret can't be sealed")))?;
+    let now = system.now().0;
+    let account = AccountId::DEFAULT.to_string();
+    system
+        .db
+        .write(move |tx| {
+            tx.account_insert(&account, now)?;
+            if tx.access_key_count(&account, &account)? > 0 {
+                return Ok(false);
+            }
+            tx.access_key_insert(&id, &account, &account, &sealed, now)?;
+            Ok(true)
+        })
+        .await
+}
+
+/// 20 characters as AWS's: `AKIA` and sixteen of A-Z and 2-7.
+fn access_key_id(system: &System) -> String {
+    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let mut chance = [0_u8; 16];
+    system.random.fill(&mut chance);
+    let letters = chance.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
+    "AKIA".chars().chain(letters).collect()
+}
+
+/// 40 characters of base64, as AWS's: 240 bits of chance.
+fn secret(system: &System) -> Zeroizing<String> {
+    let mut chance = Zeroizing::new([0_u8; 30]);
+    system.random.fill(chance.as_mut());
+    Zeroizing::new(STANDARD_NO_PAD.encode(chance.as_slice()))
+}

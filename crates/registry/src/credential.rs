@@ -1,25 +1,78 @@
 //! Access keys: what signs a call and who is behind it.
 use crate::access::Caller;
+use crate::keys::Purpose;
 use crate::{Error, System};
+use aws::AccountId;
 use zeroize::Zeroizing;
 
-/// A key that may sign. `Debug` shows no secret.
+/// A key that may sign. Has no `Debug`, since it holds the secret.
 pub struct Credential {
     pub caller: Caller,
     pub secret: Zeroizing<String>,
 }
 
-/// Keys that exist only in this process: `--dev`, ECRU_ADMIN_*.
+/// Keys that exist only in this process and are never stored.
 #[derive(Clone, Default)]
 pub struct ProcessKeys {
-    /// `--dev`: `test`/`test` is the administrator of the default account, and any 12-digit id with the secret `test` that of its account.
+    /// `--dev`: `test`/`test` is the administrator of the default account, and any 12-digit id with the secret `test` that of
+    /// the account of that id.
     pub dev: bool,
     /// ECRU_ADMIN_ACCESS_KEY_ID and ECRU_ADMIN_SECRET_ACCESS_KEY: the administrator of the default account.
     pub admin: Option<(String, Zeroizing<String>)>,
 }
 
-/// Looks an access key up. `None` for one that is unknown or inactive.
-pub async fn find(_system: &System, _process: &ProcessKeys, _access_key_id: &str) -> Result<Option<Credential>, Error> { todo!() }
+/// The well-known key id and secret of `--dev`.
+pub const DEV_KEY: &str = "test";
 
-/// The caller behind an access key that a token names, if it still exists; see `token`.
-pub async fn caller(_system: &System, _process: &ProcessKeys, _access_key_id: &str) -> Result<Option<Caller>, Error> { todo!() }
+/// Characters of an access key id at most (as IAM's AccessKeyId type).
+const MAX_ID_LENGTH: usize = 128;
+
+impl ProcessKeys {
+    fn find(&self, access_key_id: &str) -> Option<Credential> {
+        let administrator = |account, secret: &str| Credential {
+            caller: Caller::Administrator { account, access_key_id: access_key_id.to_owned() },
+            secret: Zeroizing::new(secret.to_owned()),
+        };
+        if let Some((_, secret)) = self.admin.as_ref().filter(|(id, _)| id == access_key_id) {
+            return Some(administrator(AccountId::DEFAULT, secret));
+        }
+        if self.dev && access_key_id == DEV_KEY {
+            return Some(administrator(AccountId::DEFAULT, DEV_KEY));
+        }
+        let account = access_key_id.parse().ok().filter(|_| self.dev)?;
+        Some(administrator(account, DEV_KEY))
+    }
+}
+
+/// Looks an access key up. `None` for one that is unknown or inactive.
+pub async fn find(system: &System, process: &ProcessKeys, access_key_id: &str) -> Result<Option<Credential>, Error> {
+    if let Some(credential) = process.find(access_key_id) {
+        return Ok(Some(credential));
+    }
+    if access_key_id.len() > MAX_ID_LENGTH {
+        return Ok(None);
+    }
+    let id = access_key_id.to_owned();
+    let row = system.db.read(move |tx| tx.access_key_get(&id)).await?;
+    let Some(row) = row.filter(|row| row.active) else { return Ok(None) };
+    let account = row.account.parse().map_err(Error::server)?;
+    let secret = system
+        .keys
+        .open(Purpose::Credential, access_key_id.as_bytes(), &row.secret)
+        .ok_or_else(|| unsealable(access_key_id))?;
+    let secret = String::from_utf8(secret.to_vec()).map_err(|_| unsealable(access_key_id))?;
+    // Only administrators' keys are stored until users exist.
+    let caller = Caller::Administrator { account, access_key_id: access_key_id.to_owned() };
+    Ok(Some(Credential { caller, secret: Zeroizing::new(secret) }))
+}
+
+/// The caller behind an access key that a token names, if the key still exists and is active.
+pub async fn caller(system: &System, process: &ProcessKeys, access_key_id: &str) -> Result<Option<Caller>, Error> {
+    Ok(find(system, process, access_key_id).await?.map(|credential| credential.caller))
+}
+
+fn unsealable(access_key_id: &str) -> Error {
+    Error::server(std::io::Error::other(format!(
+        "the secret of access key {access_key_id} can't be opened with the root keys given"
+    )))
+}

@@ -18,37 +18,50 @@ pub enum Error {
     RepositoryNotFound { name: String, account: String },
     #[error("The repository with name '{name}' already exists in the registry with id '{account}'")]
     RepositoryAlreadyExists { name: String, account: String },
-    #[error("The repository with name '{name}' in registry with id '{account}' cannot be deleted because it still contains images")]
+    #[error(
+        "The repository with name '{name}' in registry with id '{account}' cannot be deleted because it still contains images"
+    )]
     RepositoryNotEmpty { name: String, account: String },
     /// A member of the encryption configuration asks for KMS, which is not available yet.
     #[error("{message}")]
     Kms { kms_error: &'static str, message: String },
     #[error("{0}")]
     LimitExceeded(String),
-    #[error("Image with digest '{digest}' and tag '{tag}' already exists in the repository with name '{name}' in registry with id '{account}'")]
+    #[error(
+        "Image with digest '{digest}' and tag '{tag}' already exists in the repository with name '{name}' in registry with id '{account}'"
+    )]
     ImageAlreadyExists { digest: String, tag: String, name: String, account: String },
     /// `held` says what the tag holds and since when, for the docker door's longer text (`ECR.md` R 4).
-    #[error("The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable.")]
-    ImageTagAlreadyExists { tag: String, name: String, held: oci::Digest, since: crate::clock::Time },
-    #[error("The image with imageId {{imageDigest:'{digest}', imageTag:'{tag}'}} does not exist within the repository with name '{name}' in the registry with id '{account}'")]
+    #[error(
+        "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable."
+    )]
+    ImageTagAlreadyExists { tag: String, name: String, held: Box<oci::Digest>, since: crate::clock::Time },
+    #[error(
+        "The image with imageId {{imageDigest:'{digest}', imageTag:'{tag}'}} does not exist within the repository with name '{name}' in the registry with id '{account}'"
+    )]
     ImageNotFound { digest: String, tag: String, name: String, account: String },
     #[error("Image digest '{given}' does not match the digest of the manifest, '{computed}'")]
     ImageDigestDoesNotMatch { given: String, computed: String },
-    #[error("Images with digests '[{digests}]' required for pushing image into repository with name '{name}' in the registry with id '{account}' do not exist")]
+    #[error(
+        "Images with digests '[{digests}]' required for pushing image into repository with name '{name}' in the registry with id '{account}' do not exist"
+    )]
     ReferencedImagesNotFound { digests: String, name: String, account: String },
     #[error("{}", by.message(digests, name, account))]
     LayersNotFound { by: LayersNotFoundBy, digests: String, name: String, account: String },
-    /// DELETE of an image that a stored index lists (on the API this is a failure of the batch, not an error).
-    #[error("Requested image referenced by manifest list: [{by}]")]
-    ImageReferenced { by: String },
     /// DELETE of a layer that an image of the repository stands on.
     #[error("The layer '{digest}' is in use by an image of the repository '{name}'")]
     LayerInUse { digest: String, name: String },
-    #[error("The layer with digest '{digest}' is not referenced by an image in the repository with name '{name}' in the registry with id '{account}'")]
+    #[error(
+        "The layer with digest '{digest}' is not referenced by an image in the repository with name '{name}' in the registry with id '{account}'"
+    )]
     LayerInaccessible { digest: String, name: String, account: String },
-    #[error("The layer with digest '{digest}' already exists in the repository with name '{name}' in the registry with id '{account}'")]
+    #[error(
+        "The layer with digest '{digest}' already exists in the repository with name '{name}' in the registry with id '{account}'"
+    )]
     LayerAlreadyExists { digest: String, name: String, account: String },
-    #[error("The upload with id '{id}' does not exist in the repository with name '{name}' in the registry with id '{account}'")]
+    #[error(
+        "The upload with id '{id}' does not exist in the repository with name '{name}' in the registry with id '{account}'"
+    )]
     UploadNotFound { id: String, name: String, account: String },
     #[error("{reason}")]
     InvalidLayerPart { reason: String, account: String, name: String, id: String, last_valid_byte: Option<u64> },
@@ -66,7 +79,11 @@ pub enum Error {
     Busy,
     /// The stores can't take it now (full, read-only, gone); nothing of the call was kept. 503 on the docker door.
     #[error("{message}")]
-    Unavailable { message: &'static str, #[source] source: Box<dyn std::error::Error + Send + Sync> },
+    Unavailable {
+        message: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A fault of ours. The client reads no more than this; the cause is logged once at the edge.
     #[error("An internal error occurred")]
     Server(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -82,8 +99,12 @@ pub enum LayersNotFoundBy {
 impl LayersNotFoundBy {
     fn message(self, digests: &str, name: &str, account: &str) -> String {
         match self {
-            LayersNotFoundBy::Read => format!("Layers with digests '[{digests}]' do not exist in the repository with name '{name}' in the registry with id '{account}'"),
-            LayersNotFoundBy::Manifest => format!("Layers with digests '[{digests}]' required for pushing image into repository with name '{name}' in the registry with id '{account}' do not exist"),
+            LayersNotFoundBy::Read => format!(
+                "Layers with digests '[{digests}]' do not exist in the repository with name '{name}' in the registry with id '{account}'"
+            ),
+            LayersNotFoundBy::Manifest => format!(
+                "Layers with digests '[{digests}]' required for pushing image into repository with name '{name}' in the registry with id '{account}' do not exist"
+            ),
         }
     }
 }
@@ -125,9 +146,17 @@ impl From<meta::Error> for Error {
     fn from(error: meta::Error) -> Error {
         match error {
             meta::Error::Busy => Error::Busy,
-            meta::Error::Full(_) => Error::Unavailable { message: "No space left for metadata; nothing was stored", source: Box::new(error) },
-            meta::Error::ReadOnly(_) => Error::Unavailable { message: "The metadata store is read-only; nothing was stored", source: Box::new(error) },
-            meta::Error::Closed => Error::Unavailable { message: "The service is shutting down", source: Box::new(error) },
+            meta::Error::Full(_) => Error::Unavailable {
+                message: "No space left for metadata; nothing was stored",
+                source: Box::new(error),
+            },
+            meta::Error::ReadOnly(_) => Error::Unavailable {
+                message: "The metadata store is read-only; nothing was stored",
+                source: Box::new(error),
+            },
+            meta::Error::Closed => {
+                Error::Unavailable { message: "The service is shutting down", source: Box::new(error) }
+            }
             other => Error::Server(Box::new(other)),
         }
     }
@@ -136,8 +165,14 @@ impl From<meta::Error> for Error {
 impl From<blob::Error> for Error {
     fn from(error: blob::Error) -> Error {
         match error {
-            blob::Error::Full(_) => Error::Unavailable { message: "No space left for layers; nothing was stored", source: Box::new(error) },
-            blob::Error::ReadOnly(_) => Error::Unavailable { message: "The layer store is read-only; nothing was stored", source: Box::new(error) },
+            blob::Error::Busy => Error::Busy,
+            blob::Error::Full(_) => {
+                Error::Unavailable { message: "No space left for layers; nothing was stored", source: Box::new(error) }
+            }
+            blob::Error::ReadOnly(_) => Error::Unavailable {
+                message: "The layer store is read-only; nothing was stored",
+                source: Box::new(error),
+            },
             other => Error::Server(Box::new(other)),
         }
     }

@@ -1,11 +1,27 @@
-//! Signed layer URLs: `/layers/ID?…`, good for one layer until they expire.
+//! Signed layer URLs: `/layers/ID?…`, good for one layer until they expire (DESIGN "Keys and tokens").
+use crate::System;
 use crate::clock::Time;
-use crate::{System, layer::Layer};
+use crate::keys::Purpose;
+use crate::layer::Layer;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
 
-/// The path and query of a URL for the layer, without the base.
-pub fn sign(_system: &System, _layer: &Layer) -> String { todo!() }
+/// Digits of a layer's id in a URL.
+const ID_DIGITS: usize = 32;
+const MICROSECONDS: i64 = 1_000_000;
+
+/// The path and query of a URL for the layer, without the base. Whoever has it can read the layer: it is never logged.
+pub fn sign(system: &System, layer: &Layer) -> String {
+    let key = system.keys.current();
+    let expires = system.now().plus(system.limits.layer_url_life).0 / MICROSECONDS;
+    let signature = URL_SAFE_NO_PAD.encode(system.keys.mac_current(Purpose::LayerUrl, &message(layer.id, expires)));
+    let id = u128::from_be_bytes(layer.id);
+    format!("/layers/{id:032x}?key={key}&expires={expires}&signature={signature}")
+}
 
 /// A URL's claim, once its MAC and its time were found right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
     pub layer_id: [u8; 16],
     pub expires: Time,
@@ -19,5 +35,46 @@ pub enum InvalidLayerUrl {
     Expired,
 }
 
-/// Verifies the part behind `/layers/` and the query.
-pub fn verify(_system: &System, _path_id: &str, _query: &str) -> Result<Signed, InvalidLayerUrl> { todo!() }
+/// Verifies the part behind `/layers/` and the query. Anything but the URL as it was signed is [`InvalidLayerUrl::Signature`].
+pub fn verify(system: &System, path_id: &str, query: &str) -> Result<Signed, InvalidLayerUrl> {
+    let (layer_id, claim) = parse_id(path_id).zip(parse_query(query)).ok_or(InvalidLayerUrl::Signature)?;
+    let right = system
+        .keys
+        .mac(claim.key, Purpose::LayerUrl, &message(layer_id, claim.expires))
+        .ok_or(InvalidLayerUrl::Signature)?;
+    if !bool::from(right.ct_eq(&claim.signature)) {
+        return Err(InvalidLayerUrl::Signature);
+    }
+    let expires = Time(claim.expires.saturating_mul(MICROSECONDS));
+    if expires <= system.now() {
+        return Err(InvalidLayerUrl::Expired);
+    }
+    Ok(Signed { layer_id, expires })
+}
+
+fn message(layer_id: [u8; 16], expires: i64) -> Vec<u8> {
+    [layer_id.as_slice(), &expires.to_be_bytes()].concat()
+}
+
+struct Claim {
+    key: u32,
+    /// Seconds since 1970.
+    expires: i64,
+    signature: [u8; 32],
+}
+
+fn parse_id(text: &str) -> Option<[u8; 16]> {
+    let spelled = text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    spelled.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
+}
+
+fn parse_query(query: &str) -> Option<Claim> {
+    let mut members = query.split('&');
+    let mut member = |name: &str| members.next()?.strip_prefix(name)?.strip_prefix('=');
+    let (key, expires, signature) = (member("key")?, member("expires")?, member("signature")?);
+    if members.next().is_some() {
+        return None;
+    }
+    let signature = URL_SAFE_NO_PAD.decode(signature).ok()?.try_into().ok()?;
+    Some(Claim { key: key.parse().ok()?, expires: expires.parse().ok()?, signature })
+}

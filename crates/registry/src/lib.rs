@@ -22,6 +22,7 @@ pub mod random;
 pub mod referrers;
 pub mod repository;
 pub mod resource_tags;
+mod tag_mutability;
 pub mod token;
 pub mod upload;
 

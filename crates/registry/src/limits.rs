@@ -16,6 +16,8 @@ pub struct Limits {
     pub repositories_per_registry: u64,
     pub images_per_repository: u64,
     pub tags_per_image: u64,
+    /// Layers of an image, and images of an index: as many as a layer may have parts. AWS documents none.
+    pub manifest_descriptors: usize,
     pub resource_tags: usize,
     pub token_life: Duration,
     pub layer_url_life: Duration,
@@ -27,7 +29,6 @@ pub struct Limits {
     pub push_life: Duration,
     /// How long an unreferenced layer stays.
     pub grace: Duration,
-    pub undelete_window: Duration,
     /// The push window of `ECR.md` R.
     pub push_window: Duration,
 }
@@ -45,6 +46,7 @@ impl Default for Limits {
             repositories_per_registry: 100_000,
             images_per_repository: 100_000,
             tags_per_image: 1_000,
+            manifest_descriptors: 4_200,
             resource_tags: 50,
             token_life: Duration::from_secs(12 * HOUR),
             layer_url_life: Duration::from_secs(HOUR),
@@ -53,7 +55,6 @@ impl Default for Limits {
             request_time: Duration::from_secs(24 * HOUR),
             push_life: Duration::from_secs(24 * HOUR),
             grace: Duration::from_secs(72 * HOUR),
-            undelete_window: Duration::from_secs(7 * 24 * HOUR),
             push_window: Duration::from_secs(5),
         }
     }

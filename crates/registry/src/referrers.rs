@@ -1,7 +1,9 @@
 //! Referrers of a subject (`ECR.md` B.9, A.3 ListImageReferrers).
-use crate::repository::Page;
-use crate::{Cx, Error};
-use oci::{Digest, RepositoryName};
+use crate::repository::{Page, read};
+use crate::{Cx, Error, image};
+use meta::Tx;
+use meta::records::image::ImageRow;
+use oci::{Digest, Manifest, RepositoryName};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Debug)]
@@ -14,5 +16,84 @@ pub struct Referrer {
     pub annotations: BTreeMap<String, String>,
 }
 
+/// Rows that are read at once while looking for those of the wanted types.
+const BATCH: u32 = 200;
+/// Bytes of manifests that one page reads. A page that would need more ends before its limit: annotations may fill a manifest,
+/// and the list is itself a manifest, of [`Manifest::MAX_BYTES`] at most (OCI distribution-spec "Listing Referrers").
+const PAGE_BYTES: i64 = Manifest::MAX_BYTES as i64;
+
 /// The artifacts whose subject is `subject`, known here or not; with `artifact_types` non-empty only those of one of these types.
-pub async fn list(_cx: &Cx, _name: &RepositoryName, _subject: &Digest, _artifact_types: Vec<String>, _after: Option<Vec<u8>>, _limit: u32) -> Result<Page<Referrer>, Error> { todo!() }
+///
+/// A page may be shorter than `limit` though more follow.
+pub async fn list(
+    cx: &Cx,
+    name: &RepositoryName,
+    subject: &Digest,
+    artifact_types: Vec<String>,
+    after: Option<Vec<u8>>,
+    limit: u32,
+) -> Result<Page<Referrer>, Error> {
+    let subject = subject.to_bytes();
+    let after: Option<[u8; 16]> =
+        after.map(|cursor| cursor.try_into()).transpose().map_err(|_| image::cursor::invalid())?;
+    let found = read(cx, name, move |tx, row| {
+        let wanted = Wanted { repository: row.id, subject: &subject, artifact_types: &artifact_types };
+        wanted.collect(tx, after, limit)
+    })
+    .await?;
+    let next = found.more.then(|| found.rows.last().map(|(row, _)| row.id.to_vec())).flatten();
+    let items = found.rows.into_iter().map(|(row, manifest)| referrer(row, &manifest)).collect::<Result<_, _>>()?;
+    Ok(Page { items, next })
+}
+
+/// A page's rows with their manifests, and whether further ones follow.
+#[derive(Default)]
+struct Found {
+    rows: Vec<(ImageRow, Vec<u8>)>,
+    more: bool,
+}
+
+struct Wanted<'a> {
+    repository: [u8; 16],
+    subject: &'a [u8],
+    artifact_types: &'a [String],
+}
+
+impl Wanted<'_> {
+    /// Up to `limit` rows, of [`PAGE_BYTES`] in all unless the first alone has more.
+    fn collect(&self, tx: &mut Tx<'_>, mut after: Option<[u8; 16]>, limit: u32) -> Result<Found, Error> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut found = Found::default();
+        let mut bytes: i64 = 0;
+        loop {
+            let rows = tx.image_referrers(self.repository, self.subject, after, BATCH)?;
+            let Some(last) = rows.last() else { return Ok(found) };
+            after = Some(last.id);
+            for row in rows.into_iter().filter(|row| self.matches(row)) {
+                bytes = bytes.saturating_add(row.manifest_size);
+                if found.rows.len() == limit || (bytes > PAGE_BYTES && !found.rows.is_empty()) {
+                    found.more = true;
+                    return Ok(found);
+                }
+                let manifest = tx.manifest_get(row.id)?.unwrap_or_default();
+                found.rows.push((row, manifest));
+            }
+        }
+    }
+
+    fn matches(&self, row: &ImageRow) -> bool {
+        self.artifact_types.is_empty()
+            || row.artifact_type.as_ref().is_some_and(|own| self.artifact_types.contains(own))
+    }
+}
+
+fn referrer(row: ImageRow, manifest: &[u8]) -> Result<Referrer, Error> {
+    let annotations = Manifest::parse(manifest, Some(&row.media_type)).map_err(Error::server)?.annotations;
+    Ok(Referrer {
+        digest: image::digest_of(&row)?,
+        media_type: row.media_type,
+        artifact_type: row.artifact_type,
+        size: u64::try_from(row.manifest_size).unwrap_or(0),
+        annotations,
+    })
+}

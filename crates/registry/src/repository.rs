@@ -1,7 +1,12 @@
 //! Repositories (`ECR.md` A.2, C).
 use crate::clock::Time;
-use crate::{Cx, Error};
+use crate::event::{self, Event};
+use crate::{Constraint, Cx, Error, resource_tags};
+use meta::records::repository::RepositoryRow;
 use oci::RepositoryName;
+use serde_json::json;
+
+pub use crate::tag_mutability::TagMutability;
 
 #[derive(Clone, Debug)]
 pub struct Repository {
@@ -12,27 +17,8 @@ pub struct Repository {
     pub mutability: TagMutability,
     pub scan_on_push: bool,
     pub encryption: Encryption,
+    /// Protected from deletion; nothing sets it yet.
     pub protected: bool,
-}
-
-/// The four modes of `ECR.md` C with their wildcards (1 to 5 in the two exclusion modes).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TagMutability {
-    Mutable,
-    Immutable,
-    ImmutableWithExclusion(Vec<String>),
-    MutableWithExclusion(Vec<String>),
-}
-
-impl TagMutability {
-    pub const NAMES: &'static [&'static str] = &["IMMUTABLE", "MUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"];
-    /// From the wire's two members, with the errors of `ECR.md` C (names and patterns, two `*` at most, filters present exactly where they belong).
-    pub fn new(_name: &str, _filters: Option<Vec<String>>) -> Result<TagMutability, Error> { todo!() }
-    pub fn name(&self) -> &'static str { todo!() }
-    /// The wildcards, empty in the plain modes.
-    pub fn filters(&self) -> &[String] { todo!() }
-    /// Whether `tag` may be moved once it exists.
-    pub fn allows_move(&self, _tag: &str) -> bool { todo!() }
 }
 
 /// The encryption identity of a repository's layers.
@@ -42,9 +28,29 @@ pub enum Encryption {
 }
 
 impl Encryption {
+    pub const TYPES: &'static [&'static str] = &["AES256", "KMS", "KMS_DSSE"];
+
     /// From the wire's members; KMS is [`Error::Kms`] until it is available, never stored in the clear.
-    pub fn new(_encryption_type: &str, _kms_key: Option<&str>) -> Result<Encryption, Error> { todo!() }
-    pub fn name(&self) -> &'static str { "AES256" }
+    pub fn new(encryption_type: &str, kms_key: Option<&str>) -> Result<Encryption, Error> {
+        match encryption_type {
+            "AES256" if kms_key.is_none() => Ok(Encryption::Aes256),
+            "AES256" => Err(Error::invalid(
+                "encryptionConfiguration",
+                Constraint::Text("kmsKey can't be given when encryptionType is AES256".into()),
+            )),
+            "KMS" | "KMS_DSSE" => Err(Error::Kms {
+                kms_error: "NotAvailable",
+                message: format!("Encryption type {encryption_type} is not available yet; use AES256"),
+            }),
+            _ => Err(Error::invalid("encryptionConfiguration.encryptionType", Constraint::Enum(Encryption::TYPES))),
+        }
+    }
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Encryption::Aes256 => "AES256",
+        }
+    }
 }
 
 pub struct NewRepository {
@@ -52,7 +58,7 @@ pub struct NewRepository {
     pub mutability: TagMutability,
     pub scan_on_push: bool,
     pub encryption: Encryption,
-    /// Checked by [`crate::resource_tags::check`] here.
+    /// Checked by [`resource_tags::check`] here.
     pub tags: Vec<(String, String)>,
 }
 
@@ -63,14 +69,190 @@ pub struct Page<T> {
     pub next: Option<Vec<u8>>,
 }
 
-pub async fn create(_cx: &Cx, _new: NewRepository) -> Result<Repository, Error> { todo!() }
+impl<T> Page<T> {
+    /// A page from up to `limit + 1` items that were read, of which the last only says that more follow.
+    pub(crate) fn cut(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> Vec<u8>) -> Page<T> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(cursor);
+        Page { items, next }
+    }
+}
+
+/// [`Error::RepositoryNotFound`] for a name of the call's registry.
+pub(crate) fn not_found(cx: &Cx, name: &RepositoryName) -> Error {
+    Error::RepositoryNotFound { name: name.to_string(), account: cx.registry.account.to_string() }
+}
+
+fn repository(cx: &Cx, row: RepositoryRow) -> Result<Repository, Error> {
+    Ok(Repository {
+        id: row.id,
+        registry: cx.registry.clone(),
+        name: row.name.parse().map_err(Error::server)?,
+        created_at: Time(row.created_at),
+        mutability: TagMutability::from_row(&row.tag_mutability, &row.mutability_filters)?,
+        scan_on_push: row.scan_on_push,
+        encryption: Encryption::new(&row.encryption, None).map_err(Error::server)?,
+        protected: row.protected,
+    })
+}
+
+pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
+    resource_tags::check(cx, &new.tags)?;
+    let row = RepositoryRow {
+        id: cx.id(),
+        name: new.name.to_string(),
+        created_at: cx.now().0,
+        tag_mutability: new.mutability.name().to_owned(),
+        mutability_filters: new.mutability.filters().join("\n"),
+        scan_on_push: new.scan_on_push,
+        encryption: new.encryption.name().to_owned(),
+        protected: false,
+    };
+    let registry = cx.registry.key();
+    let account = registry.account.clone();
+    let limit = i64::try_from(cx.limits.repositories_per_registry).unwrap_or(i64::MAX);
+    let detail = json!({ "after": { "imageTagMutability": row.tag_mutability, "encryptionType": row.encryption } });
+    let event = Event { detail, ..Event::new(cx, "repository.create", Some(row.id)) };
+    let (stored, tags) = (row.clone(), new.tags);
+    cx.db
+        .write(move |tx| {
+            if tx.repository_by_name(&registry, &stored.name)?.is_some() {
+                return Err(Error::RepositoryAlreadyExists { name: stored.name.clone(), account: account.clone() });
+            }
+            if tx.repository_count(&registry)? >= limit {
+                return Err(Error::LimitExceeded(format!(
+                    "The registry with id '{account}' has its maximum of {limit} repositories"
+                )));
+            }
+            tx.repository_insert(&registry, &stored)?;
+            for (key, value) in &tags {
+                tx.resource_tag_put(stored.id, key, value)?;
+            }
+            event::record(tx, event.clone())?;
+            Ok(())
+        })
+        .await?;
+    repository(cx, row)
+}
+
 /// [`Error::RepositoryNotFound`] when there is none of that name.
-pub async fn get(_cx: &Cx, _name: &RepositoryName) -> Result<Repository, Error> { todo!() }
+pub async fn get(cx: &Cx, name: &RepositoryName) -> Result<Repository, Error> {
+    repository(cx, read(cx, name, |_, row| Ok(row.clone())).await?)
+}
+
 /// All or nothing; the first missing name is the error.
-pub async fn get_all(_cx: &Cx, _names: Vec<RepositoryName>) -> Result<Vec<Repository>, Error> { todo!() }
-/// By name, from behind `after` (a cursor that an earlier page gave; for the docker door's `last`, a repository's name in bytes).
-pub async fn list(_cx: &Cx, _after: Option<Vec<u8>>, _limit: u32) -> Result<Page<Repository>, Error> { todo!() }
-/// Marks it deleted; with images inside only under `force`.
-pub async fn delete(_cx: &Cx, _name: &RepositoryName, _force: bool) -> Result<Repository, Error> { todo!() }
-pub async fn put_tag_mutability(_cx: &Cx, _name: &RepositoryName, _mutability: TagMutability) -> Result<Repository, Error> { todo!() }
-pub async fn put_scan_on_push(_cx: &Cx, _name: &RepositoryName, _scan_on_push: bool) -> Result<Repository, Error> { todo!() }
+pub async fn get_all(cx: &Cx, names: Vec<RepositoryName>) -> Result<Vec<Repository>, Error> {
+    let registry = cx.registry.key();
+    let texts: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let rows = cx
+        .db
+        .read(move |tx| texts.iter().map(|name| tx.repository_by_name(&registry, name)).collect::<Result<Vec<_>, _>>())
+        .await?;
+    names.iter().zip(rows).map(|(name, row)| repository(cx, row.ok_or_else(|| not_found(cx, name))?)).collect()
+}
+
+/// By name, from behind `after` (a repository's name in bytes: the cursor of an earlier page, or the docker door's `last`).
+pub async fn list(cx: &Cx, after: Option<Vec<u8>>, limit: u32) -> Result<Page<Repository>, Error> {
+    let registry = cx.registry.key();
+    let after = String::from_utf8(after.unwrap_or_default()).map_err(Error::server)?;
+    let rows = cx.db.read(move |tx| tx.repository_list(&registry, &after, limit.saturating_add(1))).await?;
+    let items = rows.into_iter().map(|row| repository(cx, row)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Page::cut(items, limit, |repository| repository.name.as_str().as_bytes().to_vec()))
+}
+
+/// Marks it deleted, with all that is inside; with images inside only under `force`. Its name is free at once.
+pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repository, Error> {
+    let now = cx.now().0;
+    let account = cx.registry.account.to_string();
+    let event = Event { detail: json!({ "force": force }), ..Event::new(cx, "repository.delete", None) };
+    change(cx, name, move |tx, row| {
+        if row.protected {
+            return Err(Error::Validation(format!(
+                "The repository with name '{}' is protected from deletion",
+                row.name
+            )));
+        }
+        if !force && tx.image_any(row.id)? {
+            return Err(Error::RepositoryNotEmpty { name: row.name.clone(), account: account.clone() });
+        }
+        tx.repository_delete(row.id, now)?;
+        event::record(tx, Event { repository: Some(row.id), ..event.clone() })?;
+        Ok(())
+    })
+    .await
+}
+
+pub async fn put_tag_mutability(
+    cx: &Cx,
+    name: &RepositoryName,
+    mutability: TagMutability,
+) -> Result<Repository, Error> {
+    let event = Event::new(cx, "repository.tag-mutability", None);
+    let mut changed = change(cx, name, {
+        let mutability = mutability.clone();
+        move |tx, row| {
+            let filters = mutability.filters().join("\n");
+            tx.repository_set_mutability(row.id, mutability.name(), &filters)?;
+            let detail = json!({
+                "before": { "imageTagMutability": row.tag_mutability, "filters": row.mutability_filters },
+                "after": { "imageTagMutability": mutability.name(), "filters": filters },
+            });
+            event::record(tx, Event { repository: Some(row.id), detail, ..event.clone() })?;
+            Ok(())
+        }
+    })
+    .await?;
+    changed.mutability = mutability;
+    Ok(changed)
+}
+
+pub async fn put_scan_on_push(cx: &Cx, name: &RepositoryName, scan_on_push: bool) -> Result<Repository, Error> {
+    let event = Event::new(cx, "repository.scan-on-push", None);
+    let mut changed = change(cx, name, move |tx, row| {
+        tx.repository_set_scan(row.id, scan_on_push)?;
+        let detail = json!({ "before": row.scan_on_push, "after": scan_on_push });
+        event::record(tx, Event { repository: Some(row.id), detail, ..event.clone() })?;
+        Ok(())
+    })
+    .await?;
+    changed.scan_on_push = scan_on_push;
+    Ok(changed)
+}
+
+/// Runs `work` on the repository's row in one read-only transaction; [`Error::RepositoryNotFound`] without it.
+pub(crate) async fn read<T, F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<T, Error>
+where
+    T: Send + 'static,
+    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<T, Error> + Send + 'static,
+{
+    let registry = cx.registry.key();
+    let text = name.to_string();
+    let found = cx
+        .db
+        .read(move |tx| match tx.repository_by_name(&registry, &text)? {
+            Some(row) => work(tx, &row).map(Some),
+            None => Ok(None),
+        })
+        .await?;
+    found.ok_or_else(|| not_found(cx, name))
+}
+
+/// Runs `work` on the repository's row in one transaction and returns the repository as it was before.
+pub(crate) async fn change<F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<Repository, Error>
+where
+    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<(), Error> + Send + 'static,
+{
+    let registry = cx.registry.key();
+    let text = name.to_string();
+    let row = cx
+        .db
+        .write(move |tx| {
+            let Some(row) = tx.repository_by_name(&registry, &text)? else { return Ok::<_, Error>(None) };
+            work(tx, &row)?;
+            Ok(Some(row))
+        })
+        .await?;
+    repository(cx, row.ok_or_else(|| not_found(cx, name))?)
+}

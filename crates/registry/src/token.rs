@@ -1,6 +1,18 @@
 //! Docker tokens: `v1.` payload `.` MAC, no row each and no rights inside (DESIGN "Keys and tokens", `ECR.md` G.6).
+//!
+//! Rights are those of the principal at the moment of use; a token only says who it is.
 use crate::clock::Time;
+use crate::keys::Purpose;
 use crate::{Cx, RegistryId, System};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+
+/// Characters of a token at most; what is longer is not read.
+pub const MAX_LENGTH: usize = 4096;
+
+const PREFIX: &str = "v1.";
 
 /// What a token says once its MAC was found right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +26,38 @@ pub struct Token {
     pub expires: Time,
 }
 
+/// The payload as it is written: a format, so its names stay.
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    /// The root key's number.
+    k: u32,
+    account: String,
+    principal: String,
+    key: String,
+    region: String,
+    issued: i64,
+    expires: i64,
+}
+
 /// A password for `docker login` that speaks for the caller in the call's region, and when it ends.
-pub fn mint(_cx: &Cx) -> (String, Time) { todo!() }
+pub fn mint(cx: &Cx) -> (String, Time) {
+    let now = cx.now();
+    let expires = now.plus(cx.limits.token_life);
+    let account = cx.caller.account().unwrap_or(cx.registry.account);
+    let payload = Payload {
+        k: cx.keys.current(),
+        account: account.to_string(),
+        principal: cx.caller.user_id(),
+        key: cx.caller.access_key_id().to_owned(),
+        region: cx.registry.region.to_string(),
+        issued: now.0,
+        expires: expires.0,
+    };
+    let text = serde_json::json!(payload).to_string();
+    let body = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(text));
+    let mac = cx.keys.mac_current(Purpose::Token, body.as_bytes());
+    (format!("{body}.{}", URL_SAFE_NO_PAD.encode(mac)), expires)
+}
 
 /// Why a password is no token. None of these says whether a principal exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,4 +69,28 @@ pub enum InvalidToken {
 }
 
 /// Reads and verifies a password at the current time.
-pub fn verify(_system: &System, _password: &str) -> Result<Token, InvalidToken> { todo!() }
+pub fn verify(system: &System, password: &str) -> Result<Token, InvalidToken> {
+    let token = read(system, password).ok_or(InvalidToken::Unknown)?;
+    if token.expires <= system.now() { Err(InvalidToken::Expired) } else { Ok(token) }
+}
+
+fn read(system: &System, password: &str) -> Option<Token> {
+    if password.len() > MAX_LENGTH {
+        return None;
+    }
+    let (body, mac) = password.rsplit_once('.')?;
+    let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
+    let text = URL_SAFE_NO_PAD.decode(body.strip_prefix(PREFIX)?).ok()?;
+    let payload: Payload = serde_json::from_slice(&text).ok()?;
+    let right = system.keys.mac(payload.k, Purpose::Token, body.as_bytes())?;
+    if !bool::from(right.as_slice().ct_eq(&mac)) {
+        return None;
+    }
+    Some(Token {
+        registry: RegistryId { account: payload.account.parse().ok()?, region: payload.region.parse().ok()? },
+        principal: payload.principal,
+        access_key_id: payload.key,
+        issued: Time(payload.issued),
+        expires: Time(payload.expires),
+    })
+}

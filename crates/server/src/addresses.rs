@@ -1,8 +1,54 @@
 //! Which registry a host name means, and how every URI is spelled (DESIGN "Names, addresses, settings").
+use aws::{AccountId, Region};
 use registry::RegistryId;
+use std::str::FromStr;
+
+/// The domain under which every registry answers, whatever is configured.
+const LOCALHOST: &str = "localhost";
 
 /// The settings behind all names: the base URL, the domain, the default account and the served regions.
-pub struct Addresses;
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// The default registry's base, as `url` sets it or as the first listener makes it.
+    base: BaseUrl,
+    /// [`Addresses::base_url`] as it is handed out.
+    base_text: String,
+    /// What stands behind `.localhost` in the other registries' names: the first listener's port, empty for port 80.
+    local_port: String,
+    domain: Option<Domain>,
+    default: RegistryId,
+    regions: Regions,
+}
+
+/// What [`Addresses`] is made of.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The setting `url`.
+    pub url: Option<BaseUrl>,
+    /// The setting `domain`.
+    pub domain: Option<Domain>,
+    pub regions: Regions,
+    /// The port that the first listener really has; listeners speak plain HTTP.
+    pub port: u16,
+}
+
+/// The regions that are served; the first is the default registry's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Regions {
+    /// `--dev`: every region; this one is the default.
+    Any(Region),
+    /// These, one at least.
+    Only(Region, Vec<Region>),
+}
+
+impl Regions {
+    /// The default registry's region.
+    pub fn first(&self) -> &Region {
+        match self {
+            Regions::Any(first) | Regions::Only(first, _) => first,
+        }
+    }
+}
 
 /// What a `Host` header says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,13 +62,356 @@ pub enum HostName {
 }
 
 impl Addresses {
-    pub fn host(&self, _host_header: &str) -> HostName { todo!() }
+    pub fn new(names: Names) -> Addresses {
+        let default = RegistryId { account: AccountId::DEFAULT, region: names.regions.first().clone() };
+        let local_port = port_suffix(Scheme::Http, names.port);
+        let set = names.url.is_some();
+        let local = BaseUrl { scheme: Scheme::Http, authority: format!("{LOCALHOST}{local_port}") };
+        let base = names.url.unwrap_or(local);
+        let mut addresses = Addresses {
+            base_text: base.to_string(),
+            base,
+            local_port,
+            domain: names.domain,
+            default,
+            regions: names.regions,
+        };
+        if !set && addresses.domain.is_some() {
+            // Under a domain, localhost would be right on this machine alone.
+            addresses.base_text = addresses.proxy_endpoint(&addresses.default);
+        }
+        addresses
+    }
+
+    pub fn host(&self, host_header: &str) -> HostName {
+        let host = without_port(host_header.trim()).trim_end_matches('.').to_ascii_lowercase();
+        let domains = self.domain.iter().map(|domain| domain.0.as_str()).chain([LOCALHOST]);
+        domains
+            .filter_map(|domain| host.strip_suffix(domain)?.strip_suffix('.'))
+            .find_map(named)
+            .unwrap_or(HostName::Other)
+    }
+
     /// The host (and port) of a registry's image URIs: `repositoryUri` is this, a slash, and the name.
-    pub fn registry_host(&self, _registry: &RegistryId) -> String { todo!() }
+    pub fn registry_host(&self, registry: &RegistryId) -> String {
+        let RegistryId { account, region } = registry;
+        match &self.domain {
+            Some(domain) => format!("{account}.dkr.ecr.{region}.{}{}", domain.0, self.base.port()),
+            None if *registry == self.default => self.base.authority.clone(),
+            None => format!("{account}.dkr.ecr.{region}.{LOCALHOST}{}", self.local_port),
+        }
+    }
+
     /// `proxyEndpoint` of GetAuthorizationToken: scheme and host of the registry.
-    pub fn proxy_endpoint(&self, _registry: &RegistryId) -> String { todo!() }
+    pub fn proxy_endpoint(&self, registry: &RegistryId) -> String {
+        let local = self.domain.is_none() && *registry != self.default;
+        let scheme = if local { Scheme::Http } else { self.base.scheme };
+        format!("{}://{}", scheme.name(), self.registry_host(registry))
+    }
+
     /// The base of signed layer URLs, without a slash at the end.
-    pub fn base_url(&self) -> &str { todo!() }
+    pub fn base_url(&self) -> &str {
+        &self.base_text
+    }
+
     /// Whether this region is served here.
-    pub fn serves(&self, _region: &aws::Region) -> bool { todo!() }
+    pub fn serves(&self, region: &aws::Region) -> bool {
+        match &self.regions {
+            Regions::Any(_) => true,
+            Regions::Only(first, more) => first == region || more.contains(region),
+        }
+    }
+
+    /// The account and region that `url` stands for.
+    pub fn default_registry(&self) -> &RegistryId {
+        &self.default
+    }
+
+    /// Scheme and host by which a client reached this server, as far as its `Host` header can be believed to be one.
+    pub fn reached_at(&self, host_header: Option<&str>, tls: bool) -> String {
+        let plain =
+            |host: &&str| !host.is_empty() && host.bytes().all(|c| c.is_ascii_alphanumeric() || b".-_:[]".contains(&c));
+        match host_header.filter(plain) {
+            Some(host) if host.eq_ignore_ascii_case(&self.base.authority) => self.base.to_string(),
+            Some(host) => format!("{}://{host}", if tls { Scheme::Https } else { Scheme::Http }.name()),
+            None => self.base.to_string(),
+        }
+    }
+}
+
+/// What stands before the domain: `{account}.dkr.ecr.{region}` or `api.ecr.{region}`.
+fn named(labels: &str) -> Option<HostName> {
+    if let Some(region) = labels.strip_prefix("api.ecr.") {
+        return Some(HostName::Api(region.parse().ok()?));
+    }
+    let (account, rest) = labels.split_once('.')?;
+    let region = rest.strip_prefix("dkr.ecr.")?.parse().ok()?;
+    Some(HostName::Registry(RegistryId { account: account.parse().ok()?, region }))
+}
+
+/// A host without its port; the brackets of an IPv6 address stay.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+/// `:PORT`, or nothing for the scheme's own.
+fn port_suffix(scheme: Scheme, port: u16) -> String {
+    if port == scheme.default_port() { String::new() } else { format!(":{port}") }
+}
+
+/// A scheme and an authority and nothing else, such as `https://registry.corp`; a default port is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    pub scheme: Scheme,
+    /// Host and port in lower case.
+    authority: String,
+}
+
+impl BaseUrl {
+    /// `:PORT` as the URL has it.
+    fn port(&self) -> &str {
+        &self.authority[without_port(&self.authority).len()..]
+    }
+}
+
+impl std::fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", self.scheme.name(), self.authority)
+    }
+}
+
+impl FromStr for BaseUrl {
+    type Err = InvalidUrl;
+
+    fn from_str(text: &str) -> Result<BaseUrl, InvalidUrl> {
+        let uri: http::Uri = text.parse().map_err(|_| InvalidUrl)?;
+        let scheme = match uri.scheme_str() {
+            Some("http") => Scheme::Http,
+            Some("https") => Scheme::Https,
+            _ => return Err(InvalidUrl),
+        };
+        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or(InvalidUrl)?;
+        let host = authority.host();
+        if uri.path() != "/" || uri.query().is_some() || host.is_empty() {
+            return Err(InvalidUrl);
+        }
+        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
+            Some(port) => port_suffix(scheme, port.parse().map_err(|_| InvalidUrl)?),
+            None => String::new(),
+        };
+        Ok(BaseUrl { scheme, authority: format!("{}{port}", host.to_ascii_lowercase()) })
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it must be http:// or https://, a host, and perhaps a port, such as https://registry.example.com")]
+pub struct InvalidUrl;
+
+/// A domain under which registries have AWS-shaped names, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain(String);
+
+impl FromStr for Domain {
+    type Err = InvalidDomain;
+
+    fn from_str(text: &str) -> Result<Domain, InvalidDomain> {
+        let text = text.trim_matches('.').to_ascii_lowercase();
+        let label = |label: &str| {
+            let allowed = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
+            (1..=63).contains(&label.len())
+                && label.bytes().all(allowed)
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        if text.len() <= 200 && text.split('.').all(label) { Ok(Domain(text)) } else { Err(InvalidDomain) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it must be a domain name without scheme and port, such as registry.example.com")]
+pub struct InvalidDomain;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(url: Option<&str>, domain: Option<&str>, port: u16) -> Addresses {
+        Addresses::new(Names {
+            url: url.map(|url| url.parse().unwrap()),
+            domain: domain.map(|domain| domain.parse().unwrap()),
+            regions: Regions::Only("us-east-1".parse().unwrap(), vec!["eu-west-1".parse().unwrap()]),
+            port,
+        })
+    }
+
+    fn registry(account: &str, region: &str) -> RegistryId {
+        RegistryId { account: account.parse().unwrap(), region: region.parse().unwrap() }
+    }
+
+    #[test]
+    fn every_uri_is_one_that_a_client_can_push_to() {
+        let (home, other) = (registry("000000000000", "us-east-1"), registry("111122223333", "eu-west-1"));
+        for (url, domain, port, host, elsewhere, base) in [
+            (
+                None,
+                None,
+                5050,
+                "localhost:5050",
+                "http://111122223333.dkr.ecr.eu-west-1.localhost:5050",
+                "http://localhost:5050",
+            ),
+            (None, None, 80, "localhost", "http://111122223333.dkr.ecr.eu-west-1.localhost", "http://localhost"),
+            (
+                Some("https://registry.corp"),
+                None,
+                5050,
+                "registry.corp",
+                "http://111122223333.dkr.ecr.eu-west-1.localhost:5050",
+                "https://registry.corp",
+            ),
+            (
+                Some("https://Registry.corp:443/"),
+                None,
+                80,
+                "registry.corp",
+                "http://111122223333.dkr.ecr.eu-west-1.localhost",
+                "https://registry.corp",
+            ),
+            (
+                Some("http://10.0.0.1:8080"),
+                None,
+                80,
+                "10.0.0.1:8080",
+                "http://111122223333.dkr.ecr.eu-west-1.localhost",
+                "http://10.0.0.1:8080",
+            ),
+            (
+                None,
+                Some("corp"),
+                5050,
+                "000000000000.dkr.ecr.us-east-1.corp:5050",
+                "http://111122223333.dkr.ecr.eu-west-1.corp:5050",
+                "http://000000000000.dkr.ecr.us-east-1.corp:5050",
+            ),
+            (
+                Some("https://registry.corp"),
+                Some("Registry.Corp."),
+                5050,
+                "000000000000.dkr.ecr.us-east-1.registry.corp",
+                "https://111122223333.dkr.ecr.eu-west-1.registry.corp",
+                "https://registry.corp",
+            ),
+        ] {
+            let addresses = addresses(url, domain, port);
+            assert_eq!(addresses.registry_host(&home), host);
+            assert!(
+                addresses.proxy_endpoint(&home).ends_with(&format!("://{host}")),
+                "{}",
+                addresses.proxy_endpoint(&home)
+            );
+            assert_eq!(addresses.proxy_endpoint(&other), elsewhere);
+            assert_eq!(addresses.base_url(), base);
+        }
+    }
+
+    #[test]
+    fn a_host_names_a_registry_an_endpoint_or_nothing() {
+        let addresses = addresses(None, Some("corp.example"), 5050);
+        let account = |account, region| HostName::Registry(registry(account, region));
+        for (host, expected) in [
+            ("111122223333.dkr.ecr.us-east-1.localhost:5050", account("111122223333", "us-east-1")),
+            ("111122223333.DKR.ecr.EU-west-1.LocalHost", account("111122223333", "eu-west-1")),
+            ("111122223333.dkr.ecr.us-east-1.corp.example", account("111122223333", "us-east-1")),
+            ("111122223333.dkr.ecr.us-east-1.corp.example.:80", account("111122223333", "us-east-1")),
+            ("api.ecr.eu-west-1.corp.example:443", HostName::Api("eu-west-1".parse().unwrap())),
+            ("api.ecr.eu-west-1.localhost", HostName::Api("eu-west-1".parse().unwrap())),
+            ("111122223333.dkr.ecr.us-east-1.other.example", HostName::Other),
+            ("111122223333.dkr.ecr.us-east-1.notcorp.example", HostName::Other),
+            ("11112222333.dkr.ecr.us-east-1.localhost", HostName::Other),
+            ("x.111122223333.dkr.ecr.us-east-1.localhost", HostName::Other),
+            ("111122223333.dkr.ecr.us.east-1.localhost", HostName::Other),
+            ("111122223333.dkr.ecr..localhost", HostName::Other),
+            ("localhost:5050", HostName::Other),
+            ("127.0.0.1:5050", HostName::Other),
+            ("[::1]:5050", HostName::Other),
+            ("corp.example", HostName::Other),
+            ("", HostName::Other),
+            (":", HostName::Other),
+        ] {
+            assert_eq!(addresses.host(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn only_regions_that_are_set_are_served() {
+        let listed = addresses(None, None, 5050);
+        for (region, served) in [("us-east-1", true), ("eu-west-1", true), ("us-west-2", false)] {
+            assert_eq!(listed.serves(&region.parse().unwrap()), served, "{region}");
+        }
+        let any = Addresses::new(Names {
+            url: None,
+            domain: None,
+            regions: Regions::Any("us-east-1".parse().unwrap()),
+            port: 1,
+        });
+        assert!(any.serves(&"us-west-2".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_realm_names_the_host_that_the_client_used() {
+        let addresses = addresses(Some("https://registry.corp"), None, 5050);
+        for (host, expected) in [
+            (Some("127.0.0.1:5050"), "http://127.0.0.1:5050"),
+            (Some("Registry.corp"), "https://registry.corp"),
+            (Some("a\"b"), "https://registry.corp"),
+            (Some(""), "https://registry.corp"),
+            (None, "https://registry.corp"),
+        ] {
+            assert_eq!(addresses.reached_at(host, false), expected, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_or_domain_with_more_than_its_parts_is_refused() {
+        for bad in [
+            "registry.corp",
+            "ftp://x",
+            "https://",
+            "https://x/v2",
+            "https://x?y",
+            "https://a@x",
+            "https://x:99999",
+            "",
+        ] {
+            assert!(bad.parse::<BaseUrl>().is_err(), "{bad}");
+        }
+        for bad in ["", ".", "a..b", "a b", "https://x", "x:80", "-a", "a_b"] {
+            assert!(bad.parse::<Domain>().is_err(), "{bad}");
+        }
+    }
 }

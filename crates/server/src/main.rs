@@ -1,1 +1,65 @@
-fn main() {}
+//! The program `ecru`.
+use clap::{Parser, Subcommand};
+use server::body::Chain;
+use server::cli::env::Env;
+use server::cli::serve::Serve;
+use server::cli::status::Status;
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Amazon ECR on your own machines: the AWS API and the Docker and OCI API over one store.
+#[derive(Parser)]
+#[command(name = "ecru", version, arg_required_else_help = true)]
+struct Ecru {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the registry.
+    Serve(Box<Serve>),
+    /// Print exports for the AWS CLI and the SDKs: eval "$(ecru env)".
+    Env(Env),
+    /// Ask a running server how it is.
+    Status(Status),
+}
+
+/// 0: done. 1: failed, with one sentence on stderr. 2: called wrongly (clap's own).
+fn main() -> ExitCode {
+    match run(Ecru::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("ecru: {}", Chain(error.as_ref()).to_string().replace('\n', " "));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Command::Env(env) => {
+            let exports = env.run(&|name| std::env::var(name).ok())?;
+            std::io::stdout().write_all(exports.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Serve(serve) => on_runtime(async { Ok(serve.run().await.map(|()| ExitCode::SUCCESS)?) }),
+        Command::Status(status) => on_runtime(report(status)),
+    }
+}
+
+fn on_runtime<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(work);
+    // What a second signal cut off is not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// A server that is not ready is a failure, for scripts.
+async fn report(status: Status) -> Result<ExitCode, Box<dyn Error>> {
+    let report = status.run().await?;
+    std::io::stdout().write_all(report.text.as_bytes())?;
+    Ok(if report.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,1 +1,23 @@
-//! testkit
+//! A registry in process for tests: a clock to move, faults to switch on, callers as types, an image builder.
+//!
+//! Every answer is held to botocore's model or to `ECR.md` B.2 as it comes, so that each test judges more than it says.
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test that asked for it")]
+
+mod app;
+mod aws_caller;
+pub mod chance;
+mod clock;
+mod docker;
+pub mod http;
+mod image;
+mod leftovers;
+pub mod model;
+mod postgres;
+
+pub use crate::http::Answer;
+pub use app::{Builder, TestApp};
+pub use aws_caller::{AwsCaller, Outcome};
+pub use clock::TestClock;
+pub use docker::{Docker, location, with_query};
+pub use image::{Image, digest};
+pub use model::Model;

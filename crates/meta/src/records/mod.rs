@@ -8,7 +8,18 @@ macro_rules! statements {
         pub(super) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
     };
 }
-pub(crate) use statements;
+
+pub mod account;
+pub mod event;
+pub mod image;
+pub mod job;
+pub mod layer;
+pub mod repository;
+pub mod tag;
+pub mod upload;
+
+#[cfg(test)]
+mod every_statement;
 
 /// A registry: one account in one region, the first half of every natural key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -23,6 +23,7 @@ CREATE TABLE access_key (
     active INTEGER NOT NULL,
     created_at INTEGER NOT NULL
 ) STRICT;
+CREATE INDEX access_key_by_principal ON access_key (account, principal);
 
 CREATE TABLE account_setting (
     account TEXT NOT NULL,
@@ -60,8 +61,7 @@ CREATE TABLE image (
     repository_id BLOB NOT NULL,
     digest BLOB NOT NULL,
     media_type TEXT NOT NULL,
-    artifact_type TEXT,               -- what a referrers list shows
-    config_media_type TEXT,           -- artifactMediaType of DescribeImages
+    artifact_type TEXT,               -- artifactType, else the media type of the config
     subject BLOB,
     platform TEXT,                    -- os/architecture/variant/os.version of its config, where known
     manifest_size INTEGER NOT NULL,
@@ -160,7 +160,7 @@ CREATE TABLE upload (
     turn INTEGER NOT NULL,            -- raised by each request that takes the session
     received INTEGER NOT NULL,        -- durable bytes
     parts INTEGER NOT NULL,
-    small_part INTEGER NOT NULL,      -- a part below the minimum came; only the last may be one
+    small_part INTEGER NOT NULL,      -- 0: none; 1: the last part was below the minimum; 2: such a part was followed by another
     location BLOB,
     hash_state BLOB NOT NULL,
     engine_state BLOB NOT NULL,
@@ -181,7 +181,6 @@ CREATE TABLE event (
     at INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX event_by_repository ON event (repository_id, id);
-CREATE INDEX event_by_tag ON event (repository_id, tag, id) WHERE tag IS NOT NULL;
 
 CREATE TABLE job (
     kind TEXT NOT NULL,

@@ -1,1 +1,23 @@
 //! The `ecru` door: what AWS has no call for (JSON 1.1, SigV4 service `ecru`, target prefix `Ecru_V20261121`, actions `ecru:*`).
+//!
+//! Its calls are about the whole server, and so about the default account: only who may do so there operates it.
+
+mod server_status;
+
+use crate::call::{Entry, Protocol, Service};
+use aws::AccountId;
+
+pub use server_status::{Output as ServerStatusOutput, ServerStatus};
+
+/// What stands before an operation in `X-Amz-Target`.
+pub const TARGET: &str = "Ecru_V20261121";
+/// The service in the scope of a signature.
+pub const SIGNING_NAME: &str = "ecru";
+
+pub const SERVICE: Service = Service {
+    signing_name: SIGNING_NAME,
+    global_region: None,
+    account: Some(AccountId::DEFAULT),
+    protocol: Protocol::Json { target: TARGET },
+    operations: &[Entry::of::<ServerStatus>()],
+};

@@ -1,1 +1,185 @@
 //! The ECR door: one file per capability, each operation with its input, limits and permissions.
+
+mod account_setting;
+mod authorization_token;
+mod batch_delete_image;
+mod batch_get_image;
+mod create_repository;
+mod delete_repository;
+mod describe_images;
+mod describe_registry;
+mod describe_repositories;
+mod download_url;
+mod layer_availability;
+mod layer_upload;
+mod list_image_referrers;
+mod list_images;
+mod page;
+mod put_image;
+mod put_image_scanning_configuration;
+mod put_image_tag_mutability;
+mod resource_tags;
+mod types;
+
+use crate::call::{Entry, Protocol, Service};
+
+/// ECR's API of 2015-09-21: the operations that are finished. Every other one is unknown until it is.
+pub const SERVICE: Service = Service {
+    signing_name: "ecr",
+    global_region: None,
+    account: None,
+    protocol: Protocol::Json { target: "AmazonEC2ContainerRegistry_V20150921" },
+    operations: &[
+        Entry::of::<layer_availability::BatchCheckLayerAvailability>(),
+        Entry::of::<batch_delete_image::BatchDeleteImage>(),
+        Entry::of::<batch_get_image::BatchGetImage>(),
+        Entry::of::<layer_upload::CompleteLayerUpload>(),
+        Entry::of::<create_repository::CreateRepository>(),
+        Entry::of::<delete_repository::DeleteRepository>(),
+        Entry::of::<describe_images::DescribeImages>(),
+        Entry::of::<describe_registry::DescribeRegistry>(),
+        Entry::of::<describe_repositories::DescribeRepositories>(),
+        Entry::of::<account_setting::GetAccountSetting>(),
+        Entry::of::<authorization_token::GetAuthorizationToken>(),
+        Entry::of::<download_url::GetDownloadUrlForLayer>(),
+        Entry::of::<layer_upload::InitiateLayerUpload>(),
+        Entry::of::<list_image_referrers::ListImageReferrers>(),
+        Entry::of::<list_images::ListImages>(),
+        Entry::of::<resource_tags::ListTagsForResource>(),
+        Entry::of::<account_setting::PutAccountSetting>(),
+        Entry::of::<put_image::PutImage>(),
+        Entry::of::<put_image_scanning_configuration::PutImageScanningConfiguration>(),
+        Entry::of::<put_image_tag_mutability::PutImageTagMutability>(),
+        Entry::of::<resource_tags::TagResource>(),
+        Entry::of::<resource_tags::UntagResource>(),
+        Entry::of::<layer_upload::UploadLayerPart>(),
+    ],
+};
+
+pub use types::Blob;
+
+#[cfg(test)]
+mod tests {
+    use super::SERVICE;
+    use crate::call::Refusal;
+    use bytes::Bytes;
+    use proptest::collection::{hash_map, vec};
+    use proptest::prelude::*;
+    use registry::access::Resource;
+    use registry::{Error, RegistryId};
+    use serde_json::{Value, json};
+
+    /// Members of inputs, so that what is made at random reaches the checks.
+    const MEMBERS: &[&str] = &[
+        "acceptedMediaTypes",
+        "artifactStatus",
+        "artifactTypes",
+        "encryptionConfiguration",
+        "encryptionType",
+        "filter",
+        "filterType",
+        "force",
+        "imageDigest",
+        "imageId",
+        "imageIds",
+        "imageManifest",
+        "imageScanningConfiguration",
+        "imageStatus",
+        "imageTag",
+        "imageTagMutability",
+        "imageTagMutabilityExclusionFilters",
+        "Key",
+        "kmsKey",
+        "layerDigest",
+        "layerDigests",
+        "layerPartBlob",
+        "maxResults",
+        "name",
+        "nextToken",
+        "partFirstByte",
+        "partLastByte",
+        "registryId",
+        "registryIds",
+        "repositoryName",
+        "repositoryNames",
+        "resourceArn",
+        "scanOnPush",
+        "subjectId",
+        "tagKeys",
+        "tags",
+        "tagStatus",
+        "uploadId",
+        "value",
+        "Value",
+    ];
+
+    fn input() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            "[0-9]{12}|sha256:[0-9a-f]{64}|[a-z]{2,5}/[a-z]{1,5}|WILDCARD|IMMUTABLE|ANY|YQ==".prop_map(Value::from),
+        ];
+        let object = |value: BoxedStrategy<Value>| {
+            hash_map(proptest::sample::select(MEMBERS), value, 0..8).prop_map(|members| json!(members))
+        };
+        let nested = leaf.prop_recursive(4, 48, 6, move |inner| {
+            prop_oneof![vec(inner.clone(), 0..4).prop_map(Value::from), object(inner)]
+        });
+        object(nested.boxed())
+    }
+
+    #[test]
+    fn a_list_of_no_repositories_needs_what_all_of_them_do() {
+        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        let operation = SERVICE.operations.iter().find(|operation| operation.name == "DescribeRepositories").unwrap();
+        let needs = |input: &'static str| operation.needs(Bytes::from(input), &registry).unwrap();
+        assert_eq!(needs(r#"{"repositoryNames":[]}"#)[0].resource, Resource::AllRepositories);
+        assert_eq!(needs(r#"{"repositoryNames":["app", "team/app"]}"#).len(), 2);
+    }
+
+    #[test]
+    fn the_keys_of_tags_are_conditions_whether_they_come_or_go() {
+        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        let arn = registry.repository_arn("app");
+        for (name, input) in [
+            (
+                "CreateRepository",
+                json!({"repositoryName": "app", "tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": ""}]}),
+            ),
+            (
+                "TagResource",
+                json!({"resourceArn": arn, "tags": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": ""}]}),
+            ),
+            ("UntagResource", json!({"resourceArn": arn, "tagKeys": ["a", "b"]})),
+        ] {
+            let operation = SERVICE.operations.iter().find(|operation| operation.name == name).unwrap();
+            let needs = operation.needs(Bytes::from(input.to_string()), &registry).unwrap();
+            for need in needs {
+                assert!(need.tag_keys().eq(["a", "b"]), "{name}: {need:?}");
+            }
+        }
+    }
+
+    proptest! {
+        /// Whatever comes is taken, or refused as what it is: unreadable, or a member against its constraint.
+        #[test]
+        fn no_input_is_more_than_refused(input in input()) {
+            let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+            for operation in SERVICE.operations {
+                let bytes = Bytes::from(input.to_string());
+                let needs = operation.needs(bytes.clone(), &registry);
+                // A call that needed nothing would be checked for strangers too.
+                assert!(needs.as_ref().map_or(true, |needs| !needs.is_empty()), "{}", operation.name);
+                match operation.check(bytes) {
+                    Ok(()) => assert!(needs.is_ok(), "{}", operation.name),
+                    Err(Refusal::Serialization(_)) => assert!(needs.is_err(), "{}", operation.name),
+                    Err(Refusal::Failed(Error::InvalidParameter { .. } | Error::Kms { .. })) => {}
+                    Err(other) => panic!("{}: {other:?}", operation.name),
+                }
+            }
+        }
+    }
+}

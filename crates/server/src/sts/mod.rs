@@ -1,1 +1,13 @@
 //! The STS door (query protocol, `ECR.md` P).
+
+mod get_caller_identity;
+
+use crate::call::{Entry, Protocol, Service};
+
+pub const SERVICE: Service = Service {
+    signing_name: "sts",
+    global_region: Some("us-east-1"),
+    account: None,
+    protocol: Protocol::Query { namespace: "https://sts.amazonaws.com/doc/2011-06-15/", version: "2011-06-15" },
+    operations: &[Entry::of::<get_caller_identity::GetCallerIdentity>()],
+};

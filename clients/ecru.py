@@ -1,0 +1,143 @@
+"""The real binary as a test runs it: start, wait until ready, stop, kill."""
+
+import configparser
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+STARTUP_SECONDS = 30
+
+
+def binary():
+    """The `ecru` binary: ECRU_BINARY, else where cargo puts a debug build."""
+    path = os.environ.get("ECRU_BINARY")
+    if path is None:
+        target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
+        path = Path(target) / "debug" / "ecru"
+    path = Path(path)
+    assert path.is_file(), f"{path} does not exist: `./test build` makes it, ECRU_BINARY names another"
+    return path
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def new_database():
+    """A new PostgreSQL database beside ECRU_TEST_POSTGRES, which scripts/with-postgres sets; returns its URL."""
+    server = os.environ.get("ECRU_TEST_POSTGRES")
+    assert server, "--engine postgres needs ECRU_TEST_POSTGRES: run under scripts/with-postgres"
+    name = "ecru_clients_" + uuid.uuid4().hex[:12]
+    psql = shutil.which("psql") or sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"))[-1]
+    subprocess.run([psql, server, "-q", "-c", f"CREATE DATABASE {name}"], check=True, stdin=subprocess.DEVNULL)
+    base, separator, query = server.partition("?")
+    return re.sub(r"(://[^/]*)(/.*)?$", rf"\1/{name}", base) + separator + query
+
+
+class Ecru:
+    """One installation: its data directory, its port, and the process while it runs."""
+
+    def __init__(self, directory, engine, *flags, port=None):
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.data = self.directory / "data"
+        self.port = port or free_port()
+        self.flags = flags
+        self.log = self.directory / "ecru.log"
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ECRU_", "DOCKER_"))}
+        if engine == "postgres":
+            self.environment["ECRU_POSTGRES"] = new_database()
+            self.environment["ECRU_ROOT_KEY"] = os.urandom(32).hex()
+        self.process = None
+
+    @property
+    def url(self):
+        return f"http://localhost:{self.port}"
+
+    @property
+    def host(self):
+        return f"localhost:{self.port}"
+
+    def start(self, timeout=STARTUP_SECONDS):
+        command = [str(binary()), "serve", "--data", str(self.data)]
+        for address in ("127.0.0.1", "[::1]"):
+            command += ["--listen", f"http://{address}:{self.port}"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command + list(self.flags),
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"ecru ended with {self.process.returncode}:\n{self.log_text()}"
+            try:
+                if requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status_code == 200:
+                    return self
+            except requests.RequestException:
+                pass
+            time.sleep(0.02)
+        raise AssertionError(f"ecru was not ready in {timeout} s:\n{self.log_text()}")
+
+    def log_text(self):
+        return self.log.read_text(errors="replace")[-4000:]
+
+    def kill(self):
+        """kill -9, as a power loss for the process."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def stop(self):
+        """SIGTERM; the server drains and must end well by itself."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        self.wait()
+
+    def wait(self):
+        """Waits for the end of a process that was asked to stop."""
+        code = self.process.wait(timeout=30)
+        self.process = None
+        assert code == 0, f"ecru ended with {code} after SIGTERM:\n{self.log_text()}"
+
+    def keys(self):
+        """The administrator's keys from the credentials file that the first start wrote."""
+        path = self.data / "credentials"
+        assert path.is_file(), f"no {path}: {self.log_text()}"
+        assert path.stat().st_mode & 0o777 == 0o600, "the credentials file is open to others"
+        parser = configparser.ConfigParser()
+        parser.read(path)
+        section = parser["default"] if parser.has_section("default") else parser[parser.sections()[0]]
+        return section["aws_access_key_id"], section["aws_secret_access_key"]
+
+    def aws_environment(self, region="us-east-1"):
+        """What a person's shell holds when the AWS CLI speaks to this server."""
+        key, secret = self.keys() if "--dev" not in self.flags else ("test", "test")
+        return {
+            **self.environment,
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_PAGER": "",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": str(self.directory / "no-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "no-credentials"),
+            "AWS_MAX_ATTEMPTS": "1",
+        }

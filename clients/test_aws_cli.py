@@ -1,0 +1,89 @@
+"""The AWS CLI."""
+
+import base64
+import json
+
+from images import Image, digest
+
+
+def test_a_repository_is_created_described_listed_and_deleted(shell):
+    created = shell.aws("ecr", "create-repository", "--repository-name", "cli/one", "--tags", "Key=team,Value=a")["repository"]
+    assert created["repositoryUri"] == f"{shell.server.host}/cli/one"
+    described = shell.aws("ecr", "describe-repositories", "--repository-names", "cli/one")["repositories"]
+    assert described == [created]
+    names = shell.aws("ecr", "describe-repositories", "--query", "repositories[].repositoryName", "--page-size", "1")
+    assert "cli/one" in names
+    tags = shell.aws("ecr", "list-tags-for-resource", "--resource-arn", created["repositoryArn"])["tags"]
+    assert tags == [{"Key": "team", "Value": "a"}]
+    shell.aws("ecr", "delete-repository", "--repository-name", "cli/one")
+    assert "RepositoryNotFoundException" in shell.aws_fails("ecr", "describe-repositories", "--repository-names", "cli/one")
+
+
+def test_the_caller_is_the_administrator(shell):
+    identity = shell.aws("sts", "get-caller-identity")
+    assert identity == {"UserId": "000000000000", "Account": "000000000000", "Arn": "arn:aws:iam::000000000000:root"}
+
+
+def test_the_login_password_is_one_line_that_opens_the_docker_door(shell):
+    password = shell.run("aws", "ecr", "get-login-password").stdout
+    assert password.endswith("\n") and len(password.split()) == 1
+    out = shell.bash('curl -sf -u "AWS:$(aws ecr get-login-password)" "$AWS_ENDPOINT_URL/v2/"; echo " $?"')
+    assert out.stdout.strip().endswith("0")
+
+
+def test_an_image_is_put_layer_by_layer_through_the_api(shell):
+    image = Image.random(1, 3000)
+    shell.aws("ecr", "create-repository", "--repository-name", "cli/api")
+    on = ("--repository-name", "cli/api")
+    for blob in image.blobs():
+        (shell.directory / "part").write_bytes(blob)
+        upload = shell.aws("ecr", "initiate-layer-upload", *on)["uploadId"]
+        part = ("--part-first-byte", "0", "--part-last-byte", str(len(blob) - 1), "--layer-part-blob", "fileb://part")
+        received = shell.aws("ecr", "upload-layer-part", *on, "--upload-id", upload, *part)
+        assert received["lastByteReceived"] == len(blob) - 1
+        shell.aws("ecr", "complete-layer-upload", *on, "--upload-id", upload, "--layer-digests", digest(blob))
+    (shell.directory / "manifest").write_bytes(image.manifest)
+    shell.aws("ecr", "put-image", *on, "--image-tag", "v1", "--image-manifest", "file://manifest")
+    got = shell.aws("ecr", "batch-get-image", *on, "--image-ids", "imageTag=v1")["images"][0]
+    assert got["imageManifest"].encode() == image.manifest
+    assert got["imageId"] == {"imageDigest": image.digest, "imageTag": "v1"}
+    url = shell.aws("ecr", "get-download-url-for-layer", *on, "--layer-digest", digest(image.layers[0]))["downloadUrl"]
+    out = shell.bash(f"curl -sf '{url}' | sha256sum")
+    assert out.stdout.split()[0] == digest(image.layers[0]).removeprefix("sha256:")
+    deleted = shell.aws("ecr", "batch-delete-image", *on, "--image-ids", "imageTag=v1")
+    assert deleted == {"imageIds": [{"imageDigest": image.digest, "imageTag": "v1"}], "failures": []}
+    assert shell.aws("ecr", "list-images", *on)["imageIds"] == []
+
+
+def test_settings_of_account_and_repository(shell):
+    shell.aws("ecr", "create-repository", "--repository-name", "cli/settings")
+    on = ("--repository-name", "cli/settings")
+    filters = "filterType=WILDCARD,filter=dev-*"
+    put = ("--image-tag-mutability", "IMMUTABLE_WITH_EXCLUSION", "--image-tag-mutability-exclusion-filters", filters)
+    assert shell.aws("ecr", "put-image-tag-mutability", *on, *put)["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
+    scanning = shell.aws("ecr", "put-image-scanning-configuration", *on, "--image-scanning-configuration", "scanOnPush=true")
+    assert scanning["imageScanningConfiguration"] == {"scanOnPush": True}
+    assert shell.aws("ecr", "get-account-setting", "--name", "BLOB_MOUNTING")["value"] == "ENABLED"
+    registry = shell.aws("ecr", "describe-registry")
+    assert registry == {"registryId": "000000000000", "replicationConfiguration": {"rules": []}}
+
+
+def test_what_is_not_there_yet_says_so(shell):
+    assert "UnknownOperationException" in shell.aws_fails("ecr", "describe-pull-through-cache-rules")
+    assert "InvalidAction" in shell.aws_fails("sts", "get-session-token")
+    kms = ("--encryption-configuration", "encryptionType=KMS")
+    assert "KmsException" in shell.aws_fails("ecr", "create-repository", "--repository-name", "cli/kms", *kms)
+
+
+def test_a_wrong_secret_is_refused_with_its_name(shell):
+    out = shell.run("aws", "ecr", "describe-repositories", check=False, AWS_SECRET_ACCESS_KEY="wrong")
+    assert out.returncode != 0 and "InvalidSignatureException" in out.stderr
+    out = shell.run("aws", "sts", "get-caller-identity", check=False, AWS_SECRET_ACCESS_KEY="wrong")
+    assert out.returncode != 0 and "SignatureDoesNotMatch" in out.stderr
+
+
+def test_the_authorization_token_is_the_user_and_the_password(shell):
+    data = shell.aws("ecr", "get-authorization-token")["authorizationData"][0]
+    assert base64.b64decode(data["authorizationToken"]).startswith(b"AWS:")
+    assert data["proxyEndpoint"] == shell.server.url
+    assert json.dumps(data["expiresAt"])

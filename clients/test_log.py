@@ -1,0 +1,47 @@
+"""The log: one line for each request, with its id, and nothing that lets its reader in."""
+
+import base64
+
+import requests
+
+from conftest import Shell
+from ecru import Ecru
+from images import digest
+
+
+def test_a_log_at_its_most_talkative_holds_no_token_no_secret_and_no_signature(tmp_path, engine):
+    server = Ecru(tmp_path / "own", engine, "--log-level", "debug", "--redirect-layers=true").start()
+    try:
+        shell = Shell(server, server.directory)
+        shell.aws("ecr", "create-repository", "--repository-name", "quiet")
+        password = shell.run("aws", "ecr", "get-login-password").stdout.strip()
+        basic = ("AWS", password)
+        layer = b"layer" * 10_000
+        answers = [requests.post(f"{server.url}/v2/quiet/blobs/uploads/?digest={digest(layer)}", data=layer, auth=basic, timeout=10)]
+        redirect = requests.get(f"{server.url}/v2/quiet/blobs/{digest(layer)}", auth=basic, allow_redirects=False, timeout=10)
+        assert redirect.status_code == 307
+        url = redirect.headers["Location"]
+        pulled = requests.get(url, timeout=10)
+        assert pulled.content == layer
+        answers += [redirect, pulled]
+        # What is refused is looked at closer than what is not: wrong signatures and tokens of every kind.
+        wrong_url = url[:-1] + ("A" if url[-1] != "A" else "B")
+        answers.append(requests.get(wrong_url, timeout=10))
+        assert answers[-1].status_code == 403
+        for authorization in ("Bearer a-bearer-token", "Basic " + base64.b64encode(b"AWS:a-wrong-password").decode(), "Basic !!!"):
+            answers.append(requests.get(f"{server.url}/v2/", headers={"Authorization": authorization}, timeout=10))
+            assert 400 <= answers[-1].status_code < 500
+        shell.run("aws", "ecr", "describe-repositories", check=False, AWS_SECRET_ACCESS_KEY="another-secret-of-a-client")
+        secrets = [password, server.keys()[1], "a-bearer-token", "a-wrong-password", "another-secret-of-a-client", "Signature="]
+        secrets += [requests.auth._basic_auth_str(*basic).removeprefix("Basic "), base64.b64encode(b"AWS:a-wrong-password").decode()]
+        for link in (url, wrong_url):
+            secrets += [part.partition("=")[2] for part in link.partition("?")[2].split("&") if len(part.partition("=")[2]) >= 20]
+        assert len(secrets) >= 9, f"no signature was found in {url}"
+    finally:
+        server.stop()
+    lines = server.log.read_text().splitlines()
+    for secret in secrets:
+        assert not [line for line in lines if secret in line], f"{secret} is in the log"
+    for answer in answers:
+        request_id = answer.headers["x-amzn-RequestId"]
+        assert len([line for line in lines if request_id in line and "http.status" in line]) == 1, request_id

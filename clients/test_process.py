@@ -1,0 +1,218 @@
+"""The process: its first start, its settings, its health, and how it ends."""
+
+import http.client
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import threading
+import time
+
+import pytest
+import requests
+
+from conftest import Shell
+from ecru import Ecru, binary, free_port
+from images import digest
+
+
+@pytest.fixture
+def own(tmp_path, engine):
+    """A server that the test may stop and start."""
+    server = Ecru(tmp_path / "own", engine).start()
+    yield server
+    server.stop()
+
+
+def run(*command, **environment):
+    base = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ECRU_"))}
+    return subprocess.run(
+        [str(part) for part in command], env={**base, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30
+    )
+
+
+def test_the_first_start_says_what_a_person_needs_next_and_hides_the_secret(own):
+    said = own.log.read_text()
+    assert own.url in said
+    assert str(own.data / "credentials") in said
+    for line in ("ecru env", "aws ecr create-repository", f"docker login --username AWS --password-stdin {own.host}"):
+        assert line in said
+    _, secret = own.keys()
+    assert secret not in said, "the secret is printed only to a terminal"
+
+
+def test_the_data_directory_is_for_its_owner_alone(own):
+    assert stat.S_IMODE(own.data.stat().st_mode) == 0o700
+    for path in own.data.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, f"{path.name} is open to others"
+
+
+def test_keys_and_images_outlive_the_process(own):
+    before = own.keys()
+    shell = Shell(own, own.directory)
+    shell.aws("ecr", "create-repository", "--repository-name", "kept")
+    own.stop()
+    own.start()
+    assert own.keys() == before
+    assert shell.aws("ecr", "describe-repositories", "--repository-names", "kept")["repositories"]
+
+
+def test_env_makes_the_server_known_to_the_aws_cli_and_status_asks_it(own, engine):
+    shell = Shell(own, own.directory)
+    for name in [name for name in shell.environment if name.startswith("AWS_")]:
+        del shell.environment[name]
+    script = f'eval "$({binary()} env --data {own.data})"; aws sts get-caller-identity --query Account --output text'
+    assert shell.bash(script).stdout.strip() == "000000000000"
+    status = shell.run(binary(), "status", "--data", own.data, "--endpoint-url", own.url).stdout
+    assert "ready" in status and engine in status
+    own.stop()
+    gone = shell.run(binary(), "status", "--data", own.data, "--endpoint-url", own.url, check=False)
+    assert gone.returncode == 1 and len(gone.stderr.strip().splitlines()) == 1
+    own.start()
+
+
+def test_two_servers_do_not_share_a_directory(own):
+    second = run(binary(), "serve", "--data", own.data, "--listen", f"http://127.0.0.1:{free_port()}", **own_settings(own))
+    assert second.returncode == 1 and len(second.stderr.strip().splitlines()) == 1, second.stderr
+
+
+    assert f"another ecru already serves the data directory {own.data.resolve()}" in second.stderr
+
+
+def test_a_taken_port_is_named_with_what_to_do_and_makes_nothing(own, tmp_path):
+    data = tmp_path / "other"
+    out = run(binary(), "serve", "--data", data, "--listen", f"http://127.0.0.1:{own.port}", **own_settings(own))
+    assert out.returncode == 1 and len(out.stderr.strip().splitlines()) == 1, out.stderr
+    assert f"http://127.0.0.1:{own.port} is taken by another process" in out.stderr and "--listen" in out.stderr
+    assert not (data / "ecru.db").exists()
+
+
+def test_clients_that_take_every_connection_do_not_shut_out_metrics_and_health(tmp_path, engine):
+    import resource
+
+    metrics = free_port()
+    server = Ecru(tmp_path / "own", engine, "--metrics-listen", f"http://127.0.0.1:{metrics}").start()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    idle = []
+    try:
+        # 4096 are served at once, so the rest waits to be accepted; all of them are closed after 10 s.
+        for _ in range(4200):
+            idle.append(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+        assert "ecru_connections" in requests.get(f"http://127.0.0.1:{metrics}/metrics", timeout=5).text
+        assert requests.get(f"http://127.0.0.1:{metrics}/readyz", timeout=5).status_code == 200
+        # Those that ask for nothing make room again.
+        assert requests.get(f"{server.url}/livez", timeout=30).status_code == 200
+    finally:
+        for connection in idle:
+            connection.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        server.stop()
+
+
+def own_settings(server):
+    return {name: value for name, value in server.environment.items() if name.startswith("ECRU_")}
+
+
+def test_settings_that_nobody_knows_are_errors_that_name_them(tmp_path):
+    file = tmp_path / "ecru.toml"
+    file.write_text('nosuch = "x"\n')
+    for command in (["--config", file], ["--nosuch"], ["--listen", "nonsense"], ["--dev", "--listen", "http://0.0.0.0:0"]):
+        out = run(binary(), "serve", "--data", tmp_path / "data", *command)
+        assert out.returncode in (1, 2) and out.stderr, command
+        assert re.search("nosuch|nonsense|0.0.0.0", out.stderr), out.stderr
+    assert not (tmp_path / "data" / "ecru.db").exists()
+
+
+def test_the_administrators_keys_of_the_environment_hold_and_are_not_stored(tmp_path, engine):
+    server = Ecru(tmp_path / "server", engine)
+    server.environment["ECRU_ADMIN_ACCESS_KEY_ID"] = "AKIAFROMCI"
+    server.environment["ECRU_ADMIN_SECRET_ACCESS_KEY"] = "a-secret-from-ci"
+    server.keys = lambda: ("AKIAFROMCI", "a-secret-from-ci")
+    server.start()
+    assert Shell(server, tmp_path).aws("sts", "get-caller-identity")["Account"] == "000000000000"
+    server.stop()
+    for path in server.data.rglob("*"):
+        assert not path.is_file() or b"a-secret-from-ci" not in path.read_bytes(), path
+    del server.environment["ECRU_ADMIN_ACCESS_KEY_ID"], server.environment["ECRU_ADMIN_SECRET_ACCESS_KEY"]
+    server.start()
+    out = Shell(server, tmp_path).run("aws", "sts", "get-caller-identity", check=False)
+    assert out.returncode != 0 and "InvalidClientTokenId" in out.stderr
+    server.stop()
+
+
+def test_health_and_metrics_answer_without_credentials_and_name_no_repository(own):
+    shell = Shell(own, own.directory)
+    shell.aws("ecr", "create-repository", "--repository-name", "secret-name")
+    for path in ("/livez", "/readyz"):
+        assert requests.get(own.url + path, timeout=10).status_code == 200
+    metrics = requests.get(own.url + "/metrics", timeout=10)
+    assert metrics.status_code == 200 and "# TYPE" in metrics.text
+    assert "secret-name" not in metrics.text and own.keys()[0] not in metrics.text
+
+
+def test_every_request_has_one_access_line_with_its_id_and_no_secret(own):
+    shell = Shell(own, own.directory)
+    password = shell.run("aws", "ecr", "get-login-password").stdout.strip()
+    answer = requests.get(f"{own.url}/v2/", auth=("AWS", password), timeout=10)
+    request_id = answer.headers["x-amzn-RequestId"]
+    own.stop()
+    log = own.log.read_text()
+    assert len([line for line in log.splitlines() if request_id in line]) == 1
+    assert password not in log and own.keys()[1] not in log and "Signature=" not in log
+    own.start()
+
+
+def test_sigterm_lets_a_running_request_end(own):
+    shell = Shell(own, own.directory)
+    shell.aws("ecr", "create-repository", "--repository-name", "drain")
+    password = shell.run("aws", "ecr", "get-login-password").stdout.strip()
+    data = os.urandom(1_000_000)
+    connection = http.client.HTTPConnection("127.0.0.1", own.port, timeout=30)
+    connection.putrequest("POST", f"/v2/drain/blobs/uploads/?digest={digest(data)}")
+    connection.putheader("Authorization", requests.auth._basic_auth_str("AWS", password))
+    connection.putheader("Content-Length", str(len(data)))
+    connection.endheaders()
+    connection.send(data[:500_000])
+    # The answer to another request shows that the first one has been accepted too.
+    requests.get(f"{own.url}/livez", timeout=10)
+    own.process.send_signal(signal.SIGTERM)
+    wait_until_it_accepts_no_more(own)
+    connection.send(data[500_000:])
+    assert connection.getresponse().status == 201
+    connection.close()
+    own.wait()
+    own.start()
+    got = requests.get(f"{own.url}/v2/drain/blobs/{digest(data)}", auth=("AWS", password), timeout=10)
+    assert got.content == data
+
+
+def wait_until_it_accepts_no_more(server):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", server.port), timeout=2).close()
+        except ConnectionRefusedError:
+            return
+        time.sleep(0.01)
+    raise AssertionError("the server still accepts connections after SIGTERM")
+
+
+def test_a_slow_client_does_not_keep_others_waiting(own):
+    """Connections that send a head byte by byte, or nothing at all, are many; a push beside them goes on."""
+    idle = [socket.create_connection(("127.0.0.1", own.port)) for _ in range(200)]
+    for number, connection in enumerate(idle):
+        connection.sendall(b"GET /v2/ HTT" if number % 2 else b"POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n")
+    shell = Shell(own, own.directory)
+    shell.aws("ecr", "create-repository", "--repository-name", "beside")
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(requests.get(f"{own.url}/readyz", timeout=10).status_code)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [200] * 20
+    for connection in idle:
+        connection.close()

@@ -1,0 +1,165 @@
+//! Names, timestamps, and the two envelopes.
+
+use aws::{AccountId, Arn, InvalidAccountId, InvalidArn, InvalidRegion, Region, Timestamp, json, query};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+#[test]
+fn an_account_id_has_twelve_digits() {
+    for good in ["000000000000", "012345678901", "999999999999"] {
+        let account: AccountId = good.parse().unwrap();
+        assert_eq!((account.as_str(), account.to_string().as_str()), (good, good));
+        assert_eq!(serde_json::to_value(account).unwrap(), json!(good));
+    }
+    for bad in
+        ["", "12345678901", "1234567890123", "12345678901a", "+12345678901", "１23456789012", "12345678901\u{661}"]
+    {
+        assert_eq!(bad.parse::<AccountId>(), Err(InvalidAccountId), "{bad}");
+    }
+    assert_eq!(AccountId::DEFAULT.as_str(), "000000000000");
+}
+
+#[test]
+fn a_region_is_a_name_as_in_a_host_name() {
+    for good in ["us-east-1", "aa", "00", "--", "abcdefghijklmnopqrstuvwxy"] {
+        let region: Region = good.parse().unwrap();
+        assert_eq!((region.as_str(), region.to_string().as_str()), (good, good));
+        assert_eq!(serde_json::to_value(&region).unwrap(), json!(good));
+    }
+    for bad in ["", "a", "US-EAST-1", "us_east", "us.east", "us east", "abcdefghijklmnopqrstuvwxyz", "größe"] {
+        assert_eq!(bad.parse::<Region>(), Err(InvalidRegion), "{bad}");
+    }
+}
+
+#[test]
+fn an_arn_has_six_parts() {
+    let arn: Arn = "arn:aws:ecr:us-east-1:012345678901:repository/a/b".parse().unwrap();
+    let parts = [&arn.partition, &arn.service, &arn.region, &arn.account, &arn.resource];
+    assert_eq!(parts, ["aws", "ecr", "us-east-1", "012345678901", "repository/a/b"]);
+    let arn: Arn = "arn:aws:secretsmanager:::secret:name:more".parse().unwrap();
+    assert_eq!([&arn.region, &arn.account, &arn.resource], ["", "", "secret:name:more"]);
+
+    let long = format!("arn:aws:ecr:::{}", "a".repeat(2048));
+    let bad = [
+        "",
+        "arn",
+        "arn:aws:ecr:us-east-1:012345678901",
+        "arn:aws:ecr:us-east-1:012345678901:",
+        "arn::ecr:::a",
+        "arn:aws::::a",
+        "ARN:aws:ecr:::a",
+        "aws:ecr:us-east-1:012345678901:repository:a",
+        "arn:aws:ecr:::a\nb",
+        &long,
+    ];
+    for bad in bad {
+        assert_eq!(bad.parse::<Arn>(), Err(InvalidArn), "{bad}");
+    }
+}
+
+#[test]
+fn a_timestamp_is_seconds_with_milliseconds() {
+    let cases = [
+        (1_699_999_999_123_456, "1699999999.123"),
+        (1_699_999_999_123_999, "1699999999.123"),
+        (1_699_999_999_100_000, "1699999999.1"),
+        (1_699_999_999_000_000, "1699999999.0"),
+        (0, "0.0"),
+        (999, "0.0"),
+        (-1, "-0.001"),
+        (253_402_300_799_999_999, "253402300799.999"),
+    ];
+    for (microseconds, written) in cases {
+        assert_eq!(serde_json::to_string(&Timestamp(microseconds)).unwrap(), written);
+    }
+}
+
+#[test]
+fn a_target_header_names_a_prefix_and_an_operation() {
+    assert_eq!(
+        json::target("AmazonEC2ContainerRegistry_V20150921.PutImage"),
+        Some(("AmazonEC2ContainerRegistry_V20150921", "PutImage"))
+    );
+    assert_eq!(json::target("com.example.Service.Op"), Some(("com.example.Service", "Op")));
+    for bad in ["", ".", "PutImage", ".PutImage", "AmazonEC2ContainerRegistry_V20150921."] {
+        assert_eq!(json::target(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn an_error_body_has_the_type_the_message_and_the_extra_members() {
+    assert_eq!(json::error_body("UnknownOperationException", None, &[]), br#"{"__type":"UnknownOperationException"}"#);
+    let body = json::error_body("KmsException", Some("no \"key\"\n"), &[("kmsError", "NotFound".into())]);
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body, json!({"__type": "KmsException", "message": "no \"key\"\n", "kmsError": "NotFound"}));
+}
+
+#[test]
+fn the_query_protocol_answers_in_escaped_xml() {
+    let members = [("Arn", "arn:aws:iam::000000000000:user/<a>&\"b\""), ("Account", "000000000000")];
+    assert_eq!(
+        query::response("https://sts.amazonaws.com/doc/2011-06-15/", "GetCallerIdentity", &members, "id"),
+        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:iam::000000000000:user/&lt;a&gt;&amp;&quot;b&quot;</Arn><Account>000000000000</Account>\
+         </GetCallerIdentityResult><ResponseMetadata><RequestId>id</RequestId></ResponseMetadata>\
+         </GetCallerIdentityResponse>"
+    );
+    assert_eq!(
+        query::error("urn:n", true, "InvalidAction", "no '<x>'", "id"),
+        "<ErrorResponse xmlns=\"urn:n\"><Error><Type>Sender</Type><Code>InvalidAction</Code>\
+         <Message>no &apos;&lt;x&gt;&apos;</Message></Error><RequestId>id</RequestId></ErrorResponse>"
+    );
+    assert!(query::error("urn:n", false, "InternalFailure", "", "id").contains("<Type>Receiver</Type>"));
+    assert_eq!(query::escape("a\0\u{1b}\u{ffff}\r\n\tü"), "a\u{fffd}\u{fffd}\u{fffd}&#13;\n\tü");
+}
+
+#[test]
+fn a_parameter_is_the_first_of_its_name() {
+    let params = query::Params::parse("Action=A&Name=a+b%20c%2Bd&Name=second&Empty=&Bare");
+    let found = ["Action", "Name", "Empty", "Bare", "Absent", "action"].map(|name| params.get(name));
+    assert_eq!(found, [Some("A"), Some("a b c+d"), Some(""), Some(""), None, None]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_arn_is_written_as_it_was_read(
+        partition in "[a-z-]{1,10}", service in "[a-z0-9-]{1,20}", region in "[a-z0-9-]{0,12}", account in "[0-9]{0,12}",
+        resource in "[^\\p{Cc}]{1,100}"
+    ) {
+        let arn = Arn { partition, service, region, account, resource };
+        prop_assert_eq!(arn.to_string().parse(), Ok(arn));
+    }
+
+    #[test]
+    fn any_text_is_an_arn_that_is_written_the_same_or_none(text in "(arn:)?[a-z:/*é\\n]{0,40}") {
+        if let Ok(arn) = text.parse::<Arn>() {
+            prop_assert_eq!(arn.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_form_is_read_as_it_was_written(pairs in vec((".*", ".*"), 0..10)) {
+        let text = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+        let params = query::Params::parse(&text);
+        let read: Vec<(String, String)> = params.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        prop_assert_eq!(read, pairs);
+    }
+
+    #[test]
+    fn any_text_is_some_form(text in any::<String>()) {
+        let params = query::Params::parse(&text);
+        prop_assert!(params.iter().count() <= text.split('&').count());
+    }
+
+    #[test]
+    fn a_timestamp_is_read_back_to_the_millisecond(microseconds in 0_i64..253_402_300_800_000_000) {
+        let written = serde_json::to_string(&Timestamp(microseconds)).unwrap();
+        let seconds: f64 = written.parse().unwrap();
+        prop_assert_eq!((seconds * 1000.0).round() as i64, microseconds / 1000);
+        let read: Timestamp = serde_json::from_str(&written).unwrap();
+        prop_assert_eq!(read, Timestamp(microseconds / 1000 * 1000));
+    }
+}

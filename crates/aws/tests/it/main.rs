@@ -1,0 +1,11 @@
+//! The tests of the AWS wire: published vectors, botocore's own signatures, texts and properties.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails its test by panicking")]
+
+mod botocore;
+mod forms;
+mod pages;
+mod properties;
+mod refusals;
+mod request;
+mod vectors;

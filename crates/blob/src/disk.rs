@@ -1,0 +1,114 @@
+//! The little of a file system that the fs engine stands on, so that a test can put a disk beneath it that crashes.
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A disk. Calls block, so the engine makes them on threads for blocking work.
+pub trait Disk: Send + Sync + 'static {
+    /// Creates an empty file for writing; AlreadyExists when the name is taken.
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file for writing, as it is; NotFound when there is none.
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Opens a file for reading; NotFound when there is none.
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
+    /// Removes a file's name.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+    /// Makes a directory; AlreadyExists when the name is taken.
+    fn mkdir(&self, path: &Path) -> io::Result<()>;
+    /// Makes a directory's entries durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Shows every entry of a directory, in no order.
+    fn list(&self, path: &Path, entry: &mut dyn FnMut(&OsStr)) -> io::Result<()>;
+}
+
+/// An open file of a [`Disk`].
+pub trait DiskFile: Send + Sync {
+    /// Writes all of `bytes` at `offset`, growing the file as needed.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Reads into `into` from `offset`; 0 at the file's end.
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// As [`DiskFile::read_at`], if that needs no waiting for a device; `None` if it would, or if the disk can't tell.
+    fn read_cached_at(&self, _into: &mut [u8], _offset: u64) -> Option<usize> {
+        None
+    }
+    /// Makes the bytes durable, and the length that they need. After a failure nothing is known of the bytes.
+    fn sync_data(&self) -> io::Result<()>;
+    /// Cuts the file to `len` bytes.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+    /// The file's length in bytes.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether the file has no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// The operating system's disk. What it makes is for its own user alone: files 0600, directories 0700.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?))
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(OpenOptions::new().write(true).open(path)?))
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(File::open(path)?))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn mkdir(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn list(&self, path: &Path, entry: &mut dyn FnMut(&OsStr)) -> io::Result<()> {
+        for found in std::fs::read_dir(path)? {
+            entry(&found?.file_name());
+        }
+        Ok(())
+    }
+}
+
+impl DiskFile for File {
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, into, offset)
+    }
+
+    /// Any failure means "ask again, and wait": the blocking read then says what is wrong.
+    #[cfg(target_os = "linux")]
+    fn read_cached_at(&self, into: &mut [u8], offset: u64) -> Option<usize> {
+        use rustix::io::{ReadWriteFlags, preadv2};
+        let count = preadv2(self, &mut [io::IoSliceMut::new(into)], offset, ReadWriteFlags::NOWAIT).ok()?;
+        (count > 0).then_some(count)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        File::sync_data(self)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()> {
+        self.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}

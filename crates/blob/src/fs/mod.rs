@@ -1,0 +1,223 @@
+//! The engine that keeps layers in files: `ROOT/<last two hex digits of the location>/<location>`.
+//!
+//! Nothing is renamed or copied: a file is written where it stays. A durability claim is made only after the file's
+//! fdatasync and, once for each file, its directory's fsync; the directories themselves are synced at opening.
+mod fence;
+mod reader;
+mod writer;
+
+use crate::disk::{Disk, DiskFile};
+use crate::{Buffers, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer};
+use async_trait::async_trait;
+use fence::Fences;
+use reader::FsReader;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use writer::FsWriter;
+
+/// The fs engine over one directory, which belongs to one process at a time (the server's lock on its data directory).
+pub struct FsEngine {
+    root: PathBuf,
+    disk: Arc<dyn Disk>,
+    buffers: Buffers,
+    writers: Fences,
+    checks: AtomicU64,
+}
+
+impl FsEngine {
+    /// Opens the store in `root`, making it and its 256 directories where they are missing; `root`'s parent must exist.
+    ///
+    /// The directories are synced at every opening, since the process that made them may have died before it did.
+    pub async fn open(root: impl Into<PathBuf>, disk: Arc<dyn Disk>, buffers: Buffers) -> Result<FsEngine, Error> {
+        let root = root.into();
+        let (at, on) = (root.clone(), disk.clone());
+        blocking(move || lay_out(&at, &*on).map_err(|cause| Error::from_io("making the layers' directories", cause)))
+            .await?;
+        Ok(FsEngine { root, disk, buffers, writers: Fences::default(), checks: AtomicU64::new(0) })
+    }
+
+    fn path(&self, location: Location) -> PathBuf {
+        let mut path = directory(&self.root, shard(location));
+        path.push(location.to_string());
+        path
+    }
+
+    /// Opens a finished or unfinished file and tells its length; `None` when there is none.
+    async fn open_file(&self, location: Location) -> Result<Option<(Arc<dyn DiskFile>, u64)>, Error> {
+        let (disk, path) = (self.disk.clone(), self.path(location));
+        blocking(move || match disk.open_read(&path).and_then(|file| file.len().map(|len| (file, len))) {
+            Ok(opened) => Ok(Some(opened)),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(Error::from_io("opening a layer's file", cause)),
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Engine for FsEngine {
+    async fn create(&self, location: Location) -> Result<Box<dyn Writer>, Error> {
+        let (disk, path) = (self.disk.clone(), self.path(location));
+        let file = blocking(move || match disk.create_new(&path) {
+            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists),
+            result => result.map_err(|cause| Error::from_io("creating a layer's file", cause)),
+        })
+        .await?;
+        let fence = self.writers.begin(location);
+        Ok(Box::new(FsWriter::created(self.disk.clone(), directory(&self.root, shard(location)), file, fence)))
+    }
+
+    async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error> {
+        let synced_before = writer::read_state(durable)?;
+        let flight = self.writers.take_over(location).await?;
+        let fence = flight.fence();
+        let (disk, path, offset) = (self.disk.clone(), self.path(location), durable.offset);
+        let file = blocking(move || flight.end(writer::cut(&*disk, &path, offset))).await?;
+        let directory = directory(&self.root, shard(location));
+        Ok(Box::new(FsWriter::resumed(self.disk.clone(), directory, file, fence, offset, synced_before)))
+    }
+
+    async fn read(&self, location: Location, range: Range<u64>) -> Result<Option<Box<dyn Reader>>, Error> {
+        let Some((file, size)) = self.open_file(location).await? else { return Ok(None) };
+        if range.start > range.end || range.end > size {
+            return Err(Error::out_of_range());
+        }
+        Ok(Some(Box::new(FsReader::new(file, self.buffers.clone(), range))))
+    }
+
+    async fn stat(&self, location: Location) -> Result<Option<Stat>, Error> {
+        Ok(self.open_file(location).await?.map(|(_, size)| Stat { size }))
+    }
+
+    async fn remove(&self, location: Location, _state: Option<&EngineState>) -> Result<(), Error> {
+        let flight = self.writers.take_over(location).await?;
+        let (disk, path) = (self.disk.clone(), self.path(location));
+        blocking(move || {
+            flight.end(match disk.remove(&path) {
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+                result => result.map_err(|cause| Error::from_io("removing a layer's file", cause)),
+            })
+        })
+        .await
+    }
+
+    /// The order is by directory (the location's last byte), then by location, so that a page reads few directories.
+    async fn list(&self, after: Option<Location>, limit: usize) -> Result<Vec<Location>, Error> {
+        let (disk, root) = (self.disk.clone(), self.root.clone());
+        blocking(move || list(&*disk, &root, after, limit).map_err(|cause| Error::from_io("listing the layers", cause)))
+            .await
+    }
+
+    /// Writes, syncs, reads and removes a small file in the root.
+    async fn check(&self) -> Result<(), Error> {
+        // Checks at the same time have a file each; one left by a crash is replaced when its number comes again.
+        let number = self.checks.fetch_add(1, Ordering::Relaxed);
+        let (disk, root) = (self.disk.clone(), self.root.clone());
+        blocking(move || {
+            check(&*disk, &root, number).map_err(|cause| Error::from_io("checking the layer store", cause))
+        })
+        .await
+    }
+}
+
+fn shard(location: Location) -> u8 {
+    location.0[15]
+}
+
+fn directory(root: &Path, shard: u8) -> PathBuf {
+    root.join(format!("{shard:02x}"))
+}
+
+fn lay_out(root: &Path, disk: &dyn Disk) -> io::Result<()> {
+    make_directory(disk, root)?;
+    if let Some(parent) = root.parent() {
+        disk.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    for shard in 0..=u8::MAX {
+        make_directory(disk, &directory(root, shard))?;
+    }
+    disk.sync_dir(root)
+}
+
+fn make_directory(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.mkdir(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        result => result,
+    }
+}
+
+fn list(disk: &dyn Disk, root: &Path, after: Option<Location>, limit: usize) -> io::Result<Vec<Location>> {
+    let mut page = Vec::new();
+    for shard in after.map_or(0, shard)..=u8::MAX {
+        if page.len() >= limit {
+            break;
+        }
+        let room = limit - page.len();
+        // The smallest `room` of the directory, whatever its size.
+        let mut found = BTreeSet::new();
+        disk.list(&directory(root, shard), &mut |name| {
+            found.extend(
+                location_in(shard, name)
+                    .filter(|location| after.is_none_or(|after| position(after) < position(*location))),
+            );
+            if found.len() > room {
+                found.pop_last();
+            }
+        })?;
+        page.extend(found);
+    }
+    Ok(page)
+}
+
+/// The place of a location in this engine's order.
+fn position(location: Location) -> (u8, Location) {
+    (shard(location), location)
+}
+
+/// The location that a file of this directory holds; `None` for a file that this engine did not write.
+fn location_in(directory: u8, name: &OsStr) -> Option<Location> {
+    let location: Location = name.to_str()?.parse().ok()?;
+    (shard(location) == directory).then_some(location)
+}
+
+fn check(disk: &dyn Disk, root: &Path, number: u64) -> io::Result<()> {
+    const PROBE: [u8; 16] = *b"the store works\n";
+    let path = root.join(format!("check-{number}"));
+    remove_if_there(disk, &path)?;
+    let file = disk.create_new(&path)?;
+    let written = file.write_all_at(&PROBE, 0).and_then(|()| file.sync_data()).and_then(|()| disk.sync_dir(root));
+    let read = written.and_then(|()| {
+        let mut back = [0; PROBE.len()];
+        let count = disk.open_read(&path)?.read_at(&mut back, 0)?;
+        Ok(back[..count] == PROBE)
+    });
+    // A failed check leaves no file behind either, if it can help it.
+    let removed = remove_if_there(disk, &path);
+    let same = read?;
+    removed?;
+    if same {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the disk gave back other bytes than it was given"))
+    }
+}
+
+fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// Runs disk calls on a thread for blocking work; a panic there is an error here.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(ended) => Err(Error::Io("a disk task ended early", Arc::new(io::Error::other(ended)))),
+    }
+}

@@ -1,0 +1,60 @@
+//! Reading a range of one file in pieces of a buffer.
+use super::blocking;
+use crate::disk::DiskFile;
+use crate::{Buffer, Buffers, Error, Reader};
+use async_trait::async_trait;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+pub(super) struct FsReader {
+    file: Arc<dyn DiskFile>,
+    buffers: Buffers,
+    left: Range<u64>,
+}
+
+impl FsReader {
+    pub(super) fn new(file: Arc<dyn DiskFile>, buffers: Buffers, range: Range<u64>) -> FsReader {
+        FsReader { file, buffers, left: range }
+    }
+}
+
+#[async_trait]
+impl Reader for FsReader {
+    async fn next(&mut self) -> Result<Option<Buffer>, Error> {
+        if self.left.is_empty() {
+            return Ok(None);
+        }
+        let offset = self.left.start;
+        let wanted = usize::try_from(self.left.end - offset).unwrap_or(usize::MAX).min(Buffers::SIZE);
+        let mut buffer = self.buffers.take_in_time().await?;
+        // What the kernel has in memory is copied here, which costs less than a change of thread.
+        let (buffer, count) = match self.file.read_cached_at(&mut buffer.spare_mut()[..wanted], offset) {
+            Some(count) => (buffer, count),
+            None => {
+                let file = self.file.clone();
+                blocking(move || read(&*file, buffer, wanted, offset)).await?
+            }
+        };
+        if count == 0 {
+            return Err(Error::out_of_range());
+        }
+        self.left.start += count as u64;
+        Ok(Some(filled(buffer, count)))
+    }
+}
+
+fn filled(mut buffer: Buffer, count: usize) -> Buffer {
+    buffer.set_len(count);
+    buffer
+}
+
+fn read(file: &dyn DiskFile, mut buffer: Buffer, wanted: usize, offset: u64) -> Result<(Buffer, usize), Error> {
+    loop {
+        match file.read_at(&mut buffer.spare_mut()[..wanted], offset) {
+            Ok(count) => return Ok((buffer, count)),
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(Error::from_io("reading a layer's file", cause)),
+        }
+    }
+}

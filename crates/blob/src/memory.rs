@@ -1,0 +1,234 @@
+//! The engine that keeps layers in memory, for tests: as a file system would, or under S3's rules.
+use crate::{Buffer, Buffers, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer, lock};
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
+use std::sync::{Arc, Mutex};
+
+/// The version of the state that is stored with an upload's session.
+const STATE_VERSION: u8 = 1;
+
+/// Layers in memory. They live as long as the engine and its clones, which share them.
+#[derive(Clone)]
+pub struct MemoryEngine {
+    store: Arc<Mutex<Store>>,
+    buffers: Buffers,
+    min_part: Option<usize>,
+}
+
+#[derive(Default)]
+struct Store {
+    objects: BTreeMap<Location, Object>,
+    writers: u64,
+}
+
+struct Object {
+    bytes: Arc<Vec<u8>>,
+    finished: bool,
+    /// Sizes of the parts that `bytes` consists of, under S3's rules.
+    parts: Vec<u64>,
+    /// The writer that may go on; an earlier one is superseded.
+    writer: u64,
+}
+
+impl MemoryEngine {
+    /// An engine that is like the fs engine: every byte written is durable at the next sync, and unfinished bytes can be read.
+    pub fn new(buffers: Buffers) -> MemoryEngine {
+        MemoryEngine { store: Arc::default(), buffers, min_part: None }
+    }
+
+    /// An engine under the rules of S3's multipart uploads: parts of at least `min_part` bytes save the last, only whole
+    /// parts are durable, nothing is appended to a finished object, and an object appears at once when it is finished.
+    /// (AWS, "Amazon S3 multipart upload limits": 5 MiB; tests choose less.)
+    pub fn under_s3_rules(buffers: Buffers, min_part: usize) -> MemoryEngine {
+        MemoryEngine { store: Arc::default(), buffers, min_part: Some(min_part.max(1)) }
+    }
+
+    fn writer(&self, location: Location, id: u64) -> Box<dyn Writer> {
+        Box::new(MemoryWriter { engine: self.clone(), location, id, pending: Vec::new(), failure: None })
+    }
+
+    /// What a reader may see of a location.
+    fn visible(&self, location: Location) -> Option<Arc<Vec<u8>>> {
+        let store = lock(&self.store);
+        let object = store.objects.get(&location)?;
+        (object.finished || self.min_part.is_none()).then(|| object.bytes.clone())
+    }
+}
+
+#[async_trait]
+impl Engine for MemoryEngine {
+    async fn create(&self, location: Location) -> Result<Box<dyn Writer>, Error> {
+        let mut store = lock(&self.store);
+        if store.objects.contains_key(&location) {
+            return Err(Error::Exists);
+        }
+        let id = store.next_writer();
+        store
+            .objects
+            .insert(location, Object { bytes: Arc::default(), finished: false, parts: Vec::new(), writer: id });
+        Ok(self.writer(location, id))
+    }
+
+    async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error> {
+        let parts = read_state(durable)?;
+        let mut store = lock(&self.store);
+        let id = store.next_writer();
+        let object = store.objects.get_mut(&location).ok_or(Error::Missing)?;
+        if self.min_part.is_some() {
+            if object.finished {
+                return Err(Error::State("the object is finished"));
+            }
+            if !object.parts.starts_with(&parts) || parts.iter().sum::<u64>() != durable.offset {
+                return Err(Error::State("its parts are not those that were uploaded"));
+            }
+            object.parts = parts;
+        }
+        let len = usize::try_from(durable.offset).unwrap_or(usize::MAX);
+        if object.bytes.len() < len {
+            return Err(Error::State("there are fewer bytes than were durable"));
+        }
+        Arc::make_mut(&mut object.bytes).truncate(len);
+        object.finished = false;
+        object.writer = id;
+        Ok(self.writer(location, id))
+    }
+
+    async fn read(&self, location: Location, range: Range<u64>) -> Result<Option<Box<dyn Reader>>, Error> {
+        let Some(bytes) = self.visible(location) else { return Ok(None) };
+        let bounds = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+        match bounds.filter(|(start, end)| start <= end && *end <= bytes.len()) {
+            Some((start, end)) => {
+                Ok(Some(Box::new(MemoryReader { bytes, left: start..end, buffers: self.buffers.clone() })))
+            }
+            None => Err(Error::out_of_range()),
+        }
+    }
+
+    async fn stat(&self, location: Location) -> Result<Option<Stat>, Error> {
+        Ok(self.visible(location).map(|bytes| Stat { size: bytes.len() as u64 }))
+    }
+
+    async fn remove(&self, location: Location, _state: Option<&EngineState>) -> Result<(), Error> {
+        lock(&self.store).objects.remove(&location);
+        Ok(())
+    }
+
+    /// The order is that of [`Location`].
+    async fn list(&self, after: Option<Location>, limit: usize) -> Result<Vec<Location>, Error> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        Ok(lock(&self.store)
+            .objects
+            .range((from, Bound::Unbounded))
+            .take(limit)
+            .map(|(location, _)| *location)
+            .collect())
+    }
+
+    async fn check(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+impl Store {
+    fn next_writer(&mut self) -> u64 {
+        self.writers += 1;
+        self.writers
+    }
+
+    /// The object, for its own writer only.
+    fn object(&mut self, location: Location, writer: u64) -> Result<&mut Object, Error> {
+        self.objects
+            .get_mut(&location)
+            .filter(|object| object.writer == writer && !object.finished)
+            .ok_or(Error::Superseded)
+    }
+}
+
+/// The sizes of an upload's parts, from the state: its version, then eight bytes for each.
+fn read_state(durable: &Durable) -> Result<Vec<u64>, Error> {
+    const UNKNOWN: Error = Error::State("it is not a state of the memory engine, version 1");
+    let sizes = match durable.state.0.split_first() {
+        Some((&STATE_VERSION, sizes)) => sizes,
+        Some(_) => return Err(UNKNOWN),
+        None if durable.offset == 0 => &[],
+        None => return Err(Error::State("it is empty though bytes are durable")),
+    };
+    let sizes = sizes.chunks(8).map(|size| size.try_into().map(u64::from_be_bytes));
+    sizes.collect::<Result<_, _>>().map_err(|_| UNKNOWN)
+}
+
+fn write_state(parts: &[u64]) -> EngineState {
+    let mut state = vec![STATE_VERSION];
+    state.extend(parts.iter().flat_map(|size| size.to_be_bytes()));
+    EngineState(state)
+}
+
+struct MemoryWriter {
+    engine: MemoryEngine,
+    location: Location,
+    id: u64,
+    /// Bytes that do not make a part yet (S3's rules).
+    pending: Vec<u8>,
+    failure: Option<Error>,
+}
+
+impl MemoryWriter {
+    /// Stores what may be stored now; `last` allows a small part and makes the object appear.
+    fn store(&mut self, last: bool) -> Result<Durable, Error> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        let result = self.put(last);
+        self.failure = result.as_ref().err().cloned();
+        result
+    }
+
+    fn put(&mut self, last: bool) -> Result<Durable, Error> {
+        let min_part = self.engine.min_part;
+        let mut store = lock(&self.engine.store);
+        let object = store.object(self.location, self.id)?;
+        if last || self.pending.len() >= min_part.unwrap_or(0) {
+            if min_part.is_some() && !self.pending.is_empty() {
+                object.parts.push(self.pending.len() as u64);
+            }
+            Arc::make_mut(&mut object.bytes).append(&mut self.pending);
+        }
+        object.finished = last;
+        Ok(Durable { offset: object.bytes.len() as u64, state: write_state(&object.parts) })
+    }
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn write(&mut self, buffer: Buffer) -> Result<(), Error> {
+        self.pending.extend_from_slice(&buffer);
+        self.store(false).map(drop)
+    }
+
+    async fn sync(&mut self) -> Result<Durable, Error> {
+        self.store(false)
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<u64, Error> {
+        Ok(self.store(true)?.offset)
+    }
+}
+
+struct MemoryReader {
+    bytes: Arc<Vec<u8>>,
+    left: Range<usize>,
+    buffers: Buffers,
+}
+
+#[async_trait]
+impl Reader for MemoryReader {
+    async fn next(&mut self) -> Result<Option<Buffer>, Error> {
+        if self.left.is_empty() {
+            return Ok(None);
+        }
+        let mut buffer = self.buffers.take_in_time().await?;
+        self.left.start += buffer.fill(&self.bytes[self.left.clone()]);
+        Ok(Some(buffer))
+    }
+}

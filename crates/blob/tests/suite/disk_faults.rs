@@ -1,0 +1,165 @@
+//! The fs engine on a disk that is full, read-only or failing.
+use crate::support::{bytes, location, read, write};
+use blob::disk::Disk;
+use blob::faulty_disk::{Call, FaultyDisk};
+use blob::fs::FsEngine;
+use blob::{Buffers, Engine, Error};
+use std::sync::Arc;
+
+async fn open(disk: &FaultyDisk) -> (FsEngine, Buffers) {
+    let buffers = Buffers::new(4);
+    (FsEngine::open("/layers", Arc::new(disk.clone()), buffers.clone()).await.unwrap(), buffers)
+}
+
+async fn put(engine: &FsEngine, buffers: &Buffers, number: u8, size: usize) -> Result<u64, Error> {
+    let mut writer = engine.create(location(number)).await?;
+    write(buffers, &mut *writer, &bytes(number.into(), size)).await?;
+    writer.finish().await
+}
+
+async fn assert_stored(engine: &FsEngine, number: u8, size: usize) {
+    let read = read(engine, location(number), 0..size as u64).await.unwrap().unwrap();
+    assert!(read == bytes(number.into(), size), "location {number} came back changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_said_and_all_is_well_when_space_returns() {
+    let disk = FaultyDisk::new();
+    let (engine, buffers) = open(&disk).await;
+    put(&engine, &buffers, 1, 10_000).await.unwrap();
+    disk.set_space(Some(600_000));
+    // The writes are under way when the disk fills, so the end has to say it.
+    assert!(matches!(put(&engine, &buffers, 2, 700_000).await, Err(Error::Full(_))));
+    assert!(matches!(engine.check().await, Err(Error::Full(_))));
+    disk.set_space(None);
+    engine.check().await.unwrap();
+    engine.remove(location(2), None).await.unwrap();
+    put(&engine, &buffers, 3, 700_000).await.unwrap();
+    assert_stored(&engine, 1, 10_000).await;
+    assert_stored(&engine, 3, 700_000).await;
+    assert_eq!(buffers.available(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_met_a_full_disk_goes_on_when_space_returns() {
+    let disk = FaultyDisk::new();
+    let (engine, buffers) = open(&disk).await;
+    let mut writer = engine.create(location(1)).await.unwrap();
+    write(&buffers, &mut *writer, &bytes(1, 5000)).await.unwrap();
+    let durable = writer.sync().await.unwrap();
+    disk.set_space(Some(100));
+    write(&buffers, &mut *writer, &bytes(2, 5000)).await.unwrap();
+    assert!(matches!(writer.sync().await, Err(Error::Full(_))));
+    disk.set_space(None);
+    assert!(matches!(writer.sync().await, Err(Error::Full(_))), "a writer that lost bytes went on");
+    assert!(matches!(writer.finish().await, Err(Error::Full(_))), "a writer that lost bytes finished");
+    let mut writer = engine.resume(location(1), &durable).await.unwrap();
+    write(&buffers, &mut *writer, &bytes(3, 5000)).await.unwrap();
+    assert_eq!(writer.finish().await.unwrap(), 10_000);
+    assert!(read(&engine, location(1), 0..10_000).await.unwrap().unwrap() == [bytes(1, 5000), bytes(3, 5000)].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_disk_is_said_and_still_serves() {
+    let disk = FaultyDisk::new();
+    let (engine, buffers) = open(&disk).await;
+    put(&engine, &buffers, 1, 5000).await.unwrap();
+    let mut writer = engine.create(location(2)).await.unwrap();
+    let durable = writer.sync().await.unwrap();
+    disk.set_read_only(true);
+    write(&buffers, &mut *writer, b"late").await.unwrap();
+    assert!(matches!(writer.finish().await, Err(Error::ReadOnly(_))));
+    assert!(matches!(put(&engine, &buffers, 3, 1).await, Err(Error::ReadOnly(_))));
+    assert!(matches!(engine.resume(location(2), &durable).await, Err(Error::ReadOnly(_))));
+    assert!(matches!(engine.remove(location(1), None).await, Err(Error::ReadOnly(_))));
+    assert!(matches!(engine.check().await, Err(Error::ReadOnly(_))));
+    // An engine can be opened on it too, since everything is laid out.
+    let (engine, _) = open(&disk).await;
+    assert_stored(&engine, 1, 5000).await;
+    disk.set_read_only(false);
+    put(&engine, &buffers, 3, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_fdatasync_is_never_followed_by_a_success() {
+    let disk = FaultyDisk::new();
+    let (engine, buffers) = open(&disk).await;
+    let mut writer = engine.create(location(1)).await.unwrap();
+    write(&buffers, &mut *writer, &bytes(1, 5000)).await.unwrap();
+    disk.fail_nth(Some(Call::SyncData), 1);
+    assert!(matches!(writer.sync().await, Err(Error::Io("syncing a layer's file", _))));
+    assert!(matches!(writer.sync().await, Err(Error::Io("syncing a layer's file", _))));
+    let late = write(&buffers, &mut *writer, b"more").await;
+    assert!(matches!(late, Err(Error::Io("syncing a layer's file", _))));
+    assert!(matches!(writer.finish().await, Err(Error::Io("syncing a layer's file", _))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_of_the_directory_fails_the_writer() {
+    let disk = FaultyDisk::new();
+    let (engine, buffers) = open(&disk).await;
+    disk.fail_nth(Some(Call::SyncDir), 1);
+    assert!(matches!(put(&engine, &buffers, 1, 10).await, Err(Error::Io("syncing a layers' directory", _))));
+}
+
+/// Every call of an upload, its reading and its removal fails once; each time the failure is told, and a new start goes well.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_call_of_the_disk_may_fail_and_nothing_is_acknowledged_that_is_not_there() {
+    async fn course(engine: &FsEngine, buffers: &Buffers, bytes: &[u8]) -> Result<(), Error> {
+        let (first, second) = bytes.split_at(2 * Buffers::SIZE);
+        let mut writer = engine.create(location(1)).await?;
+        write(buffers, &mut *writer, first).await?;
+        let durable = writer.sync().await?;
+        drop(writer);
+        let mut writer = engine.resume(location(1), &durable).await?;
+        write(buffers, &mut *writer, second).await?;
+        let size = writer.finish().await?;
+        assert!(read(engine, location(1), 0..size).await?.unwrap() == bytes);
+        assert_eq!(engine.list(None, 1).await?, [location(1)]);
+        engine.check().await?;
+        engine.remove(location(1), None).await
+    }
+    let disk = FaultyDisk::new();
+    let (engine, buffers) = open(&disk).await;
+    let bytes = bytes(1, 2 * Buffers::SIZE + 100);
+    let before = disk.calls();
+    course(&engine, &buffers, &bytes).await.unwrap();
+    let calls = disk.calls() - before;
+    assert!(calls > 20, "the course is shorter than it should be: {calls} calls");
+    for nth in 1..=calls {
+        disk.fail_nth(None, nth);
+        let failed = course(&engine, &buffers, &bytes).await;
+        assert!(matches!(failed, Err(Error::Io(..))), "the failure of call {nth} was answered with {failed:?}");
+        engine.remove(location(1), None).await.unwrap();
+        course(&engine, &buffers, &bytes).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_replaces_what_one_left_behind_in_a_crash() {
+    let disk = FaultyDisk::new();
+    let (_, buffers) = open(&disk).await;
+    disk.create_new("/layers/check-0".as_ref()).unwrap();
+    let engine = FsEngine::open("/layers", Arc::new(disk.clone()), buffers).await.unwrap();
+    engine.check().await.unwrap();
+    let mut names = Vec::new();
+    disk.list("/layers".as_ref(), &mut |name| names.push(name.to_owned())).unwrap();
+    assert!(names.iter().all(|name| name.len() == 2), "{names:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_not_locations_are_not_listed() {
+    let disk = FaultyDisk::new();
+    let (engine, buffers) = open(&disk).await;
+    put(&engine, &buffers, 1, 1).await.unwrap();
+    let name = location(1).to_string();
+    let wrong_directory = if name.ends_with("00") { "01" } else { "00" };
+    for path in [
+        format!("/layers/{wrong_directory}/{name}"),
+        "/layers/00/lost+found".into(),
+        format!("/layers/00/{}", name.to_uppercase()),
+    ] {
+        disk.create_new(path.as_ref()).unwrap();
+    }
+    assert_eq!(engine.list(None, 10).await.unwrap(), [location(1)]);
+}

@@ -1,0 +1,124 @@
+//! The engines under test, and what the tests say to them.
+use blob::disk::RealDisk;
+use blob::faulty_disk::FaultyDisk;
+use blob::fs::FsEngine;
+use blob::memory::MemoryEngine;
+use blob::{Buffers, Engine, Error, Location, Writer};
+use std::ops::Range;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// Small, so that parts of every kind (none, one, several, a short last one) come up in a few bytes.
+pub const MIN_PART: usize = 1000;
+
+/// As few as a transfer needs, so that an engine that keeps buffers shows by hanging.
+pub const BUFFERS: usize = 4;
+
+pub struct Setup {
+    pub name: &'static str,
+    pub engine: Arc<dyn Engine>,
+    pub buffers: Buffers,
+    /// Whether every byte is durable at a sync, or whole parts only.
+    pub by_parts: bool,
+    _directory: Option<TempDir>,
+}
+
+/// One of each engine.
+pub async fn engines() -> Vec<Setup> {
+    let buffers = Buffers::new(BUFFERS);
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("layers");
+    let engine = Arc::new(FsEngine::open(root, Arc::new(RealDisk), buffers.clone()).await.unwrap());
+    let real = Setup { name: "fs on the real disk", engine, buffers, by_parts: false, _directory: Some(directory) };
+    let mut engines = engines_without_a_device().await;
+    engines.push(real);
+    engines
+}
+
+/// The engines whose syncs cost nothing.
+pub async fn engines_without_a_device() -> Vec<Setup> {
+    let buffers = Buffers::new(BUFFERS);
+    let faulty = FsEngine::open("/layers", Arc::new(FaultyDisk::new()), buffers.clone()).await.unwrap();
+    let memory = MemoryEngine::new(buffers.clone());
+    let s3_rules = MemoryEngine::under_s3_rules(buffers.clone(), MIN_PART);
+    let setup = |name, engine, by_parts| Setup { name, engine, buffers: buffers.clone(), by_parts, _directory: None };
+    vec![
+        setup("fs on the faulty disk", Arc::new(faulty), false),
+        setup("memory", Arc::new(memory), false),
+        setup("memory under S3's rules", Arc::new(s3_rules), true),
+    ]
+}
+
+impl Setup {
+    pub async fn write(&self, writer: &mut dyn Writer, bytes: &[u8]) -> Result<(), Error> {
+        write(&self.buffers, writer, bytes).await
+    }
+
+    /// Stores a finished location.
+    pub async fn put(&self, location: Location, bytes: &[u8]) {
+        let mut writer = self.engine.create(location).await.unwrap();
+        self.write(&mut *writer, bytes).await.unwrap();
+        assert_eq!(writer.finish().await.unwrap(), bytes.len() as u64, "{}", self.name);
+    }
+
+    pub async fn get(&self, location: Location, range: Range<u64>) -> Option<Vec<u8>> {
+        read(&*self.engine, location, range).await.unwrap()
+    }
+
+    pub async fn size(&self, location: Location) -> Option<u64> {
+        self.engine.stat(location).await.unwrap().map(|stat| stat.size)
+    }
+}
+
+pub async fn write(buffers: &Buffers, writer: &mut dyn Writer, mut bytes: &[u8]) -> Result<(), Error> {
+    while !bytes.is_empty() {
+        let mut buffer = buffers.take().await;
+        let count = buffer.fill(bytes);
+        bytes = &bytes[count..];
+        writer.write(buffer).await?;
+    }
+    Ok(())
+}
+
+pub async fn read(engine: &dyn Engine, location: Location, range: Range<u64>) -> Result<Option<Vec<u8>>, Error> {
+    let Some(mut reader) = engine.read(location, range).await? else { return Ok(None) };
+    let mut bytes = Vec::new();
+    while let Some(buffer) = reader.next().await? {
+        assert!(!buffer.is_empty(), "a reader gave an empty buffer, which its caller may take for the end");
+        bytes.extend_from_slice(&buffer);
+    }
+    Ok(Some(bytes))
+}
+
+/// A location of its own for each number. They lie in sixteen directories, neighbours in different ones.
+pub fn location(number: u8) -> Location {
+    let mut bytes = *b"\x01\x7f\x22\xe2\x79\xb0\x7c\xc3\x98\xc4\xdc\x0c\x0c\x07\x00\x00";
+    (bytes[14], bytes[15]) = (number, number.wrapping_mul(67) % 16);
+    Location(bytes)
+}
+
+/// Bytes in which every place can be told from its neighbours and from the same place of another `kind`.
+pub fn bytes(kind: u64, len: usize) -> Vec<u8> {
+    let mut chance = Chance(kind);
+    let mut bytes: Vec<u8> =
+        std::iter::repeat_with(|| chance.next().to_le_bytes()).take(len.div_ceil(8)).flatten().collect();
+    bytes.truncate(len);
+    bytes
+}
+
+/// Chance that can be had again (SplitMix64).
+pub struct Chance(pub u64);
+
+impl Chance {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// One of `0..bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound.max(1)
+    }
+}

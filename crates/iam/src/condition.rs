@@ -1,0 +1,62 @@
+//! Conditions of statements: operators, their values, and what a missing key means (`ECR.md` G.1).
+
+mod network;
+mod operator;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use crate::request::Context;
+use operator::{Operator, Qualifier};
+use value::Test;
+
+/// One key compared with one operator; more keys and operators of a statement are more conditions.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Condition {
+    operator: Operator,
+    /// In lower case.
+    key: String,
+    test: Test,
+}
+
+impl Condition {
+    /// Reads one key of one operator; an error says what is not understood.
+    pub(crate) fn parse(operator: &str, key: &str, values: &[String], variables: bool) -> Result<Condition, String> {
+        let operator = Operator::parse(operator).ok_or("it is not an operator that is known here")?;
+        if !key.contains(':') {
+            return Err(format!("'{key}' is not a condition key"));
+        }
+        if values.is_empty() {
+            return Err(format!("{key} has no value"));
+        }
+        let test = Test::parse(operator.kind, values, variables).map_err(|reason| format!("{key}: {reason}"))?;
+        Ok(Condition { operator, key: key.to_ascii_lowercase(), test })
+    }
+
+    /// True when the request meets the condition.
+    ///
+    /// `unresolved` says whether a value with a variable that the request lacks counts as matching under a negated operator.
+    /// Without a qualifier, a key of several values meets a plain operator if one of them does, and a negated one if all do.
+    pub(crate) fn holds(&self, context: &Context, unresolved: bool) -> bool {
+        let Operator { negated, if_exists, qualifier, .. } = self.operator;
+        let values = context.values(&self.key);
+        if let Test::Absent(wanted) = &self.test {
+            return wanted.contains(&values.is_none());
+        }
+        let Some(values) = values else {
+            return match qualifier {
+                _ if if_exists => true,
+                Some(Qualifier::All) => true,
+                Some(Qualifier::Any) => false,
+                None => negated,
+            };
+        };
+        let meets = |value: &String| self.test.matches(value, context, negated && unresolved) != negated;
+        match qualifier {
+            Some(Qualifier::All) => values.iter().all(meets),
+            Some(Qualifier::Any) => values.iter().any(meets),
+            None if negated => values.iter().all(meets),
+            None => values.iter().any(meets),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The JSON of a policy document: one or many, scalars as text, no member twice.
+
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::marker::PhantomData;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct RawDocument {
+    #[serde(default, deserialize_with = "present")]
+    pub version: Option<String>,
+    #[serde(rename = "Id", default, deserialize_with = "present")]
+    _id: Option<String>,
+    pub statement: Many<Object<RawStatement>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "PascalCase")]
+pub(super) struct RawStatement {
+    #[serde(rename = "Sid", default, deserialize_with = "present")]
+    _sid: Option<String>,
+    pub effect: String,
+    #[serde(default, deserialize_with = "present")]
+    pub principal: Option<RawPrincipal>,
+    #[serde(default, deserialize_with = "present")]
+    pub not_principal: Option<RawPrincipal>,
+    #[serde(default, deserialize_with = "present")]
+    pub action: Option<Many<String>>,
+    #[serde(default, deserialize_with = "present")]
+    pub not_action: Option<Many<String>>,
+    #[serde(default, deserialize_with = "present")]
+    pub resource: Option<Many<String>>,
+    #[serde(default, deserialize_with = "present")]
+    pub not_resource: Option<Many<String>>,
+    #[serde(default, deserialize_with = "present")]
+    pub condition: Option<Pairs<Pairs<Many<Scalar>>>>,
+}
+
+/// Reads a member that is there. A `null` is no value: a condition that is null must not become no condition.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(reader: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(reader).map(Some)
+}
+
+/// A struct that is an object and nothing else; serde would also read it from an array.
+pub(super) struct Object<T>(pub T);
+
+/// One value, or an array of them.
+pub(super) struct Many<T>(pub Vec<T>);
+
+/// The members of an object, in order; none appears twice.
+pub(super) struct Pairs<T>(pub Vec<(String, T)>);
+
+/// A string, or a boolean or number as its text.
+pub(super) struct Scalar(pub String);
+
+/// `"*"`, or lists by the kind of principal.
+pub(super) enum RawPrincipal {
+    Text(String),
+    Lists(Pairs<Many<String>>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Many<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one value or an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Many<T>, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Many)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Many<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(|one| Many(vec![one]))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Many<T>, E> {
+                T::deserialize(value.into_deserializer()).map(|one| Many(vec![one]))
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Many<T>, E> {
+                T::deserialize(value.into_deserializer()).map(|one| Many(vec![one]))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Many<T>, E> {
+                T::deserialize(value.into_deserializer()).map(|one| Many(vec![one]))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Many<T>, E> {
+                T::deserialize(value.into_deserializer()).map(|one| Many(vec![one]))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Many<T>, E> {
+                T::deserialize(value.into_deserializer()).map(|one| Many(vec![one]))
+            }
+        }
+        reader.deserialize_any(Reader(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        reader.deserialize_map(Reader(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Pairs<T> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Reader<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
+            type Value = Pairs<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<T>, A::Error> {
+                let mut seen = BTreeSet::new();
+                let mut pairs = Vec::new();
+                while let Some((name, value)) = map.next_entry::<String, T>()? {
+                    if !seen.insert(name.to_ascii_lowercase()) {
+                        return Err(A::Error::custom(format!("duplicate member `{name}`")));
+                    }
+                    pairs.push((name, value));
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        reader.deserialize_map(Reader(PhantomData))
+    }
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl Visitor<'_> for Reader {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string, a boolean or a number")
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_owned()))
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Scalar, E> {
+                Ok(Scalar(value.to_string()))
+            }
+        }
+        reader.deserialize_any(Reader)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawPrincipal {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = RawPrincipal;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"*\" or an object")
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<RawPrincipal, E> {
+                Ok(RawPrincipal::Text(value.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RawPrincipal, A::Error> {
+                Pairs::deserialize(MapAccessDeserializer::new(map)).map(RawPrincipal::Lists)
+            }
+        }
+        reader.deserialize_any(Reader)
+    }
+}

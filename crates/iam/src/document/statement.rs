@@ -1,0 +1,81 @@
+//! A statement, and whether it applies to a request.
+
+use crate::condition::Condition;
+use crate::pattern::{ArnPattern, Pattern};
+use crate::principal::{Whom, Worth};
+use crate::request::{Context, Request};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Allow,
+    Deny,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Statement {
+    pub effect: Effect,
+    /// `None` in identity policies, which concern whoever they are attached to.
+    pub whom: Option<Whom>,
+    pub actions: Actions,
+    pub resources: Resources,
+    /// All of them must hold.
+    pub conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Actions {
+    These(Vec<Pattern>),
+    AllBut(Vec<Pattern>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Resources {
+    /// The resource that the policy is attached to.
+    Own,
+    These(Vec<ArnPattern>),
+    AllBut(Vec<ArnPattern>),
+}
+
+/// All that a statement is compared with.
+pub(crate) struct Facts<'a> {
+    pub request: &'a Request<'a>,
+    pub context: Context,
+    pub has_boundary: bool,
+}
+
+impl Statement {
+    /// What the statement is worth to the caller; `None` when it does not apply.
+    ///
+    /// A text whose variable has no value in the request matches nothing. Where not matching would make an Allow wider
+    /// (`NotResource`, negated operators), it counts as matching instead.
+    pub(crate) fn applies(&self, facts: &Facts<'_>) -> Option<Worth> {
+        let worth = match &self.whom {
+            Some(whom) => whom.worth(facts.request.principal, facts.has_boundary)?,
+            None => Worth::Alone,
+        };
+        let unresolved = self.effect == Effect::Allow;
+        let holds = |condition: &Condition| condition.holds(&facts.context, unresolved);
+        let applies = self.concerns_action(facts)
+            && self.concerns_resource(facts, unresolved)
+            && self.conditions.iter().all(holds);
+        applies.then_some(worth)
+    }
+
+    fn concerns_action(&self, facts: &Facts<'_>) -> bool {
+        let is_it =
+            |pattern: &Pattern| pattern.matches_without_case(facts.request.action, &facts.context) == Some(true);
+        match &self.actions {
+            Actions::These(patterns) => patterns.iter().any(is_it),
+            Actions::AllBut(patterns) => !patterns.iter().any(is_it),
+        }
+    }
+
+    fn concerns_resource(&self, facts: &Facts<'_>, unresolved: bool) -> bool {
+        let matches = |pattern: &ArnPattern| pattern.matches(facts.request.resource, &facts.context);
+        match &self.resources {
+            Resources::Own => true,
+            Resources::These(patterns) => patterns.iter().any(|p| matches(p).unwrap_or(false)),
+            Resources::AllBut(patterns) => !patterns.iter().any(|p| matches(p).unwrap_or(unresolved)),
+        }
+    }
+}

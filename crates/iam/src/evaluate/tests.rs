@@ -1,0 +1,393 @@
+use super::{Policies, evaluate};
+use crate::{Cause, Decision, Document, Grammar, Grant, PolicyKind, Principal, PrincipalKind, Request};
+use aws::AccountId;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+const OWNER: &str = "111111111111";
+const STRANGER: &str = "222222222222";
+const REPOSITORY: &str = "arn:aws:ecr:us-east-1:111111111111:repository/team/app";
+
+fn principal(account: &str, arn: &str, kind: PrincipalKind) -> Principal {
+    let arn = arn.replace("ACCT", account);
+    Principal { account: account.parse().ok(), arn, kind }
+}
+
+fn root(account: &str) -> Principal {
+    principal(account, "arn:aws:iam::ACCT:root", PrincipalKind::Root)
+}
+
+fn user(account: &str) -> Principal {
+    principal(account, "arn:aws:iam::ACCT:user/dev/ann", PrincipalKind::User)
+}
+
+fn session(account: &str) -> Principal {
+    let role = format!("arn:aws:iam::{account}:role/ci/builder");
+    principal(account, "arn:aws:sts::ACCT:assumed-role/builder/run", PrincipalKind::RoleSession { role })
+}
+
+fn federated(account: &str) -> Principal {
+    let of = user(account).arn;
+    principal(account, "arn:aws:sts::ACCT:federated-user/fred", PrincipalKind::FederatedUser { of })
+}
+
+fn federated_of_root(account: &str) -> Principal {
+    let of = root(account).arn;
+    principal(account, "arn:aws:sts::ACCT:federated-user/fred", PrincipalKind::FederatedUser { of })
+}
+
+fn service() -> Principal {
+    principal("", "codebuild.amazonaws.com", PrincipalKind::Service)
+}
+
+fn nobody() -> Principal {
+    principal("", "anonymous", PrincipalKind::Anonymous)
+}
+
+fn documents(grammar: Grammar, statements: &[Value]) -> Vec<Document> {
+    let read = |statement: &Value| {
+        let text = json!({"Version": "2012-10-17", "Statement": statement}).to_string();
+        Document::parse(&text, grammar).unwrap_or_else(|e| panic!("{text}: {e}"))
+    };
+    statements.iter().map(read).collect()
+}
+
+fn own(effect: &str) -> Vec<Document> {
+    documents(Grammar::Identity, &[json!({"Effect": effect, "Action": "ecr:*", "Resource": "*"})])
+}
+
+/// A policy for something else: it is there and silent.
+fn silent() -> Vec<Document> {
+    documents(Grammar::Identity, &[json!({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})])
+}
+
+fn shared(effect: &str, principal: &Value) -> Vec<Document> {
+    documents(Grammar::Resource, &[json!({"Effect": effect, "Principal": principal, "Action": "ecr:*"})])
+}
+
+fn aws(arn: &str) -> Value {
+    json!({"AWS": arn})
+}
+
+fn judge(principal: &Principal, policies: &Policies) -> Decision {
+    let request = Request {
+        principal,
+        action: "ecr:PutImage",
+        resource: REPOSITORY,
+        resource_account: OWNER.parse().unwrap(),
+        context: &BTreeMap::new(),
+    };
+    evaluate(&request, policies)
+}
+
+fn outcome(principal: &Principal, policies: &Policies) -> Result<Grant, Cause> {
+    match judge(principal, policies) {
+        Decision::Allowed { by } => Ok(by),
+        Decision::Denied { reason } => Err(reason.cause),
+    }
+}
+
+fn no_allow(kind: PolicyKind) -> Result<Grant, Cause> {
+    Err(Cause::NoAllow(kind))
+}
+
+fn policies(identity: Vec<Document>, resource: Vec<Document>) -> Policies {
+    Policies { identity, resource, ..Policies::default() }
+}
+
+#[test]
+fn without_policies_only_the_owners_root_may_do_anything() {
+    let none = Policies::default();
+    let data = [
+        (root(OWNER), Ok(Grant::Root)),
+        (user(OWNER), no_allow(PolicyKind::Identity)),
+        (session(OWNER), no_allow(PolicyKind::Identity)),
+        (federated(OWNER), no_allow(PolicyKind::Identity)),
+        (federated_of_root(OWNER), no_allow(PolicyKind::Session)),
+        (root(STRANGER), no_allow(PolicyKind::Resource)),
+        (user(STRANGER), no_allow(PolicyKind::Resource)),
+        (session(STRANGER), no_allow(PolicyKind::Resource)),
+        (federated(STRANGER), no_allow(PolicyKind::Resource)),
+        (service(), no_allow(PolicyKind::Resource)),
+        (nobody(), no_allow(PolicyKind::Resource)),
+    ];
+    for (principal, expected) in data {
+        assert_eq!(outcome(&principal, &none), expected, "{principal:?}");
+    }
+}
+
+#[test]
+fn refusals_are_worded_as_aws_words_them() {
+    let deny = |kind: PolicyKind| {
+        let (yes, no) = (own("Allow"), own("Deny"));
+        let mut all = Policies { identity: yes.clone(), boundary: yes.clone(), session: yes, resource: Vec::new() };
+        match kind {
+            PolicyKind::Identity => all.identity = no,
+            PolicyKind::Boundary => all.boundary = no,
+            PolicyKind::Session => all.session = no,
+            PolicyKind::Resource => all.resource = shared("Deny", &json!("*")),
+        }
+        all
+    };
+    let quiet = |kind: PolicyKind| {
+        let mut all = deny(kind);
+        match kind {
+            PolicyKind::Identity => all.identity = silent(),
+            PolicyKind::Boundary => all.boundary = silent(),
+            PolicyKind::Session => all.session = silent(),
+            PolicyKind::Resource => all.resource.clear(),
+        }
+        all
+    };
+    let because = |what: &str| format!("because no {what} allows the ecr:PutImage action");
+    let data = [
+        (user(OWNER), quiet(PolicyKind::Identity), because("identity-based policy")),
+        (user(STRANGER), quiet(PolicyKind::Resource), because("resource-based policy")),
+        (user(OWNER), quiet(PolicyKind::Boundary), because("permissions boundary")),
+        (session(OWNER), quiet(PolicyKind::Session), because("session policy")),
+        (user(OWNER), deny(PolicyKind::Identity), "with an explicit deny in an identity-based policy".into()),
+        (user(OWNER), deny(PolicyKind::Resource), "with an explicit deny in a resource-based policy".into()),
+        (user(OWNER), deny(PolicyKind::Boundary), "with an explicit deny in a permissions boundary".into()),
+        (session(OWNER), deny(PolicyKind::Session), "with an explicit deny in a session policy".into()),
+    ];
+    for (principal, policies, tail) in data {
+        let Decision::Denied { reason } = judge(&principal, &policies) else {
+            panic!("{principal:?} is allowed");
+        };
+        let expected = format!(
+            "User: {} is not authorized to perform: ecr:PutImage on resource: {REPOSITORY} {tail}",
+            principal.arn
+        );
+        assert_eq!(reason.to_string(), expected);
+    }
+}
+
+#[test]
+fn a_resource_policy_gives_as_much_as_it_names_the_caller_for() {
+    let everyone = json!("*");
+    let account = aws(OWNER);
+    let as_root = aws("arn:aws:iam::111111111111:root");
+    let the_user = aws("arn:aws:iam::111111111111:user/dev/ann");
+    let the_role = aws("arn:aws:iam::111111111111:role/ci/builder");
+    let the_session = aws("arn:aws:sts::111111111111:assumed-role/builder/run");
+    let the_federated = aws("arn:aws:sts::111111111111:federated-user/fred");
+    let by_resource = Ok(Grant::ResourcePolicy);
+    let identity = no_allow(PolicyKind::Identity);
+    let boundary = no_allow(PolicyKind::Boundary);
+    let by_session = no_allow(PolicyKind::Session);
+    // The caller, whom the policy names, the outcome without limits, with a silent boundary, with a silent session policy.
+    let data = [
+        (user(OWNER), &account, identity, identity, identity),
+        (user(OWNER), &as_root, identity, identity, identity),
+        (session(OWNER), &account, identity, identity, identity),
+        (user(OWNER), &the_user, by_resource, by_resource, by_resource),
+        (session(OWNER), &the_user, identity, identity, identity),
+        (session(OWNER), &the_role, by_resource, boundary, by_session),
+        (session(OWNER), &the_session, by_resource, by_resource, by_resource),
+        (federated(OWNER), &the_user, by_session, boundary, by_session),
+        (federated(OWNER), &the_federated, by_resource, by_resource, by_resource),
+        (federated_of_root(OWNER), &account, by_session, boundary, by_session),
+        (user(OWNER), &everyone, by_resource, boundary, by_session),
+        (session(OWNER), &everyone, by_resource, boundary, by_session),
+        (
+            user(STRANGER),
+            &the_user,
+            no_allow(PolicyKind::Resource),
+            no_allow(PolicyKind::Resource),
+            no_allow(PolicyKind::Resource),
+        ),
+    ];
+    for (principal, named, free, in_boundary, in_session) in data {
+        let mut all = policies(Vec::new(), shared("Allow", named));
+        assert_eq!(outcome(&principal, &all), free, "{} {named}", principal.arn);
+        all.boundary = silent();
+        assert_eq!(outcome(&principal, &all), in_boundary, "boundary: {} {named}", principal.arn);
+        all.boundary.clear();
+        all.session = silent();
+        assert_eq!(outcome(&principal, &all), in_session, "session: {} {named}", principal.arn);
+    }
+}
+
+#[test]
+fn a_foreign_caller_needs_both_sides() {
+    let named = [json!("*"), aws(STRANGER), aws("arn:aws:iam::222222222222:root")];
+    for named in named {
+        let yes = shared("Allow", &named);
+        let by_resource = Ok(Grant::ResourcePolicy);
+        assert_eq!(outcome(&root(STRANGER), &policies(Vec::new(), yes.clone())), by_resource);
+        assert_eq!(outcome(&user(STRANGER), &policies(own("Allow"), yes.clone())), by_resource);
+        assert_eq!(outcome(&user(STRANGER), &policies(silent(), yes.clone())), no_allow(PolicyKind::Identity));
+        assert_eq!(outcome(&user(STRANGER), &policies(own("Allow"), Vec::new())), no_allow(PolicyKind::Resource));
+        let mut limited = policies(own("Allow"), yes);
+        limited.boundary = silent();
+        assert_eq!(outcome(&user(STRANGER), &limited), no_allow(PolicyKind::Boundary));
+        limited.boundary.clear();
+        limited.session = silent();
+        assert_eq!(outcome(&session(STRANGER), &limited), no_allow(PolicyKind::Session));
+    }
+    let the_user = shared("Allow", &aws("arn:aws:iam::222222222222:user/dev/ann"));
+    assert_eq!(outcome(&user(STRANGER), &policies(Vec::new(), the_user.clone())), no_allow(PolicyKind::Identity));
+    assert_eq!(outcome(&root(STRANGER), &policies(Vec::new(), the_user)), no_allow(PolicyKind::Resource));
+}
+
+#[test]
+fn services_and_nobody_are_allowed_by_resource_policies_alone() {
+    let build = json!({"Service": "codebuild.amazonaws.com"});
+    let by_resource = Ok(Grant::ResourcePolicy);
+    let no = no_allow(PolicyKind::Resource);
+    let data = [
+        (service(), build.clone(), by_resource),
+        (service(), json!({"Service": "lambda.amazonaws.com"}), no),
+        (service(), aws(OWNER), no),
+        (nobody(), json!("*"), by_resource),
+        (nobody(), json!({"AWS": "*"}), by_resource),
+        (nobody(), build.clone(), no),
+        (nobody(), json!({"Federated": "anonymous"}), no),
+        (user(OWNER), build, no_allow(PolicyKind::Identity)),
+    ];
+    for (principal, named, expected) in data {
+        assert_eq!(
+            outcome(&principal, &policies(Vec::new(), shared("Allow", &named))),
+            expected,
+            "{} {named}",
+            principal.arn
+        );
+    }
+}
+
+#[test]
+fn an_explicit_deny_wins_over_every_allow() {
+    let named = [json!("*"), aws(OWNER), aws("arn:aws:iam::111111111111:root")];
+    for named in named {
+        let no = shared("Deny", &named);
+        for principal in [root(OWNER), user(OWNER), session(OWNER), federated(OWNER)] {
+            let mut all = policies(own("Allow"), no.clone());
+            all.resource.extend(shared("Allow", &json!("*")));
+            all.session = own("Allow");
+            assert_eq!(outcome(&principal, &all), Err(Cause::ExplicitDeny(PolicyKind::Resource)));
+        }
+    }
+    let role = shared("Deny", &aws("arn:aws:iam::111111111111:role/ci/builder"));
+    assert!(!judge(&session(OWNER), &policies(own("Allow"), role.clone())).is_allowed());
+    assert!(judge(&user(OWNER), &policies(own("Allow"), role)).is_allowed());
+}
+
+#[test]
+fn not_principal_spares_those_it_names_unless_they_have_a_boundary() {
+    let all_but = |principal: Value| {
+        documents(Grammar::Resource, &[json!({"Effect": "Deny", "NotPrincipal": principal, "Action": "*"})])
+    };
+    let the_user = aws("arn:aws:iam::111111111111:user/dev/ann");
+    let data = [
+        (user(OWNER), the_user.clone(), true),
+        (session(OWNER), the_user.clone(), false),
+        (root(OWNER), the_user.clone(), false),
+        (root(OWNER), aws(OWNER), true),
+        (user(OWNER), aws(OWNER), false),
+        (session(OWNER), aws("arn:aws:iam::111111111111:role/ci/builder"), true),
+        (user(OWNER), json!("*"), true),
+    ];
+    for (principal, named, allowed) in data {
+        let all = policies(own("Allow"), all_but(named.clone()));
+        assert_eq!(judge(&principal, &all).is_allowed(), allowed, "{} {named}", principal.arn);
+    }
+    let mut bounded = policies(own("Allow"), all_but(the_user));
+    bounded.boundary = own("Allow");
+    assert_eq!(outcome(&user(OWNER), &bounded), Err(Cause::ExplicitDeny(PolicyKind::Resource)));
+}
+
+#[test]
+fn statements_apply_to_the_actions_and_resources_they_name() {
+    let elsewhere = "arn:aws:ecr:us-east-1:111111111111:repository/other/*";
+    let data = [
+        (json!({"Action": "ecr:PutImage", "Resource": REPOSITORY}), true),
+        (json!({"Action": "ECR:putIMAGE", "Resource": REPOSITORY}), true),
+        (json!({"Action": "ecr:Put*", "Resource": "arn:aws:ecr:*:*:repository/team/*"}), true),
+        (json!({"Action": ["s3:*", "ecr:?utImage"], "Resource": [elsewhere, "*"]}), true),
+        (json!({"Action": "ecr:GetImage", "Resource": "*"}), false),
+        (json!({"Action": "ecr:PutImag", "Resource": "*"}), false),
+        (json!({"Action": "*", "Resource": elsewhere}), false),
+        (json!({"NotAction": "iam:*", "Resource": "*"}), true),
+        (json!({"NotAction": ["iam:*", "ecr:Put*"], "Resource": "*"}), false),
+        (json!({"Action": "*", "NotResource": elsewhere}), true),
+        (json!({"Action": "*", "NotResource": [elsewhere, "arn:aws:ecr:*"]}), false),
+        (json!({"Action": "*", "Resource": "arn:aws:ecr:*:*:repository/${aws:PrincipalTag/none}*"}), false),
+        (json!({"Action": "*", "NotResource": "arn:aws:ecr:*:*:repository/${aws:PrincipalTag/none}"}), false),
+        (json!({"Action": "*", "Resource": "*", "Condition": {"StringEquals": {"aws:PrincipalAccount": OWNER}}}), true),
+        (
+            json!({"Action": "*", "Resource": "*", "Condition": {"StringEquals": {"aws:PrincipalAccount": [STRANGER, OWNER]}}}),
+            true,
+        ),
+        (
+            json!({"Action": "*", "Resource": "*", "Condition": {
+            "StringEquals": {"aws:PrincipalAccount": OWNER}, "Bool": {"aws:SecureTransport": true}}}),
+            false,
+        ),
+        (
+            json!({"Action": "*", "Resource": "*", "Condition": {
+            "StringEquals": {"aws:PrincipalAccount": OWNER, "aws:PrincipalType": "Account"}}}),
+            false,
+        ),
+    ];
+    for (mut statement, applies) in data {
+        statement["Effect"] = json!("Allow");
+        let all = policies(documents(Grammar::Identity, &[statement.clone()]), Vec::new());
+        assert_eq!(judge(&user(OWNER), &all).is_allowed(), applies, "{statement}");
+    }
+}
+
+#[test]
+fn a_deny_with_a_variable_that_has_no_value_still_holds_for_all_it_does_not_spare() {
+    let statement =
+        json!({"Effect": "Deny", "Action": "*", "NotResource": "arn:aws:ecr:*:*:repository/${aws:PrincipalTag/none}"});
+    let mut identity = own("Allow");
+    identity.extend(documents(Grammar::Identity, &[statement]));
+    assert_eq!(outcome(&user(OWNER), &policies(identity, Vec::new())), Err(Cause::ExplicitDeny(PolicyKind::Identity)));
+}
+
+#[test]
+fn conditions_see_the_requests_keys_but_no_forged_ones() {
+    let statement = json!({"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {
+        "IpAddress": {"AWS:sourceip": "10.0.0.0/8"},
+        "StringEquals": {"aws:ResourceTag/Team": "red", "aws:PrincipalType": "User"},
+    }});
+    let all = policies(documents(Grammar::Identity, &[statement]), Vec::new());
+    let keys = |pairs: &[(&str, &str)]| -> BTreeMap<String, Vec<String>> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), vec![(*v).to_owned()])).collect()
+    };
+    let data = [
+        (user(OWNER), keys(&[("aws:SourceIp", "10.1.1.1"), ("aws:ResourceTag/team", "red")]), true),
+        (user(OWNER), keys(&[("aws:SourceIp", "11.1.1.1"), ("aws:ResourceTag/team", "red")]), false),
+        (user(OWNER), keys(&[("aws:SourceIp", "10.1.1.1")]), false),
+        (
+            session(OWNER),
+            keys(&[("aws:SourceIp", "10.1.1.1"), ("aws:ResourceTag/team", "red"), ("aws:PrincipalType", "User")]),
+            false,
+        ),
+    ];
+    for (principal, context, expected) in data {
+        let request = Request {
+            principal: &principal,
+            action: "ecr:PutImage",
+            resource: "*",
+            resource_account: OWNER.parse::<AccountId>().unwrap(),
+            context: &context,
+        };
+        assert_eq!(evaluate(&request, &all).is_allowed(), expected, "{context:?}");
+    }
+}
+
+#[test]
+fn a_session_policy_narrows_and_never_widens() {
+    let mut all = policies(silent(), Vec::new());
+    all.session = own("Allow");
+    assert_eq!(outcome(&session(OWNER), &all), no_allow(PolicyKind::Identity));
+    assert_eq!(outcome(&federated(OWNER), &all), no_allow(PolicyKind::Identity));
+    assert_eq!(outcome(&federated_of_root(OWNER), &all), Ok(Grant::IdentityPolicy));
+    all.identity = own("Allow");
+    assert_eq!(outcome(&session(OWNER), &all), Ok(Grant::IdentityPolicy));
+    assert_eq!(outcome(&federated(OWNER), &all), Ok(Grant::IdentityPolicy));
+    all.session.clear();
+    assert_eq!(outcome(&session(OWNER), &all), Ok(Grant::IdentityPolicy));
+    assert_eq!(outcome(&federated(OWNER), &all), no_allow(PolicyKind::Session));
+}

@@ -1,0 +1,214 @@
+//! Texts with wildcards and policy variables.
+
+#[cfg(test)]
+mod tests;
+
+use crate::request::Context;
+use std::borrow::Cow;
+
+/// What in a policy's text is more than itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Syntax {
+    /// `*` is any run of characters, `?` any one.
+    pub wildcards: bool,
+    /// `${key}` and `${key, 'default'}` are the request's values; `${*}`, `${?}` and `${$}` are those characters.
+    pub variables: bool,
+}
+
+/// A policy's text, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Character(char),
+    /// `?`
+    One,
+    /// `*`
+    Any,
+    Variable {
+        /// In lower case.
+        key: String,
+        default: Option<String>,
+    },
+}
+
+impl Pattern {
+    /// Takes a text apart; an error says what is wrong with a variable in it.
+    pub(crate) fn parse(text: &str, syntax: Syntax) -> Result<Pattern, &'static str> {
+        let mut pieces = Vec::new();
+        let mut rest = text;
+        while let Some(first) = rest.chars().next() {
+            if syntax.variables && rest.starts_with("${") {
+                let end = rest.find('}').ok_or("'${' without '}'")?;
+                pieces.push(variable(&rest[2..end])?);
+                rest = &rest[end + 1..];
+                continue;
+            }
+            pieces.push(match first {
+                '*' if syntax.wildcards => Piece::Any,
+                '?' if syntax.wildcards => Piece::One,
+                other => Piece::Character(other),
+            });
+            rest = &rest[first.len_utf8()..];
+        }
+        Ok(Pattern(pieces))
+    }
+
+    /// The pattern that every text matches.
+    pub(crate) fn any() -> Pattern {
+        Pattern(vec![Piece::Any])
+    }
+
+    /// True when the whole text matches; `None` when a variable has no value in this request.
+    ///
+    /// The time is at most the product of both lengths.
+    pub(crate) fn matches(&self, text: &str, context: &Context) -> Option<bool> {
+        let text: Vec<char> = text.chars().collect();
+        Some(whole(&self.resolve(context)?, &text))
+    }
+
+    /// As [`Pattern::matches`], with upper and lower case alike.
+    pub(crate) fn matches_without_case(&self, text: &str, context: &Context) -> Option<bool> {
+        let lower = |piece: &Piece| match piece {
+            Piece::Character(c) => c.to_lowercase().map(Piece::Character).collect(),
+            other => vec![other.clone()],
+        };
+        let pieces: Vec<Piece> = self.resolve(context)?.iter().flat_map(lower).collect();
+        let text: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
+        Some(whole(&pieces, &text))
+    }
+
+    /// Puts the values of variables in; wildcards in them are plain characters.
+    fn resolve(&self, context: &Context) -> Option<Cow<'_, [Piece]>> {
+        let is_variable = |piece: &Piece| matches!(piece, Piece::Variable { .. });
+        if !self.0.iter().any(is_variable) {
+            return Some(Cow::Borrowed(&self.0));
+        }
+        let mut resolved = Vec::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Variable { key, default } => {
+                    let value = context.single(key).or(default.as_deref())?;
+                    resolved.extend(value.chars().map(Piece::Character));
+                }
+                other => resolved.push(other.clone()),
+            }
+        }
+        Some(Cow::Owned(resolved))
+    }
+}
+
+/// Reads what stands between `${` and `}`.
+fn variable(text: &str) -> Result<Piece, &'static str> {
+    if let "*" | "?" | "$" = text {
+        return Ok(Piece::Character(text.chars().next().unwrap_or('$')));
+    }
+    let (key, default) = match text.split_once(',') {
+        Some((key, default)) => {
+            let quoted = default.trim().strip_prefix('\'').and_then(|d| d.strip_suffix('\''));
+            (key.trim(), Some(quoted.ok_or("a variable's default is not in single quotes")?))
+        }
+        None => (text.trim(), None),
+    };
+    let is_name = |c: char| c.is_alphanumeric() || " _.:/=+-@".contains(c);
+    if !key.contains(':') || !key.chars().all(is_name) {
+        return Err("a variable does not name a condition key");
+    }
+    Ok(Piece::Variable { key: key.to_ascii_lowercase(), default: default.map(str::to_owned) })
+}
+
+/// Matches greedily and goes back to the last `*` only: what an earlier one took never needs to change.
+fn whole(pattern: &[Piece], text: &[char]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut last_any = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(Piece::Any) => {
+                last_any = Some((p, t));
+                p += 1;
+                continue;
+            }
+            Some(Piece::One) => {
+                p += 1;
+                t += 1;
+                continue;
+            }
+            Some(Piece::Character(c)) if *c == text[t] => {
+                p += 1;
+                t += 1;
+                continue;
+            }
+            _ => {}
+        }
+        let Some((any, start)) = last_any else {
+            return false;
+        };
+        last_any = Some((any, start + 1));
+        p = any + 1;
+        t = start + 1;
+    }
+    pattern[p..].iter().all(|piece| *piece == Piece::Any)
+}
+
+/// An ARN with wildcards, each of whose six fields matches for itself; or `*`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ArnPattern {
+    Everything,
+    Fields(Vec<Pattern>),
+}
+
+/// `arn:partition:service:region:account:resource`
+const ARN_FIELDS: usize = 6;
+
+impl ArnPattern {
+    /// Reads `*` or an ARN; fields that are missing at its end match everything (IAM user guide, "Resource").
+    pub(crate) fn parse(text: &str, variables: bool) -> Result<ArnPattern, &'static str> {
+        if text == "*" {
+            return Ok(ArnPattern::Everything);
+        }
+        if !text.starts_with("arn:") {
+            return Err("it is neither an ARN nor '*'");
+        }
+        let syntax = Syntax { wildcards: true, variables };
+        let mut fields = fields(text, variables)
+            .into_iter()
+            .map(|field| Pattern::parse(field, syntax))
+            .collect::<Result<Vec<_>, _>>()?;
+        fields.resize(ARN_FIELDS, Pattern::any());
+        Ok(ArnPattern::Fields(fields))
+    }
+
+    /// True when the ARN matches; `None` when a variable has no value in this request.
+    pub(crate) fn matches(&self, arn: &str, context: &Context) -> Option<bool> {
+        let patterns = match self {
+            ArnPattern::Everything => return Some(true),
+            ArnPattern::Fields(patterns) => patterns,
+        };
+        let fields: Vec<&str> = arn.splitn(ARN_FIELDS, ':').collect();
+        let mut all = fields.len() == ARN_FIELDS;
+        for (pattern, field) in patterns.iter().zip(fields) {
+            all &= pattern.matches(field, context)?;
+        }
+        Some(all)
+    }
+}
+
+/// Splits an ARN at its colons, but not at those within variables.
+fn fields(text: &str, variables: bool) -> Vec<&str> {
+    let mut fields = Vec::with_capacity(ARN_FIELDS);
+    let (mut start, mut within) = (0, false);
+    for (at, character) in text.char_indices() {
+        match character {
+            '{' if variables && text[..at].ends_with('$') => within = true,
+            '}' => within = false,
+            ':' if !within && fields.len() < ARN_FIELDS - 1 => {
+                fields.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    fields.push(&text[start..]);
+    fields
+}

@@ -1,0 +1,109 @@
+//! What is judged: who asks, for what, and under which circumstances.
+
+use aws::AccountId;
+use std::collections::BTreeMap;
+
+/// Who makes a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// `None` for services and for nobody.
+    pub account: Option<AccountId>,
+    /// As a refusal prints it: `arn:aws:iam::ACCT:user/…`, `arn:aws:sts::ACCT:assumed-role/ROLE/SESSION`; a service's name; `anonymous`.
+    pub arn: String,
+    pub kind: PrincipalKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrincipalKind {
+    /// The account itself, which its own identity policies do not bind.
+    Root,
+    User,
+    /// `role` is the role's ARN with its path.
+    RoleSession {
+        role: String,
+    },
+    /// `of` is the ARN of the user, or of the account's root, who asked for the session.
+    FederatedUser {
+        of: String,
+    },
+    /// A service such as `ecr.amazonaws.com`.
+    Service,
+    Anonymous,
+}
+
+impl PrincipalKind {
+    /// The value of `aws:PrincipalType`; `None` for services.
+    fn name(&self) -> Option<&'static str> {
+        match self {
+            PrincipalKind::Root => Some("Account"),
+            PrincipalKind::User => Some("User"),
+            PrincipalKind::RoleSession { .. } => Some("AssumedRole"),
+            PrincipalKind::FederatedUser { .. } => Some("FederatedUser"),
+            PrincipalKind::Service => None,
+            PrincipalKind::Anonymous => Some("Anonymous"),
+        }
+    }
+}
+
+/// One action on one resource.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    pub principal: &'a Principal,
+    /// Such as `ecr:PutImage`.
+    pub action: &'a str,
+    /// The resource's ARN, or `*` for an action on nothing in particular.
+    pub resource: &'a str,
+    /// The account that owns the resource.
+    pub resource_account: AccountId,
+    /// The values of condition keys, such as `aws:SourceIp`, `aws:SecureTransport`, `aws:CurrentTime`, `aws:RequestTag/KEY`.
+    /// Names compare without case; a key without values counts as absent.
+    ///
+    /// `aws:PrincipalArn`, `aws:PrincipalAccount`, `aws:PrincipalType`, `aws:PrincipalIsAWSService` and
+    /// `aws:ResourceAccount` always come from the members above, whatever is given here.
+    pub context: &'a BTreeMap<String, Vec<String>>,
+}
+
+/// The condition keys of one request, by lower-case name.
+pub(crate) struct Context(BTreeMap<String, Vec<String>>);
+
+impl Context {
+    pub(crate) fn of(request: &Request<'_>) -> Context {
+        let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (name, values) in request.context {
+            let known = keys.entry(name.to_ascii_lowercase()).or_default();
+            known.extend(values.iter().cloned());
+        }
+        let principal = request.principal;
+        let arn = match &principal.kind {
+            PrincipalKind::RoleSession { role } => Some(role.clone()),
+            PrincipalKind::Service | PrincipalKind::Anonymous => None,
+            _ => Some(principal.arn.clone()),
+        };
+        let is_service = principal.kind == PrincipalKind::Service;
+        let derived = [
+            ("aws:principalarn", arn),
+            ("aws:principalaccount", principal.account.map(|a| a.to_string())),
+            ("aws:principaltype", principal.kind.name().map(str::to_owned)),
+            ("aws:principalisawsservice", Some(is_service.to_string())),
+            ("aws:resourceaccount", Some(request.resource_account.to_string())),
+        ];
+        for (name, value) in derived {
+            keys.insert(name.to_owned(), value.into_iter().collect());
+        }
+        keys.retain(|_, values| !values.is_empty());
+        Context(keys)
+    }
+
+    /// The values of a key, whose name is in lower case; `None` when the request lacks it.
+    pub(crate) fn values(&self, name: &str) -> Option<&[String]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+
+    /// The value of a key that has exactly one, as policy variables need it.
+    pub(crate) fn single(&self, name: &str) -> Option<&str> {
+        match self.values(name) {
+            Some([value]) => Some(value),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The schema's versions: forward only, each applied in a transaction of its own.
+use crate::Error;
+
+/// One step of the schema. A released one never changes.
+pub(crate) struct Migration {
+    pub(crate) version: i64,
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+}
+
+/// Every version from the first, without gaps.
+pub(crate) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, name: "foundation", text: include_str!("schema/0001_foundation.sql") }];
+
+/// What a database must have before its version can be asked: the versions applied, and the row that a readiness check writes.
+pub(crate) const BOOKKEEPING: &str = "\
+CREATE TABLE IF NOT EXISTS schema_migration (
+    version INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    applied_at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS probe (
+    id INTEGER PRIMARY KEY,
+    writes INTEGER NOT NULL
+) STRICT;
+";
+
+pub(crate) const VERSION_GET: &str = "SELECT coalesce(max(version), 0) FROM schema_migration";
+pub(crate) const VERSION_PUT: &str = "INSERT INTO schema_migration (version, name, applied_at) VALUES ($1, $2, $3)";
+/// The readiness check's write.
+pub(crate) const PROBE_PUT: &str =
+    "INSERT INTO probe (id, writes) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET writes = probe.writes + 1";
+
+/// The step after version `found`; `None` when nothing is left to do.
+pub(crate) fn next(list: &[Migration], found: i64) -> Result<Option<&Migration>, Error> {
+    let known = list.last().map_or(0, |last| last.version);
+    if found > known {
+        return Err(Error::Newer { found, known });
+    }
+    Ok(list.iter().find(|migration| migration.version > found))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The schema from every version to the last, on both engines.
+use super::{MIGRATIONS, Migration, next};
+use crate::database::Database;
+use crate::{Error, Value};
+use crate::{postgres, sqlite};
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const ACCOUNT_INSERT: &str = "INSERT INTO account (id, created_at) VALUES ($1, $2)";
+const ACCOUNT_LIST: &str = "SELECT id, created_at FROM account";
+const VERSION_LIST: &str = "SELECT version, name FROM schema_migration ORDER BY version";
+
+const SQLITE_COLUMNS: &str = "SELECT t.name || '.' || c.name || ' ' || lower(c.type) || ' ' || \
+    CASE WHEN c.\"notnull\" = 1 OR c.pk > 0 THEN 'not null' ELSE 'null' END \
+    FROM sqlite_master t, pragma_table_info(t.name) c WHERE t.type = 'table' ORDER BY 1";
+const SQLITE_INDEXES: &str =
+    "SELECT tbl_name || '.' || name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY 1";
+const POSTGRES_COLUMNS: &str = "SELECT table_name || '.' || column_name || ' ' || \
+    CASE data_type WHEN 'bigint' THEN 'integer' WHEN 'bytea' THEN 'blob' ELSE data_type END || ' ' || \
+    CASE is_nullable WHEN 'NO' THEN 'not null' ELSE 'null' END COLLATE \"C\" \
+    FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1";
+const POSTGRES_INDEXES: &str = "SELECT tablename || '.' || indexname COLLATE \"C\" FROM pg_indexes \
+    WHERE schemaname = 'public' AND indexname NOT LIKE '%_pkey' ORDER BY 1";
+/// Text that is not ordered by its bytes.
+const POSTGRES_UNORDERED: &str = "SELECT table_name || '.' || column_name FROM information_schema.columns \
+    WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C' ORDER BY 1";
+
+/// A database beneath `Db`: migrations of the test's choice, and plain queries.
+enum Beneath {
+    Sqlite(TempDir),
+    Postgres(Database),
+}
+
+impl Beneath {
+    fn sqlite() -> Beneath {
+        Beneath::Sqlite(tempfile::tempdir().unwrap())
+    }
+
+    async fn both() -> Vec<Beneath> {
+        let mut both = vec![Beneath::sqlite()];
+        both.extend(Database::create().await.map(Beneath::Postgres));
+        both
+    }
+
+    fn path(directory: &TempDir) -> PathBuf {
+        directory.path().join("ecru.db")
+    }
+
+    async fn migrate(&self, list: &[Migration]) -> Result<(), Error> {
+        match self {
+            Beneath::Sqlite(directory) => sqlite::beneath::migrate(&Beneath::path(directory), list, 7),
+            Beneath::Postgres(database) => postgres::beneath::migrate(&database.url(), list, 7).await,
+        }
+    }
+
+    /// Every row, its columns as text with a blank between.
+    async fn query(&self, sql: &'static str, params: &[Value]) -> Vec<String> {
+        let rows: Vec<Vec<Value>> = match self {
+            Beneath::Sqlite(directory) => {
+                let mut connection = sqlite::beneath::connect(&Beneath::path(directory)).unwrap();
+                connection.query(sql, params).unwrap().into_iter().map(|row| row.0).collect()
+            }
+            Beneath::Postgres(database) => {
+                let client = postgres::beneath::connect(&database.url()).await.unwrap();
+                let params: Vec<_> =
+                    params.iter().map(|param| param as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
+                let rows = client.query(sql, &params).await.unwrap();
+                rows.iter().map(|row| (0..row.len()).map(|column| row.get(column)).collect()).collect()
+            }
+        };
+        let shown = |value: Value| match value {
+            Value::Null => "NULL".to_owned(),
+            Value::I64(x) => x.to_string(),
+            Value::Text(x) => x,
+            Value::Blob(x) => format!("{x:?}"),
+        };
+        rows.into_iter().map(|row| row.into_iter().map(shown).collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    /// Tables, columns and indexes, in words that both engines share.
+    async fn schema(&self) -> Vec<String> {
+        let (columns, indexes) = match self {
+            Beneath::Sqlite(_) => (SQLITE_COLUMNS, SQLITE_INDEXES),
+            Beneath::Postgres(_) => (POSTGRES_COLUMNS, POSTGRES_INDEXES),
+        };
+        [self.query(columns, &[]).await, self.query(indexes, &[]).await].concat()
+    }
+
+    async fn remove(self) {
+        if let Beneath::Postgres(database) = self {
+            database.remove().await;
+        }
+    }
+}
+
+#[test]
+fn versions_count_up_from_one_without_gaps() {
+    let versions: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+    let expected: Vec<i64> = (1..).take(MIGRATIONS.len()).collect();
+    assert_eq!(versions, expected);
+}
+
+#[test]
+fn a_version_that_no_step_reaches_is_newer() {
+    let known = MIGRATIONS.len() as i64;
+    assert!(next(MIGRATIONS, known).unwrap().is_none());
+    let newer = next(MIGRATIONS, known + 1).err().unwrap();
+    assert!(matches!(newer, Error::Newer { found, known: k } if found == known + 1 && k == known), "{newer:?}");
+}
+
+#[tokio::test]
+async fn from_every_version_the_last_one_is_reached_and_is_the_same() {
+    let fresh = Beneath::sqlite();
+    fresh.migrate(MIGRATIONS).await.unwrap();
+    let expected = fresh.schema().await;
+    assert!(expected.iter().any(|line| line == "image.digest blob not null"), "{expected:#?}");
+    for from in 0..=MIGRATIONS.len() {
+        for database in Beneath::both().await {
+            database.migrate(&MIGRATIONS[..from]).await.unwrap();
+            database.migrate(MIGRATIONS).await.unwrap();
+            assert_eq!(database.schema().await, expected, "from version {from}");
+            let names: Vec<String> = MIGRATIONS.iter().map(|step| format!("{} {}", step.version, step.name)).collect();
+            assert_eq!(database.query(VERSION_LIST, &[]).await, names);
+            if let Beneath::Postgres(_) = database {
+                assert_eq!(database.query(POSTGRES_UNORDERED, &[]).await, Vec::<String>::new());
+            }
+            database.remove().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_step_keeps_the_rows_and_one_that_fails_leaves_nothing() {
+    let step = |version, text| Migration { version, name: "step", text };
+    let first = || step(1, "CREATE TABLE account (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL) STRICT;");
+    let second =
+        || step(2, "ALTER TABLE account ADD COLUMN note TEXT;\nCREATE INDEX account_by_note ON account (note);");
+    let broken = || {
+        step(
+            3,
+            "CREATE TABLE half (id INTEGER PRIMARY KEY) STRICT;\nCREATE TABLE half (id INTEGER PRIMARY KEY) STRICT;",
+        )
+    };
+    let mended = || step(3, "CREATE TABLE half (id INTEGER PRIMARY KEY) STRICT;");
+    for database in Beneath::both().await {
+        database.migrate(&[first()]).await.unwrap();
+        database.query(ACCOUNT_INSERT, &["000000000000".into(), 5.into()]).await;
+        database.migrate(&[first(), second()]).await.unwrap();
+        assert_eq!(database.query("SELECT id, created_at, note FROM account", &[]).await, ["000000000000 5 NULL"]);
+
+        let failed = database.migrate(&[first(), second(), broken()]).await;
+        assert!(matches!(failed, Err(Error::Store(..))), "{failed:?}");
+        assert_eq!(database.query(VERSION_LIST, &[]).await, ["1 step", "2 step"]);
+        assert!(!database.schema().await.iter().any(|line| line.starts_with("half")));
+
+        database.migrate(&[first(), second(), mended()]).await.unwrap();
+        assert!(database.schema().await.iter().any(|line| line.starts_with("half.id")));
+        assert_eq!(database.query(ACCOUNT_LIST, &[]).await, ["000000000000 5"]);
+        database.remove().await;
+    }
+}

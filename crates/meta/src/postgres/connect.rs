@@ -1,0 +1,135 @@
+//! Connections: where to, under which settings, and the pool of them.
+use super::fault;
+use crate::Error;
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType, Timeouts,
+};
+use std::time::Duration;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, Config, NoTls};
+
+/// How long making a connection may take, unless the URL says `connect_timeout`.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// After how long a dead peer is noticed: idle, and with bytes unacknowledged.
+const PEER_WAIT: Duration = Duration::from_secs(30);
+
+/// What every connection sets. `off` would acknowledge what a crash of the server loses; anything stronger stays as the
+/// operator chose it. A sequential scan locks its whole table for a serializable transaction, so indexes are preferred
+/// however small the table; the planner charges so much for one left over that it would compile the query (`jit`). The timeouts bound a statement, and what a node that vanished mid-transaction can hold.
+const SETTINGS: &str = "\
+SET statement_timeout = '30s';
+SET idle_in_transaction_session_timeout = '60s';
+SET enable_seqscan = off;
+SET jit = off;
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
+";
+
+const CONNECTING: &str = "connecting to PostgreSQL";
+
+/// Reads the URL. No error shows a part of it, since it may hold a password.
+pub(super) fn target(url: &str) -> Result<Config, Error> {
+    let Ok(mut config) = url.parse::<Config>() else {
+        return Err(Error::refused(CONNECTING, "the URL is not one that PostgreSQL's clients read, or asks for TLS"));
+    };
+    if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
+        return Err(Error::refused(CONNECTING, "the URL demands TLS (sslmode), which is not available"));
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_WAIT);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(PEER_WAIT);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("ecru");
+    }
+    config.keepalives_idle(PEER_WAIT);
+    Ok(config)
+}
+
+/// A connection outside the pool. It ends when the client is dropped.
+pub(super) async fn alone(target: &Config) -> Result<Client, Error> {
+    let (client, connection) = target.connect(NoTls).await.map_err(|error| fault::error(CONNECTING, error))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a PostgreSQL connection broke");
+        }
+    });
+    client.batch_execute(SETTINGS).await.map_err(|error| fault::error(CONNECTING, error))?;
+    Ok(client)
+}
+
+/// Refuses a database that can't hold our text, and says so when the server does not sync what it commits.
+pub(super) async fn check_server(client: &Client) -> Result<(), Error> {
+    let name = "checking the PostgreSQL server";
+    let row = client.query_one("SELECT current_setting('server_encoding'), current_setting('fsync')", &[]).await;
+    let row = row.map_err(|error| fault::error(name, error))?;
+    let setting = |column| row.try_get::<_, &str>(column).map_err(|error| fault::error(name, error));
+    if setting(0)? != "UTF8" {
+        return Err(Error::refused(name, "the database's encoding is not UTF8"));
+    }
+    if setting(1)? == "off" {
+        tracing::warn!("the PostgreSQL server runs with fsync = off: a crash of its machine loses acknowledged pushes");
+    }
+    Ok(())
+}
+
+pub(super) fn pool(target: Config, connections: usize) -> Result<Pool, Error> {
+    let manager = Manager::from_config(target, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+    let set_up = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
+        Box::pin(async move { client.batch_execute(SETTINGS).await.map_err(HookError::Backend) })
+    });
+    let timeouts = Timeouts { wait: Some(CONNECT_WAIT), create: Some(CONNECT_WAIT), recycle: Some(CONNECT_WAIT) };
+    let pool = Pool::builder(manager)
+        .max_size(connections)
+        .timeouts(timeouts)
+        .runtime(Runtime::Tokio1)
+        .post_create(set_up)
+        .build();
+    pool.map_err(|error| Error::Store("making the pool of connections".to_owned(), std::sync::Arc::new(error)))
+}
+
+/// A connection of the pool.
+pub(super) async fn client(pool: &Pool) -> Result<Object, Error> {
+    pool.get().await.map_err(|error| match error {
+        PoolError::Timeout(TimeoutType::Wait) => Error::Busy,
+        PoolError::Timeout(_) => Error::refused(CONNECTING, "it took too long"),
+        PoolError::Closed => Error::Closed,
+        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+            fault::error(CONNECTING, error)
+        }
+        PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(HookError::Message(_)) => {
+            Error::refused(CONNECTING, "the pool was not made for this use")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_demands_tls_is_refused_and_no_error_shows_a_part_of_the_url() {
+        for url in [
+            "postgres://ecru:hush@db/ecru?sslmode=require",
+            "postgres://ecru:hush@db/ecru?sslmode=verify-full",
+            "postgres://ecru:hush@db/ecru?hush=1",
+            "host=db password='hush",
+            "hush",
+        ] {
+            let error = target(url).unwrap_err();
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains("TLS"), "{url}: {source}");
+            for shown in [error.to_string(), source, format!("{error:?}")] {
+                assert!(!shown.contains("hush"), "{shown}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_config_s_debug_does_not_show_its_url() {
+        let url = "postgres://ecru:hush@db/ecru".to_owned();
+        let shown = format!("{:?}", crate::PostgresConfig { url, max_connections: 1, now_us: 0 });
+        assert!(!shown.contains("hush") && !shown.contains("db/ecru"), "{shown}");
+    }
+}

@@ -1,0 +1,120 @@
+//! The PostgreSQL engine: a pool of connections, and a transaction per caller on a blocking thread.
+mod connect;
+mod fault;
+mod migrate;
+mod session;
+mod transaction;
+mod value;
+
+pub(crate) use session::Session;
+
+use crate::Error;
+use crate::db::PostgresConfig;
+use crate::job::Job;
+use crate::stats::{Counters, Stats};
+use deadpool_postgres::Pool;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use transaction::{Mode, Runner};
+
+/// How long a transaction waits for a free connection before it is `Busy`.
+const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+/// Connections at most, whatever the setting says: more than any server should be asked for.
+const CONNECTIONS_MAX: u32 = 1000;
+
+pub(crate) struct Store {
+    pool: Pool,
+    /// One permit per connection, so that `close` can wait for all of them.
+    slots: Arc<Semaphore>,
+    connections: u32,
+    closing: AtomicBool,
+    counters: Arc<Counters>,
+}
+
+impl Store {
+    pub(crate) async fn open(config: PostgresConfig) -> Result<Store, Error> {
+        let connections = u32::try_from(config.max_connections).unwrap_or(u32::MAX).clamp(1, CONNECTIONS_MAX);
+        let target = connect::target(&config.url)?;
+        let client = connect::alone(&target).await?;
+        connect::check_server(&client).await?;
+        migrate::up(client, crate::migrate::MIGRATIONS, config.now_us).await?;
+        Ok(Store {
+            pool: connect::pool(target, connections as usize)?,
+            slots: Arc::new(Semaphore::new(connections as usize)),
+            connections,
+            closing: AtomicBool::new(false),
+            counters: Arc::default(),
+        })
+    }
+
+    pub(crate) async fn write(&self, job: Box<dyn Job>) {
+        self.run(job, Mode::Write).await;
+    }
+
+    pub(crate) async fn read(&self, job: Box<dyn Job>) {
+        self.run(job, Mode::Read).await;
+    }
+
+    /// Starts the transaction on a blocking thread, where its end answers the caller.
+    async fn run(&self, mut job: Box<dyn Job>, mode: Mode) {
+        let begun = async {
+            let slot = self.slot().await?;
+            Ok((slot, connect::client(&self.pool).await?))
+        };
+        let (slot, client) = match begun.await {
+            Ok(begun) => begun,
+            Err(error) => return job.answer(Some(error)),
+        };
+        let (pool, counters) = (self.pool.clone(), self.counters.clone());
+        let runner = Runner { runtime: Handle::current(), pool, counters, mode };
+        tokio::task::spawn_blocking(move || {
+            let result = runner.run(client, job.as_mut());
+            drop(slot);
+            job.answer(result.err());
+        });
+    }
+
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Error> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        match tokio::time::timeout(CONNECTION_WAIT, self.slots.clone().acquire_owned()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_closed)) => Err(Error::Closed),
+            Err(_elapsed) => Err(Error::Busy),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    pub(crate) async fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+        // The semaphore is fair: who waited before is served first, and an error says that another `close` was here.
+        let all = self.slots.acquire_many(self.connections).await;
+        self.slots.close();
+        self.pool.close();
+        drop(all);
+    }
+}
+
+/// A connection beside the pool, and the migrations on one, for tests of what lies beneath `Db`.
+#[cfg(test)]
+pub(crate) mod beneath {
+    use super::{connect, migrate};
+    use crate::Error;
+    use crate::migrate::Migration;
+    use tokio_postgres::Client;
+
+    pub(crate) async fn connect(url: &str) -> Result<Client, Error> {
+        connect::alone(&connect::target(url)?).await
+    }
+
+    pub(crate) async fn migrate(url: &str, list: &[Migration], now_us: i64) -> Result<(), Error> {
+        migrate::up(connect(url).await?, list, now_us).await
+    }
+}

@@ -1,0 +1,90 @@
+//! Accounts, access keys, account settings, and the proof of the root keys.
+use super::RegistryKey;
+use crate::{Error, Tx};
+
+statements! {
+    ROOT_KEY_GET = "SELECT proof FROM root_key WHERE number = $1";
+    ROOT_KEY_INSERT = "INSERT INTO root_key (number, proof, created_at) VALUES ($1, $2, $3) ON CONFLICT (number) DO NOTHING";
+    ROOT_KEY_COUNT = "SELECT count(*) FROM root_key";
+    ACCOUNT_INSERT = "INSERT INTO account (id, created_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+    ACCESS_KEY_INSERT = "INSERT INTO access_key (id, account, principal, secret, active, created_at) \
+        VALUES ($1, $2, $3, $4, 1, $5)";
+    ACCESS_KEY_GET = "SELECT account, principal, secret, active FROM access_key WHERE id = $1";
+    ACCESS_KEY_COUNT = "SELECT count(*) FROM access_key WHERE account = $1 AND principal = $2";
+    ACCOUNT_SETTING_GET = "SELECT value FROM account_setting WHERE account = $1 AND region = $2 AND name = $3";
+    ACCOUNT_SETTING_PUT = "INSERT INTO account_setting (account, region, name, value, updated_at) \
+        VALUES ($1, $2, $3, $4, $5) \
+        ON CONFLICT (account, region, name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
+}
+
+#[derive(Clone)]
+pub struct AccessKeyRow {
+    pub account: String,
+    /// The unique id of who holds the key.
+    pub principal: String,
+    /// Sealed.
+    pub secret: Vec<u8>,
+    pub active: bool,
+}
+
+impl Tx<'_> {
+    pub fn root_key_get(&mut self, number: u32) -> Result<Option<Vec<u8>>, Error> {
+        self.query_opt(ROOT_KEY_GET, &[number.into()])?.map(|row| row.get(0)).transpose()
+    }
+
+    pub fn root_key_insert(&mut self, number: u32, proof: &[u8], now: i64) -> Result<(), Error> {
+        self.execute(ROOT_KEY_INSERT, &[number.into(), proof.into(), now.into()])?;
+        Ok(())
+    }
+
+    pub fn root_key_count(&mut self) -> Result<i64, Error> {
+        self.query_opt(ROOT_KEY_COUNT, &[])?.map_or(Ok(0), |row| row.get(0))
+    }
+
+    pub fn account_insert(&mut self, account: &str, now: i64) -> Result<(), Error> {
+        self.execute(ACCOUNT_INSERT, &[account.into(), now.into()])?;
+        Ok(())
+    }
+
+    pub fn access_key_insert(
+        &mut self,
+        id: &str,
+        account: &str,
+        principal: &str,
+        sealed: &[u8],
+        now: i64,
+    ) -> Result<(), Error> {
+        self.execute(ACCESS_KEY_INSERT, &[id.into(), account.into(), principal.into(), sealed.into(), now.into()])?;
+        Ok(())
+    }
+
+    pub fn access_key_get(&mut self, id: &str) -> Result<Option<AccessKeyRow>, Error> {
+        let row = self.query_opt(ACCESS_KEY_GET, &[id.into()])?;
+        row.map(|row| {
+            Ok(AccessKeyRow { account: row.get(0)?, principal: row.get(1)?, secret: row.get(2)?, active: row.get(3)? })
+        })
+        .transpose()
+    }
+
+    pub fn access_key_count(&mut self, account: &str, principal: &str) -> Result<i64, Error> {
+        self.query_opt(ACCESS_KEY_COUNT, &[account.into(), principal.into()])?.map_or(Ok(0), |row| row.get(0))
+    }
+
+    pub fn account_setting_get(&mut self, registry: &RegistryKey, name: &str) -> Result<Option<String>, Error> {
+        let row =
+            self.query_opt(ACCOUNT_SETTING_GET, &[(&registry.account).into(), (&registry.region).into(), name.into()])?;
+        row.map(|row| row.get(0)).transpose()
+    }
+
+    pub fn account_setting_put(
+        &mut self,
+        registry: &RegistryKey,
+        name: &str,
+        value: &str,
+        now: i64,
+    ) -> Result<(), Error> {
+        let params = [(&registry.account).into(), (&registry.region).into(), name.into(), value.into(), now.into()];
+        self.execute(ACCOUNT_SETTING_PUT, &params)?;
+        Ok(())
+    }
+}

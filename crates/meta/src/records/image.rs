@@ -1,0 +1,261 @@
+//! Images, their manifests, and what they stand on.
+use super::Id;
+use crate::{Error, Row, Tx, Value};
+
+/// The columns of [`ImageRow`], in order.
+macro_rules! image_columns {
+    () => {
+        "image.id, image.digest, image.media_type, image.artifact_type, image.subject, image.platform, \
+         image.manifest_size, image.image_size, image.tag_count, image.storage_class, image.pushed_at, image.archived_at, \
+         image.activated_at"
+    };
+}
+
+/// A page of images by push time; `$filter` narrows which.
+macro_rules! page {
+    ($filter:literal) => {
+        concat!(
+            "SELECT ",
+            image_columns!(),
+            " FROM image WHERE repository_id = $1 AND deleted_at IS NULL AND (pushed_at, digest) > ($2, $3)",
+            $filter,
+            " ORDER BY pushed_at, digest LIMIT $4"
+        )
+    };
+}
+
+statements! {
+    IMAGE_BY_DIGEST = concat!("SELECT ", image_columns!(), " FROM image \
+        WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL");
+    IMAGE_BY_TAG = concat!("SELECT ", image_columns!(), " FROM tag JOIN image ON image.id = tag.image_id \
+        WHERE tag.repository_id = $1 AND tag.name = $2");
+    IMAGE_ANY = "SELECT 1 FROM image WHERE repository_id = $1 AND deleted_at IS NULL LIMIT 1";
+    IMAGE_COUNT = "SELECT count(*) FROM image WHERE repository_id = $1 AND deleted_at IS NULL";
+    IMAGE_INSERT = "INSERT INTO image (id, repository_id, digest, media_type, artifact_type, subject, platform, \
+        manifest_size, image_size, tag_count, storage_class, pushed_at, archived_at, activated_at, deleted_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, NULL)";
+    IMAGE_DELETE = "UPDATE image SET deleted_at = $2, tag_count = 0 WHERE id = $1 AND deleted_at IS NULL";
+    IMAGE_ADD_TAGS = "UPDATE image SET tag_count = tag_count + $2 WHERE id = $1";
+    IMAGE_UNTAGGED = "SELECT pushed_at, digest FROM image WHERE repository_id = $1 AND deleted_at IS NULL AND tag_count = 0 \
+        AND (pushed_at, digest) > ($2, $3) ORDER BY pushed_at, digest LIMIT $4";
+    IMAGE_PAGE_ANY = page!("");
+    IMAGE_PAGE_TAGGED = page!(" AND tag_count > 0");
+    IMAGE_PAGE_UNTAGGED = page!(" AND tag_count = 0");
+    IMAGE_REFERRERS = concat!("SELECT ", image_columns!(), " FROM image WHERE repository_id = $1 AND subject = $2 \
+        AND deleted_at IS NULL AND id > $3 ORDER BY id LIMIT $4");
+    IMAGE_PARENTS = "SELECT image.digest FROM image_child JOIN image ON image.id = image_child.image_id \
+        WHERE image_child.repository_id = $1 AND image_child.digest = $2 AND image.deleted_at IS NULL \
+        ORDER BY image.digest LIMIT $3";
+    IMAGE_LISTS = "SELECT 1 FROM image_child WHERE image_id = $1 AND digest = $2";
+    MANIFEST_INSERT = "INSERT INTO manifest (image_id, bytes) VALUES ($1, $2)";
+    MANIFEST_GET = "SELECT bytes FROM manifest WHERE image_id = $1";
+    IMAGE_CHILD_INSERT = "INSERT INTO image_child (image_id, digest, repository_id) VALUES ($1, $2, $3) \
+        ON CONFLICT (image_id, digest) DO NOTHING";
+    IMAGE_LAYER_FIND = "SELECT layer_id FROM repository_layer WHERE repository_id = $1 AND digest = $2";
+    IMAGE_LAYER_INSERT = "INSERT INTO image_layer (image_id, layer_id) VALUES ($1, $2) ON CONFLICT (image_id, layer_id) DO NOTHING";
+    IMAGE_LAYER_REFERENCE = "UPDATE layer SET unreferenced_since = NULL WHERE id = $1 AND unreferenced_since IS NOT NULL";
+    IMAGE_LAYER_SET_TYPE = "UPDATE repository_layer SET media_type = $3 WHERE repository_id = $1 AND digest = $2 \
+        AND (media_type IS NULL OR media_type <> $3)";
+    IMAGE_PULL_GET = "SELECT pulled_at FROM image_pull WHERE image_id = $1";
+    IMAGE_PULL_PUT = "INSERT INTO image_pull (image_id, pulled_at) VALUES ($1, $2) \
+        ON CONFLICT (image_id) DO UPDATE SET pulled_at = excluded.pulled_at";
+}
+
+#[derive(Clone, Debug)]
+pub struct ImageRow {
+    pub id: Id,
+    pub digest: Vec<u8>,
+    pub media_type: String,
+    pub artifact_type: Option<String>,
+    pub subject: Option<Vec<u8>>,
+    pub platform: Option<String>,
+    pub manifest_size: i64,
+    pub image_size: i64,
+    pub tag_count: i64,
+    pub storage_class: String,
+    pub pushed_at: i64,
+    pub archived_at: Option<i64>,
+    pub activated_at: Option<i64>,
+}
+
+/// Which images a listing means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tagged {
+    Any,
+    Tagged,
+    Untagged,
+}
+
+/// A place in the order of pushes: behind this time and digest.
+#[derive(Clone, Debug)]
+pub struct PushCursor {
+    pub pushed_at: i64,
+    pub digest: Vec<u8>,
+}
+
+impl PushCursor {
+    /// Before every image.
+    pub const START: PushCursor = PushCursor { pushed_at: i64::MIN, digest: Vec::new() };
+}
+
+fn image(row: &Row) -> Result<ImageRow, Error> {
+    Ok(ImageRow {
+        id: row.get(0)?,
+        digest: row.get(1)?,
+        media_type: row.get(2)?,
+        artifact_type: row.get(3)?,
+        subject: row.get(4)?,
+        platform: row.get(5)?,
+        manifest_size: row.get(6)?,
+        image_size: row.get(7)?,
+        tag_count: row.get(8)?,
+        storage_class: row.get(9)?,
+        pushed_at: row.get(10)?,
+        archived_at: row.get(11)?,
+        activated_at: row.get(12)?,
+    })
+}
+
+impl Tx<'_> {
+    pub fn image_by_digest(&mut self, repository: Id, digest: &[u8]) -> Result<Option<ImageRow>, Error> {
+        self.query_opt(IMAGE_BY_DIGEST, &[repository.into(), digest.into()])?.as_ref().map(image).transpose()
+    }
+
+    pub fn image_by_tag(&mut self, repository: Id, tag: &str) -> Result<Option<ImageRow>, Error> {
+        self.query_opt(IMAGE_BY_TAG, &[repository.into(), tag.into()])?.as_ref().map(image).transpose()
+    }
+
+    /// Whether the repository has a living image.
+    pub fn image_any(&mut self, repository: Id) -> Result<bool, Error> {
+        Ok(self.query_opt(IMAGE_ANY, &[repository.into()])?.is_some())
+    }
+
+    pub fn image_count(&mut self, repository: Id) -> Result<i64, Error> {
+        self.query_opt(IMAGE_COUNT, &[repository.into()])?.map_or(Ok(0), |row| row.get(0))
+    }
+
+    pub fn image_insert(&mut self, repository: Id, row: &ImageRow) -> Result<(), Error> {
+        self.execute(
+            IMAGE_INSERT,
+            &[
+                row.id.into(),
+                repository.into(),
+                (&row.digest).into(),
+                (&row.media_type).into(),
+                row.artifact_type.clone().into(),
+                row.subject.clone().into(),
+                row.platform.clone().into(),
+                row.manifest_size.into(),
+                row.image_size.into(),
+                row.tag_count.into(),
+                (&row.storage_class).into(),
+                row.pushed_at.into(),
+                row.archived_at.into(),
+                row.activated_at.into(),
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Marks an image deleted and removes its tags; its rows and bytes stay until the undelete window ends.
+    pub fn image_delete(&mut self, id: Id, now: i64) -> Result<(), Error> {
+        self.tag_delete_all(id)?;
+        self.execute(IMAGE_DELETE, &[id.into(), now.into()])?;
+        Ok(())
+    }
+
+    /// Adds to the number of tags that point at the image.
+    pub fn image_add_tags(&mut self, id: Id, change: i64) -> Result<(), Error> {
+        self.execute(IMAGE_ADD_TAGS, &[id.into(), change.into()])?;
+        Ok(())
+    }
+
+    /// (pushed at, digest) of the untagged images, by push.
+    pub fn image_untagged(&mut self, repository: Id, after: &PushCursor, limit: u32) -> Result<Vec<PushCursor>, Error> {
+        let params = [repository.into(), after.pushed_at.into(), (&after.digest).into(), limit.into()];
+        let rows = self.query(IMAGE_UNTAGGED, &params)?;
+        rows.iter().map(|row| Ok(PushCursor { pushed_at: row.get(0)?, digest: row.get(1)? })).collect()
+    }
+
+    /// Images by push, from behind `after`.
+    pub fn image_page(
+        &mut self,
+        repository: Id,
+        tagged: Tagged,
+        after: &PushCursor,
+        limit: u32,
+    ) -> Result<Vec<ImageRow>, Error> {
+        let sql = match tagged {
+            Tagged::Any => IMAGE_PAGE_ANY,
+            Tagged::Tagged => IMAGE_PAGE_TAGGED,
+            Tagged::Untagged => IMAGE_PAGE_UNTAGGED,
+        };
+        let params = [repository.into(), after.pushed_at.into(), (&after.digest).into(), limit.into()];
+        self.query(sql, &params)?.iter().map(image).collect()
+    }
+
+    /// The living images whose subject is `subject`, by id.
+    pub fn image_referrers(
+        &mut self,
+        repository: Id,
+        subject: &[u8],
+        after: Option<Id>,
+        limit: u32,
+    ) -> Result<Vec<ImageRow>, Error> {
+        let after: Value = after.map_or(Value::Blob(Vec::new()), Into::into);
+        let rows = self.query(IMAGE_REFERRERS, &[repository.into(), subject.into(), after, limit.into()])?;
+        rows.iter().map(image).collect()
+    }
+
+    /// The digests of up to `limit` living indexes that list `digest`.
+    pub fn image_parents(&mut self, repository: Id, digest: &[u8], limit: u32) -> Result<Vec<Vec<u8>>, Error> {
+        let rows = self.query(IMAGE_PARENTS, &[repository.into(), digest.into(), limit.into()])?;
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Whether the index `id` lists `digest`.
+    pub fn image_lists(&mut self, id: Id, digest: &[u8]) -> Result<bool, Error> {
+        Ok(self.query_opt(IMAGE_LISTS, &[id.into(), digest.into()])?.is_some())
+    }
+
+    pub fn manifest_insert(&mut self, image: Id, bytes: &[u8]) -> Result<(), Error> {
+        self.execute(MANIFEST_INSERT, &[image.into(), bytes.into()])?;
+        Ok(())
+    }
+
+    pub fn manifest_get(&mut self, image: Id) -> Result<Option<Vec<u8>>, Error> {
+        self.query_opt(MANIFEST_GET, &[image.into()])?.map(|row| row.get(0)).transpose()
+    }
+
+    pub fn image_child_insert(&mut self, image: Id, digest: &[u8], repository: Id) -> Result<(), Error> {
+        self.execute(IMAGE_CHILD_INSERT, &[image.into(), digest.into(), repository.into()])?;
+        Ok(())
+    }
+
+    /// The layer of that digest, if the repository shows it.
+    pub fn image_layer_find(&mut self, repository: Id, digest: &[u8]) -> Result<Option<Id>, Error> {
+        self.query_opt(IMAGE_LAYER_FIND, &[repository.into(), digest.into()])?.map(|row| row.get(0)).transpose()
+    }
+
+    /// Makes an image stand on a layer, which is referenced from now on.
+    pub fn image_layer_insert(&mut self, image: Id, layer: Id) -> Result<(), Error> {
+        self.execute(IMAGE_LAYER_INSERT, &[image.into(), layer.into()])?;
+        self.execute(IMAGE_LAYER_REFERENCE, &[layer.into()])?;
+        Ok(())
+    }
+
+    /// Remembers the media type that a manifest gives to a layer of its repository.
+    pub fn image_layer_set_type(&mut self, repository: Id, digest: &[u8], media_type: &str) -> Result<(), Error> {
+        self.execute(IMAGE_LAYER_SET_TYPE, &[repository.into(), digest.into(), media_type.into()])?;
+        Ok(())
+    }
+
+    pub fn image_pull_get(&mut self, image: Id) -> Result<Option<i64>, Error> {
+        self.query_opt(IMAGE_PULL_GET, &[image.into()])?.map(|row| row.get(0)).transpose()
+    }
+
+    pub fn image_pull_put(&mut self, image: Id, now: i64) -> Result<(), Error> {
+        self.execute(IMAGE_PULL_PUT, &[image.into(), now.into()])?;
+        Ok(())
+    }
+}

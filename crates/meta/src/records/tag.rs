@@ -1,0 +1,99 @@
+//! Tags: names of images in a repository.
+use super::Id;
+use crate::{Error, Tx};
+
+statements! {
+    TAG_GET = "SELECT image_id, created_at, moved_at, window_principal, window_until FROM tag \
+        WHERE repository_id = $1 AND name = $2";
+    TAG_PUT = "INSERT INTO tag (repository_id, name, image_id, created_at, moved_at, window_principal, window_until) \
+        VALUES ($1, $2, $3, $4, $4, $5, $6) \
+        ON CONFLICT (repository_id, name) DO UPDATE SET image_id = excluded.image_id, moved_at = excluded.moved_at, \
+        window_principal = excluded.window_principal, window_until = excluded.window_until";
+    TAG_SET_WINDOW = "UPDATE tag SET window_principal = $3, window_until = $4 WHERE repository_id = $1 AND name = $2";
+    TAG_DELETE = "DELETE FROM tag WHERE repository_id = $1 AND name = $2";
+    TAG_DELETE_ALL = "DELETE FROM tag WHERE image_id = $1";
+    TAG_LIST = "SELECT name FROM tag WHERE repository_id = $1 AND name > $2 ORDER BY name LIMIT $3";
+    TAG_LIST_IMAGES = "SELECT tag.name, image.digest FROM tag JOIN image ON image.id = tag.image_id \
+        WHERE tag.repository_id = $1 AND tag.name > $2 ORDER BY tag.name LIMIT $3";
+    TAG_OF_IMAGE = "SELECT name FROM tag WHERE image_id = $1 ORDER BY name";
+}
+
+#[derive(Clone, Debug)]
+pub struct TagRow {
+    pub image: Id,
+    pub created_at: i64,
+    /// When it came to hold this image.
+    pub moved_at: i64,
+    /// Who may close the tag with an index, and until when (`ECR.md` R).
+    pub window: Option<TagWindow>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagWindow {
+    pub principal: String,
+    pub until: i64,
+}
+
+impl Tx<'_> {
+    pub fn tag_get(&mut self, repository: Id, name: &str) -> Result<Option<TagRow>, Error> {
+        let Some(row) = self.query_opt(TAG_GET, &[repository.into(), name.into()])? else { return Ok(None) };
+        let principal: Option<String> = row.get(3)?;
+        let until: Option<i64> = row.get(4)?;
+        let window = principal.zip(until).map(|(principal, until)| TagWindow { principal, until });
+        Ok(Some(TagRow { image: row.get(0)?, created_at: row.get(1)?, moved_at: row.get(2)?, window }))
+    }
+
+    /// Makes the tag hold the image. The caller keeps the images' `tag_count` right.
+    pub fn tag_put(
+        &mut self,
+        repository: Id,
+        name: &str,
+        image: Id,
+        now: i64,
+        window: Option<&TagWindow>,
+    ) -> Result<(), Error> {
+        let principal = window.map(|window| window.principal.clone());
+        let until = window.map(|window| window.until);
+        let params = [repository.into(), name.into(), image.into(), now.into(), principal.into(), until.into()];
+        self.execute(TAG_PUT, &params)?;
+        Ok(())
+    }
+
+    pub fn tag_set_window(&mut self, repository: Id, name: &str, window: &TagWindow) -> Result<(), Error> {
+        let params = [repository.into(), name.into(), (&window.principal).into(), window.until.into()];
+        self.execute(TAG_SET_WINDOW, &params)?;
+        Ok(())
+    }
+
+    pub fn tag_delete(&mut self, repository: Id, name: &str) -> Result<(), Error> {
+        self.execute(TAG_DELETE, &[repository.into(), name.into()])?;
+        Ok(())
+    }
+
+    pub fn tag_delete_all(&mut self, image: Id) -> Result<(), Error> {
+        self.execute(TAG_DELETE_ALL, &[image.into()])?;
+        Ok(())
+    }
+
+    /// Names in order, from behind `after`.
+    pub fn tag_list(&mut self, repository: Id, after: &str, limit: u32) -> Result<Vec<String>, Error> {
+        let rows = self.query(TAG_LIST, &[repository.into(), after.into(), limit.into()])?;
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// (name, digest) in the order of names, from behind `after`.
+    pub fn tag_list_images(
+        &mut self,
+        repository: Id,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let rows = self.query(TAG_LIST_IMAGES, &[repository.into(), after.into(), limit.into()])?;
+        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+    }
+
+    pub fn tag_of_image(&mut self, image: Id) -> Result<Vec<String>, Error> {
+        let rows = self.query(TAG_OF_IMAGE, &[image.into()])?;
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}

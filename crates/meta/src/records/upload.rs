@@ -1,0 +1,133 @@
+//! Upload sessions that left something behind.
+use super::{Id, RegistryKey};
+use crate::{Error, Row, Tx};
+
+statements! {
+    UPLOAD_GET = "SELECT id, repository_id, state, turn, received, parts, small_part, location, hash_state, engine_state, \
+        digest, expires_at FROM upload WHERE id = $1";
+    UPLOAD_INSERT = "INSERT INTO upload (id, account, region, repository_id, state, turn, received, parts, small_part, \
+        location, hash_state, engine_state, digest, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING";
+    UPLOAD_TAKE = "UPDATE upload SET turn = turn + 1 WHERE id = $1 AND turn = $2 AND state = 'open'";
+    UPLOAD_PROGRESS = "UPDATE upload SET received = $3, parts = $4, small_part = $5, location = $6, hash_state = $7, \
+        engine_state = $8 WHERE id = $1 AND turn = $2 AND state = 'open'";
+    UPLOAD_COMPLETE = "UPDATE upload SET state = 'complete', digest = $3, location = NULL \
+        WHERE id = $1 AND turn = $2 AND state = 'open'";
+    UPLOAD_CANCEL = "UPDATE upload SET state = 'cancelled', turn = turn + 1 WHERE id = $1";
+    UPLOAD_DELETE = "DELETE FROM upload WHERE id = $1";
+}
+
+/// The state of a session that takes bytes.
+pub const OPEN: &str = "open";
+/// The state of a session whose layer exists.
+pub const COMPLETE: &str = "complete";
+/// The state of a session that was given up; kept until it expires, so that its id stays dead.
+pub const CANCELLED: &str = "cancelled";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadRow {
+    pub id: Id,
+    pub repository: Id,
+    /// [`OPEN`], [`COMPLETE`] or [`CANCELLED`].
+    pub state: String,
+    /// Raised by each request that takes the session.
+    pub turn: i64,
+    /// Durable bytes.
+    pub received: i64,
+    pub parts: i64,
+    /// 0: none; 1: the last part was below the minimum; 2: a part below the minimum was followed by another.
+    pub small_part: i64,
+    /// Where its bytes lie; `None` once they are a layer's, and before there are any.
+    pub location: Option<Id>,
+    pub hash_state: Vec<u8>,
+    pub engine_state: Vec<u8>,
+    /// Of a complete one.
+    pub digest: Option<Vec<u8>>,
+    pub expires_at: i64,
+}
+
+fn upload(row: &Row) -> Result<UploadRow, Error> {
+    Ok(UploadRow {
+        id: row.get(0)?,
+        repository: row.get(1)?,
+        state: row.get(2)?,
+        turn: row.get(3)?,
+        received: row.get(4)?,
+        parts: row.get(5)?,
+        small_part: row.get(6)?,
+        location: row.get(7)?,
+        hash_state: row.get(8)?,
+        engine_state: row.get(9)?,
+        digest: row.get(10)?,
+        expires_at: row.get(11)?,
+    })
+}
+
+impl Tx<'_> {
+    pub fn upload_get(&mut self, id: Id) -> Result<Option<UploadRow>, Error> {
+        self.query_opt(UPLOAD_GET, &[id.into()])?.as_ref().map(upload).transpose()
+    }
+
+    /// Writes a session's first row; false when it has one already.
+    pub fn upload_insert(&mut self, registry: &RegistryKey, row: &UploadRow) -> Result<bool, Error> {
+        let inserted = self.execute(
+            UPLOAD_INSERT,
+            &[
+                row.id.into(),
+                (&registry.account).into(),
+                (&registry.region).into(),
+                row.repository.into(),
+                (&row.state).into(),
+                row.turn.into(),
+                row.received.into(),
+                row.parts.into(),
+                row.small_part.into(),
+                row.location.into(),
+                (&row.hash_state).into(),
+                (&row.engine_state).into(),
+                row.digest.clone().into(),
+                row.expires_at.into(),
+            ],
+        )?;
+        Ok(inserted == 1)
+    }
+
+    /// Takes an open session from whoever had it at `turn`; false when it is no longer at that turn, or ended.
+    pub fn upload_take(&mut self, id: Id, turn: i64) -> Result<bool, Error> {
+        Ok(self.execute(UPLOAD_TAKE, &[id.into(), turn.into()])? == 1)
+    }
+
+    /// Stores how far an open session is, under the row's turn; false when another has taken it, or it ended.
+    pub fn upload_progress(&mut self, row: &UploadRow) -> Result<bool, Error> {
+        let changed = self.execute(
+            UPLOAD_PROGRESS,
+            &[
+                row.id.into(),
+                row.turn.into(),
+                row.received.into(),
+                row.parts.into(),
+                row.small_part.into(),
+                row.location.into(),
+                (&row.hash_state).into(),
+                (&row.engine_state).into(),
+            ],
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Ends an open session whose bytes became a layer; false when another has taken it since `turn`, or it ended.
+    pub fn upload_complete(&mut self, id: Id, turn: i64, digest: &[u8]) -> Result<bool, Error> {
+        Ok(self.execute(UPLOAD_COMPLETE, &[id.into(), turn.into(), digest.into()])? == 1)
+    }
+
+    /// Ends a session for good, whoever has it.
+    pub fn upload_cancel(&mut self, id: Id) -> Result<(), Error> {
+        self.execute(UPLOAD_CANCEL, &[id.into()])?;
+        Ok(())
+    }
+
+    pub fn upload_delete(&mut self, id: Id) -> Result<(), Error> {
+        self.execute(UPLOAD_DELETE, &[id.into()])?;
+        Ok(())
+    }
+}

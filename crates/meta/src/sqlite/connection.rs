@@ -1,0 +1,178 @@
+//! One connection to the database file.
+use super::fault;
+use crate::dialect::sqlite_statement;
+use crate::error::statement;
+use crate::{Error, Row, Value};
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{OpenFlags, params_from_iter};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a connection waits for another process's lock, such as a backup's or the `sqlite3` shell's.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// How long emptying the log waits for readers of older snapshots, which read a page of a list and end.
+const CHECKPOINT_WAIT: Duration = Duration::from_millis(500);
+/// Prepared statements kept by a connection: more than Ecru has.
+const STATEMENTS_CACHED: usize = 512;
+/// Page cache in KiB.
+const WRITER_CACHE_KIB: u32 = 16 * 1024;
+const READER_CACHE_KIB: u32 = 2 * 1024;
+/// Pages of the log after which a commit copies them into the database: SQLite's own default, 4 MiB.
+const CHECKPOINT_PAGES: u32 = 1000;
+/// What a log that was copied whole may keep of the disk.
+pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Writer,
+    Reader,
+}
+
+pub(crate) struct Connection {
+    inner: rusqlite::Connection,
+    path: PathBuf,
+    /// SQLite's text of each statement, by the address and length of ours, which is static.
+    texts: HashMap<(usize, usize), String>,
+}
+
+impl Connection {
+    pub(super) fn open(path: &Path, role: Role) -> Result<Connection, Error> {
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, role == Role::Writer);
+        let inner = rusqlite::Connection::open_with_flags(path, flags)
+            .map_err(|error| fault::error("opening the database", error, path))?;
+        let connection = Connection { inner, path: path.to_owned(), texts: HashMap::new() };
+        connection.set_up(role).map_err(|error| fault::error("setting the database up", error, path))?;
+        if role == Role::Writer {
+            connection.use_log()?;
+        }
+        Ok(connection)
+    }
+
+    fn set_up(&self, role: Role) -> rusqlite::Result<()> {
+        self.inner.busy_timeout(LOCK_WAIT)?;
+        self.inner.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        // Temporary b-trees and savepoints' journals stay in memory: they are small, and a full /tmp is no reason to fail.
+        // `fullfsync` is for macOS, where a plain fsync stops at the drive's cache.
+        self.inner.execute_batch(
+            "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;
+             PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
+        )?;
+        let cache = if role == Role::Writer { WRITER_CACHE_KIB } else { READER_CACHE_KIB };
+        self.inner.execute_batch(&format!("PRAGMA cache_size = -{cache};"))?;
+        if role == Role::Reader {
+            self.inner.execute_batch("PRAGMA query_only = ON;")?;
+        }
+        Ok(())
+    }
+
+    /// Switches the write-ahead log on; it is a property of the file, so readers find it so.
+    fn use_log(&self) -> Result<(), Error> {
+        let name = "switching the write-ahead log on";
+        let failed = |error| fault::error(name, error, &self.path);
+        let mode: String = self.inner.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
+        if mode != "wal" {
+            return Err(Error::refused(name, "the file system can't share memory between connections"));
+        }
+        let settings =
+            format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = {LOG_BYTES};");
+        self.inner.execute_batch(&settings).map_err(failed)
+    }
+
+    /// Whether no transaction is open.
+    pub(super) fn is_idle(&self) -> bool {
+        self.inner.is_autocommit()
+    }
+
+    /// Runs a statement that has neither parameters nor rows.
+    pub(super) fn command(&mut self, sql: &'static str) -> Result<(), Error> {
+        self.execute(sql, &[]).map(drop)
+    }
+
+    /// Runs a text of several statements.
+    pub(super) fn script(&mut self, sql: &str) -> Result<(), Error> {
+        self.inner.execute_batch(sql).map_err(|error| fault::error(&statement(sql), error, &self.path))
+    }
+
+    /// Copies the log into the database and empties it, waiting a little for readers of older snapshots.
+    pub(super) fn checkpoint(&mut self) -> Result<(), Error> {
+        let emptied = self.inner.busy_timeout(CHECKPOINT_WAIT).and_then(|()| {
+            let busy = self.inner.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+            self.inner.busy_timeout(LOCK_WAIT)?;
+            busy
+        });
+        match emptied {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Error::Busy),
+            Err(error) => Err(fault::error("emptying the write-ahead log", error, &self.path)),
+        }
+    }
+
+    pub(crate) fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        self.prepared(sql, |prepared| {
+            let columns = prepared.column_count();
+            let mut found = prepared.query(params_from_iter(params))?;
+            let mut rows = Vec::new();
+            while let Some(row) = found.next()? {
+                rows.push(Row((0..columns)
+                    .map(|column| value(row.get_ref(column)?, column))
+                    .collect::<Result<_, _>>()?));
+            }
+            Ok(rows)
+        })
+    }
+
+    pub(crate) fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<u64, Error> {
+        self.prepared(sql, |prepared| Ok(prepared.execute(params_from_iter(params))? as u64))
+    }
+
+    fn prepared<R>(
+        &mut self,
+        sql: &'static str,
+        run: impl FnOnce(&mut rusqlite::CachedStatement<'_>) -> Result<R, Failure>,
+    ) -> Result<R, Error> {
+        let key = (sql.as_ptr().addr(), sql.len());
+        let text = self.texts.entry(key).or_insert_with(|| sqlite_statement(sql));
+        let result = self.inner.prepare_cached(text).map_err(Failure::from).and_then(|mut prepared| run(&mut prepared));
+        result.map_err(|failure| match failure {
+            Failure::Sqlite(error) => fault::error(&statement(sql), error, &self.path),
+            Failure::Column(column) => Error::Column(column),
+        })
+    }
+}
+
+enum Failure {
+    Sqlite(rusqlite::Error),
+    Column(usize),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Failure {
+        Failure::Sqlite(error)
+    }
+}
+
+fn value(value: ValueRef<'_>, column: usize) -> Result<Value, Failure> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(x) => Value::I64(x),
+        ValueRef::Text(x) => match str::from_utf8(x) {
+            Ok(text) => Value::Text(text.to_owned()),
+            Err(error) => return Err(Failure::Sqlite(rusqlite::Error::Utf8Error(column, error))),
+        },
+        ValueRef::Blob(x) => Value::Blob(x.to_vec()),
+        ValueRef::Real(_) => return Err(Failure::Column(column)),
+    })
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Null => ValueRef::Null,
+            Value::I64(x) => ValueRef::Integer(*x),
+            Value::Text(x) => ValueRef::Text(x.as_bytes()),
+            Value::Blob(x) => ValueRef::Blob(x),
+        }))
+    }
+}

@@ -1,0 +1,47 @@
+//! What SQLite's errors mean to a caller.
+use crate::Error;
+use rusqlite::ErrorCode;
+use rustix::fs::StatVfsMountFlags;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file system with less than this for us counts as full.
+const FULL_BELOW_BYTES: u64 = 256 * 1024;
+
+/// Names a failure. `context` is what was being done.
+pub(super) fn error(context: &str, error: rusqlite::Error, path: &Path) -> Error {
+    use ErrorCode as Code;
+    let (code, cause) = (error.sqlite_error_code(), Arc::new(error));
+    match code {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => Error::Busy,
+        Some(Code::DiskFull) => Error::Full(cause),
+        Some(Code::ReadOnly | Code::PermissionDenied) => Error::ReadOnly(cause),
+        // These do not say what the system said, so the file system is asked.
+        Some(Code::SystemIoFailure | Code::CannotOpen) => match trouble(path) {
+            Some(Trouble::Full) => Error::Full(cause),
+            Some(Trouble::ReadOnly) => Error::ReadOnly(cause),
+            None => Error::Store(context.to_owned(), cause),
+        },
+        _ => Error::Store(context.to_owned(), cause),
+    }
+}
+
+enum Trouble {
+    Full,
+    ReadOnly,
+}
+
+/// Whether the file system beneath the database is full, or not ours to write.
+fn trouble(path: &Path) -> Option<Trouble> {
+    let directory = path.parent()?;
+    let space = rustix::fs::statvfs(directory).ok()?;
+    let denied = || {
+        let existing = if path.exists() { path } else { directory };
+        rustix::fs::access(existing, rustix::fs::Access::WRITE_OK).is_err()
+    };
+    if space.f_flag.contains(StatVfsMountFlags::RDONLY) || denied() {
+        return Some(Trouble::ReadOnly);
+    }
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    (free < FULL_BELOW_BYTES || (space.f_files > 0 && space.f_favail == 0)).then_some(Trouble::Full)
+}

@@ -1,0 +1,30 @@
+//! Brings a SQLite database's schema up to date.
+use super::Connection;
+use crate::Error;
+use crate::migrate::{BOOKKEEPING, Migration, VERSION_GET, VERSION_PUT, next};
+
+/// Applies every step that the database lacks.
+pub(super) fn up(connection: &mut Connection, list: &[Migration], now_us: i64) -> Result<(), Error> {
+    while step(connection, list, now_us)? {}
+    Ok(())
+}
+
+/// Applies the next step, if there is one. The version is read inside the transaction that changes it.
+fn step(connection: &mut Connection, list: &[Migration], now_us: i64) -> Result<bool, Error> {
+    connection.command("BEGIN IMMEDIATE")?;
+    let result = apply(connection, list, now_us);
+    let ended = connection.command(if result.is_ok() { "COMMIT" } else { "ROLLBACK" });
+    let applied = result?;
+    ended?;
+    Ok(applied)
+}
+
+fn apply(connection: &mut Connection, list: &[Migration], now_us: i64) -> Result<bool, Error> {
+    connection.script(BOOKKEEPING)?;
+    let rows = connection.query(VERSION_GET, &[])?;
+    let found = rows.first().map_or(Ok(0), |row| row.get(0))?;
+    let Some(migration) = next(list, found)? else { return Ok(false) };
+    connection.script(migration.text)?;
+    connection.execute(VERSION_PUT, &[migration.version.into(), migration.name.into(), now_us.into()])?;
+    Ok(true)
+}

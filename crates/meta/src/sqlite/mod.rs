@@ -1,0 +1,111 @@
+//! The SQLite engine: one writer thread that commits many callers' transactions together, readers inline on the calling thread.
+mod connection;
+mod fault;
+mod migrate;
+mod readers;
+mod writer;
+
+pub(crate) use connection::Connection;
+
+use crate::db::SqliteConfig;
+use crate::job::{self, Job};
+use crate::stats::{Counters, Stats};
+use crate::{Error, Tx, db};
+use connection::Role;
+use readers::Readers;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, watch};
+
+/// Write transactions that may wait for the writer: a third of a second's work at 3,000 a second. One more is `Busy`.
+const WAITING_WRITES: usize = 1024;
+
+pub(crate) struct Store {
+    /// `None` once the store is closing.
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    readers: Readers,
+    /// Closed by the writer's end.
+    writer_ended: watch::Receiver<()>,
+    counters: Arc<Counters>,
+}
+
+impl Store {
+    pub(crate) async fn open(config: SqliteConfig) -> Result<Store, Error> {
+        let opening = tokio::task::spawn_blocking(move || Store::open_blocking(config));
+        opening.await.unwrap_or(Err(Error::Panicked))
+    }
+
+    fn open_blocking(config: SqliteConfig) -> Result<Store, Error> {
+        let path = absolute(config.path)?;
+        let mut connection = Connection::open(&path, Role::Writer)?;
+        migrate::up(&mut connection, crate::migrate::MIGRATIONS, config.now_us)?;
+        let counters = Arc::new(Counters::default());
+        let (queue, waiting) = mpsc::channel(WAITING_WRITES);
+        let (ended, writer_ended) = watch::channel(());
+        writer::start(path.clone(), connection, waiting, counters.clone(), ended)?;
+        Ok(Store { queue: Mutex::new(Some(queue)), readers: Readers::new(path), writer_ended, counters })
+    }
+
+    /// Hands a transaction to the writer, which answers it after its commit.
+    pub(crate) fn write(&self, job: Box<dyn Job>) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(queue) = queue else { return job.answer(Some(Error::Closed)) };
+        match queue.try_send(job) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(job)) => job.answer(Some(Error::Busy)),
+            Err(mpsc::error::TrySendError::Closed(job)) => job.answer(Some(Error::Closed)),
+        }
+    }
+
+    /// Runs a read transaction on this thread.
+    pub(crate) fn read<T, E, F>(&self, work: &F) -> Result<T, E>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<T, E>,
+        E: From<Error>,
+    {
+        let mut connection = self.readers.take()?;
+        connection.command("BEGIN DEFERRED")?;
+        let result = job::run(work, &mut Tx::new(db::Session::Sqlite(&mut connection)));
+        // A connection that can't end its transaction is closed instead; what it read is good all the same.
+        match connection.command("COMMIT") {
+            Ok(()) => self.readers.put(connection),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a read connection was given up"),
+        }
+        result
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    pub(crate) async fn close(&self) {
+        self.readers.close();
+        // Without a sender the writer finishes what waits, and ends.
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut ended = self.writer_ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+}
+
+/// SQLite would take a relative path that starts with `file:` for a URI.
+fn absolute(path: PathBuf) -> Result<PathBuf, Error> {
+    std::path::absolute(path).map_err(|error| Error::Store("the database's path".to_owned(), Arc::new(error)))
+}
+
+/// The writer's connection and the migrations on it, for tests of what lies beneath `Db`.
+#[cfg(test)]
+pub(crate) mod beneath {
+    use super::connection::{Connection, Role};
+    use super::migrate;
+    use crate::Error;
+    use crate::migrate::Migration;
+    use std::path::Path;
+
+    pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
+        Connection::open(path, Role::Writer)
+    }
+
+    pub(crate) fn migrate(path: &Path, list: &[Migration], now_us: i64) -> Result<(), Error> {
+        migrate::up(&mut connect(path)?, list, now_us)
+    }
+}

@@ -1,0 +1,42 @@
+//! What a store has done since it was opened.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counts since the store was opened, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Write transactions that were run, each caller's once.
+    pub jobs: u64,
+    /// Commits that made them durable; on SQLite one commit carries many jobs.
+    pub commits: u64,
+    /// Write transactions that were run again after a conflict or a lost connection.
+    pub retries: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    jobs: AtomicU64,
+    commits: AtomicU64,
+    retries: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn ran(&self, jobs: u64) {
+        self.jobs.fetch_add(jobs, Ordering::Relaxed);
+    }
+
+    pub(crate) fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> Stats {
+        Stats {
+            jobs: self.jobs.load(Ordering::Relaxed),
+            commits: self.commits.load(Ordering::Relaxed),
+            retries: self.retries.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! SQLite's one writer: many callers in one commit.
+use crate::gate::{Gate, Started, start};
+use crate::store::{Engine, Store};
+use crate::transactions::{COUNTER_INSERT, COUNTER_TABLE, counters, insert};
+use meta::{Db, Error};
+
+/// Holds the writer inside a transaction until the gate opens.
+pub async fn hold_writer(db: &Db) -> (Gate, Started<Result<(), Error>>) {
+    let gate = Gate::default();
+    let (db, inside) = (db.clone(), gate.clone());
+    let held = start(async move {
+        db.write(move |_| {
+            inside.pass();
+            Ok(())
+        })
+        .await
+    })
+    .await;
+    tokio::task::block_in_place(|| gate.await_arrival());
+    (gate, held)
+}
+
+async fn insert_started(db: &Db, id: i64) -> Started<Result<u64, Error>> {
+    let db = db.clone();
+    start(async move { insert(&db, id, id).await }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_that_wait_together_share_one_commit() {
+    let store = Store::open(Engine::Sqlite).await.unwrap();
+    store.define(COUNTER_TABLE).await;
+    let (gate, held) = hold_writer(&store.db).await;
+    let mut waiting = Vec::new();
+    for id in 0..200 {
+        waiting.push(insert_started(&store.db, id).await);
+    }
+    let before = store.db.stats();
+    gate.open();
+    held.await.unwrap();
+    for answer in waiting {
+        assert_eq!(answer.await.unwrap(), 1);
+    }
+    let after = store.db.stats();
+    assert_eq!(after.jobs - before.jobs, 201);
+    assert_eq!(after.commits - before.commits, 2, "the one that held the writer, and all the others");
+    assert_eq!(counters(&store.db).await.len(), 200);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_inside_one_group_leave_the_rest_of_it() {
+    let store = Store::open(Engine::Sqlite).await.unwrap();
+    store.define(COUNTER_TABLE).await;
+    let (gate, held) = hold_writer(&store.db).await;
+    let mut waiting = Vec::new();
+    for id in 0..30_i64 {
+        let db = store.db.clone();
+        let work = async move {
+            db.write(move |tx| {
+                tx.execute(COUNTER_INSERT, &[id.into(), id.into()])?;
+                match id % 3 {
+                    0 => Ok(()),
+                    1 => panic!("one of the group panics on purpose"),
+                    _ => tx.execute(COUNTER_INSERT, &[id.into(), id.into()]).map(drop),
+                }
+            })
+            .await
+        };
+        waiting.push(start(work).await);
+    }
+    let before = store.db.stats();
+    gate.open();
+    held.await.unwrap();
+    for (id, answer) in waiting.into_iter().enumerate() {
+        match (id % 3, answer.await) {
+            (0, Ok(())) | (1, Err(Error::Panicked)) | (2, Err(Error::Store(..))) => {}
+            (_, other) => panic!("transaction {id}: {other:?}"),
+        }
+    }
+    assert_eq!(store.db.stats().commits - before.commits, 2);
+    let expected: Vec<(i64, i64)> = (0..30).filter(|id| id % 3 == 0).map(|id| (id, id)).collect();
+    assert_eq!(counters(&store.db).await, expected);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_answers_busy_at_once_and_takes_work_again() {
+    let store = Store::open(Engine::Sqlite).await.unwrap();
+    store.define(COUNTER_TABLE).await;
+    let (gate, held) = hold_writer(&store.db).await;
+    let mut waiting = Vec::new();
+    let refused = loop {
+        let id = waiting.len() as i64;
+        assert!(id < 100_000, "the queue has no bound");
+        let mut answer = insert_started(&store.db, id).await;
+        tokio::select! {
+            biased;
+            outcome = &mut answer => break outcome,
+            () = std::future::ready(()) => waiting.push(answer),
+        }
+    };
+    assert!(matches!(refused, Err(Error::Busy)), "{refused:?}");
+    gate.open();
+    held.await.unwrap();
+    let accepted = waiting.len();
+    for answer in waiting {
+        answer.await.unwrap();
+    }
+    insert(&store.db, -1, 0).await.unwrap();
+    assert_eq!(counters(&store.db).await.len(), accepted + 1);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_stops_waiting_does_not_stop_the_others() {
+    let store = Store::open(Engine::Sqlite).await.unwrap();
+    store.define(COUNTER_TABLE).await;
+    let (gate, held) = hold_writer(&store.db).await;
+    let gone = insert_started(&store.db, 1).await;
+    let stays = insert_started(&store.db, 2).await;
+    drop(gone);
+    gate.open();
+    held.await.unwrap();
+    stays.await.unwrap();
+    assert!(counters(&store.db).await.contains(&(2, 2)));
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_a_reader_kept_from_starting_over_is_cut_back_after_it() {
+    const LIMIT: u64 = 64 * 1024 * 1024;
+    let store = Store::open(Engine::Sqlite).await.unwrap();
+    store.define("CREATE TABLE large (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT").await;
+    let put = |id: i64| {
+        let bytes = meta::Value::from(vec![id as u8; 8 * 1024 * 1024]);
+        store
+            .db
+            .write(move |tx| tx.execute("INSERT INTO large (id, bytes) VALUES ($1, $2)", &[id.into(), bytes.clone()]))
+    };
+    let gate = Gate::default();
+    let (db, inside) = (store.db.clone(), gate.clone());
+    let reading = tokio::spawn(async move {
+        db.read(move |tx| {
+            let before = tx.query("SELECT id FROM large", &[])?.len();
+            inside.pass();
+            Ok::<_, Error>((before, tx.query("SELECT id FROM large", &[])?.len()))
+        })
+        .await
+    });
+    tokio::task::block_in_place(|| gate.await_arrival());
+    for id in 0..10 {
+        put(id).await.unwrap();
+    }
+    assert!(store.log_length() > LIMIT, "the reader's snapshot must hold the log for this test to say anything");
+    gate.open();
+    assert_eq!(reading.await.unwrap().unwrap(), (0, 0));
+    // One commit copies the log, the next starts it over and cuts it.
+    for id in 10..13 {
+        put(id).await.unwrap();
+    }
+    assert!(store.log_length() <= LIMIT, "{}", store.log_length());
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_writer_runs_under_the_settings_that_the_promises_need() {
+    let store = Store::open(Engine::Sqlite).await.unwrap();
+    let settings = ["PRAGMA journal_mode", "PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA fullfsync"];
+    let mut found = Vec::new();
+    for setting in settings {
+        let row = store.db.write(move |tx| tx.query_opt(setting, &[])).await.unwrap().unwrap();
+        found.push(row.get::<String>(0).or_else(|_| row.get::<i64>(0).map(|x| x.to_string())).unwrap());
+    }
+    assert_eq!(found, ["wal", "2", "1", "1"]);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_is_emptied_at_the_end_and_the_database_stands_alone() {
+    let store = Store::open(Engine::Sqlite).await.unwrap();
+    store.define(COUNTER_TABLE).await;
+    insert(&store.db, 1, 1).await.unwrap();
+    store.db.close().await;
+    let left: Vec<String> = store.files().into_iter().filter(|name| name != "ecru.db").collect();
+    assert_eq!(left, Vec::<String>::new());
+    store.close().await;
+}

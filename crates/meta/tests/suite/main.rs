@@ -1,0 +1,18 @@
+//! One suite over both engines, and what only one of them can meet: groups of writers, a full disk, a kill, a lost connection.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of tests fail the test that uses them"
+)]
+
+mod database;
+mod full_disk;
+mod gate;
+mod group_commit;
+mod kill;
+mod lifecycle;
+mod postgres;
+mod store;
+mod transactions;
+mod values;

@@ -1,0 +1,244 @@
+//! What a transaction promises, whichever engine runs it.
+use crate::store::{Store, on_both_engines};
+use meta::{Db, Error, Tx};
+use std::sync::{Arc, Barrier};
+use tokio::task::JoinSet;
+
+pub const COUNTER_TABLE: &str = "CREATE TABLE counter (id INTEGER PRIMARY KEY, n INTEGER NOT NULL) STRICT";
+pub const COUNTER_INSERT: &str = "INSERT INTO counter (id, n) VALUES ($1, $2)";
+pub const COUNTER_GET: &str = "SELECT n FROM counter WHERE id = $1";
+pub const COUNTER_SET: &str = "UPDATE counter SET n = $2 WHERE id = $1";
+pub const COUNTER_LIST: &str = "SELECT id, n FROM counter ORDER BY id";
+
+pub fn get(tx: &mut Tx<'_>, id: i64) -> Result<Option<i64>, Error> {
+    tx.query_opt(COUNTER_GET, &[id.into()])?.map(|row| row.get(0)).transpose()
+}
+
+pub async fn insert(db: &Db, id: i64, n: i64) -> Result<u64, Error> {
+    db.write(move |tx| tx.execute(COUNTER_INSERT, &[id.into(), n.into()])).await
+}
+
+pub async fn counters(db: &Db) -> Vec<(i64, i64)> {
+    let list = |tx: &mut Tx<'_>| {
+        let rows = tx.query(COUNTER_LIST, &[])?;
+        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Result<Vec<_>, Error>>()
+    };
+    db.read(list).await.unwrap()
+}
+
+/// A caller's own error, beside the store's.
+#[derive(Debug)]
+enum Refusal {
+    NotWanted,
+    Store(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Refusal {
+        Refusal::Store(error)
+    }
+}
+
+on_both_engines! {
+    async fn increments_read_and_written_by_many_tasks_are_all_counted(store: &Store) {
+        const TASKS: i64 = 16;
+        const ROWS: i64 = 5;
+        const EACH: i64 = 20;
+        store.define(COUNTER_TABLE).await;
+        for id in 0..ROWS {
+            insert(&store.db, id, 0).await.unwrap();
+        }
+        let mut tasks = JoinSet::new();
+        for task in 0..TASKS {
+            let db = store.db.clone();
+            tasks.spawn(async move {
+                for turn in 0..EACH {
+                    let id = (task + turn) % ROWS;
+                    let increment = move |tx: &mut Tx<'_>| {
+                        let n = get(tx, id)?.unwrap_or_default();
+                        tx.execute(COUNTER_SET, &[id.into(), (n + 1).into()])
+                    };
+                    // A caller may meet Busy on so hot a row, and tries again as a client would.
+                    while let Err(error) = db.write(increment).await {
+                        assert!(matches!(error, Error::Busy), "{error:?}");
+                    }
+                }
+            });
+        }
+        tasks.join_all().await;
+        let sum: i64 = counters(&store.db).await.iter().map(|(_, n)| n).sum();
+        assert_eq!(sum, TASKS * EACH);
+    }
+
+    async fn of_racers_for_a_key_exactly_one_wins(store: &Store) {
+        const RACERS: i64 = 16;
+        const KEYS: i64 = 20;
+        store.define(COUNTER_TABLE).await;
+        let mut tasks = JoinSet::new();
+        for racer in 0..RACERS {
+            let db = store.db.clone();
+            tasks.spawn(async move {
+                let mut won = Vec::new();
+                for key in 0..KEYS {
+                    // One half looks first, the other finds out from the unique key.
+                    let look = racer % 2 == 0;
+                    let claim = move |tx: &mut Tx<'_>| -> Result<bool, Error> {
+                        if look && get(tx, key)?.is_some() {
+                            return Ok(false);
+                        }
+                        tx.execute(COUNTER_INSERT, &[key.into(), racer.into()])?;
+                        Ok(true)
+                    };
+                    let outcome = loop {
+                        match db.write(claim).await {
+                            Err(Error::Busy) => {}
+                            outcome => break outcome,
+                        }
+                    };
+                    match outcome {
+                        Ok(true) => won.push((key, racer)),
+                        Ok(false) if look => {}
+                        Err(Error::Store(..)) if !look => {}
+                        other => panic!("racer {racer} for key {key}: {other:?}"),
+                    }
+                }
+                won
+            });
+        }
+        let mut won = tasks.join_all().await.concat();
+        won.sort_unstable();
+        assert_eq!(won.len(), KEYS as usize);
+        assert_eq!(counters(&store.db).await, won);
+    }
+
+    async fn a_closure_s_own_error_rolls_back_and_comes_out_as_it_is(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        let refused = store.db.write(|tx| {
+            tx.execute(COUNTER_INSERT, &[1.into(), 1.into()])?;
+            Err::<(), Refusal>(Refusal::NotWanted)
+        });
+        assert!(matches!(refused.await, Err(Refusal::NotWanted)));
+        assert_eq!(counters(&store.db).await, []);
+    }
+
+    async fn transactions_that_fail_leave_their_neighbours_alone(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        let mut tasks = JoinSet::new();
+        for id in 0..60_i64 {
+            let db = store.db.clone();
+            tasks.spawn(async move {
+                let outcome = db.write(move |tx| {
+                    tx.execute(COUNTER_INSERT, &[id.into(), id.into()])?;
+                    match id % 4 {
+                        0 => Err(Refusal::NotWanted),
+                        1 => panic!("one of the transactions panics on purpose"),
+                        2 => Ok(tx.execute(COUNTER_INSERT, &[id.into(), id.into()])?),
+                        _ => Ok(1),
+                    }
+                });
+                match (id % 4, outcome.await) {
+                    (0, Err(Refusal::NotWanted)) => {}
+                    (1, Err(Refusal::Store(Error::Panicked))) => {}
+                    (2, Err(Refusal::Store(Error::Store(..)))) => {}
+                    (3, Ok(1)) => {}
+                    (_, other) => panic!("transaction {id}: {other:?}"),
+                }
+            });
+        }
+        tasks.join_all().await;
+        let expected: Vec<(i64, i64)> = (0..60).filter(|id| id % 4 == 3).map(|id| (id, id)).collect();
+        assert_eq!(counters(&store.db).await, expected);
+    }
+
+    async fn a_panic_in_a_read_is_caught_and_the_next_read_works(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        insert(&store.db, 1, 10).await.unwrap();
+        for _ in 0..20 {
+            let outcome: Result<(), Error> = store.db.read(|tx| {
+                get(tx, 1)?;
+                panic!("a read that panics on purpose");
+            }).await;
+            assert!(matches!(outcome, Err(Error::Panicked)), "{outcome:?}");
+        }
+        assert_eq!(counters(&store.db).await, [(1, 10)]);
+    }
+
+    async fn after_a_failed_statement_nothing_more_runs_and_nothing_is_kept(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        insert(&store.db, 1, 10).await.unwrap();
+        let swallowed = store.db.write(|tx| {
+            tx.execute(COUNTER_INSERT, &[2.into(), 20.into()])?;
+            let duplicate = tx.execute(COUNTER_INSERT, &[1.into(), 11.into()]);
+            assert!(matches!(duplicate, Err(Error::Store(..))), "{duplicate:?}");
+            let further = tx.execute(COUNTER_INSERT, &[3.into(), 30.into()]);
+            assert!(matches!(further, Err(Error::Poisoned)), "{further:?}");
+            assert!(matches!(get(tx, 1), Err(Error::Poisoned)));
+            Ok::<(), Error>(())
+        }).await;
+        assert!(matches!(swallowed, Err(Error::Poisoned)), "{swallowed:?}");
+        assert_eq!(counters(&store.db).await, [(1, 10)]);
+    }
+
+    async fn a_read_sees_one_snapshot_while_others_write(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        insert(&store.db, 1, 10).await.unwrap();
+        // Both meet once after the first look, and once more after the write.
+        let meeting = Arc::new(Barrier::new(2));
+        let (db, reader) = (store.db.clone(), meeting.clone());
+        let reading = tokio::spawn(async move {
+            db.read(move |tx| {
+                let before = get(tx, 1)?;
+                reader.wait();
+                reader.wait();
+                Ok::<_, Error>((before, get(tx, 1)?, get(tx, 2)?))
+            }).await
+        });
+        let db = store.db.clone();
+        let writing = tokio::spawn(async move {
+            tokio::task::block_in_place(|| meeting.wait());
+            db.write(|tx| {
+                tx.execute(COUNTER_SET, &[1.into(), 11.into()])?;
+                tx.execute(COUNTER_INSERT, &[2.into(), 20.into()])
+            }).await.unwrap();
+            tokio::task::block_in_place(|| meeting.wait());
+        });
+        assert_eq!(reading.await.unwrap().unwrap(), (Some(10), Some(10), None));
+        writing.await.unwrap();
+        assert_eq!(counters(&store.db).await, [(1, 11), (2, 20)]);
+    }
+
+    async fn a_read_transaction_cannot_write(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        let outcome = store.db.read(|tx| tx.execute(COUNTER_INSERT, &[1.into(), 1.into()])).await;
+        assert!(matches!(outcome, Err(Error::ReadOnly(_))), "{outcome:?}");
+        assert_eq!(counters(&store.db).await, []);
+        insert(&store.db, 1, 1).await.unwrap();
+    }
+
+    async fn a_transaction_reads_what_it_wrote(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        let seen = store.db.write(|tx| {
+            tx.execute(COUNTER_INSERT, &[1.into(), 10.into()])?;
+            tx.execute(COUNTER_SET, &[1.into(), 11.into()])?;
+            get(tx, 1)
+        }).await;
+        assert_eq!(seen.unwrap(), Some(11));
+    }
+
+    async fn two_rows_where_one_was_asked_for_are_an_error(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        insert(&store.db, 1, 10).await.unwrap();
+        insert(&store.db, 2, 20).await.unwrap();
+        let outcome = store.db.read(|tx| tx.query_opt(COUNTER_LIST, &[]).map(drop)).await;
+        assert!(matches!(outcome, Err(Error::Store(..))), "{outcome:?}");
+    }
+
+    async fn a_wrong_number_of_parameters_is_an_error(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        for params in [vec![], vec![1.into()], vec![1.into(), 2.into(), 3.into()]] {
+            let outcome = store.db.write(move |tx| tx.execute(COUNTER_INSERT, &params)).await;
+            assert!(matches!(outcome, Err(Error::Store(..))), "{outcome:?}");
+        }
+        assert_eq!(counters(&store.db).await, []);
+    }
+}

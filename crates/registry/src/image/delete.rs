@@ -1,0 +1,113 @@
+//! Removing tags and images (`ECR.md` A.3 BatchDeleteImage). There is no other way to delete an image.
+use super::{Failure, FailureCode, ImageId, digest_of, distinct, find};
+use crate::event::{self, Event};
+use crate::{Cx, Error};
+use meta::Tx;
+use meta::records::image::ImageRow;
+use oci::{Digest, RepositoryName};
+use serde_json::json;
+
+/// Indexes that a refusal names at most.
+const MAX_PARENTS: u32 = 100;
+
+/// Removes tags and images; what went away, and what could not.
+///
+/// By tag, the tag goes, and the image with its last tag. By digest, the image and all its tags. By both, only that tag.
+/// An image that a living index lists stays; within one call the order does not matter.
+pub async fn delete_batch(
+    cx: &Cx,
+    name: &RepositoryName,
+    ids: Vec<ImageId>,
+) -> Result<(Vec<ImageId>, Vec<Failure>), Error> {
+    let ids = distinct(ids);
+    let registry = cx.registry.key();
+    let text = name.to_string();
+    let call = cx.clone();
+    let outcome = cx
+        .db
+        .write(move |tx| {
+            let Some(repository) = tx.repository_by_name(&registry, &text)? else { return Ok::<_, Error>(None) };
+            let deletion = Deletion { cx: &call, repository: repository.id };
+            deletion.all(tx, ids.clone()).map(Some)
+        })
+        .await?;
+    outcome.ok_or_else(|| crate::repository::not_found(cx, name))
+}
+
+struct Deletion<'a> {
+    cx: &'a Cx,
+    repository: [u8; 16],
+}
+
+impl Deletion<'_> {
+    /// Passes over what is left as long as a pass removes something, since an image goes only after the indexes that list it.
+    fn all(&self, tx: &mut Tx<'_>, mut wanted: Vec<ImageId>) -> Result<(Vec<ImageId>, Vec<Failure>), Error> {
+        let mut deleted = Vec::new();
+        let mut failures = Vec::new();
+        loop {
+            let before = deleted.len();
+            let mut blocked: Vec<Failure> = Vec::new();
+            for id in wanted {
+                match self.one(tx, &id)? {
+                    Ok(gone) => deleted.extend(gone),
+                    Err(failure) if failure.code == FailureCode::ImageReferencedByManifestList => blocked.push(failure),
+                    Err(failure) => failures.push(failure),
+                }
+            }
+            if blocked.is_empty() || deleted.len() == before {
+                failures.extend(blocked);
+                return Ok((deleted, failures));
+            }
+            wanted = blocked.into_iter().map(|failure| failure.id).collect();
+        }
+    }
+
+    fn one(&self, tx: &mut Tx<'_>, id: &ImageId) -> Result<Result<Vec<ImageId>, Failure>, Error> {
+        let row = match find(tx, self.repository, id)? {
+            Ok(row) => row,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let digest = digest_of(&row)?;
+        let last = row.tag_count <= 1;
+        if let Some(tag) = id.tag.as_ref().filter(|_| !last) {
+            tx.tag_delete(self.repository, tag)?;
+            tx.image_add_tags(row.id, -1)?;
+            self.record(tx, &row, Some(tag), false)?;
+            return Ok(Ok(vec![ImageId { digest: Some(digest.to_string()), tag: Some(tag.clone()) }]));
+        }
+        let parents = tx.image_parents(self.repository, &row.digest, MAX_PARENTS)?;
+        if !parents.is_empty() {
+            return Ok(Err(Failure {
+                id: id.clone(),
+                code: FailureCode::ImageReferencedByManifestList,
+                reason: referenced_by(&parents)?,
+            }));
+        }
+        let tags = tx.tag_of_image(row.id)?;
+        tx.image_delete(row.id, self.cx.now().0)?;
+        let tags: Vec<Option<String>> = if tags.is_empty() { vec![None] } else { tags.into_iter().map(Some).collect() };
+        for tag in &tags {
+            self.record(tx, &row, tag.as_deref(), true)?;
+        }
+        let gone = tags.into_iter().map(|tag| ImageId { digest: Some(digest.to_string()), tag });
+        Ok(Ok(gone.collect()))
+    }
+
+    fn record(&self, tx: &mut Tx<'_>, row: &ImageRow, tag: Option<&str>, with_image: bool) -> Result<(), Error> {
+        let event = Event {
+            digest: Some(digest_of(row)?),
+            tag: tag.map(str::to_owned),
+            detail: json!({ "imageDeleted": with_image, "mediaType": row.media_type }),
+            ..Event::new(self.cx, "image.delete", Some(self.repository))
+        };
+        event::record(tx, event)?;
+        Ok(())
+    }
+}
+
+/// The text of ECR.md A.3 BatchDeleteImage.
+fn referenced_by(parents: &[Vec<u8>]) -> Result<String, Error> {
+    let digests: Result<Vec<String>, _> =
+        parents.iter().map(|bytes| Digest::from_bytes(bytes).map(|digest| digest.to_string())).collect();
+    Ok(format!("Requested image referenced by manifest list: [{}]", digests.map_err(Error::server)?.join(", ")))
+}

@@ -1,0 +1,117 @@
+//! Descriptions of images (`ECR.md` A.3 DescribeImages).
+use super::{FailureCode, ImageDetail, ImageId, StatusFilter, TagStatus, cursor, digest_of, find, is_index};
+use crate::clock::Time;
+use crate::repository::{Page, read};
+use crate::{Constraint, Cx, Error};
+use meta::Tx;
+use meta::records::image::{ImageRow, PushCursor, Tagged};
+use oci::{Digest, RepositoryName};
+
+/// Tags of all images of one page at most: an image may have a thousand.
+const PAGE_TAGS: i64 = 10_000;
+
+/// An image with its tags and its last recorded pull.
+struct Described {
+    image: ImageRow,
+    pulled_at: Option<i64>,
+    tags: Vec<String>,
+}
+
+/// DescribeImages without ids: by push time, then digest. A page may be shorter than `limit` though more follow.
+pub async fn describe(
+    cx: &Cx,
+    name: &RepositoryName,
+    tags: TagStatus,
+    status: StatusFilter,
+    after: Option<Vec<u8>>,
+    limit: u32,
+) -> Result<Page<ImageDetail>, Error> {
+    let after = match &after {
+        None => PushCursor::START,
+        Some(bytes) => cursor::read(bytes).ok_or_else(cursor::invalid)?,
+    };
+    let tagged = match tags {
+        TagStatus::Any => Tagged::Any,
+        TagStatus::Tagged => Tagged::Tagged,
+        TagStatus::Untagged => Tagged::Untagged,
+    };
+    let described = read(cx, name, move |tx, row| {
+        if !status.selects_active() {
+            return Ok(Page { items: Vec::new(), next: None });
+        }
+        let images = tx.image_page(row.id, tagged, &after, limit.saturating_add(1))?;
+        let page = cut(images, limit);
+        let described = page.items.into_iter().map(|image| with_tags(tx, image)).collect::<Result<_, Error>>()?;
+        Ok(Page { items: described, next: page.next })
+    })
+    .await?;
+    Ok(Page { items: described.items.into_iter().map(detail).collect::<Result<_, _>>()?, next: described.next })
+}
+
+/// A page of up to `limit` images that have no more than [`PAGE_TAGS`] tags together, unless the first alone has more.
+fn cut(images: Vec<ImageRow>, limit: u32) -> Page<ImageRow> {
+    let mut tags: i64 = 0;
+    let fits = images.iter().take_while(|image| {
+        tags = tags.saturating_add(image.tag_count);
+        tags <= PAGE_TAGS
+    });
+    let fits = u32::try_from(fits.count().max(1)).unwrap_or(u32::MAX);
+    Page::cut(images, limit.min(fits), |image| {
+        cursor::write(&PushCursor { pushed_at: image.pushed_at, digest: image.digest.clone() })
+    })
+}
+
+fn with_tags(tx: &mut Tx<'_>, image: ImageRow) -> Result<Described, Error> {
+    let tags = if image.tag_count > 0 { tx.tag_of_image(image.id)? } else { Vec::new() };
+    Ok(Described { pulled_at: tx.image_pull_get(image.id)?, tags, image })
+}
+
+fn is_missing(code: FailureCode) -> bool {
+    matches!(code, FailureCode::ImageNotFound | FailureCode::ImageTagDoesNotMatchDigest)
+}
+
+/// DescribeImages with ids: all or nothing, one detail per distinct digest.
+pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageId>) -> Result<Vec<ImageDetail>, Error> {
+    let account = cx.registry.account.to_string();
+    let repository_name = name.to_string();
+    let described = read(cx, name, move |tx, row| {
+        let mut described: Vec<Described> = Vec::new();
+        for id in &ids {
+            let image = match find(tx, row.id, id)? {
+                Ok(image) => image,
+                Err(failure) if is_missing(failure.code) => {
+                    return Err(Error::ImageNotFound {
+                        digest: id.digest.clone().unwrap_or_else(|| "null".to_owned()),
+                        tag: id.tag.clone().unwrap_or_else(|| "null".to_owned()),
+                        name: repository_name.clone(),
+                        account: account.clone(),
+                    });
+                }
+                Err(failure) => return Err(Error::invalid("imageIds", Constraint::Text(failure.reason.into()))),
+            };
+            if described.iter().any(|known| known.image.id == image.id) {
+                continue;
+            }
+            described.push(with_tags(tx, image)?);
+        }
+        Ok(described)
+    })
+    .await?;
+    described.into_iter().map(detail).collect()
+}
+
+fn detail(described: Described) -> Result<ImageDetail, Error> {
+    let image = described.image;
+    let subject = image.subject.as_deref().map(Digest::from_bytes).transpose().map_err(Error::server)?;
+    Ok(ImageDetail {
+        digest: digest_of(&image)?,
+        tags: described.tags,
+        size: u64::try_from(image.image_size).unwrap_or(0),
+        pushed_at: Time(image.pushed_at),
+        pulled_at: described.pulled_at.map(Time),
+        artifact_media_type: image.artifact_type.filter(|_| !is_index(&image.media_type)),
+        media_type: image.media_type,
+        subject,
+        status: "ACTIVE",
+    })
+}

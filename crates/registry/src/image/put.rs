@@ -1,0 +1,361 @@
+//! A push: one transaction that stores the image, moves its tag by every rule of the repository, and writes the event.
+use super::tag_rules::{Held, Push, Verdict, first, judge};
+use super::{Change, NewImage, Pushed, PutBy, digest_of, is_index};
+use crate::clock::Time;
+use crate::event::{self, Event};
+use crate::repository::{TagMutability, read};
+use crate::{Constraint, Cx, Error, LayersNotFoundBy, layer};
+use meta::Tx;
+use meta::records::RegistryKey;
+use meta::records::image::ImageRow;
+use meta::records::tag::TagRow;
+use oci::{Algorithm, Digest, Manifest, ManifestKind, RepositoryName};
+use serde_json::json;
+
+/// Bytes of a config at most that are read for its platform; a larger one counts as unknown.
+const MAX_CONFIG: u64 = 4 * 1024 * 1024;
+
+/// Stores an image and moves its tag, by every rule of the repository.
+pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed, Error> {
+    let manifest = Manifest::parse(&new.bytes, new.media_type.as_deref())
+        .map_err(|error| Error::invalid("ImageManifest", Constraint::Manifest(error)))?;
+    if let Some(tag) = &new.tag {
+        tag.parse::<oci::Tag>().map_err(|_| Error::invalid("imageTag", Constraint::Pattern(oci::Tag::PATTERN)))?;
+    }
+    let algorithm = new.digest.map_or(Algorithm::Sha256, |digest| digest.algorithm());
+    let digest = Digest::of(algorithm, &new.bytes);
+    if let Some(given) = new.digest.filter(|given| *given != digest) {
+        return Err(Error::ImageDigestDoesNotMatch { given: given.to_string(), computed: digest.to_string() });
+    }
+    // Whoever puts it: a push window may hold the image later, under another tag.
+    let platform = platform(cx, name, &manifest).await?;
+    let named = manifest.manifests.len().max(manifest.layers.len());
+    if named > cx.limits.manifest_descriptors {
+        return Err(Error::LimitExceeded(format!(
+            "The manifest names {named} layers or images; at most {} are allowed",
+            cx.limits.manifest_descriptors
+        )));
+    }
+    within_image_limit(cx, name, digest).await?;
+    let put = Put {
+        registry: cx.registry.key(),
+        name: name.to_string(),
+        media_type: manifest.media_type.as_str().to_owned(),
+        subject: manifest.subject.as_ref().map(|subject| subject.digest),
+        id: cx.id(),
+        now: cx.now(),
+        principal: cx.caller.arn(),
+        push_window: cx.limits.push_window,
+        repush: cx.quirks.immutable_repush,
+        tags_per_image: i64::try_from(cx.limits.tags_per_image).unwrap_or(i64::MAX),
+        event: Event { digest: Some(digest), tag: new.tag.clone(), ..Event::new(cx, "image.push", None) },
+        bytes: new.bytes,
+        tag: new.tag,
+        by: new.by,
+        manifest,
+        digest,
+        platform,
+    };
+    let (media_type, subject) = (put.media_type.clone(), put.subject);
+    let change = cx.db.write(move |tx| put.run(tx)).await?;
+    Ok(Pushed { digest, media_type, subject, change })
+}
+
+/// Bytes of a platform at most; one that is longer counts as unknown. The names of Go's platforms have a tenth of it.
+const MAX_PLATFORM: usize = 256;
+
+/// `os/architecture/variant/os.version` of an image's config; `None` for an index and for a config that says none.
+async fn platform(cx: &Cx, name: &RepositoryName, manifest: &Manifest) -> Result<Option<String>, Error> {
+    #[derive(serde::Deserialize)]
+    struct Config {
+        os: Option<String>,
+        architecture: Option<String>,
+        variant: Option<String>,
+        #[serde(rename = "os.version")]
+        os_version: Option<String>,
+    }
+    let Some(config) = manifest.config.as_ref().filter(|config| config.size <= MAX_CONFIG) else { return Ok(None) };
+    // By its record, since no image stands on the config yet.
+    let layer = match layer::find(cx, name, &config.digest, false).await {
+        Ok(layer) if layer.size <= MAX_CONFIG => layer,
+        // A missing config is refused in the transaction, by its own rule.
+        Ok(_) | Err(Error::LayersNotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let Some(layer::Open::Opened(opened)) = layer::open_by_id(cx, layer.id, None).await? else { return Ok(None) };
+    let mut bytes = opened.bytes;
+    let mut text = Vec::new();
+    while let Some(piece) = bytes.next().await? {
+        text.extend_from_slice(&piece);
+    }
+    let config: Option<Config> = serde_json::from_slice(&text).ok();
+    let platform = config.and_then(|config| {
+        let parts = [Some(config.os?), Some(config.architecture?), config.variant, config.os_version];
+        Some(parts.map(Option::unwrap_or_default).join("/"))
+    });
+    // A client writes what it likes here, and it goes into a row: what no platform holds is none.
+    Ok(platform.filter(|text| text.len() <= MAX_PLATFORM && !text.chars().any(char::is_control)))
+}
+
+/// The quota of images, counted outside the push's transaction: pushes that race may exceed it by their number.
+async fn within_image_limit(cx: &Cx, name: &RepositoryName, digest: Digest) -> Result<(), Error> {
+    let limit = i64::try_from(cx.limits.images_per_repository).unwrap_or(i64::MAX);
+    let full = read(cx, name, move |tx, row| {
+        if tx.image_by_digest(row.id, &digest.to_bytes())?.is_some() {
+            return Ok(false);
+        }
+        Ok(tx.image_count(row.id)? >= limit)
+    })
+    .await?;
+    if full {
+        Err(Error::LimitExceeded(format!("The repository with name '{name}' has its maximum of {limit} images")))
+    } else {
+        Ok(())
+    }
+}
+
+/// A push that was checked as far as it can be without the store.
+struct Put {
+    registry: RegistryKey,
+    name: String,
+    bytes: Vec<u8>,
+    manifest: Manifest,
+    media_type: String,
+    digest: Digest,
+    subject: Option<Digest>,
+    tag: Option<String>,
+    by: PutBy,
+    platform: Option<String>,
+    id: [u8; 16],
+    now: Time,
+    principal: String,
+    push_window: std::time::Duration,
+    repush: crate::quirks::Behaviour,
+    tags_per_image: i64,
+    event: Event,
+}
+
+/// A tag that exists, and the image that it holds.
+struct HeldTag {
+    tag: TagRow,
+    image: ImageRow,
+}
+
+/// The rows contradict each other.
+#[derive(Debug, thiserror::Error)]
+#[error("a tag holds an image that has no record")]
+struct TagWithoutImage;
+
+impl Put {
+    fn run(&self, tx: &mut Tx<'_>) -> Result<Change, Error> {
+        let Some(repository) = tx.repository_by_name(&self.registry, &self.name)? else {
+            return Err(Error::RepositoryNotFound { name: self.name.clone(), account: self.registry.account.clone() });
+        };
+        let known = tx.image_by_digest(repository.id, &self.digest.to_bytes())?;
+        let Some(tag) = &self.tag else {
+            if known.is_some() {
+                return Ok(Change::Nothing);
+            }
+            self.store(tx, repository.id)?;
+            self.record(tx, repository.id, None, Change::Stored)?;
+            return Ok(Change::Stored);
+        };
+        let mutability = TagMutability::from_row(&repository.tag_mutability, &repository.mutability_filters)?;
+        self.put_tag(tx, repository.id, &mutability, tag, known)
+    }
+
+    fn put_tag(
+        &self,
+        tx: &mut Tx<'_>,
+        repository: [u8; 16],
+        mutability: &TagMutability,
+        tag: &str,
+        known: Option<ImageRow>,
+    ) -> Result<Change, Error> {
+        let held = self.held_by(tx, repository, tag)?;
+        let taken = if known.is_some() { Change::Tagged } else { Change::Stored };
+        let (window, change) = match &held {
+            None => (first(mutability, tag, &self.push()), taken),
+            Some(held) => match judge(mutability, tag, &self.push(), &self.facts(tx, held)?) {
+                Verdict::Refuse => return Err(self.refused(tag, held)?),
+                Verdict::Same(window) => {
+                    if let Some(window) = &window {
+                        tx.tag_set_window(repository, tag, window)?;
+                    }
+                    return Ok(Change::Nothing);
+                }
+                Verdict::Keep(window) => (window, Change::TagKept),
+                Verdict::Take(window) => (window, taken),
+            },
+        };
+        let (image, tag_count) = match known {
+            Some(known) => (known.id, known.tag_count),
+            None => (self.store(tx, repository)?, 0),
+        };
+        if change == Change::TagKept {
+            if let Some(window) = &window {
+                tx.tag_set_window(repository, tag, window)?;
+            }
+        } else {
+            self.within_tag_limit(tag_count)?;
+            tx.tag_put(repository, tag, image, self.now.0, window.as_ref())?;
+            tx.image_add_tags(image, 1)?;
+            if let Some(held) = &held {
+                tx.image_add_tags(held.image.id, -1)?;
+            }
+        }
+        self.record(tx, repository, held.as_ref().map(|held| &held.image), change)?;
+        Ok(change)
+    }
+
+    fn within_tag_limit(&self, tag_count: i64) -> Result<(), Error> {
+        if tag_count < self.tags_per_image {
+            return Ok(());
+        }
+        Err(Error::LimitExceeded(format!(
+            "The image with digest '{}' has its maximum of {} tags",
+            self.digest, self.tags_per_image
+        )))
+    }
+
+    fn push(&self) -> Push<'_> {
+        Push {
+            by: self.by,
+            principal: &self.principal,
+            now: self.now,
+            window: self.push_window,
+            repush: self.repush,
+            is_index: self.manifest.kind == ManifestKind::Index,
+            platform: self.platform.as_deref(),
+        }
+    }
+
+    fn held_by(&self, tx: &mut Tx<'_>, repository: [u8; 16], tag: &str) -> Result<Option<HeldTag>, Error> {
+        let Some(tag_row) = tx.tag_get(repository, tag)? else { return Ok(None) };
+        let image = tx.image_by_tag(repository, tag)?.ok_or_else(|| Error::server(TagWithoutImage))?;
+        Ok(Some(HeldTag { tag: tag_row, image }))
+    }
+
+    /// What the rules look at of a tag that exists.
+    fn facts<'a>(&self, tx: &mut Tx<'_>, held: &'a HeldTag) -> Result<Held<'a>, Error> {
+        let held_digest = digest_of(&held.image)?;
+        Ok(Held {
+            same_digest: held_digest == self.digest,
+            is_index: is_index(&held.image.media_type),
+            platform: held.image.platform.as_deref(),
+            window: held.tag.window.as_ref(),
+            lists_pushed: tx.image_lists(held.image.id, &self.digest.to_bytes())?,
+            listed_by_pushed: self.manifest.manifests.iter().any(|child| child.digest == held_digest),
+        })
+    }
+
+    fn refused(&self, tag: &str, held: &HeldTag) -> Result<Error, Error> {
+        Ok(Error::ImageTagAlreadyExists {
+            tag: tag.to_owned(),
+            name: self.name.clone(),
+            held: Box::new(digest_of(&held.image)?),
+            since: Time(held.tag.moved_at),
+        })
+    }
+
+    /// Writes the image's rows; everything that it names must be in the repository.
+    fn store(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<[u8; 16], Error> {
+        let layers = self.find_layers(tx, repository)?;
+        let largest_child = self.find_children(tx, repository)?;
+        let size = match self.manifest.kind {
+            ManifestKind::Image => i64::try_from(self.manifest.image_size()).unwrap_or(i64::MAX),
+            // ECR.md A.3 DescribeImages: of a list, the size of its largest image.
+            ManifestKind::Index => largest_child,
+        };
+        tx.image_insert(
+            repository,
+            &ImageRow {
+                id: self.id,
+                digest: self.digest.to_bytes(),
+                media_type: self.media_type.clone(),
+                artifact_type: self.manifest.referrer_artifact_type().map(str::to_owned),
+                subject: self.subject.map(|subject| subject.to_bytes()),
+                platform: self.platform.clone(),
+                manifest_size: i64::try_from(self.bytes.len()).unwrap_or(i64::MAX),
+                image_size: size,
+                tag_count: 0,
+                storage_class: "STANDARD".to_owned(),
+                pushed_at: self.now.0,
+                archived_at: None,
+                activated_at: None,
+            },
+        )?;
+        tx.manifest_insert(self.id, &self.bytes)?;
+        for (digest, layer, media_type) in &layers {
+            tx.image_layer_insert(self.id, *layer)?;
+            tx.image_layer_set_type(repository, &digest.to_bytes(), media_type)?;
+        }
+        for child in &self.manifest.manifests {
+            tx.image_child_insert(self.id, &child.digest.to_bytes(), repository)?;
+        }
+        Ok(self.id)
+    }
+
+    /// The records of all layers that the manifest names.
+    fn find_layers(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<Vec<(Digest, [u8; 16], String)>, Error> {
+        let mut found = Vec::new();
+        let mut missing = Vec::new();
+        for blob in self.manifest.required_blobs() {
+            match tx.image_layer_find(repository, &blob.digest.to_bytes())? {
+                Some(layer) => found.push((blob.digest, layer, blob.media_type.as_str().to_owned())),
+                None => missing.push(blob.digest.to_string()),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(found);
+        }
+        Err(Error::LayersNotFound {
+            by: LayersNotFoundBy::Manifest,
+            digests: listed(&missing),
+            name: self.name.clone(),
+            account: self.registry.account.clone(),
+        })
+    }
+
+    /// Checks that all images that an index lists are here; the size of the largest.
+    fn find_children(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<i64, Error> {
+        let mut largest = 0;
+        let mut missing = Vec::new();
+        for child in &self.manifest.manifests {
+            match tx.image_by_digest(repository, &child.digest.to_bytes())? {
+                Some(image) => largest = largest.max(image.image_size),
+                None => missing.push(child.digest.to_string()),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(largest);
+        }
+        Err(Error::ReferencedImagesNotFound {
+            digests: listed(&missing),
+            name: self.name.clone(),
+            account: self.registry.account.clone(),
+        })
+    }
+
+    fn record(
+        &self,
+        tx: &mut Tx<'_>,
+        repository: [u8; 16],
+        held: Option<&ImageRow>,
+        change: Change,
+    ) -> Result<(), Error> {
+        let before = held.map(digest_of).transpose()?.map(|digest| digest.to_string());
+        let detail = json!({ "before": before, "tagKept": change == Change::TagKept, "mediaType": self.media_type });
+        event::record(tx, Event { repository: Some(repository), detail, ..self.event.clone() })?;
+        Ok(())
+    }
+}
+
+/// Digests for a message: the first hundred, and how many more there are.
+fn listed(digests: &[String]) -> String {
+    const MAX: usize = 100;
+    match digests.get(..MAX) {
+        Some(some) if digests.len() > MAX => format!("{}, and {} more", some.join(", "), digests.len() - MAX),
+        _ => digests.join(", "),
+    }
+}

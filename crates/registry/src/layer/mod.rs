@@ -1,0 +1,134 @@
+//! Layers: what a repository shows, reading their bytes, mounts (`ECR.md` A.3, B.4, B.8; DESIGN "Layers").
+mod mount;
+mod open;
+mod record;
+
+pub use mount::mount;
+pub use open::{Bytes, Open, Opened, open, open_by_id};
+pub(crate) use record::{Kept, NewLayer, Recorded, record};
+
+use crate::clock::Time;
+use crate::event::{self, Event};
+use crate::repository::read;
+use crate::{Cx, Error, LayersNotFoundBy, System};
+use meta::records::layer::{LayerRow, ShownLayer};
+use oci::{Digest, RepositoryName};
+
+/// A layer that a repository shows.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    pub id: [u8; 16],
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+    /// As the last manifest of the repository that names it said.
+    pub media_type: Option<String>,
+}
+
+/// The layers among `digests` that the repository shows and that will outlive a push (the HEAD rule of DESIGN "Deletion"),
+/// in the order in which they were asked for.
+pub async fn check(cx: &Cx, name: &RepositoryName, digests: Vec<Digest>) -> Result<Vec<Layer>, Error> {
+    let outlives = outlives(cx);
+    let shown = read(cx, name, move |tx, repository| {
+        digests
+            .iter()
+            .map(|digest| Ok(tx.layer_shown(repository.id, &digest.to_bytes())?))
+            .collect::<Result<Vec<_>, Error>>()
+    })
+    .await?;
+    shown.into_iter().flatten().filter(|shown| outlives(&shown.layer)).map(layer).collect()
+}
+
+/// A layer for GetDownloadUrlForLayer and redirects: LayersNotFound when unknown, LayerInaccessible when no image references it
+/// (`referenced` true, as the API asks).
+pub async fn find(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: bool) -> Result<Layer, Error> {
+    layer(find_shown(cx, name, digest, referenced).await?)
+}
+
+/// Takes a layer from what the repository shows; refused while an image here stands on it.
+pub async fn delete(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+    let (registry, text, digest) = (cx.registry.key(), name.to_string(), *digest);
+    let missing = Missing::of(cx, name, &digest);
+    let event = Event { digest: Some(digest), ..Event::new(cx, "layer.delete", None) };
+    cx.db
+        .write(move |tx| {
+            let repository = tx.repository_by_name(&registry, &text)?.ok_or_else(|| missing.repository())?;
+            let bytes = digest.to_bytes();
+            let shown = tx.layer_shown(repository.id, &bytes)?.ok_or_else(|| missing.layer())?;
+            if tx.layer_referenced_by(shown.layer.id, repository.id)? {
+                return Err(Error::LayerInUse { digest: digest.to_string(), name: text.clone() });
+            }
+            tx.layer_hide(repository.id, &bytes)?;
+            event::record(tx, Event { repository: Some(repository.id), ..event.clone() })?;
+            Ok(())
+        })
+        .await
+}
+
+/// A shown layer with its record; see [`find`].
+async fn find_shown(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: bool) -> Result<ShownLayer, Error> {
+    let missing = Missing::of(cx, name, digest);
+    let bytes = digest.to_bytes();
+    read(cx, name, move |tx, repository| {
+        let shown = tx.layer_shown(repository.id, &bytes)?.ok_or_else(|| missing.layer())?;
+        if referenced && !tx.layer_referenced_by(shown.layer.id, repository.id)? {
+            return Err(missing.reference());
+        }
+        Ok(shown)
+    })
+    .await
+}
+
+fn layer(shown: ShownLayer) -> Result<Layer, Error> {
+    Ok(Layer {
+        id: shown.layer.id,
+        digest: Digest::from_bytes(&shown.layer.digest).map_err(Error::server)?,
+        size: size(&shown.layer),
+        media_type: shown.media_type,
+    })
+}
+
+/// A stored size; sizes are never negative.
+fn size(row: &LayerRow) -> u64 {
+    u64::try_from(row.size).unwrap_or(0)
+}
+
+/// Tells the layers that stay for a push's life from those that may be collected before its manifest comes.
+fn outlives(system: &System) -> impl Fn(&LayerRow) -> bool + Send + use<> {
+    let (needed, grace) = (system.now().plus(system.limits.push_life), system.limits.grace);
+    move |row| row.unreferenced_since.is_none_or(|since| Time(since).plus(grace) > needed)
+}
+
+/// What a call says of a repository or a layer that is not there; made before the transaction that finds out.
+struct Missing {
+    name: String,
+    account: String,
+    digest: Digest,
+}
+
+impl Missing {
+    fn of(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Missing {
+        Missing { name: name.to_string(), account: cx.registry.account.to_string(), digest: *digest }
+    }
+
+    fn repository(&self) -> Error {
+        Error::RepositoryNotFound { name: self.name.clone(), account: self.account.clone() }
+    }
+
+    fn layer(&self) -> Error {
+        Error::LayersNotFound {
+            by: LayersNotFoundBy::Read,
+            digests: self.digest.to_string(),
+            name: self.name.clone(),
+            account: self.account.clone(),
+        }
+    }
+
+    fn reference(&self) -> Error {
+        Error::LayerInaccessible {
+            digest: self.digest.to_string(),
+            name: self.name.clone(),
+            account: self.account.clone(),
+        }
+    }
+}

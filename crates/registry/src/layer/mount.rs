@@ -1,0 +1,46 @@
+//! Mounts: a layer of one repository shown in another (`ECR.md` B.8).
+use super::Missing;
+use crate::access::{self, Need};
+use crate::account_setting::{self, BLOB_MOUNTING, ENABLED};
+use crate::event::{self, Event};
+use crate::quirks::Behaviour;
+use crate::{Cx, Error};
+use oci::{Digest, RepositoryName};
+use serde_json::json;
+
+/// Shows a layer of `from` in `to` without copying it; false when that is not possible, for whatever reason (`ECR.md` B.8).
+/// The caller's right to download from `from` is checked here, since its lack only means that an upload opens.
+pub async fn mount(cx: &Cx, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
+    match access::authorize(cx, &[Need::on("ecr:GetDownloadUrlForLayer", from)]).await {
+        Ok(()) => {}
+        Err(Error::AccessDenied(_)) => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let registry = cx.registry.key();
+    let (source, target, digest) = (from.to_string(), to.to_string(), *digest);
+    let missing = Missing::of(cx, to, &digest);
+    let referenced_only = cx.quirks.mount_referenced_only == Behaviour::Faithful;
+    let now = cx.now().0;
+    let detail = json!({ "from": source });
+    let event = Event { digest: Some(digest), detail, ..Event::new(cx, "layer.mount", None) };
+    cx.db
+        .write(move |tx| {
+            let to = tx.repository_by_name(&registry, &target)?.ok_or_else(|| missing.repository())?;
+            let Some(from) = tx.repository_by_name(&registry, &source)? else { return Ok(false) };
+            let disabled = account_setting::value(tx, &registry, &BLOB_MOUNTING)? != ENABLED;
+            if disabled || from.encryption != to.encryption {
+                return Ok(false);
+            }
+            let bytes = digest.to_bytes();
+            let Some(shown) = tx.layer_shown(from.id, &bytes)? else { return Ok(false) };
+            if referenced_only && !tx.layer_referenced_by(shown.layer.id, from.id)? {
+                return Ok(false);
+            }
+            tx.layer_rearm(shown.layer.id, now)?;
+            if tx.layer_show(to.id, &bytes, shown.layer.id, shown.media_type.as_deref())? {
+                event::record(tx, Event { repository: Some(to.id), ..event.clone() })?;
+            }
+            Ok(true)
+        })
+        .await
+}

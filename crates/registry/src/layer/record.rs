@@ -1,0 +1,79 @@
+//! Making a layer exist: the one place that writes its record.
+use blob::Location;
+use meta::records::layer::LayerRow;
+use meta::records::{Id, RegistryKey};
+use oci::Digest;
+
+/// The storage class of a layer that can be read at once (`ECR.md` K.1).
+const STANDARD: &str = "STANDARD";
+
+/// Where the bytes of a new layer are.
+#[derive(Clone)]
+pub(crate) enum Kept {
+    /// To be written beside the record.
+    Inline(Vec<u8>),
+    /// Durable at a location of its own.
+    At(Location),
+}
+
+/// A layer whose bytes have come and whose digest was checked.
+#[derive(Clone)]
+pub(crate) struct NewLayer {
+    /// The id of its record, should there be none yet.
+    pub id: Id,
+    pub digest: Digest,
+    /// Bytes.
+    pub size: u64,
+    pub kept: Kept,
+}
+
+/// What [`record`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    /// The repository shows it only from now on.
+    pub newly_shown: bool,
+    /// The layer has these bytes elsewhere: what lies at this location is no one's.
+    pub surplus: Option<Location>,
+}
+
+/// Shows the layer in the repository. One that exists already under the same encryption identity is taken as it is, and the
+/// grace of an unreferenced one begins anew.
+pub(crate) fn record(
+    tx: &mut meta::Tx<'_>,
+    registry: &RegistryKey,
+    repository: &meta::records::repository::RepositoryRow,
+    new: &NewLayer,
+    now: i64,
+) -> Result<Recorded, meta::Error> {
+    let digest = new.digest.to_bytes();
+    let location = match &new.kept {
+        Kept::At(location) => Some(*location),
+        Kept::Inline(_) => None,
+    };
+    let (id, surplus) = match tx.layer_by_digest(registry, &repository.encryption, &digest)? {
+        Some(found) => {
+            tx.layer_rearm(found.id, now)?;
+            // A commit whose answer was lost may have recorded these very bytes.
+            (found.id, location.filter(|ours| found.location != Some(ours.0)))
+        }
+        None => {
+            let row = LayerRow {
+                id: new.id,
+                digest: digest.clone(),
+                size: i64::try_from(new.size).unwrap_or(i64::MAX),
+                location: location.map(|location| location.0),
+                data_key: None,
+                storage_class: STANDARD.to_owned(),
+                created_at: now,
+                unreferenced_since: Some(now),
+            };
+            tx.layer_insert(registry, &repository.encryption, &row)?;
+            if let Kept::Inline(bytes) = &new.kept {
+                tx.layer_data_insert(new.id, bytes)?;
+            }
+            (new.id, None)
+        }
+    };
+    let newly_shown = tx.layer_show(repository.id, &digest, id, None)?;
+    Ok(Recorded { newly_shown, surplus })
+}

@@ -1,0 +1,93 @@
+//! Adding to a session: docker's PATCH and UploadLayerPart (`ECR.md` B.4, A.3).
+use super::body::{Source, Whole};
+use super::session::{Session, Taken, Target, take};
+use super::transfer::{Chunk, Transfer};
+use super::{Progress, UploadId};
+use crate::{Constraint, Cx, Error};
+use bytes::Bytes;
+use oci::{ChunkRange, RepositoryName};
+
+/// Values of [`meta::records::upload::UploadRow::small_part`].
+const LAST_PART_SMALL: i64 = 1;
+pub(super) const INNER_PART_SMALL: i64 = 2;
+
+/// Docker's PATCH: appends a streamed body. With `at`, the chunk must begin where the session stands and have that length,
+/// else [`Error::InvalidLayerPart`], and nothing of it is kept but what became durable on the way. What came of a body that
+/// breaks off is kept. Of two requests at once the newer wins; the older gets [`Error::InvalidLayerPart`].
+pub async fn append(
+    cx: &Cx,
+    name: &RepositoryName,
+    id: UploadId,
+    at: Option<ChunkRange>,
+    body: &mut dyn Source,
+) -> Result<Progress, Error> {
+    let target = Target::find(cx, name, id).await?;
+    let turn = cx.uploads.take(id.0).await.map_err(|_| target.superseded(0))?;
+    let session = open(cx, &target).await?;
+    let chunk = Chunk { at, algorithm: target.claim.algorithm, resumable: true };
+    let mut transfer = Transfer::new(cx, &target, session, chunk, (body, turn))?;
+    store(&mut transfer).await
+}
+
+/// UploadLayerPart: a part with the API's own limits (`ECR.md` A.3). The last part sent again, because its answer was lost, is
+/// answered as it was.
+pub async fn put_part(
+    cx: &Cx,
+    name: &RepositoryName,
+    id: UploadId,
+    at: ChunkRange,
+    bytes: Bytes,
+) -> Result<Progress, Error> {
+    let size = bytes.len() as u64;
+    let max = cx.limits.layer_part_bytes;
+    if size > max {
+        return Err(Error::invalid("layerPartBlob", Constraint::MaxLength(max)));
+    }
+    let target = Target::find(cx, name, id).await?;
+    let turn = cx.uploads.take(id.0).await.map_err(|_| target.superseded(0))?;
+    let mut session = open(cx, &target).await?;
+    let received = session.received();
+    if at.len() != size {
+        return Err(target.invalid_part(format!("The part has {size} bytes, but its range has {}", at.len()), received));
+    }
+    if at.first < received && at.last + 1 == received {
+        return Ok(Progress { id, received });
+    }
+    count(cx, &mut session, size)?;
+    let chunk = Chunk { at: Some(at), algorithm: target.claim.algorithm, resumable: true };
+    let mut body = Whole(Some(bytes));
+    let mut transfer = Transfer::new(cx, &target, session, chunk, (&mut body, turn))?;
+    store(&mut transfer).await
+}
+
+async fn open(cx: &Cx, target: &Target) -> Result<Session, Error> {
+    match take(cx, target).await? {
+        Taken::Open(session) => Ok(session),
+        Taken::Complete(_) => Err(target.not_found()),
+    }
+}
+
+/// Counts a part, and remembers whether a small one came before another.
+fn count(cx: &Cx, session: &mut Session, size: u64) -> Result<(), Error> {
+    let max = cx.limits.layer_parts;
+    if session.row.parts >= i64::from(max) {
+        return Err(Error::LimitExceeded(format!("The upload has its maximum of {max} parts")));
+    }
+    session.row.parts += 1;
+    if session.row.small_part == LAST_PART_SMALL {
+        session.row.small_part = INNER_PART_SMALL;
+    } else if session.row.small_part != INNER_PART_SMALL && size < cx.limits.layer_part_min_bytes {
+        session.row.small_part = LAST_PART_SMALL;
+    }
+    Ok(())
+}
+
+async fn store(transfer: &mut Transfer<'_>) -> Result<Progress, Error> {
+    if let Some(mut receiver) = transfer.run().await?
+        && let Err(error) = transfer.commit(&mut receiver).await
+    {
+        transfer.abandon(receiver.location()).await;
+        return Err(error);
+    }
+    Ok(transfer.progress())
+}

@@ -1,0 +1,119 @@
+//! Request bodies, gathered into the pool's buffers.
+use super::writers::Turn;
+use crate::Error;
+use blob::{Buffer, Buffers};
+use bytes::{Buf, Bytes};
+
+/// A body as it comes in, piece by piece.
+#[async_trait::async_trait]
+pub trait Source: Send {
+    /// The next piece; `None` at the body's end. [`Error::BodyTruncated`] when it ends early.
+    async fn next(&mut self) -> Result<Option<Bytes>, Error>;
+}
+
+/// A body that is at hand.
+pub struct Whole(pub Option<Bytes>);
+
+#[async_trait::async_trait]
+impl Source for Whole {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        Ok(self.0.take())
+    }
+}
+
+/// What comes next of a body.
+pub(super) enum Piece {
+    /// Bytes: a full buffer, or the last of the body.
+    Bytes(Buffer),
+    /// The body ended as it should.
+    End,
+    /// The body broke off, or there is no buffer for the rest of it; everything that came before was given.
+    Broken(Error),
+    /// A newer request wants the session.
+    Superseded,
+}
+
+/// Gathers a body into full buffers. A buffer is taken when there are bytes for it, never before.
+pub(super) struct Intake<'a> {
+    body: &'a mut dyn Source,
+    buffers: &'a Buffers,
+    turn: Turn,
+    /// What came and did not fit the last buffer.
+    rest: Bytes,
+    /// How the body ended, to be told after its last bytes.
+    end: Option<Piece>,
+    /// A buffer that was looked at and given back.
+    back: Option<Buffer>,
+}
+
+impl<'a> Intake<'a> {
+    pub(super) fn new(body: &'a mut dyn Source, buffers: &'a Buffers, turn: Turn) -> Intake<'a> {
+        Intake { body, buffers, turn, rest: Bytes::new(), end: None, back: None }
+    }
+
+    pub(super) async fn next(&mut self) -> Piece {
+        let mut filling = self.back.take();
+        loop {
+            if filling.as_ref().is_some_and(|buffer| buffer.room() == 0) {
+                break;
+            }
+            while self.rest.is_empty() && self.end.is_none() {
+                self.read().await;
+            }
+            if matches!(self.end, Some(Piece::Superseded)) || self.rest.is_empty() {
+                break;
+            }
+            let mut buffer = match filling {
+                Some(buffer) => buffer,
+                None => match self.buffers.take_in_time().await {
+                    Ok(buffer) => buffer,
+                    Err(error) => return Piece::Broken(error.into()),
+                },
+            };
+            let filled = buffer.fill(&self.rest);
+            self.rest.advance(filled);
+            filling = Some(buffer);
+        }
+        match (filling, &self.end) {
+            (_, Some(Piece::Superseded)) => Piece::Superseded,
+            (Some(buffer), _) => Piece::Bytes(buffer),
+            (None, _) => self.end.take().unwrap_or(Piece::End),
+        }
+    }
+
+    /// The body, if it is whole and has no more than `max` bytes; else its beginning is given by [`Intake::next`] again.
+    pub(super) async fn whole(&mut self, max: usize) -> Result<Option<Vec<u8>>, Piece> {
+        let bytes = match self.next().await {
+            // Only the last buffer of a body is not full.
+            Piece::Bytes(buffer) if buffer.len() <= max && buffer.room() > 0 => buffer,
+            Piece::Bytes(buffer) => {
+                self.back = Some(buffer);
+                return Ok(None);
+            }
+            Piece::End => return Ok(Some(Vec::new())),
+            other => return Err(other),
+        };
+        match self.next().await {
+            Piece::End => Ok(Some(bytes.to_vec())),
+            other => Err(other),
+        }
+    }
+
+    async fn read(&mut self) {
+        tokio::select! {
+            biased;
+            () = self.turn.superseded() => self.end = Some(Piece::Superseded),
+            read = self.body.next() => match read {
+                Ok(Some(bytes)) => self.rest = bytes,
+                Ok(None) => self.end = Some(Piece::End),
+                Err(error) => self.end = Some(Piece::Broken(error)),
+            },
+        }
+    }
+}
+
+/// Reads a body to its end and forgets it: a client that still sends does not read its answer.
+pub(super) async fn drain(body: &mut dyn Source) -> Result<(), Error> {
+    while body.next().await?.is_some() {}
+    Ok(())
+}

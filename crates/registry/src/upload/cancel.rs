@@ -1,0 +1,42 @@
+//! Giving a session up (`ECR.md` B.3 DELETE upload URL).
+use super::UploadId;
+use super::session::{Session, Target};
+use crate::clock::Time;
+use crate::jobs::{self, Kind};
+use crate::{Cx, Error};
+use blob::{EngineState, Location};
+use meta::records::upload::{CANCELLED, OPEN, UploadRow};
+use oci::RepositoryName;
+
+/// Ends a session and drops its bytes. A request that still writes to it is ended first. The id stays dead until it expires.
+pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), Error> {
+    let target = Target::find(cx, name, id).await?;
+    let turn = cx.uploads.take(id.0).await.map_err(|_| target.superseded(0))?;
+    let now = cx.now();
+    let unwritten = UploadRow { state: CANCELLED.to_owned(), turn: 1, ..Session::new(cx, &target).row };
+    let row = cx
+        .db
+        .write(move |tx| match tx.upload_get(id.0)? {
+            Some(row) if row.state == OPEN && row.expires_at > now.0 => {
+                tx.upload_cancel(id.0)?;
+                Ok(row)
+            }
+            None if unwritten.expires_at > now.0 => {
+                tx.upload_insert(&target.registry, &unwritten)?;
+                jobs::enqueue(tx, Kind::UploadExpire, &id.to_string(), Time(unwritten.expires_at))?;
+                Ok(unwritten.clone())
+            }
+            _ => Err(target.not_found()),
+        })
+        .await?;
+    cx.jobs.ring();
+    // The row still names the location: what can't be removed now goes when the session expires.
+    if let Some(location) = row.location {
+        let state = EngineState(row.engine_state);
+        if let Err(error) = cx.blobs.remove(Location(location), Some(&state)).await {
+            tracing::warn!(upload.id = %id, error = %error, "A cancelled upload's bytes could not be removed yet");
+        }
+    }
+    drop(turn);
+    Ok(())
+}

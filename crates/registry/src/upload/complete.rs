@@ -1,0 +1,207 @@
+//! Ending a session with a layer (`ECR.md` B.4, A.3 CompleteLayerUpload).
+use super::append::INNER_PART_SMALL;
+use super::body::{Source, drain};
+use super::receiver::Receiver;
+use super::session::{Session, Taken, Target, take};
+use super::transfer::{Chunk, Transfer, discard};
+use super::{UploadId, start};
+use crate::event::{self, Event};
+use crate::layer::{self, Kept, NewLayer, Recorded};
+use crate::{Cx, Error};
+use blob::Location;
+use meta::records::upload::CANCELLED;
+use oci::{ChunkRange, Digest, Hasher, RepositoryName};
+use serde_json::json;
+
+/// How a completion is asked for: the doors differ in what they refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// Docker's PUT: a layer that is already there is a success; any part size goes; no bytes at all make the empty layer.
+    Docker,
+    /// CompleteLayerUpload: LayerAlreadyExists, LayerPartTooSmall, EmptyUpload.
+    Api,
+}
+
+/// Ends a session: appends what `body` still holds, compares the digest, and makes the layer exist in the repository.
+/// A replay of a completed session answers as the first did.
+///
+/// With [`Error::InvalidLayer`], or a body that breaks off, the session stays as it was before this body.
+pub async fn complete(
+    cx: &Cx,
+    name: &RepositoryName,
+    id: UploadId,
+    digest: &Digest,
+    at: Option<ChunkRange>,
+    body: &mut dyn Source,
+    how: Completion,
+) -> Result<(), Error> {
+    let target = Target::find(cx, name, id).await?;
+    match run(cx, &target, digest, at, body, how).await {
+        // The API has no error of its own for this; its client tries again and finds what the newer request did.
+        Err(Error::InvalidLayerPart { .. }) if how == Completion::Api => Err(Error::Busy),
+        other => other,
+    }
+}
+
+/// A layer in one request (POST with `digest`).
+pub async fn put_whole(cx: &Cx, name: &RepositoryName, digest: &Digest, body: &mut dyn Source) -> Result<(), Error> {
+    let id = start(cx, name, digest.algorithm()).await?;
+    complete(cx, name, id, digest, None, body, Completion::Docker).await
+}
+
+async fn run(
+    cx: &Cx,
+    target: &Target,
+    digest: &Digest,
+    at: Option<ChunkRange>,
+    body: &mut dyn Source,
+    how: Completion,
+) -> Result<(), Error> {
+    let turn = cx.uploads.take(target.id.0).await.map_err(|_| target.superseded(0))?;
+    let session = match take(cx, target).await? {
+        Taken::Open(session) => session,
+        Taken::Complete(layer) if layer == digest.to_bytes() => return drain(body).await,
+        Taken::Complete(_) => return Err(target.not_found()),
+    };
+    if how == Completion::Api {
+        check_parts(cx, target, &session)?;
+    }
+    // Bytes that came before were hashed as the id says; without any, the digest itself says how.
+    let algorithm = if session.location().is_some() { target.claim.algorithm } else { digest.algorithm() };
+    // Its client sends this body again as a whole, so nothing of it may stay behind in the session.
+    let chunk = Chunk { at, algorithm, resumable: false };
+    let mut transfer = Transfer::new(cx, target, session, chunk, (body, turn))?;
+    let new = receive(cx, &mut transfer, digest).await?;
+    let location = match new.kept {
+        Kept::At(location) => Some(location),
+        Kept::Inline(_) => None,
+    };
+    let recorded = match record(cx, target, &transfer.session, new).await {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            // After a failure of the store nobody knows whether the record was written: then the bytes are left to the sweep.
+            if let Some(location) = location.filter(|_| !matches!(error, Error::Server(_))) {
+                transfer.abandon(location).await;
+            }
+            return Err(error);
+        }
+    };
+    if let Some(surplus) = recorded.surplus {
+        discard(cx, surplus).await;
+    }
+    match how {
+        Completion::Api if !recorded.newly_shown => Err(target.layer_already_exists(digest)),
+        _ => Ok(()),
+    }
+}
+
+fn check_parts(cx: &Cx, target: &Target, session: &Session) -> Result<(), Error> {
+    if session.received() == 0 {
+        return Err(Error::EmptyUpload { id: target.id.to_string() });
+    }
+    if session.row.small_part == INNER_PART_SMALL {
+        return Err(Error::LayerPartTooSmall { min: cx.limits.layer_part_min_bytes });
+    }
+    Ok(())
+}
+
+/// Takes the rest of the bytes, checks the digest over all, and makes them durable.
+async fn receive(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Result<NewLayer, Error> {
+    let id = cx.id();
+    if transfer.session.location().is_none()
+        && let Some(bytes) = transfer.whole(cx.limits.inline_layer_bytes).await?
+    {
+        compare(digest, Digest::of(digest.algorithm(), &bytes))?;
+        return Ok(NewLayer { id, digest: *digest, size: bytes.len() as u64, kept: Kept::Inline(bytes) });
+    }
+    let receiver = match transfer.run().await? {
+        Some(receiver) => receiver,
+        None => match transfer.try_open().await? {
+            Some(receiver) => receiver,
+            None => return finished_before(cx, transfer, digest).await,
+        },
+    };
+    let location = receiver.location();
+    match finish(cx, transfer, receiver, digest).await {
+        Ok(size) => Ok(NewLayer { id, digest: *digest, size, kept: Kept::At(location) }),
+        Err(error) => {
+            transfer.abandon(location).await;
+            Err(error)
+        }
+    }
+}
+
+/// Checks the digest of what was received and makes it readable; returns its size.
+async fn finish(cx: &Cx, transfer: &mut Transfer<'_>, receiver: Receiver, digest: &Digest) -> Result<u64, Error> {
+    let (location, writer, computed) = receiver.end();
+    let hashed = computed.algorithm() == digest.algorithm();
+    if hashed {
+        compare(digest, computed)?;
+    }
+    let size = writer.finish().await.map_err(|error| transfer.store_error(error))?;
+    if !hashed {
+        compare(digest, hash(cx, location, size, digest).await?)?;
+    }
+    // A location as old as a sweep's age may have been swept while its last bytes came.
+    match cx.blobs.stat(location).await? {
+        Some(stat) if stat.size == size => Ok(size),
+        _ => Err(transfer.lost("its bytes are gone")),
+    }
+}
+
+/// The location can't be continued, because an earlier completion finished it and then could not record the layer.
+async fn finished_before(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Result<NewLayer, Error> {
+    let (session, size) = (&transfer.session, transfer.session.received());
+    let Some(location) = session.location() else { return Err(transfer.lost("it has no location")) };
+    if cx.blobs.stat(location).await?.is_none_or(|stat| stat.size != size) {
+        return Err(transfer.lost("its location can't be continued"));
+    }
+    let hasher = session.hasher(digest.algorithm())?;
+    let computed = match hasher.algorithm() == digest.algorithm() {
+        true => hasher.finish(),
+        false => hash(cx, location, size, digest).await?,
+    };
+    compare(digest, computed)?;
+    Ok(NewLayer { id: cx.id(), digest: *digest, size, kept: Kept::At(location) })
+}
+
+fn compare(given: &Digest, computed: Digest) -> Result<(), Error> {
+    if *given == computed {
+        return Ok(());
+    }
+    Err(Error::InvalidLayer { given: given.to_string(), computed: computed.to_string() })
+}
+
+/// Reads a finished location once more, for a digest of another algorithm than the one that it was hashed with.
+async fn hash(cx: &Cx, location: Location, size: u64, digest: &Digest) -> Result<Digest, Error> {
+    let mut hasher = Hasher::new(digest.algorithm());
+    let mut reader = cx.blobs.read(location, 0..size).await?.ok_or_else(|| Error::server(blob::Error::Missing))?;
+    while let Some(buffer) = reader.next().await? {
+        hasher.update(&buffer);
+    }
+    Ok(hasher.finish())
+}
+
+/// Makes the layer exist and ends the session, in one transaction.
+async fn record(cx: &Cx, target: &Target, session: &Session, new: NewLayer) -> Result<Recorded, Error> {
+    let (target, now, turn, received) = (target.clone(), cx.now().0, session.row.turn, session.received());
+    let detail = json!({ "size": new.size });
+    let event = Event { digest: Some(new.digest), detail, ..Event::new(cx, "layer.push", Some(target.repository)) };
+    cx.db
+        .write(move |tx| {
+            let repository = target.repository(tx)?;
+            let recorded = layer::record(tx, &target.registry, &repository, &new, now)?;
+            if turn > 0 {
+                if !tx.upload_complete(target.id.0, turn, &new.digest.to_bytes())? {
+                    return Err(target.superseded(received));
+                }
+            } else if tx.upload_get(target.id.0)?.is_some_and(|row| row.state == CANCELLED) {
+                return Err(target.not_found());
+            }
+            if recorded.newly_shown {
+                event::record(tx, event.clone())?;
+            }
+            Ok(recorded)
+        })
+        .await
+}

@@ -1,0 +1,205 @@
+//! The id of an upload session: it carries its own proof, so that no row is needed before bytes come (DESIGN "Uploads").
+//!
+//! A UUID of version 8 (RFC 9562 section 5.8). Its 122 free bits are, from the highest:
+//!
+//! | bits | meaning |
+//! |---|---|
+//! | 33 | seconds since 1970 at which it was made, good until 2242 |
+//! | 1 | the session's hash: 0 sha256, 1 sha512 |
+//! | 40 | random |
+//! | 48 | MAC over registry, repository id, and the bits above |
+use crate::clock::Time;
+use crate::keys::{Keys, Purpose};
+use crate::random::Random;
+use oci::Algorithm;
+use subtle::ConstantTimeEq;
+
+const SECONDS_BITS: u32 = 33;
+const RANDOM_BITS: u32 = 40;
+const MAC_BITS: u32 = 48;
+const MAC_BYTES: usize = 6;
+
+/// A session's id: a UUID that carries its own proof, so that no row is needed before bytes come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UploadId(pub [u8; 16]);
+
+impl std::fmt::Display for UploadId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        uuid::Uuid::from_bytes(self.0).hyphenated().fmt(f)
+    }
+}
+
+/// Reads the hyphenated form of `ECR.md` A.9 UploadId; upper-case digits are taken too.
+impl std::str::FromStr for UploadId {
+    type Err = InvalidUploadId;
+    fn from_str(text: &str) -> Result<Self, InvalidUploadId> {
+        // The parser knows other forms as well, of other lengths.
+        if text.len() != uuid::fmt::Hyphenated::LENGTH {
+            return Err(InvalidUploadId);
+        }
+        uuid::Uuid::try_parse(text).map(|uuid| UploadId(uuid.into_bytes())).map_err(|_| InvalidUploadId)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an upload id")]
+pub struct InvalidUploadId;
+
+/// What an id says once its MAC was found right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Claim {
+    /// The second at which it was made.
+    pub made_at: Time,
+    pub algorithm: Algorithm,
+}
+
+/// Whose upload it is; part of what the MAC covers.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub registry: &'a crate::RegistryId,
+    pub repository: [u8; 16],
+}
+
+impl UploadId {
+    pub(super) fn new(keys: &Keys, random: &dyn Random, owner: Owner<'_>, claim: Claim) -> UploadId {
+        let mut chance = [0; 8];
+        random.fill(&mut chance[..(RANDOM_BITS / 8) as usize]);
+        let random = u128::from(u64::from_le_bytes(chance));
+        let seconds = u128::from(claim.made_at.0.max(0).unsigned_abs() / 1_000_000) & mask(SECONDS_BITS);
+        let algorithm = u128::from(claim.algorithm == Algorithm::Sha512);
+        let head = (seconds << 1 | algorithm) << RANDOM_BITS | random;
+        let mac = first_bytes(keys.mac_current(Purpose::UploadId, &message(owner, head)));
+        pack(head << MAC_BITS | number(mac))
+    }
+
+    /// `None` for an id that this installation did not make, or made for another repository.
+    pub(super) fn verify(self, keys: &Keys, owner: Owner<'_>) -> Option<Claim> {
+        let bits = unpack(self)?;
+        let (head, mac) = (bits >> MAC_BITS, bits & mask(MAC_BITS));
+        let message = message(owner, head);
+        let mac = (mac as u64).to_be_bytes();
+        let given = &mac[mac.len() - MAC_BYTES..];
+        let right = |key| {
+            keys.mac(key, Purpose::UploadId, &message).is_some_and(|mac| bool::from(mac[..MAC_BYTES].ct_eq(given)))
+        };
+        if !keys.numbers().any(right) {
+            return None;
+        }
+        let seconds = i64::try_from(head >> (RANDOM_BITS + 1)).ok()?;
+        let algorithm = if head >> RANDOM_BITS & 1 == 1 { Algorithm::Sha512 } else { Algorithm::Sha256 };
+        Some(Claim { made_at: Time(seconds.saturating_mul(1_000_000)), algorithm })
+    }
+}
+
+fn message(owner: Owner<'_>, head: u128) -> Vec<u8> {
+    let (account, region) = (owner.registry.account.to_string(), owner.registry.region.to_string());
+    let mut message = Vec::new();
+    for text in [account, region] {
+        // Lengths first, so that no two owners make the same message.
+        message.extend_from_slice(&(text.len() as u64).to_be_bytes());
+        message.extend_from_slice(text.as_bytes());
+    }
+    message.extend_from_slice(&owner.repository);
+    message.extend_from_slice(&head.to_be_bytes());
+    message
+}
+
+fn first_bytes(mac: [u8; 32]) -> [u8; MAC_BYTES] {
+    std::array::from_fn(|at| mac[at])
+}
+
+fn number(mac: [u8; MAC_BYTES]) -> u128 {
+    mac.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+}
+
+fn mask(bits: u32) -> u128 {
+    (1 << bits) - 1
+}
+
+/// Lays 122 bits around the version (bits 79 to 76) and the variant (bits 63 and 62).
+fn pack(bits: u128) -> UploadId {
+    let (high, middle, low) = (bits >> 74, bits >> 62 & mask(12), bits & mask(62));
+    UploadId((high << 80 | 8 << 76 | middle << 64 | 0b10 << 62 | low).to_be_bytes())
+}
+
+/// `None` for a UUID of another version or variant.
+fn unpack(id: UploadId) -> Option<u128> {
+    let uuid = u128::from_be_bytes(id.0);
+    let ours = uuid >> 76 & 0xf == 8 && uuid >> 62 & 0b11 == 0b10;
+    ours.then_some(uuid >> 80 << 74 | (uuid >> 64 & mask(12)) << 62 | uuid & mask(62))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::SystemRandom;
+    use proptest::prelude::*;
+    use zeroize::Zeroizing;
+
+    fn keys(numbers: &[u32]) -> Keys {
+        Keys::new(numbers.iter().map(|number| (*number, Zeroizing::new([*number as u8; 32]))).collect()).unwrap()
+    }
+
+    fn registry(account: &str, region: &str) -> crate::RegistryId {
+        crate::RegistryId { account: account.parse().unwrap(), region: region.parse().unwrap() }
+    }
+
+    #[test]
+    fn an_id_says_when_and_for_which_hash_it_was_made() {
+        let (keys, registry) = (keys(&[1]), registry("000000000000", "us-east-1"));
+        let owner = Owner { registry: &registry, repository: [7; 16] };
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let made_at = Time(1_795_255_200_999_999);
+            let id = UploadId::new(&keys, &SystemRandom, owner, Claim { made_at, algorithm });
+            let made_at = Time(1_795_255_200_000_000);
+            assert_eq!(id.verify(&keys, owner), Some(Claim { made_at, algorithm }));
+            let uuid = uuid::Uuid::from_bytes(id.0);
+            assert_eq!((uuid.get_version_num(), uuid.get_variant()), (8, uuid::Variant::RFC4122));
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+    }
+
+    #[test]
+    fn an_id_is_good_for_its_repository_only_and_outlives_a_new_root_key() {
+        let (old, home) = (keys(&[1]), registry("000000000000", "us-east-1"));
+        let owner = Owner { registry: &home, repository: [7; 16] };
+        let claim = Claim { made_at: Time(1_795_255_200_000_000), algorithm: Algorithm::Sha256 };
+        let id = UploadId::new(&old, &SystemRandom, owner, claim);
+        assert_eq!(id.verify(&keys(&[1, 2]), owner), Some(claim));
+        assert_eq!(id.verify(&keys(&[2]), owner), None);
+        assert_eq!(id.verify(&old, Owner { repository: [8; 16], ..owner }), None);
+        for other in [registry("000000000001", "us-east-1"), registry("000000000000", "us-east-2")] {
+            assert_eq!(id.verify(&old, Owner { registry: &other, ..owner }), None);
+        }
+    }
+
+    #[test]
+    fn only_the_hyphenated_form_is_an_id() {
+        for text in [
+            "",
+            "8",
+            "00000000000080008000000000000000",
+            "{00000000-0000-8000-8000-000000000000}",
+            "00000000-0000-8000-8000-00000000000g",
+        ] {
+            assert_eq!(text.parse::<UploadId>(), Err(InvalidUploadId), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn packing_keeps_every_bit(bits in 0..1_u128 << 122) {
+            prop_assert_eq!(unpack(pack(bits)), Some(bits));
+        }
+
+        #[test]
+        fn one_changed_bit_makes_an_id_invalid(bit in 0..128_u32) {
+            let (keys, registry) = (keys(&[1]), registry("000000000000", "us-east-1"));
+            let owner = Owner { registry: &registry, repository: [7; 16] };
+            let claim = Claim { made_at: Time(1_795_255_200_000_000), algorithm: Algorithm::Sha256 };
+            let id = UploadId::new(&keys, &SystemRandom, owner, claim);
+            let changed = UploadId((u128::from_be_bytes(id.0) ^ 1 << bit).to_be_bytes());
+            prop_assert_eq!(changed.verify(&keys, owner), None);
+        }
+    }
+}

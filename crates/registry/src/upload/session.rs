@@ -1,0 +1,208 @@
+//! A session's row: taken by raising its turn, and changed only under the turn that was taken.
+use super::id::{Claim, Owner, UploadId};
+use super::receiver::Covered;
+use crate::clock::Time;
+use crate::jobs::{self, Kind};
+use crate::{Cx, Error, repository};
+use blob::{Durable, EngineState, Location};
+use meta::records::RegistryKey;
+use meta::records::upload::{COMPLETE, OPEN, UploadRow};
+use oci::{Algorithm, Digest, Hasher, RepositoryName};
+
+/// The session that a call names, once its id was found right.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub id: UploadId,
+    pub claim: Claim,
+    /// The repository's id.
+    pub repository: [u8; 16],
+    pub registry: RegistryKey,
+    name: String,
+}
+
+impl Target {
+    /// [`Error::RepositoryNotFound`], or [`Error::UploadNotFound`] for an id that was not made here for this repository.
+    pub(super) async fn find(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<Target, Error> {
+        let repository = repository::get(cx, name).await?.id;
+        let owner = Owner { registry: &cx.registry, repository };
+        match id.verify(&cx.keys, owner) {
+            Some(claim) => Ok(Target { id, claim, repository, registry: cx.registry.key(), name: name.to_string() }),
+            None => Err(Error::UploadNotFound {
+                id: id.to_string(),
+                name: name.to_string(),
+                account: cx.registry.account.to_string(),
+            }),
+        }
+    }
+
+    /// When a session without a row ends.
+    pub(super) fn expires_at(&self, cx: &Cx) -> Time {
+        self.claim.made_at.plus(cx.limits.upload_life)
+    }
+
+    pub(super) fn not_found(&self) -> Error {
+        Error::UploadNotFound {
+            id: self.id.to_string(),
+            name: self.name.clone(),
+            account: self.registry.account.clone(),
+        }
+    }
+
+    pub(super) fn repository_not_found(&self) -> Error {
+        Error::RepositoryNotFound { name: self.name.clone(), account: self.registry.account.clone() }
+    }
+
+    pub(super) fn layer_already_exists(&self, digest: &Digest) -> Error {
+        Error::LayerAlreadyExists {
+            digest: digest.to_string(),
+            name: self.name.clone(),
+            account: self.registry.account.clone(),
+        }
+    }
+
+    pub(super) fn invalid_part(&self, reason: impl Into<String>, received: u64) -> Error {
+        Error::InvalidLayerPart {
+            reason: reason.into(),
+            account: self.registry.account.clone(),
+            name: self.name.clone(),
+            id: self.id.to_string(),
+            last_valid_byte: received.checked_sub(1),
+        }
+    }
+
+    /// For the older of two requests that write one session at once.
+    pub(super) fn superseded(&self, received: u64) -> Error {
+        self.invalid_part("A newer request has taken this upload", received)
+    }
+
+    /// The repository's row in a transaction; its name may be another repository's by now.
+    pub(super) fn repository(&self, tx: &mut meta::Tx<'_>) -> Result<meta::records::repository::RepositoryRow, Error> {
+        let row = tx.repository_by_name(&self.registry, &self.name)?;
+        row.filter(|row| row.id == self.repository).ok_or_else(|| self.repository_not_found())
+    }
+}
+
+/// An open session that this request has taken.
+pub(super) struct Session {
+    /// Its turn is 0 until the first row is written.
+    pub row: UploadRow,
+}
+
+/// What [`take`] found.
+pub(super) enum Taken {
+    Open(Session),
+    /// It ended with this layer.
+    Complete(Vec<u8>),
+}
+
+/// Takes the session from whoever has it on other nodes. [`Error::UploadNotFound`] for one that expired or was cancelled.
+pub(super) async fn take(cx: &Cx, target: &Target) -> Result<Taken, Error> {
+    let (id, now) = (target.id.0, cx.now());
+    let Some(row) = cx.db.read(move |tx| tx.upload_get(id)).await? else {
+        return match target.expires_at(cx) > now {
+            true => Ok(Taken::Open(Session::new(cx, target))),
+            false => Err(target.not_found()),
+        };
+    };
+    if row.expires_at <= now.0 {
+        return Err(target.not_found());
+    }
+    match row.state.as_str() {
+        OPEN => {
+            let turn = row.turn;
+            if !cx.db.write(move |tx| tx.upload_take(id, turn)).await? {
+                return Err(target.superseded(unsigned(row.received)));
+            }
+            Ok(Taken::Open(Session { row: UploadRow { turn: turn + 1, ..row } }))
+        }
+        COMPLETE => Ok(Taken::Complete(row.digest.unwrap_or_default())),
+        _ => Err(target.not_found()),
+    }
+}
+
+impl Session {
+    /// One that left nothing behind yet.
+    pub(super) fn new(cx: &Cx, target: &Target) -> Session {
+        Session {
+            row: UploadRow {
+                id: target.id.0,
+                repository: target.repository,
+                state: OPEN.to_owned(),
+                turn: 0,
+                received: 0,
+                parts: 0,
+                small_part: 0,
+                location: None,
+                hash_state: Vec::new(),
+                engine_state: Vec::new(),
+                digest: None,
+                expires_at: target.expires_at(cx).0,
+            },
+        }
+    }
+
+    /// Durable bytes.
+    pub(super) fn received(&self) -> u64 {
+        unsigned(self.row.received)
+    }
+
+    pub(super) fn location(&self) -> Option<Location> {
+        self.row.location.map(Location)
+    }
+
+    pub(super) fn durable(&self) -> Durable {
+        Durable { offset: self.received(), state: EngineState(self.row.engine_state.clone()) }
+    }
+
+    pub(super) fn hasher(&self, algorithm: Algorithm) -> Result<Hasher, Error> {
+        if self.row.location.is_none() {
+            return Ok(Hasher::new(algorithm));
+        }
+        Hasher::resume(&self.row.hash_state).map_err(Error::server)
+    }
+
+    /// Stores how far the session is. The bytes that `covered` speaks of are durable.
+    pub(super) async fn commit(&mut self, cx: &Cx, target: &Target, covered: Covered) -> Result<(), Error> {
+        let mut row = self.row.clone();
+        row.received = signed(covered.durable.offset);
+        row.engine_state = covered.durable.state.0;
+        row.hash_state = covered.hash_state;
+        row.location = Some(covered.location.0);
+        let first = row.turn == 0;
+        row.turn = row.turn.max(1);
+        let stored = row.clone();
+        let registry = target.registry.clone();
+        let key = target.id.to_string();
+        let kept = cx
+            .db
+            .write(move |tx| {
+                if !first {
+                    return tx.upload_progress(&stored);
+                }
+                if !tx.upload_insert(&registry, &stored)? {
+                    return Ok(false);
+                }
+                jobs::enqueue(tx, Kind::UploadExpire, &key, Time(stored.expires_at))?;
+                Ok::<_, meta::Error>(true)
+            })
+            .await?;
+        if !kept {
+            return Err(target.superseded(self.received()));
+        }
+        self.row = row;
+        if first {
+            cx.jobs.ring();
+        }
+        Ok(())
+    }
+}
+
+/// A stored number of bytes; these are never negative.
+pub(super) fn unsigned(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}
+
+/// A number of bytes to be stored; the limit of a layer is far below the largest.
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

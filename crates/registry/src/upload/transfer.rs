@@ -1,0 +1,204 @@
+//! Streaming a body onto the end of a session.
+use super::Progress;
+use super::body::{Intake, Piece, Source};
+use super::receiver::Receiver;
+use super::session::{Session, Target};
+use super::writers::Turn;
+use crate::{Cx, Error};
+use blob::{Buffer, Durable, Location};
+use oci::{Algorithm, ChunkRange};
+
+/// Bytes after which a session's progress is stored, so that a long body that breaks off need not be sent again whole.
+const COMMIT_EVERY: u64 = 64 * 1024 * 1024;
+
+/// A body on its way to a session's location.
+pub(super) struct Transfer<'a> {
+    cx: &'a Cx,
+    target: &'a Target,
+    intake: Intake<'a>,
+    pub session: Session,
+    /// Where the chunk is to be, if the request says so.
+    at: Option<ChunkRange>,
+    /// Bytes that the session had before this body.
+    begin: u64,
+    /// The hash of a session that has no bytes yet.
+    algorithm: Algorithm,
+    /// Whether what came is remembered if the rest does not come.
+    resumable: bool,
+    /// Nobody knows whether the last progress was stored: the store failed while it committed.
+    in_doubt: bool,
+}
+
+/// What a body is to a session.
+pub(super) struct Chunk {
+    pub at: Option<ChunkRange>,
+    pub algorithm: Algorithm,
+    pub resumable: bool,
+}
+
+impl<'a> Transfer<'a> {
+    /// [`Error::InvalidLayerPart`] for a chunk that does not begin where the session stands.
+    pub(super) fn new(
+        cx: &'a Cx,
+        target: &'a Target,
+        session: Session,
+        chunk: Chunk,
+        (body, turn): (&'a mut dyn Source, Turn),
+    ) -> Result<Transfer<'a>, Error> {
+        let begin = session.received();
+        if let Some(at) = chunk.at.filter(|at| at.first != begin) {
+            let reason = format!("The part begins at byte {}, but the upload has {begin} bytes", at.first);
+            return Err(target.invalid_part(reason, begin));
+        }
+        let intake = Intake::new(body, &cx.buffers, turn);
+        let Chunk { at, algorithm, resumable } = chunk;
+        Ok(Transfer { cx, target, intake, session, at, begin, algorithm, resumable, in_doubt: false })
+    }
+
+    /// The whole body, if it has no more than `max` bytes; else [`Transfer::run`] will stream it.
+    pub(super) async fn whole(&mut self, max: usize) -> Result<Option<Vec<u8>>, Error> {
+        match self.intake.whole(max).await {
+            Ok(Some(bytes)) => {
+                self.check(self.begin + bytes.len() as u64, true)?;
+                Ok(Some(bytes))
+            }
+            Ok(None) => Ok(None),
+            Err(Piece::Broken(error)) => Err(error),
+            Err(_) => Err(self.target.superseded(self.begin)),
+        }
+    }
+
+    /// Streams the body to its end and hands over what received it, unless there was nothing to receive. No byte behind the
+    /// session's stored progress is certain yet.
+    ///
+    /// When it fails, what came of a resumable body that broke off is stored; everything else is as it was.
+    pub(super) async fn run(&mut self) -> Result<Option<Receiver>, Error> {
+        let mut receiver = None;
+        if let Err(error) = self.stream(&mut receiver).await {
+            if let Some(receiver) = receiver {
+                self.abandon(receiver.location()).await;
+            }
+            return Err(error);
+        }
+        Ok(receiver)
+    }
+
+    /// Removes a location that no row names: nobody would ever come back to it. One that a row may name is left to the sweep.
+    pub(super) async fn abandon(&mut self, location: Location) {
+        if !self.in_doubt && self.session.location() != Some(location) {
+            discard(self.cx, location).await;
+        }
+    }
+
+    /// Stores how far the session is, as far as the engine can make it durable.
+    pub(super) async fn commit(&mut self, receiver: &mut Receiver) -> Result<(), Error> {
+        let covered = receiver.sync().await.map_err(|error| self.store_error(error))?;
+        let committed = self.session.commit(self.cx, self.target, covered).await;
+        self.in_doubt |= matches!(committed, Err(Error::Server(_)));
+        committed
+    }
+
+    async fn stream(&mut self, receiver: &mut Option<Receiver>) -> Result<(), Error> {
+        let mut uncommitted = 0;
+        loop {
+            match self.intake.next().await {
+                Piece::Bytes(buffer) => {
+                    uncommitted += buffer.len() as u64;
+                    self.receive(receiver, buffer).await?;
+                }
+                Piece::End => {
+                    let position = receiver.as_ref().map_or(self.begin, Receiver::written);
+                    return self.check(position, true);
+                }
+                Piece::Broken(error) => {
+                    if let Some(receiver) = receiver.as_mut().filter(|_| self.resumable) {
+                        self.commit(receiver).await?;
+                    }
+                    return Err(error);
+                }
+                Piece::Superseded => return Err(self.target.superseded(self.session.received())),
+            }
+            if let Some(receiver) = receiver.as_mut().filter(|_| self.resumable && uncommitted >= COMMIT_EVERY) {
+                self.commit(receiver).await?;
+                uncommitted = 0;
+            }
+        }
+    }
+
+    async fn receive(&mut self, receiver: &mut Option<Receiver>, buffer: Buffer) -> Result<(), Error> {
+        let receiver = match receiver {
+            Some(receiver) => receiver,
+            None => receiver.insert(self.open().await?),
+        };
+        self.check(receiver.written() + buffer.len() as u64, false)?;
+        receiver.write(buffer).await.map_err(|error| self.store_error(error))
+    }
+
+    async fn open(&mut self) -> Result<Receiver, Error> {
+        self.try_open().await?.ok_or_else(|| self.lost("its location can't be continued"))
+    }
+
+    /// Opens the session's location where its stored progress ends, or a new one. `None` when the location can't be continued.
+    pub(super) async fn try_open(&mut self) -> Result<Option<Receiver>, Error> {
+        let hasher = self.session.hasher(self.algorithm)?;
+        let Some(location) = self.session.location() else {
+            let location = Location(self.cx.id());
+            let writer = self.cx.blobs.create(location).await?;
+            return Ok(Some(Receiver::new(location, writer, hasher, Durable::default())));
+        };
+        let durable = self.session.durable();
+        match self.cx.blobs.resume(location, &durable).await {
+            Ok(writer) => Ok(Some(Receiver::new(location, writer, hasher, durable))),
+            Err(blob::Error::Missing | blob::Error::State(_)) => Ok(None),
+            Err(error) => Err(self.store_error(error)),
+        }
+    }
+
+    /// The session's bytes are not what its row says. The client can only begin again, and is told so.
+    pub(super) fn lost(&self, why: &'static str) -> Error {
+        tracing::error!(upload.id = %self.target.id, why, "An upload is lost");
+        self.target.not_found()
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress { id: self.target.id, received: self.session.received() }
+    }
+
+    /// A chunk is as long as it says, and a layer no longer than the limit. `position`: bytes of the session with those that
+    /// came; `ended`: no more will come.
+    fn check(&self, position: u64, ended: bool) -> Result<(), Error> {
+        let (came, received) = (position - self.begin, self.session.received());
+        if let Some(expected) = self.at.map(|at| at.len()) {
+            if came > expected {
+                return Err(self
+                    .target
+                    .invalid_part(format!("The part has more than the {expected} bytes of its range"), received));
+            }
+            if ended && came < expected {
+                return Err(self
+                    .target
+                    .invalid_part(format!("The part has {came} of the {expected} bytes of its range"), received));
+            }
+        }
+        let max = self.cx.limits.layer_bytes;
+        if position > max {
+            return Err(Error::LimitExceeded(format!("The layer is larger than the maximum of {max} bytes")));
+        }
+        Ok(())
+    }
+
+    /// A failure of the store; that a newer writer has the location is the client's business.
+    pub(super) fn store_error(&self, error: blob::Error) -> Error {
+        match error {
+            blob::Error::Superseded => self.target.superseded(self.session.received()),
+            other => other.into(),
+        }
+    }
+}
+
+/// Removes bytes that no record names. A failure is no one's concern: the sweep finds them later.
+pub(super) async fn discard(cx: &Cx, location: Location) {
+    if let Err(error) = cx.blobs.remove(location, None).await {
+        tracing::warn!(%location, error = %error, "Bytes that nobody needs could not be removed yet");
+    }
+}

@@ -1,0 +1,147 @@
+//! One writer per session on this node: a newer request ends the older one and waits for it.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// Which upload sessions are being written on this node.
+///
+/// Across nodes the `turn` of the session's row decides; here it spares a client that retries from waiting for that.
+#[derive(Default)]
+pub struct Writers(Arc<Mutex<Running>>);
+
+#[derive(Default)]
+struct Running {
+    /// Tickets that were given out; a higher one is newer.
+    tickets: u64,
+    by_id: HashMap<[u8; 16], Writer>,
+}
+
+struct Writer {
+    ticket: u64,
+    /// True tells the writer to end; it is closed when the writer has ended.
+    stop: Arc<watch::Sender<bool>>,
+}
+
+/// A newer request has the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Superseded;
+
+impl Writers {
+    /// Ends whoever writes the session, waits until that is so, and becomes its writer. A call that came later wins.
+    pub(super) async fn take(&self, id: [u8; 16]) -> Result<Turn, Superseded> {
+        let ticket = {
+            let mut running = lock(&self.0);
+            running.tickets += 1;
+            running.tickets
+        };
+        loop {
+            let older = {
+                let mut running = lock(&self.0);
+                match running.by_id.get(&id) {
+                    Some(writer) if writer.ticket > ticket => return Err(Superseded),
+                    Some(writer) => writer.stop.clone(),
+                    None => {
+                        let (stop, stopped) = watch::channel(false);
+                        running.by_id.insert(id, Writer { ticket, stop: Arc::new(stop) });
+                        return Ok(Turn { writers: self.0.clone(), id, ticket, stopped });
+                    }
+                }
+            };
+            older.send_replace(true);
+            older.closed().await;
+        }
+    }
+}
+
+/// The right to write a session on this node, until it is dropped.
+pub(super) struct Turn {
+    writers: Arc<Mutex<Running>>,
+    id: [u8; 16],
+    ticket: u64,
+    /// Dropped last: whoever waits for that finds the entry gone.
+    stopped: watch::Receiver<bool>,
+}
+
+impl Turn {
+    /// Resolves when a newer request wants the session.
+    pub(super) async fn superseded(&mut self) {
+        // The sender goes only with the entry, which only this turn removes.
+        if self.stopped.wait_for(|stop| *stop).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut running = lock(&self.writers);
+        if running.by_id.get(&self.id).is_some_and(|writer| writer.ticket == self.ticket) {
+            running.by_id.remove(&self.id);
+        }
+    }
+}
+
+/// Nothing that holds this lock can panic halfway through a change, so a poisoned one is as good.
+fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
+    running.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: [u8; 16] = [1; 16];
+
+    #[tokio::test]
+    async fn a_newer_request_ends_the_older_and_waits_for_it() {
+        let writers = Arc::new(Writers::default());
+        let mut older = writers.take(ID).await.unwrap();
+        let newer = tokio::spawn({
+            let writers = writers.clone();
+            async move { writers.take(ID).await.map(drop) }
+        });
+        older.superseded().await;
+        tokio::task::yield_now().await;
+        assert!(!newer.is_finished(), "the older one still writes");
+        drop(older);
+        assert_eq!(newer.await.unwrap(), Ok(()));
+        assert!(lock(&writers.0).by_id.is_empty());
+    }
+
+    #[tokio::test]
+    async fn of_several_that_wait_the_newest_wins() {
+        let writers = Arc::new(Writers::default());
+        let oldest = writers.take(ID).await.unwrap();
+        let mut waiting = Vec::new();
+        for _ in 0..4 {
+            let writers = writers.clone();
+            waiting.push(tokio::spawn(async move {
+                let taken = writers.take(ID).await;
+                match taken {
+                    // Holds it until a newer one comes; nobody disturbs the newest.
+                    Ok(mut turn) => tokio::select! {
+                        () = turn.superseded() => Err(Superseded),
+                        () = std::future::pending() => Ok(()),
+                    },
+                    Err(superseded) => Err(superseded),
+                }
+            }));
+            tokio::task::yield_now().await;
+        }
+        drop(oldest);
+        let newest = waiting.pop().unwrap();
+        for older in waiting {
+            assert_eq!(older.await.unwrap(), Err(Superseded));
+        }
+        assert!(!newest.is_finished());
+        newest.abort();
+    }
+
+    #[tokio::test]
+    async fn sessions_do_not_disturb_each_other() {
+        let writers = Writers::default();
+        let one = writers.take([1; 16]).await.unwrap();
+        let two = writers.take([2; 16]).await.unwrap();
+        assert_eq!((*one.stopped.borrow(), *two.stopped.borrow()), (false, false));
+    }
+}

@@ -1,0 +1,181 @@
+//! Power failures: the fs engine over a disk that drops what was not synced, 500 seeded runs.
+use super::support::*;
+use oci::{Digest, RepositoryName};
+use registry::image::{self, NewImage, PutBy};
+use registry::limits::Limits;
+use registry::quirks::Quirks;
+use registry::upload::{self, Completion, UploadId};
+use registry::{Cx, Error};
+use std::sync::{Arc, Mutex};
+
+const RUNS: u64 = 500;
+/// On PostgreSQL, where a database of one's own takes long to make; it is the disk beneath the layers that is judged here.
+const RUNS_ON_POSTGRES: u64 = 40;
+/// Tasks that share the runs; each has a world of its own at a time.
+const TASKS: u64 = 4;
+const PUSHERS: u64 = 3;
+const IMAGES: u64 = 2;
+
+/// What clients were told before the power went.
+#[derive(Default)]
+struct Told {
+    layers: Vec<(Digest, Vec<u8>)>,
+    images: Vec<(Digest, Vec<u8>)>,
+    /// Sessions that may still be open, with the bytes that they were being sent.
+    sessions: Vec<(UploadId, Vec<u8>)>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_loses_nothing_that_was_acknowledged_and_leaves_no_record_without_bytes() {
+    let runs = if on_postgres() { RUNS_ON_POSTGRES } else { RUNS };
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            tokio::spawn(async move {
+                let mut acknowledged = (0, 0, 0);
+                for seed in (task..runs).step_by(TASKS as usize) {
+                    let (layers, images, resumed) = run(seed).await;
+                    acknowledged = (acknowledged.0 + layers, acknowledged.1 + images, acknowledged.2 + resumed);
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    let mut sum = (0, 0, 0);
+    for task in tasks {
+        let (layers, images, resumed) = task.await.unwrap();
+        sum = (sum.0 + layers, sum.1 + images, sum.2 + resumed);
+    }
+    // The runs would show nothing if the power went before anything was acknowledged, or after everything.
+    let all = (runs * PUSHERS * IMAGES) as usize;
+    assert!(sum.0 > all / 2 && sum.1 > all / 10 && sum.1 < all * 9 / 10 && sum.2 > all / 10, "{sum:?} of {all} images");
+}
+
+/// One life of a machine and what was there after it; how much of each kind had been acknowledged, and how many sessions went on.
+async fn run(seed: u64) -> (usize, usize, usize) {
+    let mut world = World::with(Store::Fs, seed, Limits::default(), Quirks::default()).await;
+    let chance = Seeded::new(seed);
+    world.disk.power_off_at(5 + chance.below(100) as u64);
+    let told = Arc::new(Mutex::new(Told::default()));
+    let pushers: Vec<_> = (0..PUSHERS)
+        .map(|pusher| {
+            let (cx, told) = (world.cx.clone(), told.clone());
+            tokio::spawn(async move { push_images(&cx, seed * 100 + pusher, &told).await })
+        })
+        .collect();
+    for pusher in pushers {
+        // An error is the power failure.
+        drop(pusher.await.unwrap());
+    }
+    world.crash(seed).await;
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    for (digest, bytes) in &told.layers {
+        assert_eq!(&world.read(digest).await.unwrap(), bytes, "seed {seed}");
+    }
+    for (digest, manifest) in &told.images {
+        let pulled = image::pull(&world.cx, &app(), &oci::Reference::Digest(*digest), false).await.unwrap();
+        assert_eq!(&pulled.unwrap().manifest, manifest, "seed {seed}");
+    }
+    every_record_has_its_bytes(&world, seed).await;
+    let mut resumed = 0;
+    for (id, bytes) in &told.sessions {
+        resumed += usize::from(go_on(&world.cx, *id, bytes, seed).await);
+    }
+    (told.layers.len(), told.images.len(), resumed)
+}
+
+/// Images of a config that lives in its record and a layer that lies at a location, each pushed in some way.
+async fn push_images(cx: &Cx, seed: u64, told: &Mutex<Told>) -> Result<(), Error> {
+    let chance = Seeded::new(seed);
+    for number in 0..IMAGES {
+        let config = layer_bytes(seed * 10 + number, 500);
+        let layer = layer_bytes(seed * 10 + number + 5, 17 * KIB + chance.below(4 * KIB));
+        for bytes in [&config, &layer] {
+            push_layer(cx, &app(), bytes, &chance, told).await?;
+            told.lock().unwrap().layers.push((sha256(bytes), bytes.clone()));
+        }
+        let manifest = manifest(&config, &layer);
+        let new = NewImage {
+            bytes: manifest.clone(),
+            media_type: None,
+            tag: Some(format!("v{seed}")),
+            digest: None,
+            by: PutBy::Docker { containerd: false },
+        };
+        let pushed = image::put(cx, &app(), new).await?;
+        told.lock().unwrap().images.push((pushed.digest, manifest));
+    }
+    Ok(())
+}
+
+async fn push_layer(
+    cx: &Cx,
+    name: &RepositoryName,
+    bytes: &[u8],
+    chance: &Seeded,
+    told: &Mutex<Told>,
+) -> Result<(), Error> {
+    let digest = sha256(bytes);
+    let mut sent = 0;
+    let id = upload::start(cx, name, digest.algorithm()).await?;
+    told.lock().unwrap().sessions.push((id, bytes.to_vec()));
+    for _ in 0..chance.below(3) {
+        let next = sent + chance.below(bytes.len() - sent);
+        let body = Pieces::new(&bytes[sent..next], 3000);
+        let broken = chance.below(2) == 0;
+        let mut body = if broken { body.broken() } else { body };
+        match upload::append(cx, name, id, None, &mut body).await {
+            Err(Error::BodyTruncated(_)) if broken => {}
+            result => drop(result?),
+        }
+        sent = upload::status(cx, name, id).await?.received as usize;
+        assert_eq!(sent, next);
+    }
+    let mut rest = Pieces::new(&bytes[sent..], 5000);
+    upload::complete(cx, name, id, &digest, None, &mut rest, Completion::Docker).await
+}
+
+fn manifest(config: &[u8], layer: &[u8]) -> Vec<u8> {
+    let descriptor = |media_type: &str, bytes: &[u8]| serde_json::json!({ "mediaType": media_type, "digest": sha256(bytes).to_string(), "size": bytes.len() });
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": descriptor("application/vnd.oci.image.config.v1+json", config),
+        "layers": [descriptor("application/vnd.oci.image.layer.v1.tar+gzip", layer)],
+    });
+    serde_json::to_vec(&manifest).unwrap()
+}
+
+async fn every_record_has_its_bytes(world: &World, seed: u64) {
+    let rows = world.cx.db.read(|tx| tx.layer_list([0; 16], 1000)).await.unwrap();
+    for row in rows {
+        let digest = Digest::from_bytes(&row.digest).unwrap();
+        let bytes = match layer_of(world, row.id).await {
+            Ok(bytes) => bytes,
+            Err(error) => panic!("seed {seed}: {digest}: {error}"),
+        };
+        assert_eq!(sha256(&bytes), digest, "seed {seed}");
+    }
+}
+
+async fn layer_of(world: &World, id: [u8; 16]) -> Result<Vec<u8>, Error> {
+    match registry::layer::open_by_id(&world.cx, id, None).await? {
+        Some(registry::layer::Open::Opened(opened)) => collect(opened.bytes).await,
+        _ => panic!("a record vanished"),
+    }
+}
+
+/// A client that comes back asks where its session stands, and sends the rest. True when there was something to go on from.
+async fn go_on(cx: &Cx, id: UploadId, bytes: &[u8], seed: u64) -> bool {
+    let received = match upload::status(cx, &app(), id).await {
+        Ok(status) => status.received as usize,
+        // Complete: the PUT is repeated.
+        Err(Error::UploadNotFound { .. }) => bytes.len(),
+        Err(error) => panic!("seed {seed}: {error}"),
+    };
+    let mut rest = whole(&bytes[received..]);
+    let digest = sha256(bytes);
+    let completed = upload::complete(cx, &app(), id, &digest, None, &mut rest, Completion::Docker).await;
+    assert!(completed.is_ok(), "seed {seed}: {received} of {} bytes: {completed:?}", bytes.len());
+    assert_eq!(read(cx, &app(), &digest).await.unwrap(), bytes, "seed {seed}");
+    received > 0 && received < bytes.len()
+}

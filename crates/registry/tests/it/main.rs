@@ -1,0 +1,21 @@
+//! The tests of the domain's uploads, layers and jobs, over real stores: SQLite (or PostgreSQL, if ECRU_TEST_ENGINE says so)
+//! for the records, and each engine for the bytes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of a test fails its test by panicking"
+)]
+
+mod chunks;
+mod completion;
+mod concurrency;
+mod crash;
+mod faults;
+mod inputs;
+mod jobs;
+mod layer_urls;
+mod layers;
+mod sessions;
+mod support;

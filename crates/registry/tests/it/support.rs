@@ -1,0 +1,403 @@
+//! A registry over real stores, whose clock, chance and disk a test holds in its hand.
+use blob::disk::{Disk, RealDisk};
+use blob::faulty::Faulty;
+use blob::faulty_disk::FaultyDisk;
+use blob::fs::FsEngine;
+use blob::memory::MemoryEngine;
+use blob::{Buffers, Engine, Location};
+use bytes::Bytes;
+use meta::records::upload::UploadRow;
+use oci::{Algorithm, Digest, RepositoryName};
+use registry::access::Caller;
+use registry::clock::{Clock, Time};
+use registry::jobs::Bell;
+use registry::keys::Keys;
+use registry::layer::{self, Open};
+use registry::limits::Limits;
+use registry::quirks::Quirks;
+use registry::random::Random;
+use registry::repository::{self, Encryption, NewRepository, TagMutability};
+use registry::upload::{self, Completion, Source, UploadId, Whole, Writers};
+use registry::{Cx, Error, Origin, RegistryId, System};
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use zeroize::Zeroizing;
+
+pub const KIB: usize = 1024;
+pub const MIB: usize = 1024 * KIB;
+pub const HOUR: Duration = Duration::from_secs(3600);
+/// The smallest part of the engine under S3's rules; one buffer, so that tests need not move MiBs.
+pub const S3_PART: usize = 256 * KIB;
+
+/// A clock that stands still until a test moves it.
+pub struct TestClock(watch::Sender<Time>);
+
+impl TestClock {
+    pub fn advance(&self, by: Duration) {
+        self.0.send_modify(|now| *now = now.plus(by));
+    }
+}
+
+#[async_trait::async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> Time {
+        *self.0.borrow()
+    }
+    async fn sleep_until(&self, until: Time) {
+        self.0.subscribe().wait_for(|now| *now >= until).await.unwrap();
+    }
+}
+
+/// Chance with a seed: SplitMix64 (Steele, Lea and Flood, 2014).
+pub struct Seeded(Mutex<u64>);
+
+impl Seeded {
+    pub fn new(seed: u64) -> Seeded {
+        Seeded(Mutex::new(seed))
+    }
+
+    pub fn next(&self) -> u64 {
+        let mut state = self.0.lock().unwrap();
+        *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// One of `0..bound`.
+    pub fn below(&self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+}
+
+impl Random for Seeded {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// Bytes that depend on `seed` alone.
+pub fn layer_bytes(seed: u64, size: usize) -> Vec<u8> {
+    let mut bytes = vec![0; size];
+    Seeded::new(seed).fill(&mut bytes);
+    bytes
+}
+
+pub fn sha256(bytes: &[u8]) -> Digest {
+    Digest::of(Algorithm::Sha256, bytes)
+}
+
+/// What a world's layers lie on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Store {
+    /// The fs engine over a disk in memory that a test can make fail.
+    Fs,
+    /// The fs engine over the machine's disk.
+    RealFs,
+    Memory,
+    /// The memory engine under S3's rules.
+    S3,
+}
+
+pub const EVERY_STORE: [Store; 4] = [Store::Fs, Store::RealFs, Store::Memory, Store::S3];
+
+/// One installation.
+pub struct World {
+    records: Records,
+    store: Store,
+    memory: MemoryEngine,
+    /// Beneath [`Store::Fs`].
+    pub disk: FaultyDisk,
+    /// Around whatever engine there is.
+    pub faulty: Faulty,
+    pub clock: Arc<TestClock>,
+    pub random: Arc<Seeded>,
+    pub limits: Limits,
+    pub quirks: Quirks,
+    pub cx: Cx,
+}
+
+pub fn name(text: &str) -> RepositoryName {
+    text.parse().unwrap()
+}
+
+/// The repository that every world has.
+pub fn app() -> RepositoryName {
+    name("team/app")
+}
+
+impl World {
+    pub async fn new(store: Store) -> World {
+        World::with(store, 1, Limits::default(), Quirks::default()).await
+    }
+
+    pub async fn with(store: Store, seed: u64, limits: Limits, quirks: Quirks) -> World {
+        let records = Records::new().await;
+        let disk = FaultyDisk::new();
+        let buffers = Buffers::new(64);
+        let memory = match store {
+            Store::S3 => MemoryEngine::under_s3_rules(buffers, S3_PART),
+            _ => MemoryEngine::new(buffers),
+        };
+        let clock = Arc::new(TestClock(watch::Sender::new(Time(1_795_255_200_000_000))));
+        let random = Arc::new(Seeded::new(seed));
+        let faulty = Faulty::new(engine(store, records.dir.path(), &disk, &memory).await);
+        let system = system(&records, &faulty, &clock, &random, &limits, &quirks).await;
+        let cx = context(system, "000000000000", "us-east-1");
+        let world = World { records, store, memory, disk, faulty, clock, random, limits, quirks, cx };
+        world.repository(&world.cx, &app()).await;
+        world
+    }
+
+    pub async fn repository(&self, cx: &Cx, name: &RepositoryName) {
+        let new = NewRepository {
+            name: name.clone(),
+            mutability: TagMutability::Mutable,
+            scan_on_push: false,
+            encryption: Encryption::Aes256,
+            tags: Vec::new(),
+        };
+        repository::create(cx, new).await.unwrap();
+    }
+
+    /// The same stores under a new process; the old one is gone.
+    pub async fn restart(&mut self) {
+        self.cx.db.close().await;
+        self.faulty = Faulty::new(engine(self.store, self.records.dir.path(), &self.disk, &self.memory).await);
+        self.cx = self.second_node().await;
+    }
+
+    /// The machine loses its power; what SQLite committed and what the disk synced is there afterwards.
+    pub async fn crash(&mut self, seed: u64) {
+        self.disk = self.disk.crash(seed);
+        self.restart().await;
+    }
+
+    /// A process beside the first, over the same stores.
+    pub async fn second_node(&self) -> Cx {
+        let system = system(&self.records, &self.faulty, &self.clock, &self.random, &self.limits, &self.quirks).await;
+        context(system, "000000000000", "us-east-1")
+    }
+
+    /// A call about another registry of the same process.
+    pub fn registry(&self, account: &str, region: &str) -> Cx {
+        context(self.cx.system.clone(), account, region)
+    }
+
+    pub async fn start(&self) -> UploadId {
+        upload::start(&self.cx, &app(), Algorithm::Sha256).await.unwrap()
+    }
+
+    pub async fn row(&self, id: UploadId) -> Option<UploadRow> {
+        self.cx.db.read(move |tx| tx.upload_get(id.0)).await.unwrap()
+    }
+
+    /// How many locations there are, finished or not.
+    pub async fn locations(&self) -> usize {
+        self.list_locations().await.len()
+    }
+
+    pub async fn list_locations(&self) -> Vec<Location> {
+        self.faulty.list(None, usize::MAX).await.unwrap()
+    }
+
+    /// What the repository gives for a digest.
+    pub async fn read(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        read(&self.cx, &app(), digest).await
+    }
+
+    pub async fn put(&self, bytes: &[u8]) -> Digest {
+        put_to(&self.cx, &app(), bytes).await
+    }
+}
+
+/// Where the records lie: beside the layers, or in a database of one's own on the server that `scripts/with-postgres` started.
+struct Records {
+    dir: TempDir,
+    postgres: Option<String>,
+}
+
+impl Records {
+    async fn new() -> Records {
+        let postgres = if on_postgres() { Some(database().await) } else { None };
+        Records { dir: tempfile::tempdir().unwrap(), postgres }
+    }
+
+    async fn open(&self, now: Time) -> meta::Db {
+        let opened = match self.postgres.clone() {
+            Some(url) => meta::Db::postgres(meta::PostgresConfig { url, max_connections: 8, now_us: now.0 }).await,
+            None => {
+                let path = self.dir.path().join("ecru.db");
+                meta::Db::sqlite(meta::SqliteConfig { path, now_us: now.0 }).await
+            }
+        };
+        opened.unwrap()
+    }
+}
+
+pub fn on_postgres() -> bool {
+    match std::env::var("ECRU_TEST_ENGINE").as_deref() {
+        Ok("postgres") => true,
+        Ok("sqlite") | Err(_) => false,
+        Ok(other) => panic!("ECRU_TEST_ENGINE is sqlite or postgres, not {other}"),
+    }
+}
+
+/// The URL of a new database. It goes with its server.
+async fn database() -> String {
+    static CREATED: AtomicU64 = AtomicU64::new(0);
+    let server = std::env::var("ECRU_TEST_POSTGRES").expect("ECRU_TEST_POSTGRES: run under scripts/with-postgres");
+    let name = format!("ecru_registry_{}_{}", std::process::id(), CREATED.fetch_add(1, Ordering::Relaxed));
+    let (client, connection) = tokio_postgres::connect(&server, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    // A process before this one may have had its number.
+    client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
+    client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await.unwrap();
+    drop(client);
+    connection.await.unwrap().unwrap();
+    format!("{}/{name}", server.rsplit_once('/').unwrap().0)
+}
+
+async fn engine(store: Store, dir: &Path, disk: &FaultyDisk, memory: &MemoryEngine) -> Arc<dyn Engine> {
+    let buffers = Buffers::new(64);
+    let (root, disk): (_, Arc<dyn Disk>) = match store {
+        Store::Memory | Store::S3 => return Arc::new(memory.clone()),
+        Store::Fs => ("/layers".into(), Arc::new(disk.clone())),
+        Store::RealFs => (dir.join("layers"), Arc::new(RealDisk)),
+    };
+    Arc::new(FsEngine::open(root, disk, buffers).await.unwrap())
+}
+
+async fn system(
+    records: &Records,
+    faulty: &Faulty,
+    clock: &Arc<TestClock>,
+    random: &Arc<Seeded>,
+    limits: &Limits,
+    quirks: &Quirks,
+) -> Arc<System> {
+    Arc::new(System {
+        db: records.open(clock.now()).await,
+        blobs: Arc::new(faulty.clone()),
+        buffers: Buffers::new(64),
+        clock: clock.clone(),
+        random: random.clone(),
+        keys: Keys::new(vec![(1, Zeroizing::new([7; 32]))]).unwrap(),
+        limits: limits.clone(),
+        quirks: quirks.clone(),
+        jobs: Bell::default(),
+        uploads: Writers::default(),
+    })
+}
+
+fn context(system: Arc<System>, account: &str, region: &str) -> Cx {
+    let account = account.parse().unwrap();
+    Cx {
+        system,
+        caller: Caller::Administrator { account, access_key_id: "AKIDEXAMPLE".to_owned() },
+        registry: RegistryId { account, region: region.parse().unwrap() },
+        origin: Origin {
+            address: [127, 0, 0, 1].into(),
+            listener: "127.0.0.1:5050".to_owned(),
+            tls: false,
+            user_agent: "test".to_owned(),
+            request_id: "test".to_owned(),
+        },
+    }
+}
+
+pub async fn put_to(cx: &Cx, name: &RepositoryName, bytes: &[u8]) -> Digest {
+    let digest = sha256(bytes);
+    upload::put_whole(cx, name, &digest, &mut whole(bytes)).await.unwrap();
+    digest
+}
+
+pub async fn read(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<Vec<u8>, Error> {
+    match layer::open(cx, name, digest, None).await? {
+        Open::Opened(opened) => {
+            let bytes = collect(opened.bytes).await?;
+            assert_eq!((opened.range, opened.layer.size), (0..bytes.len() as u64, bytes.len() as u64));
+            Ok(bytes)
+        }
+        Open::Unsatisfiable { size } => panic!("the whole of a layer of {size} bytes can't be had"),
+    }
+}
+
+pub async fn collect(mut bytes: layer::Bytes) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    while let Some(piece) = bytes.next().await? {
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
+}
+
+pub fn whole(bytes: &[u8]) -> Whole {
+    Whole(Some(Bytes::copy_from_slice(bytes)))
+}
+
+/// No body.
+pub fn empty() -> Whole {
+    Whole(None)
+}
+
+/// Docker's PUT without a body.
+pub async fn close(cx: &Cx, id: UploadId, digest: &Digest) -> Result<(), Error> {
+    upload::complete(cx, &app(), id, digest, None, &mut empty(), Completion::Docker).await
+}
+
+/// CompleteLayerUpload.
+pub async fn close_by_api(cx: &Cx, id: UploadId, digest: &Digest) -> Result<(), Error> {
+    upload::complete(cx, &app(), id, digest, None, &mut empty(), Completion::Api).await
+}
+
+/// A body in pieces that may break off.
+pub struct Pieces {
+    pieces: VecDeque<Bytes>,
+    broken: bool,
+}
+
+impl Pieces {
+    pub fn new(bytes: &[u8], piece: usize) -> Pieces {
+        Pieces { pieces: bytes.chunks(piece).map(Bytes::copy_from_slice).collect(), broken: false }
+    }
+
+    /// It breaks off after these bytes.
+    pub fn broken(self) -> Pieces {
+        Pieces { broken: true, ..self }
+    }
+}
+
+#[async_trait::async_trait]
+impl Source for Pieces {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        match self.pieces.pop_front() {
+            None if self.broken => Err(Error::BodyTruncated("the connection was closed".to_owned())),
+            piece => Ok(piece),
+        }
+    }
+}
+
+/// A body whose pieces a test sends when it likes; it ends when the sender is dropped.
+pub struct Slow(mpsc::Receiver<Bytes>);
+
+impl Slow {
+    /// A send returns once an earlier piece was taken: two sends tell that the first arrived.
+    pub fn new() -> (mpsc::Sender<Bytes>, Slow) {
+        let (sender, receiver) = mpsc::channel(1);
+        (sender, Slow(receiver))
+    }
+}
+
+#[async_trait::async_trait]
+impl Source for Slow {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        Ok(self.0.recv().await)
+    }
+}

@@ -1,0 +1,181 @@
+//! One line of the log for each request, written when its answer has ended, and the metrics of the same moment.
+use crate::app::App;
+use crate::body::{Body, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame, SizeHint};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+/// Characters of a path or a User-Agent at most that a line shows.
+const SHOWN: usize = 512;
+
+/// Which surface a request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    Aws,
+    Docker,
+    Layers,
+    /// Health and metrics.
+    Process,
+    /// A path that nothing answers.
+    Nowhere,
+}
+
+impl Door {
+    pub fn name(self) -> &'static str {
+        match self {
+            Door::Aws => "aws",
+            Door::Docker => "docker",
+            Door::Layers => "layers",
+            Door::Process => "process",
+            Door::Nowhere => "nowhere",
+        }
+    }
+}
+
+/// Who made a call, for its line: a door that knows puts the ARN into its response's extensions.
+#[derive(Clone, Debug)]
+pub struct CalledBy(pub String);
+
+/// Which operation of the AWS API a call was, for its line; as [`CalledBy`].
+#[derive(Clone, Copy, Debug)]
+pub struct Called(pub &'static str);
+
+/// The line of one request: begun with its head, written when it is dropped.
+pub struct Line {
+    app: Arc<App>,
+    door: Door,
+    method: Method,
+    /// Without the query, which can hold a signature.
+    path: String,
+    user_agent: String,
+    request_id: String,
+    peer: IpAddr,
+    began: Instant,
+    /// `None` until there is an answer.
+    status: Option<StatusCode>,
+    operation: Option<&'static str>,
+    caller: Option<String>,
+    /// Bytes of the answer's body that were sent.
+    sent: u64,
+    /// Whether that was all of it.
+    whole: bool,
+}
+
+/// What a line says of a client that hung up before it had its answer; no such status is ever sent.
+const HUNG_UP: u16 = 499;
+
+impl Line {
+    pub fn begin(app: &Arc<App>, door: Door, request: (&Method, &Uri), origin: &registry::Origin) -> Line {
+        Line {
+            app: app.clone(),
+            door,
+            method: request.0.clone(),
+            path: shown(request.1.path()),
+            user_agent: shown(&origin.user_agent),
+            request_id: origin.request_id.clone(),
+            peer: origin.address,
+            began: Instant::now(),
+            status: None,
+            operation: None,
+            caller: None,
+            sent: 0,
+            whole: false,
+        }
+    }
+
+    /// The same response, whose line is written when its body was sent or dropped.
+    pub fn end_with(mut self, response: Response) -> Response {
+        self.status = Some(response.status());
+        self.operation = response.extensions().get::<Called>().map(|called| called.0);
+        self.caller = response.extensions().get::<CalledBy>().map(|caller| caller.0.clone());
+        // Once this much was taken, the body is not asked for its end.
+        let length =
+            response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        response.map(|body| {
+            let length = length.or(body.size_hint().exact());
+            Counted { body, length, line: self }.boxed_unsync()
+        })
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let took = self.began.elapsed();
+        let status = self.status.map_or(HUNG_UP, |status| status.as_u16());
+        self.app.metrics.answered(self.door, status, took);
+        tracing::info!(
+            target: "ecru::access",
+            door = self.door.name(),
+            http.method = self.method.as_str(),
+            url.path = self.path,
+            http.status = status,
+            http.bytes = self.sent,
+            http.whole = self.whole,
+            micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            operation = self.operation.unwrap_or("-"),
+            caller = self.caller.as_deref().unwrap_or("-"),
+            peer = %self.peer,
+            user_agent = self.user_agent,
+            request.id = self.request_id,
+            "request"
+        );
+    }
+}
+
+/// A text as a line shows it: bounded.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN).collect()
+}
+
+/// A request's User-Agent, with what is not printable ASCII replaced.
+pub fn user_agent(headers: &HeaderMap) -> String {
+    let bytes = headers.get(header::USER_AGENT).map_or(&b""[..], |value| value.as_bytes());
+    bytes.iter().map(|byte| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '?' }).collect()
+}
+
+/// A body that counts what was taken of it.
+struct Counted {
+    body: Body,
+    /// Bytes that the body has, where that is known.
+    length: Option<u64>,
+    line: Line,
+}
+
+impl hyper::body::Body for Counted {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.line.sent += frame.data_ref().map_or(0, |piece| piece.len() as u64),
+            Poll::Ready(None) => self.line.whole = true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        // Of a HEAD nothing is taken, and nothing is missing.
+        self.line.whole |= self.line.method == Method::HEAD || self.length == Some(self.line.sent);
+    }
+}

@@ -1,0 +1,58 @@
+//! ServerStatus: what a person who runs a server asks first.
+use crate::app::App;
+use crate::call::Operation;
+use aws::Timestamp;
+use registry::access::{Need, Resource};
+use registry::{Cx, Error, RegistryId};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+pub struct ServerStatus {}
+
+/// The state of the node that answers.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    pub version: String,
+    /// When the process began to serve.
+    pub started_at: Timestamp,
+    /// Seconds since then, by the server's clock.
+    pub uptime_seconds: u64,
+    /// Whether it can take what is pushed now: what `/readyz` says.
+    pub ready: bool,
+    /// Why it is not ready; empty when it is.
+    pub problems: Vec<String>,
+    /// `sqlite` or `postgres`.
+    pub metadata_engine: String,
+    /// Bytes of memory that the bodies of AWS calls may still take.
+    pub call_body_bytes_free: u64,
+}
+
+impl Operation for ServerStatus {
+    const NAME: &'static str = "ServerStatus";
+    type Checked = ();
+    type Output = Output;
+
+    /// Judged in the default account, as every call of this service is.
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![Need::new("ecru:ServerStatus", Resource::Any)]
+    }
+
+    fn check(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn handle((): (), cx: &Cx, app: &App) -> Result<Output, Error> {
+        let problems = app.health.ready(cx).await.err().unwrap_or_default();
+        Ok(Output {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: Timestamp(app.started.0),
+            // A clock that was set back since shows none.
+            uptime_seconds: u64::try_from(cx.now().0.saturating_sub(app.started.0)).unwrap_or(0) / 1_000_000,
+            ready: problems.is_empty(),
+            problems,
+            metadata_engine: cx.db.engine().to_owned(),
+            call_body_bytes_free: app.call_bodies.available_permits() as u64,
+        })
+    }
+}

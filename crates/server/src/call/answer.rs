@@ -1,0 +1,146 @@
+//! The one writer of AWS answers: JSON 1.1 and the query protocol's XML.
+use super::{Outcome, Protocol, Refusal};
+use crate::access_log::{Called, CalledBy};
+use crate::body::{Chain, Response, full};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, StatusCode};
+use registry::Error;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+const XML: &str = "text/xml";
+
+/// Writes an answer, and logs a fault of ours: nowhere else is one logged.
+pub fn encode(outcome: Outcome, request_id: &str) -> Response {
+    let mut response = match (outcome.protocol, outcome.output) {
+        (Protocol::Json { .. }, Ok(output)) => respond(StatusCode::OK, aws::json::CONTENT_TYPE, output),
+        (Protocol::Json { .. }, Err(refusal)) => json_error(&refusal, request_id),
+        (Protocol::Query { namespace, .. }, Ok(output)) => {
+            match query_output(namespace, outcome.operation, &output, request_id) {
+                Ok(text) => respond(StatusCode::OK, XML, text.into_bytes()),
+                Err(error) => query_error(namespace, &Refusal::Failed(Error::server(error)), request_id),
+            }
+        }
+        (Protocol::Query { namespace, .. }, Err(refusal)) => query_error(namespace, &refusal, request_id),
+    };
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if !outcome.operation.is_empty() {
+        response.extensions_mut().insert(Called(outcome.operation));
+    }
+    if let Some(arn) = outcome.called_by {
+        response.extensions_mut().insert(CalledBy(arn));
+    }
+    response
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(full(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+fn json_error(refusal: &Refusal, request_id: &str) -> Response {
+    let exception = refusal.json();
+    log(exception.status, refusal, request_id);
+    let message = refusal.to_string();
+    // AWS says no more of an unknown operation than its type.
+    let message = (!matches!(refusal, Refusal::UnknownOperation)).then_some(message.as_str());
+    let mut response = respond(
+        exception.status,
+        aws::json::CONTENT_TYPE,
+        aws::json::error_body(exception.name, message, &exception.extra),
+    );
+    response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(exception.name));
+    come_again(&mut response, refusal);
+    response
+}
+
+fn query_error(namespace: &str, refusal: &Refusal, request_id: &str) -> Response {
+    let exception = refusal.query();
+    log(exception.status, refusal, request_id);
+    let text = aws::query::error(
+        namespace,
+        exception.status.is_client_error(),
+        exception.name,
+        &refusal.to_string(),
+        request_id,
+    );
+    let mut response = respond(exception.status, XML, text.into_bytes());
+    come_again(&mut response, refusal);
+    response
+}
+
+/// The members of a flat output as the query protocol writes them.
+fn query_output(namespace: &str, action: &str, output: &[u8], request_id: &str) -> Result<String, serde_json::Error> {
+    let Members(members) = serde_json::from_slice(output)?;
+    let members: Vec<(&str, &str)> = members.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    Ok(aws::query::response(namespace, action, &members, request_id))
+}
+
+/// The members of an object of texts, in their order.
+struct Members(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Members;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object of texts")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Texts)
+    }
+}
+
+fn come_again(response: &mut Response, refusal: &Refusal) {
+    if refusal.is_busy() {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+}
+
+/// Logs a fault of ours with its causes; a refusal is a line of the access log and no more.
+fn log(status: StatusCode, refusal: &Refusal, request_id: &str) {
+    if !status.is_server_error() || refusal.is_busy() {
+        return;
+    }
+    tracing::error!(request.id = request_id, "an AWS call failed: {}", Chain(refusal));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_access_line_learns_the_operation_and_the_caller_where_they_are_known() {
+        let outcome = |operation, called_by: Option<&str>, output| Outcome {
+            protocol: Protocol::Json { target: "Test" },
+            operation,
+            called_by: called_by.map(str::to_owned),
+            output,
+        };
+        for (outcome, operation, caller) in [
+            (outcome("PutImage", Some("arn"), Ok(Bytes::from_static(b"{}"))), Some("PutImage"), Some("arn")),
+            (outcome("PutImage", None, Err(Refusal::MissingSignature)), Some("PutImage"), None),
+            (outcome("", None, Err(Refusal::UnknownOperation)), None, None),
+        ] {
+            let response = encode(outcome, "id");
+            let extensions = response.extensions();
+            assert_eq!(extensions.get::<Called>().map(|called| called.0), operation);
+            assert_eq!(extensions.get::<CalledBy>().map(|caller| caller.0.as_str()), caller);
+        }
+    }
+}

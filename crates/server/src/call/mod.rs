@@ -1,0 +1,173 @@
+//! The AWS doors' one pipeline: `POST /` and presigned calls of every service, from request to encoded answer (`ECR.md` 0).
+//!
+//! Every call goes the same way, written once: find the operation → look its credential up and check its time and scope →
+//! read the body, bounded → verify the signature → parse → authorize → check the members → handle → encode. What differs
+//! between services is data ([`Service`]), what differs between operations is an [`Operation`].
+
+mod answer;
+mod form;
+mod inbound;
+mod operation;
+mod refusal;
+mod serialization;
+
+pub use operation::{Entry, Operation, Structure};
+pub use refusal::{Refusal, excerpt};
+
+use crate::app::App;
+use crate::authenticate::sigv4::Claim;
+use crate::body::{Request, RequestBody, Response};
+use crate::{admin, ecr, sts};
+use aws::AccountId;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, header};
+use inbound::{BODY_TIME, Budget};
+use operation::{Call, Input};
+use registry::Origin;
+use std::sync::{Arc, LazyLock};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// The largest body of a call whose operation needs no more (DESIGN "Promises").
+pub const BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// The largest body of the query protocol, which has to be read before its operation is known.
+pub const FORM_BYTES: usize = 1024 * 1024;
+
+/// Bytes that forms may hold in memory at once. They have a budget of their own, since a form is read before anyone is
+/// known to have sent it: strangers must not take the room of signed calls.
+static FORMS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(32 * FORM_BYTES)));
+
+/// A service of the AWS API: what names its operations on the wire, and which there are.
+pub struct Service {
+    /// The service in the scope of a signature.
+    pub signing_name: &'static str,
+    /// A region whose signatures are good even where it is not served: STS's global endpoint is signed for us-east-1.
+    pub global_region: Option<&'static str>,
+    /// The account in which every call is judged; without one that which the call names, or the caller's. A service that is about
+    /// the whole server belongs to one account, so that no other's administrator may operate it.
+    pub account: Option<AccountId>,
+    pub protocol: Protocol,
+    pub operations: &'static [Entry],
+}
+
+/// How a service is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// AWS JSON 1.1; `target` stands before the operation in `X-Amz-Target`.
+    Json { target: &'static str },
+    /// The query protocol: a form in, XML out.
+    Query { namespace: &'static str, version: &'static str },
+}
+
+/// Every service that this server speaks.
+pub fn services() -> [&'static Service; 3] {
+    [&ecr::SERVICE, &sts::SERVICE, &admin::SERVICE]
+}
+
+/// Every operation of every service, for tests that walk them all.
+pub fn operations() -> impl Iterator<Item = (&'static Service, &'static Entry)> {
+    services().into_iter().flat_map(|service| service.operations.iter().map(move |entry| (service, entry)))
+}
+
+/// Answers any request to `/`.
+pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Response {
+    let (head, body) = request.into_parts();
+    let mut body = RequestBody::new(body, &head.headers, Instant::now() + BODY_TIME);
+    let request_id = origin.request_id.clone();
+    let outcome = if is_query(&head) {
+        query(app, &head, &mut body, origin).await
+    } else {
+        json(app, &head, &mut body, origin).await
+    };
+    match &outcome.output {
+        Ok(_) => {}
+        // The signature of a call that was too large was not looked at, but its key is one of ours.
+        Err(Refusal::BodyTooLarge { .. }) if outcome.protocol != sts::SERVICE.protocol => body.discard(),
+        Err(_) if outcome.called_by.is_some() => body.discard(),
+        Err(_) => body.discard_strangers(),
+    }
+    answer::encode(outcome, &request_id)
+}
+
+/// What a call comes to: the JSON of its output, or why there is none.
+struct Outcome {
+    protocol: Protocol,
+    /// The operation's name, empty when none was found.
+    operation: &'static str,
+    /// The ARN of a caller that was authenticated, for the access line.
+    called_by: Option<String>,
+    output: Result<Bytes, Refusal>,
+}
+
+/// Whether a request speaks the query protocol: a form, or a presigned GET that names its action.
+fn is_query(head: &Parts) -> bool {
+    let form = head
+        .headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(form::CONTENT_TYPE.as_bytes()));
+    let action = head.uri.query().is_some_and(|query| form::parameter(query.as_bytes(), "Action").is_some());
+    !head.headers.contains_key(TARGET) && (action || (head.method == Method::POST && form))
+}
+
+const TARGET: &str = "x-amz-target";
+
+/// The protocol that answers when no operation was found: errors of JSON services.
+const UNKNOWN: Protocol = Protocol::Json { target: "" };
+
+async fn json(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
+    let (service, entry) = match find_target(head) {
+        Ok(found) => found,
+        Err(refusal) => return Outcome { protocol: UNKNOWN, operation: "", called_by: None, output: Err(refusal) },
+    };
+    let (declared, mut called_by) = (body.declared(), None);
+    let output = async {
+        let claim = Claim::read(app, head, service).await?;
+        let received = inbound::receive(Budget::new(&app.call_bodies), body, declared, entry.body_limit).await?;
+        let (caller, region) = claim.verify(head, received.sha256)?;
+        called_by = Some(caller.arn());
+        let call = Call { app: app.clone(), caller, account: service.account, region, origin };
+        entry.run(Input::Json(received.bytes), call).await
+    };
+    let output = output.await;
+    Outcome { protocol: service.protocol, operation: entry.name, called_by, output }
+}
+
+/// The JSON operation that `X-Amz-Target` names.
+fn find_target(head: &Parts) -> Result<(&'static Service, &'static Entry), Refusal> {
+    let Some(target) = head.headers.get(TARGET) else {
+        // A browser or a health check that asks for `/`: AWS says first that nothing is signed.
+        return Err(if head.method == Method::POST { Refusal::UnknownOperation } else { Refusal::MissingSignature });
+    };
+    let named = target.to_str().ok().and_then(aws::json::target);
+    let (prefix, name) = named.filter(|_| head.method == Method::POST).ok_or(Refusal::UnknownOperation)?;
+    let speaks = |service: &Service| matches!(service.protocol, Protocol::Json { target } if target == prefix);
+    operations().find(|(service, entry)| speaks(service) && entry.name == name).ok_or(Refusal::UnknownOperation)
+}
+
+/// The query operation that a form's `Action` and `Version` name.
+fn find_action(form: &form::Form) -> Result<(&'static Service, &'static Entry), Refusal> {
+    let action = form.get("Action").ok_or(Refusal::MissingAction)?;
+    let asked = form.get("Version").unwrap_or("NO_VERSION_SPECIFIED");
+    let speaks = |service: &Service| matches!(service.protocol, Protocol::Query { version, .. } if version == asked);
+    let known = operations().find(|(service, entry)| speaks(service) && entry.name == action);
+    known.ok_or_else(|| Refusal::UnknownAction { action: excerpt(action), version: excerpt(asked) })
+}
+
+async fn query(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
+    let (declared, mut called_by, mut operation) = (body.declared(), None, "");
+    let output = async {
+        let received = inbound::receive(Budget::new(&FORMS), body, declared, FORM_BYTES).await?;
+        let form = form::Form::read(head.uri.query().unwrap_or_default(), &received.bytes);
+        let (service, entry) = find_action(&form)?;
+        operation = entry.name;
+        let claim = Claim::read(app, head, service).await?;
+        let (caller, region) = claim.verify(head, received.sha256)?;
+        called_by = Some(caller.arn());
+        let call = Call { app: app.clone(), caller, account: service.account, region, origin };
+        entry.run(Input::Form(form), call).await
+    };
+    let output = output.await;
+    Outcome { protocol: sts::SERVICE.protocol, operation, called_by, output }
+}

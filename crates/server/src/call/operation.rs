@@ -1,0 +1,145 @@
+//! One operation of the AWS API, and the way that every call of one goes.
+use super::Refusal;
+use super::form::Form;
+use super::serialization;
+use crate::app::App;
+use crate::check;
+use crate::room::Room;
+use aws::{AccountId, Region};
+use bytes::Bytes;
+use registry::access::{self, Caller, Need};
+use registry::{Cx, Error, Origin, RegistryId};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Serialize};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// One call of an API. The type itself is the input as it stands on the wire; nothing of it has been checked.
+pub trait Operation: DeserializeOwned + Send + 'static {
+    /// The operation's name on the wire.
+    const NAME: &'static str;
+    /// The largest body in bytes.
+    const BODY_LIMIT: usize = super::BODY_BYTES;
+    /// The input once it was checked: typed values only.
+    type Checked: Send;
+    /// The output as it stands on the wire.
+    type Output: Serialize + Send;
+
+    /// The account whose registry the call names; without it the caller's.
+    fn registry_id(&self) -> Option<&str> {
+        None
+    }
+    /// What the caller must be allowed to do, in the registry that is meant. Asked before the input is checked.
+    fn needs(&self, registry: &RegistryId) -> Vec<Need>;
+    /// Holds every member to the constraints of the service model.
+    fn check(self) -> Result<Self::Checked, Error>;
+    /// Bytes at most that the output takes of the budget of all bodies; 0 for one that is always small.
+    fn output_bytes(_checked: &Self::Checked) -> usize {
+        0
+    }
+    fn handle(checked: Self::Checked, cx: &Cx, app: &App) -> impl Future<Output = Result<Self::Output, Error>> + Send;
+}
+
+/// What a call stands on once it is authenticated.
+pub struct Call {
+    pub app: Arc<App>,
+    pub caller: Caller,
+    /// The account of the service; see [`super::Service::account`].
+    pub account: Option<AccountId>,
+    pub region: Region,
+    pub origin: Origin,
+}
+
+/// An input as its protocol carries it, and so the form of its output.
+pub enum Input {
+    Json(Bytes),
+    Form(Form),
+}
+
+impl Input {
+    fn parse<O: DeserializeOwned>(self) -> Result<O, Refusal> {
+        let parsed = match self {
+            Input::Json(bytes) if bytes.is_empty() => serde_json::from_str::<Structure<O>>("{}"),
+            Input::Json(bytes) => serde_json::from_slice::<Structure<O>>(&bytes),
+            Input::Form(form) => serde_json::from_value::<Structure<O>>(form.into_members()),
+        };
+        parsed.map(|Structure(input)| input).map_err(|error| Refusal::Serialization(serialization::message(&error)))
+    }
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<Bytes, Refusal>> + Send>>;
+
+/// An operation as the tables of the doors hold it: its type is forgotten, its way is not.
+pub struct Entry {
+    pub name: &'static str,
+    pub body_limit: usize,
+    run: fn(Input, Call) -> Running,
+    check: fn(Input) -> Result<(), Refusal>,
+    needs: fn(Input, &RegistryId) -> Result<Vec<Need>, Refusal>,
+}
+
+impl Entry {
+    pub const fn of<O: Operation>() -> Entry {
+        Entry {
+            name: O::NAME,
+            body_limit: O::BODY_LIMIT,
+            run: |input, call| Box::pin(run::<O>(input, call)),
+            check: |input| Ok(input.parse::<O>()?.check().map(|_| ())?),
+            needs: |input, registry| Ok(input.parse::<O>()?.needs(registry)),
+        }
+    }
+
+    /// Does the call; the output is JSON, which the query protocol turns into its own form.
+    pub fn run(&self, input: Input, call: Call) -> impl Future<Output = Result<Bytes, Refusal>> + Send + use<> {
+        (self.run)(input, call)
+    }
+
+    /// Holds a JSON input to the operation's constraints without doing anything.
+    pub fn check(&self, input: Bytes) -> Result<(), Refusal> {
+        (self.check)(Input::Json(input))
+    }
+
+    /// What a JSON input would need, for tests that walk all operations.
+    pub fn needs(&self, input: Bytes, registry: &RegistryId) -> Result<Vec<Need>, Refusal> {
+        (self.needs)(Input::Json(input), registry)
+    }
+}
+
+/// The way of a call behind its authentication: parse → authorize → check → handle → encode.
+async fn run<O: Operation>(input: Input, call: Call) -> Result<Bytes, Refusal> {
+    let operation: O = input.parse()?;
+    let Call { app, caller, account, region, origin } = call;
+    // A malformed registry id names no registry: the call is authorized in the caller's own, and then refused.
+    let registry_id = check::registry_id(operation.registry_id());
+    let own = caller.account().ok_or(Refusal::MissingSignature)?;
+    let account = account.or(registry_id.as_ref().ok().copied().flatten()).unwrap_or(own);
+    let cx = Cx { system: app.system.clone(), caller, registry: RegistryId { account, region }, origin };
+    access::authorize(&cx, &operation.needs(&cx.registry)).await?;
+    registry_id?;
+    let checked = operation.check()?;
+    let room = Room::take(&app.call_bodies, O::output_bytes(&checked)).await?;
+    let output = O::handle(checked, &cx, &app).await?;
+    let json = serde_json::to_vec(&output).map_err(|error| Refusal::Failed(Error::server(error)))?;
+    Ok(room.hold(json))
+}
+
+/// A structure of the wire: an object and nothing else (serde's derived reading would take a list of values too).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Structure<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Structure<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+            type Value = Structure<T>;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a structure")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Structure)
+            }
+        }
+        deserializer.deserialize_map(Object(PhantomData))
+    }
+}

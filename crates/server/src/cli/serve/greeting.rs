@@ -1,0 +1,99 @@
+//! What a person needs next, once the server listens.
+use super::stores::Administrator;
+use crate::cli::shell;
+use crate::config::{ADMIN_ID, ADMIN_SECRET, DEFAULT_DATA};
+use crate::data_dir::{DataDir, Endpoint};
+use registry::credential::DEV_KEY;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+
+pub struct Greeting<'a> {
+    pub endpoint: &'a Endpoint,
+    pub listeners: Vec<SocketAddr>,
+    /// The listener that metrics have of their own.
+    pub metrics: Option<SocketAddr>,
+    pub data: &'a DataDir,
+    /// The directory as the settings name it.
+    pub data_as_set: &'a Path,
+    pub administrator: &'a Administrator,
+    /// How this program was called.
+    pub program: Option<String>,
+    /// Whether a person reads it; only they are shown a secret.
+    pub terminal: bool,
+}
+
+impl Greeting<'_> {
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string can't fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    fn write(&self, text: &mut String) -> std::fmt::Result {
+        let Endpoint { url, region, registry, .. } = self.endpoint;
+        let listeners: Vec<String> = self.listeners.iter().map(|address| format!("http://{address}")).collect();
+        if let Administrator::Dev = self.administrator {
+            writeln!(text, "*** --dev: everybody knows this server's keys, so it listens on this machine alone. ***")?;
+            writeln!(
+                text,
+                "*** Do not use it for anything that you would miss or hide.                         ***\n"
+            )?;
+        }
+        writeln!(text, "Ecru {} serves {url} (region {region}).", env!("CARGO_PKG_VERSION"))?;
+        writeln!(text, "  Listening at  {}", listeners.join(", "))?;
+        if let Some(metrics) = self.metrics {
+            writeln!(text, "  Metrics at    http://{metrics}/metrics")?;
+        }
+        writeln!(text, "  Data in       {}", self.data.path().display())?;
+        self.write_credentials(text)?;
+        writeln!(text, "\nIn another terminal, make it known to the AWS CLI:")?;
+        if let Administrator::Dev = self.administrator {
+            writeln!(text, "  export AWS_ENDPOINT_URL={}", shell::word(url))?;
+            writeln!(text, "  export AWS_ACCESS_KEY_ID={DEV_KEY} AWS_SECRET_ACCESS_KEY={DEV_KEY}")?;
+            writeln!(text, "  export AWS_DEFAULT_REGION={region}")?;
+        } else {
+            writeln!(text, "  eval \"$({})\"", self.env_command())?;
+        }
+        writeln!(text, "Then make a repository, log docker in, and push:")?;
+        writeln!(text, "  aws ecr create-repository --repository-name app")?;
+        writeln!(text, "  aws ecr get-login-password | docker login --username AWS --password-stdin {registry}")?;
+        writeln!(text, "  docker tag YOUR-IMAGE {registry}/app:v1 && docker push {registry}/app:v1\n")
+    }
+
+    fn write_credentials(&self, text: &mut String) -> std::fmt::Result {
+        let file = self.data.credentials();
+        match self.administrator {
+            Administrator::New(made) => {
+                writeln!(text, "  Credentials   {} (made just now; keep them)", file.display())?;
+                if self.terminal {
+                    writeln!(text, "                aws_access_key_id = {}", made.access_key_id)?;
+                    writeln!(text, "                aws_secret_access_key = {}", made.secret.as_str())?;
+                }
+                Ok(())
+            }
+            Administrator::Kept => writeln!(text, "  Credentials   {}", file.display()),
+            Administrator::Elsewhere => {
+                writeln!(text, "  Credentials   not here: another start made them, and {} is gone.", file.display())?;
+                writeln!(text, "                {ADMIN_ID} and {ADMIN_SECRET} let you in without it.")
+            }
+            Administrator::Environment => {
+                writeln!(text, "  Credentials   those of {ADMIN_ID} and {ADMIN_SECRET}")
+            }
+            Administrator::Dev => writeln!(
+                text,
+                "  Credentials   {DEV_KEY} and {DEV_KEY}; any 12-digit account id and {DEV_KEY} for other accounts"
+            ),
+        }
+    }
+
+    /// `ecru env`, as this program was called and for this data directory.
+    fn env_command(&self) -> String {
+        let program = shell::word(self.program.as_deref().unwrap_or("ecru"));
+        if self.data_as_set == Path::new(DEFAULT_DATA) {
+            return format!("{program} env");
+        }
+        format!("{program} env --data {}", shell::word(&self.data.path().display().to_string()))
+    }
+}

@@ -1,0 +1,51 @@
+//! Binds every address that the settings name.
+use crate::config::{ListenAddress, Settings};
+use crate::listener::{Listener, Serves};
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    #[error("{0} is taken by another process; stop that one, or choose another port: {flag} http://{host}:PORT", flag = .1, host = host(.0))]
+    Taken(ListenAddress, &'static str),
+    #[error("listening at {address} is not possible")]
+    Io { address: ListenAddress, source: io::Error },
+}
+
+fn host(address: &ListenAddress) -> String {
+    match address.0 {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    }
+}
+
+/// Binds them all, in their order; the metrics' own listener is the last.
+pub fn bind(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
+    let serves = if settings.metrics_listen.is_some() { Serves::Doors } else { Serves::Everything };
+    let mut listeners: Vec<Listener> = Vec::new();
+    for address in &settings.listen {
+        match Listener::bind(address.0, serves) {
+            Ok(listener) => listeners.push(listener),
+            // Many containers have no IPv6, and nobody asked for it.
+            Err(error) if settings.listen_is_default && address.0.is_ipv6() && error.kind() != ErrorKind::AddrInUse => {
+                tracing::warn!(%error, "Not listening at {address}: IPv6 is not available here");
+            }
+            Err(error) => return Err(refusal(*address, "--listen", error)),
+        }
+    }
+    if let Some(address) = settings.metrics_listen {
+        match Listener::bind(address.0, Serves::Metrics) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) => return Err(refusal(address, "--metrics-listen", error)),
+        }
+    }
+    Ok(listeners)
+}
+
+fn refusal(address: ListenAddress, flag: &'static str, error: io::Error) -> ListenError {
+    if error.kind() == ErrorKind::AddrInUse {
+        ListenError::Taken(address, flag)
+    } else {
+        ListenError::Io { address, source: error }
+    }
+}

@@ -1,0 +1,200 @@
+//! `ecru serve`: the process from its settings to its end.
+mod greeting;
+mod listeners;
+mod signals;
+mod stores;
+#[cfg(test)]
+mod tests;
+
+pub use listeners::ListenError;
+pub use stores::StoreError;
+
+use crate::addresses::{Addresses, Names};
+use crate::app::App;
+use crate::config::{self, Given, Settings, SettingsError};
+use crate::data_dir::{DataDir, DataDirError, Endpoint};
+use crate::listener::{self, Listener};
+use crate::logging::{self, LoggingError};
+use greeting::Greeting;
+use registry::System;
+use rustix::fs::Mode;
+use rustix::process::{Resource, getrlimit, setrlimit, umask};
+use signals::Signals;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+
+/// How long running jobs may go on once the last request has ended; what is cut off runs again at the next start.
+const JOBS_DRAIN_TIME: Duration = Duration::from_secs(3);
+
+/// Serves the registry until it is told to stop.
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// A file of settings, in TOML; ECRU_CONFIG names one too. Every other setting is an ECRU_* variable as well.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub given: Given,
+}
+
+/// Why a server did not start, or ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("signals can't be received")]
+    Signals(#[source] std::io::Error),
+    #[error("a part of the server ended before it was told to")]
+    Broke(#[source] Option<JoinError>),
+    #[error("stopped at once by a second signal; requests that ran were cut off")]
+    Interrupted,
+}
+
+impl Serve {
+    /// Serves until SIGTERM or SIGINT, then lets what runs end. A second signal ends it at once.
+    pub async fn run(self) -> Result<(), ServeError> {
+        let variables = |name: &str| std::env::var(name).ok();
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let settings = config::resolve(self.given, self.config.as_deref(), &variables, names)?;
+        logging::start(settings.log_format, settings.log_level)?;
+        // Whatever the stores write is the owner's alone, also in a directory that somebody else made.
+        umask(Mode::RWXG | Mode::RWXO);
+        warn_of(&settings);
+        let mut signals = Signals::new().map_err(ServeError::Signals)?;
+        let server = tokio::select! {
+            server = start(settings) => server?,
+            // Nothing is served yet, and every step of the start is safe to break off.
+            () = signals.next() => return Ok(()),
+        };
+        server.run(&mut signals).await
+    }
+}
+
+fn warn_of(settings: &Settings) {
+    for name in &settings.unknown_variables {
+        tracing::warn!(variable = name, "No setting has this name; the variable is ignored");
+    }
+    let reached = |address: &config::ListenAddress| address.is_loopback() || address.0.ip().is_unspecified();
+    if settings.url.is_none() && settings.domain.is_none() && !settings.listen.iter().any(reached) {
+        tracing::warn!(
+            "Answers name this server as localhost, where it doesn't listen: set --url to where clients reach it"
+        );
+    }
+    if let Err(error) = raise_open_files() {
+        tracing::warn!(%error, "The number of open files can't be raised to what the system allows");
+    }
+}
+
+/// Every connection and every transfer takes a file; a process often begins with 1024 and may take many more.
+fn raise_open_files() -> Result<(), rustix::io::Errno> {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return Ok(());
+    }
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit)
+}
+
+/// A server that is about to accept its first connection.
+struct Server {
+    /// Held until all that uses the directory has ended.
+    _data: DataDir,
+    app: Arc<App>,
+    listeners: Vec<Listener>,
+    greeting: String,
+}
+
+async fn start(settings: Settings) -> Result<Server, ServeError> {
+    let data = DataDir::open(&settings.data)?;
+    // A taken port is found before anything is made in the stores.
+    let listeners = listeners::bind(&settings)?;
+    let (system, administrator) = stores::open(&settings, &data).await?;
+    let port = listeners.first().map_or(0, |listener| listener.address().port());
+    let names = Names { url: settings.url, domain: settings.domain, regions: settings.regions, port };
+    let addresses = Addresses::new(names);
+    let registry = addresses.default_registry();
+    let endpoint = Endpoint {
+        url: addresses.base_url().to_owned(),
+        region: registry.region.to_string(),
+        registry: addresses.registry_host(registry),
+        dev: settings.process_keys.dev,
+    };
+    data.write_endpoint(&endpoint)?;
+    let mut doors: Vec<_> = listeners.iter().map(Listener::address).collect();
+    let greeting = Greeting {
+        endpoint: &endpoint,
+        metrics: settings.metrics_listen.and_then(|_| doors.pop()),
+        listeners: doors,
+        data: &data,
+        data_as_set: &settings.data,
+        administrator: &administrator,
+        program: std::env::args().next(),
+        terminal: std::io::IsTerminal::is_terminal(&std::io::stdout()),
+    };
+    let greeting = greeting.text();
+    let app = App::new(system, addresses, settings.process_keys, settings.redirect_layers);
+    Ok(Server { _data: data, app, listeners, greeting })
+}
+
+impl Server {
+    async fn run(self, signals: &mut Signals) -> Result<(), ServeError> {
+        let system: Arc<System> = self.app.system.clone();
+        let (stop_doors, doors_stopped) = watch::channel(false);
+        let (stop_jobs, jobs_stopped) = watch::channel(false);
+        let mut jobs = tokio::spawn(registry::jobs::run(system.clone(), jobs_stopped));
+        let mut doors = tokio::spawn(listener::serve(self.app.clone(), self.listeners, doors_stopped));
+        greet(&self.greeting);
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), metadata = system.db.engine(), "Serving");
+        tokio::select! {
+            () = signals.next() => {}
+            ended = &mut doors => return Err(ServeError::Broke(ended.err())),
+            ended = &mut jobs => return Err(ServeError::Broke(ended.err())),
+        }
+        tracing::info!("Stopping: running requests may end");
+        self.app.health.drain();
+        stop_doors.send_replace(true);
+        let stopped = async {
+            doors.await.map_err(|error| ServeError::Broke(Some(error)))?;
+            stop_jobs.send_replace(true);
+            end_jobs(jobs).await?;
+            system.db.close().await;
+            Ok::<(), ServeError>(())
+        };
+        tokio::select! {
+            stopped = stopped => stopped?,
+            () = signals.next() => return Err(ServeError::Interrupted),
+        }
+        tracing::info!("Stopped");
+        Ok(())
+    }
+}
+
+async fn end_jobs(mut jobs: JoinHandle<()>) -> Result<(), ServeError> {
+    match tokio::time::timeout(JOBS_DRAIN_TIME, &mut jobs).await {
+        Ok(ended) => ended.map_err(|error| ServeError::Broke(Some(error))),
+        Err(_) => {
+            jobs.abort();
+            tracing::warn!("Jobs that did not end in {} s are cut off, to run again", JOBS_DRAIN_TIME.as_secs());
+            Ok(())
+        }
+    }
+}
+
+/// Says on stdout what a person needs next. Nobody may be there to read it.
+fn greet(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        tracing::warn!(%error, "The greeting can't be written to stdout");
+    }
+}

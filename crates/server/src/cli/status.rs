@@ -1,0 +1,94 @@
+//! `ecru status`: how a running server is.
+use super::ClientError;
+use super::client::Client;
+use super::credentials::Sources;
+use crate::admin::ServerStatusOutput;
+use std::path::PathBuf;
+
+/// Asks a running server how it is, with the caller's AWS credentials.
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// The server's address, such as http://localhost:5050.
+    #[arg(long, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+    /// The data directory whose `credentials` file signs the call where the environment has no AWS credentials.
+    #[arg(long, value_name = "DIR", default_value = "./ecru-data", env = "ECRU_DATA")]
+    pub data: PathBuf,
+}
+
+/// A server's answer, and whether it is ready.
+pub struct Report {
+    pub text: String,
+    pub ready: bool,
+}
+
+impl Status {
+    /// Asks, and puts the answer into lines that a person reads.
+    pub async fn run(self) -> Result<Report, ClientError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let credentials = Sources { environment: &environment, data: &self.data }.find()?;
+        let client = Client::new(self.endpoint_url, &environment, credentials)?;
+        let status: ServerStatusOutput = client.call("ServerStatus", &serde_json::json!({})).await?;
+        Ok(Report { text: lines(&status), ready: status.ready })
+    }
+}
+
+fn lines(status: &ServerStatusOutput) -> String {
+    let state = if status.ready { "ready" } else { "not ready" };
+    let mut text = format!(
+        "ecru {}: {state}\nup: {}\nmetadata: {}\n",
+        status.version,
+        uptime(status.uptime_seconds),
+        status.metadata_engine
+    );
+    for problem in &status.problems {
+        text.push_str(&format!("problem: {problem}\n"));
+    }
+    text
+}
+
+/// `3 days 04:05:06`
+fn uptime(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let clock = format!("{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);
+    match days {
+        0 => clock,
+        1 => format!("1 day {clock}"),
+        _ => format!("{days} days {clock}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_uptime_is_told_in_days_and_as_a_clock() {
+        for (seconds, text) in [
+            (0, "00:00:00"),
+            (3_661, "01:01:01"),
+            (86_399, "23:59:59"),
+            (86_400, "1 day 00:00:00"),
+            (273_906, "3 days 04:05:06"),
+        ] {
+            assert_eq!(uptime(seconds), text);
+        }
+    }
+
+    #[test]
+    fn a_report_says_what_is_wrong() {
+        let status = ServerStatusOutput {
+            version: "1.2.3".to_owned(),
+            started_at: aws::Timestamp(0),
+            uptime_seconds: 61,
+            ready: false,
+            problems: vec!["no space left for layers".to_owned()],
+            metadata_engine: "sqlite".to_owned(),
+            call_body_bytes_free: 1,
+        };
+        assert_eq!(
+            lines(&status),
+            "ecru 1.2.3: not ready\nup: 00:01:01\nmetadata: sqlite\nproblem: no space left for layers\n"
+        );
+    }
+}

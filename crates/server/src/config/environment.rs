@@ -1,0 +1,89 @@
+//! Settings from the environment: `ECRU_*`.
+use super::{Given, SettingsError};
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// Variables that are read here.
+const SETTINGS: [&str; 14] = [
+    "ECRU_DATA",
+    "ECRU_LISTEN",
+    "ECRU_URL",
+    "ECRU_DOMAIN",
+    "ECRU_REGIONS",
+    "ECRU_DEV",
+    "ECRU_POSTGRES",
+    "ECRU_POSTGRES_CONNECTIONS",
+    "ECRU_ROOT_KEY",
+    "ECRU_ROOT_KEY_FILE",
+    "ECRU_METRICS_LISTEN",
+    "ECRU_REDIRECT_LAYERS",
+    "ECRU_LOG_FORMAT",
+    "ECRU_LOG_LEVEL",
+];
+/// Variables that are read elsewhere, or by the project's own tests.
+const OTHERS: [&str; 3] = ["ECRU_CONFIG", super::ADMIN_ID, super::ADMIN_SECRET];
+const TESTS: &str = "ECRU_TEST_";
+
+/// A way to look a variable up.
+pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads every setting that the environment holds. A variable that is empty counts as not set.
+pub fn read(variables: Variables<'_>) -> Result<Given, SettingsError> {
+    Ok(Given {
+        data: one(variables, "ECRU_DATA")?,
+        listen: many(variables, "ECRU_LISTEN")?,
+        url: one(variables, "ECRU_URL")?,
+        domain: one(variables, "ECRU_DOMAIN")?,
+        regions: many(variables, "ECRU_REGIONS")?,
+        dev: switch(variables, "ECRU_DEV")?,
+        postgres: one(variables, "ECRU_POSTGRES")?,
+        postgres_connections: one(variables, "ECRU_POSTGRES_CONNECTIONS")?,
+        root_key: one(variables, "ECRU_ROOT_KEY")?,
+        root_key_file: one(variables, "ECRU_ROOT_KEY_FILE")?,
+        metrics_listen: one(variables, "ECRU_METRICS_LISTEN")?,
+        redirect_layers: switch(variables, "ECRU_REDIRECT_LAYERS")?,
+        log_format: one(variables, "ECRU_LOG_FORMAT")?,
+        log_level: one(variables, "ECRU_LOG_LEVEL")?,
+        ..Given::default()
+    })
+}
+
+/// The variables named `ECRU_*` that nothing reads. They may come from elsewhere: Kubernetes makes `ECRU_PORT` and
+/// `ECRU_SERVICE_HOST` for a Service named `ecru`.
+pub fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known = |name: &str| SETTINGS.contains(&name) || OTHERS.contains(&name) || name.starts_with(TESTS);
+    let mut unknown: Vec<String> = names.filter(|name| name.starts_with("ECRU_") && !known(name)).collect();
+    unknown.sort();
+    unknown
+}
+
+/// A variable that is set to something.
+pub fn set(variables: Variables<'_>, name: &str) -> Option<String> {
+    variables(name).filter(|value| !value.is_empty())
+}
+
+fn one<T: FromStr<Err: Display>>(variables: Variables<'_>, name: &'static str) -> Result<Option<T>, SettingsError> {
+    set(variables, name).map(|text| parse(name, &text)).transpose()
+}
+
+fn many<T: FromStr<Err: Display>>(
+    variables: Variables<'_>,
+    name: &'static str,
+) -> Result<Option<Vec<T>>, SettingsError> {
+    let Some(text) = set(variables, name) else { return Ok(None) };
+    text.split(',').map(|part| parse(name, part.trim())).collect::<Result<_, _>>().map(Some)
+}
+
+fn switch(variables: Variables<'_>, name: &'static str) -> Result<Option<bool>, SettingsError> {
+    match set(variables, name).as_deref() {
+        None => Ok(None),
+        Some("1" | "true") => Ok(Some(true)),
+        Some("0" | "false") => Ok(Some(false)),
+        Some(_) => Err(SettingsError::Variable { name, reason: "it must be true or false".to_owned() }),
+    }
+}
+
+/// The error names the variable and does not show its value, which may be a secret.
+fn parse<T: FromStr<Err: Display>>(name: &'static str, text: &str) -> Result<T, SettingsError> {
+    text.parse().map_err(|error: T::Err| SettingsError::Variable { name, reason: error.to_string() })
+}

@@ -1,0 +1,78 @@
+//! The TOML file, and how values are read from text there.
+use super::{Given, SettingsError};
+use registry::quirks::{Behaviour, Quirks};
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+use std::str::FromStr;
+use zeroize::Zeroizing;
+
+/// Bytes of a settings file at most, far more than all settings take.
+const FILE_BYTES: u64 = 1024 * 1024;
+
+/// How a quirk's setting spells its behaviour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Spelled {
+    Faithful,
+    Fixed,
+}
+
+/// The table `[quirks]`, whose keys are those of [`Quirks::TABLE`].
+pub type QuirkTable = BTreeMap<String, Spelled>;
+
+/// Puts the settings of `[quirks]` over the defaults; an unknown name is given back.
+pub fn quirks(table: &QuirkTable) -> Result<Quirks, String> {
+    let mut quirks = Quirks::default();
+    for (name, spelled) in table {
+        let behaviour = match spelled {
+            Spelled::Faithful => Behaviour::Faithful,
+            Spelled::Fixed => Behaviour::Fixed,
+        };
+        if !quirks.set(name, behaviour) {
+            return Err(name.clone());
+        }
+    }
+    Ok(quirks)
+}
+
+/// Reads a settings file.
+pub fn read(path: &Path) -> Result<Given, SettingsError> {
+    use std::io::Read as _;
+    let unreadable = |source| SettingsError::Unreadable { path: path.to_owned(), source };
+    let mut text = Zeroizing::new(String::new());
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    file.take(FILE_BYTES).read_to_string(&mut text).map_err(unreadable)?;
+    parse(path, &text)
+}
+
+/// Reads the text of a settings file; `path` is for its errors, which name the line and never show its text.
+pub fn parse(path: &Path, text: &str) -> Result<Given, SettingsError> {
+    toml::from_str(text).map_err(|error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        SettingsError::File { path: path.to_owned(), line, reason: error.message().replace('\n', " ") }
+    })
+}
+
+/// A value that is a string in TOML.
+pub fn text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let text = Cow::<'de, str>::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// Values that are a list of strings in TOML.
+pub fn texts<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse()).collect::<Result<_, _>>().map(Some).map_err(serde::de::Error::custom)
+}

@@ -1,0 +1,318 @@
+//! Settings: a flag over the environment over one TOML file over the default (DESIGN "Names, addresses, settings").
+mod environment;
+mod file;
+mod limits;
+mod listen;
+mod root_key;
+#[cfg(test)]
+mod tests;
+
+pub use environment::Variables;
+pub use limits::OutOfBounds;
+pub use listen::{DEFAULT_LISTEN, DEFAULT_PORT, InvalidListenAddress, ListenAddress};
+pub use root_key::{InvalidRootKey, RootKeys};
+
+use crate::addresses::{BaseUrl, Domain, Regions};
+use crate::logging::LogFormat;
+use aws::Region;
+use registry::credential::ProcessKeys;
+use registry::limits::Limits;
+use registry::quirks::{Quirk, Quirks};
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use tracing::level_filters::LevelFilter;
+use zeroize::Zeroizing;
+
+/// The data directory when nothing else is set.
+pub const DEFAULT_DATA: &str = "./ecru-data";
+/// The region of the default registry when nothing else is set.
+pub const DEFAULT_REGION: &str = "us-east-1";
+/// The administrator's keys that hold while they are set.
+pub const ADMIN_ID: &str = "ECRU_ADMIN_ACCESS_KEY_ID";
+pub const ADMIN_SECRET: &str = "ECRU_ADMIN_SECRET_ACCESS_KEY";
+/// Connections to PostgreSQL when nothing else is set: a few per core of a small server, of the hundred it has for all.
+const POSTGRES_CONNECTIONS: usize = 16;
+
+/// What one source sets: the flags, the environment, or the file. Absent is "not set here".
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Given {
+    /// The data directory [default: ./ecru-data].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// An address to listen at, several times or with commas [default: http://127.0.0.1:5050 and http://[::1]:5050].
+    #[arg(long, value_name = "http://ADDR:PORT", value_delimiter = ',')]
+    #[serde(deserialize_with = "file::texts")]
+    pub listen: Option<Vec<ListenAddress>>,
+    /// Where clients reach this server, such as https://registry.example.com: the base of what its answers name
+    /// [default: http://localhost with the first listener's port].
+    #[arg(long)]
+    #[serde(deserialize_with = "file::text")]
+    pub url: Option<BaseUrl>,
+    /// The domain under which registries have names as on AWS: ACCOUNT.dkr.ecr.REGION.DOMAIN.
+    #[arg(long)]
+    #[serde(deserialize_with = "file::text")]
+    pub domain: Option<Domain>,
+    /// The regions that are served, with commas; the first is the default registry's [default: us-east-1; any with --dev].
+    #[arg(long, value_name = "REGION", value_delimiter = ',')]
+    #[serde(deserialize_with = "file::texts")]
+    pub regions: Option<Vec<Region>>,
+    /// For a laptop and for CI: the well-known keys test/test, every region, and no listener beyond this machine.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub dev: Option<bool>,
+    /// A PostgreSQL database for the metadata, instead of SQLite in the data directory. Prefer ECRU_POSTGRES for a URL
+    /// that holds a password: other users of the machine see flags.
+    #[arg(long, value_name = "URL")]
+    #[serde(deserialize_with = "file::text")]
+    pub postgres: Option<PostgresUrl>,
+    /// Connections to PostgreSQL at most [default: 16].
+    #[arg(long, value_name = "NUMBER")]
+    pub postgres_connections: Option<usize>,
+    /// Only ECRU_ROOT_KEY sets it.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub root_key: Option<RootKeys>,
+    /// A file with the root key, instead of root.key in the data directory: 32 bytes as base64 or hexadecimal digits, or
+    /// several as NUMBER:KEY, a line each. ECRU_ROOT_KEY gives the same without a file.
+    #[arg(long, value_name = "FILE")]
+    pub root_key_file: Option<PathBuf>,
+    /// A listener of their own for /metrics and the health paths.
+    #[arg(long, value_name = "http://ADDR:PORT")]
+    #[serde(deserialize_with = "file::text")]
+    pub metrics_listen: Option<ListenAddress>,
+    /// Answer docker's GET of a layer with a redirect to a signed URL.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub redirect_layers: Option<bool>,
+    /// How log lines look on stderr [default: text].
+    #[arg(long, value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// The least severe lines that are logged: error, warn, info, debug or trace [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    #[serde(deserialize_with = "file::text")]
+    pub log_level: Option<LevelFilter>,
+    #[arg(skip)]
+    quirks: file::QuirkTable,
+    #[arg(skip)]
+    limits: limits::LimitTable,
+}
+
+/// Where PostgreSQL is and as whom to connect. `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct PostgresUrl(Zeroizing<String>);
+
+impl PostgresUrl {
+    /// The URL as it was given.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PostgresUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PostgresUrl")
+    }
+}
+
+impl std::str::FromStr for PostgresUrl {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<PostgresUrl, Infallible> {
+        Ok(PostgresUrl(Zeroizing::new(text.to_owned())))
+    }
+}
+
+/// Where the metadata is.
+#[derive(Clone, Debug)]
+pub enum MetadataStore {
+    /// `ecru.db` in the data directory.
+    Sqlite,
+    Postgres {
+        url: PostgresUrl,
+        connections: usize,
+    },
+}
+
+/// Every setting, resolved.
+pub struct Settings {
+    pub data: PathBuf,
+    /// One at least.
+    pub listen: Vec<ListenAddress>,
+    /// Whether `listen` is [`DEFAULT_LISTEN`], whose IPv6 half may be missing.
+    pub listen_is_default: bool,
+    pub url: Option<BaseUrl>,
+    pub domain: Option<Domain>,
+    pub regions: Regions,
+    /// Keys that hold in this process alone: those of `--dev` and ECRU_ADMIN_*.
+    pub process_keys: ProcessKeys,
+    pub metadata: MetadataStore,
+    /// `None`: `root.key` in the data directory.
+    pub root_keys: Option<RootKeys>,
+    pub metrics_listen: Option<ListenAddress>,
+    pub redirect_layers: bool,
+    pub log_format: LogFormat,
+    pub log_level: LevelFilter,
+    pub quirks: Quirks,
+    pub limits: Limits,
+    /// Variables named `ECRU_*` that nothing reads, for a warning.
+    pub unknown_variables: Vec<String>,
+}
+
+/// Why the settings can't be used. No variant shows a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    #[error("the settings file {} can't be read", path.display())]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("{}, line {line}: {reason}", path.display())]
+    File { path: PathBuf, line: usize, reason: String },
+    #[error("{name}: {reason}")]
+    Variable { name: &'static str, reason: String },
+    #[error("quirks.{0} is not a quirk; these are: {known}", known = quirk_names())]
+    UnknownQuirk(String),
+    #[error(transparent)]
+    Limit(#[from] OutOfBounds),
+    #[error("the root key file {} can't be read", path.display())]
+    RootKeyUnreadable { path: PathBuf, source: std::io::Error },
+    #[error("the root key file {} is wrong", path.display())]
+    RootKeyFile { path: PathBuf, source: InvalidRootKey },
+    #[error("ECRU_ROOT_KEY and ECRU_ROOT_KEY_FILE are both set; set one of them")]
+    TwoRootKeys,
+    #[error(
+        "PostgreSQL needs a root key that all nodes share: set ECRU_ROOT_KEY or root_key_file (`openssl rand -base64 32` makes one)"
+    )]
+    NoRootKey,
+    #[error("postgres_connections must be 1 or more")]
+    NoConnections,
+    #[error("listen: there must be one address at least")]
+    NoListener,
+    #[error("regions: there must be one region at least")]
+    NoRegion,
+    #[error("--dev has well-known keys and listens on this machine alone, so {0} is refused: use 127.0.0.1 or [::1]")]
+    DevBeyondLoopback(ListenAddress),
+    #[error("{ADMIN_ID} and {ADMIN_SECRET} must be set together")]
+    HalfAdministrator,
+}
+
+fn quirk_names() -> String {
+    Quirks::TABLE.iter().map(|quirk: &Quirk| quirk.name).collect::<Vec<_>>().join(", ")
+}
+
+impl Given {
+    /// These settings, and where they are silent the other's.
+    fn over(self, other: Given) -> Given {
+        // A key and a file of keys are one setting in two spellings.
+        let (root_key, root_key_file) = match (&self.root_key, &self.root_key_file) {
+            (None, None) => (other.root_key, other.root_key_file),
+            _ => (self.root_key, self.root_key_file),
+        };
+        Given {
+            data: self.data.or(other.data),
+            listen: self.listen.or(other.listen),
+            url: self.url.or(other.url),
+            domain: self.domain.or(other.domain),
+            regions: self.regions.or(other.regions),
+            dev: self.dev.or(other.dev),
+            postgres: self.postgres.or(other.postgres),
+            postgres_connections: self.postgres_connections.or(other.postgres_connections),
+            root_key,
+            root_key_file,
+            metrics_listen: self.metrics_listen.or(other.metrics_listen),
+            redirect_layers: self.redirect_layers.or(other.redirect_layers),
+            log_format: self.log_format.or(other.log_format),
+            log_level: self.log_level.or(other.log_level),
+            // Tables stand in the file alone, which is the last source.
+            quirks: other.quirks,
+            limits: other.limits,
+        }
+    }
+}
+
+/// Resolves the settings from the flags, the environment and the file that `config` or ECRU_CONFIG names; `names` are those
+/// of all variables.
+pub fn resolve(
+    flags: Given,
+    config: Option<&Path>,
+    variables: Variables<'_>,
+    names: impl Iterator<Item = String>,
+) -> Result<Settings, SettingsError> {
+    let environment = environment::read(variables)?;
+    let config = config.map(Path::to_owned).or_else(|| environment::set(variables, "ECRU_CONFIG").map(PathBuf::from));
+    let file = config.as_deref().map(file::read).transpose()?.unwrap_or_default();
+    let mut settings = settings(flags.over(environment.over(file)), administrator(variables)?)?;
+    settings.unknown_variables = environment::unknown(names);
+    Ok(settings)
+}
+
+fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<Settings, SettingsError> {
+    let dev = given.dev.unwrap_or(false);
+    let listen_is_default = given.listen.is_none();
+    let listen = given.listen.unwrap_or_else(|| DEFAULT_LISTEN.to_vec());
+    if listen.is_empty() {
+        return Err(SettingsError::NoListener);
+    }
+    if let Some(open) = listen.iter().chain(&given.metrics_listen).find(|address| dev && !address.is_loopback()) {
+        return Err(SettingsError::DevBeyondLoopback(*open));
+    }
+    let root_keys = root_keys(given.root_key, given.root_key_file)?;
+    let metadata = match given.postgres {
+        None => MetadataStore::Sqlite,
+        Some(_) if root_keys.is_none() => return Err(SettingsError::NoRootKey),
+        Some(url) => {
+            let connections = given.postgres_connections.unwrap_or(POSTGRES_CONNECTIONS);
+            MetadataStore::Postgres { url, connections }
+        }
+    };
+    if given.postgres_connections == Some(0) {
+        return Err(SettingsError::NoConnections);
+    }
+    Ok(Settings {
+        data: given.data.unwrap_or_else(|| DEFAULT_DATA.into()),
+        listen,
+        listen_is_default,
+        url: given.url,
+        domain: given.domain,
+        regions: regions(given.regions, dev)?,
+        process_keys: ProcessKeys { dev, admin },
+        metadata,
+        root_keys,
+        metrics_listen: given.metrics_listen,
+        redirect_layers: given.redirect_layers.unwrap_or(false),
+        log_format: given.log_format.unwrap_or_default(),
+        log_level: given.log_level.unwrap_or(LevelFilter::INFO),
+        quirks: file::quirks(&given.quirks).map_err(SettingsError::UnknownQuirk)?,
+        limits: given.limits.limits()?,
+        unknown_variables: Vec::new(),
+    })
+}
+
+fn regions(given: Option<Vec<Region>>, dev: bool) -> Result<Regions, SettingsError> {
+    let mut given = match given {
+        Some(regions) => regions.into_iter(),
+        None => Vec::from_iter(DEFAULT_REGION.parse::<Region>()).into_iter(),
+    };
+    let first = given.next().ok_or(SettingsError::NoRegion)?;
+    Ok(if dev { Regions::Any(first) } else { Regions::Only(first, given.collect()) })
+}
+
+fn root_keys(key: Option<RootKeys>, file: Option<PathBuf>) -> Result<Option<RootKeys>, SettingsError> {
+    match (key, file) {
+        (Some(_), Some(_)) => Err(SettingsError::TwoRootKeys),
+        (key, None) => Ok(key),
+        (None, Some(path)) => match std::fs::read_to_string(&path) {
+            Err(source) => Err(SettingsError::RootKeyUnreadable { path, source }),
+            Ok(text) => match Zeroizing::new(text).parse() {
+                Ok(keys) => Ok(Some(keys)),
+                Err(source) => Err(SettingsError::RootKeyFile { path, source }),
+            },
+        },
+    }
+}
+
+/// The administrator's keys from the environment: both or none.
+pub fn administrator(variables: Variables<'_>) -> Result<Option<(String, Zeroizing<String>)>, SettingsError> {
+    match (environment::set(variables, ADMIN_ID), environment::set(variables, ADMIN_SECRET).map(Zeroizing::new)) {
+        (Some(id), Some(secret)) => Ok(Some((id, secret))),
+        (None, None) => Ok(None),
+        _ => Err(SettingsError::HalfAdministrator),
+    }
+}

@@ -1,0 +1,323 @@
+//! The data directory: whose it is, which format it has, and the small files beside the stores.
+use crate::config::{InvalidRootKey, RootKeys};
+use registry::bootstrap::NewAdministrator;
+use registry::keys::KEY_BYTES;
+use registry::random::Random;
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// The format of the directory as a whole; the stores in it have formats of their own.
+const FORMAT: &str = "1";
+const FORMAT_FILE: &str = "FORMAT";
+const LOCK_FILE: &str = "lock";
+const ROOT_KEY_FILE: &str = "root.key";
+const CREDENTIALS_FILE: &str = "credentials";
+const ENDPOINT_FILE: &str = "endpoint";
+/// For the owner alone.
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+/// A name that a file has until it is whole.
+const UNFINISHED: &str = ".new";
+
+/// A data directory that belongs to this process until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// Held by flock, which ends with the process however it ends.
+    _lock: File,
+}
+
+/// Where a running server can be reached: the file `endpoint`, for `ecru env`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Such as `http://localhost:5050`.
+    pub url: String,
+    pub region: String,
+    /// The host of the default registry's image URIs.
+    pub registry: String,
+    /// Whether the keys are those of `--dev`.
+    pub dev: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    #[error("another ecru already serves the data directory {}", .0.display())]
+    InUse(PathBuf),
+    #[error("{} is no data directory of ecru, and not empty; name an empty or new one with --data", .0.display())]
+    Foreign(PathBuf),
+    #[error("the data directory {} has format {found:?}, and this ecru knows format {FORMAT}", path.display())]
+    Format { path: PathBuf, found: String },
+    #[error("{} is missing beside a database that was made with it; restore it, or set ECRU_ROOT_KEY", .0.display())]
+    RootKeyLost(PathBuf),
+    #[error("the root key in {} is wrong", path.display())]
+    RootKey { path: PathBuf, source: InvalidRootKey },
+    #[error("{} holds no endpoint", .0.display())]
+    Endpoint(PathBuf),
+    #[error("{doing} {}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl DataDir {
+    /// Takes the directory for this process, making it where it is missing. It is refused while another process has it.
+    pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
+        let made = !path.exists();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(path)
+            .map_err(io_error("making the data directory", path))?;
+        let path = path.canonicalize().map_err(io_error("opening the data directory", path))?;
+        if made && let Some(parent) = path.parent() {
+            sync_directory(parent)?;
+        }
+        let foreign = holds_something(&path)?;
+        let format = read_optional(&path.join(FORMAT_FILE))?;
+        if format.is_none() && foreign {
+            return Err(DataDirError::Foreign(path));
+        }
+        let lock = lock(&path)?;
+        // The one who held the lock before may have written it meanwhile.
+        match read_optional(&path.join(FORMAT_FILE))? {
+            Some(found) if found.trim_end() == FORMAT => {}
+            Some(found) => {
+                let found = found.trim_end().chars().take(20).collect();
+                return Err(DataDirError::Format { path, found });
+            }
+            None => write_whole(&path, FORMAT_FILE, format!("{FORMAT}\n").as_bytes())?,
+        }
+        Ok(DataDir { path, _lock: lock })
+    }
+
+    /// The directory's absolute path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// SQLite's file.
+    pub fn database(&self) -> PathBuf {
+        self.path.join("ecru.db")
+    }
+
+    /// The directory of the fs engine.
+    pub fn layers(&self) -> PathBuf {
+        self.path.join("layers")
+    }
+
+    /// Where the administrator's keys are.
+    pub fn credentials(&self) -> PathBuf {
+        self.path.join(CREDENTIALS_FILE)
+    }
+
+    /// The keys of `root.key`, which is made on a first start, and never beside a database that has lost it.
+    pub fn root_keys(&self, random: &dyn Random) -> Result<RootKeys, DataDirError> {
+        let path = self.path.join(ROOT_KEY_FILE);
+        if let Some(text) = read_optional(&path)? {
+            return text.parse().map_err(|source| DataDirError::RootKey { path, source });
+        }
+        if self.database().exists() {
+            return Err(DataDirError::RootKeyLost(path));
+        }
+        let mut key = Zeroizing::new([0; KEY_BYTES]);
+        random.fill(key.as_mut());
+        let keys = RootKeys::first(key);
+        write_whole(&self.path, ROOT_KEY_FILE, keys.to_text().as_bytes())?;
+        Ok(keys)
+    }
+
+    /// Writes the file `credentials`, in the AWS shared-credentials format.
+    pub fn write_credentials(&self, administrator: &NewAdministrator) -> Result<(), DataDirError> {
+        let text = Zeroizing::new(format!(
+            "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
+            administrator.access_key_id,
+            administrator.secret.as_str(),
+        ));
+        write_whole(&self.path, CREDENTIALS_FILE, text.as_bytes())
+    }
+
+    /// Removes the file `credentials`, whose keys never came to hold.
+    pub fn remove_credentials(&self) -> Result<(), DataDirError> {
+        let path = self.credentials();
+        std::fs::remove_file(&path).map_err(io_error("removing", &path))
+    }
+
+    /// Leaves the server's address for `ecru env`.
+    pub fn write_endpoint(&self, endpoint: &Endpoint) -> Result<(), DataDirError> {
+        let path = self.path.join(ENDPOINT_FILE);
+        let text = toml::to_string(endpoint).map_err(|error| DataDirError::Io {
+            doing: "writing",
+            path,
+            source: io::Error::other(error),
+        })?;
+        write_whole(&self.path, ENDPOINT_FILE, text.as_bytes())
+    }
+}
+
+impl Endpoint {
+    /// What the server of a data directory left there; `None` when none has served from it.
+    pub fn read(data: &Path) -> Result<Option<Endpoint>, DataDirError> {
+        let path = data.join(ENDPOINT_FILE);
+        let Some(text) = read_optional(&path)? else { return Ok(None) };
+        toml::from_str(&text).map(Some).map_err(|_| DataDirError::Endpoint(path))
+    }
+}
+
+/// Whether there is anything but what a start that was broken off leaves, or a file system has from the beginning.
+fn holds_something(path: &Path) -> Result<bool, DataDirError> {
+    let reading = || io_error("reading the data directory", path);
+    let unfinished = format!("{FORMAT_FILE}{UNFINISHED}");
+    for entry in std::fs::read_dir(path).map_err(reading())? {
+        let name = entry.map_err(reading())?.file_name();
+        if ![LOCK_FILE, unfinished.as_str(), "lost+found"].iter().any(|known| name == *known) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn lock(directory: &Path) -> Result<File, DataDirError> {
+    let path = directory.join(LOCK_FILE);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
+    let file = file.map_err(io_error("opening", &path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse(directory.to_owned())),
+        Err(error) => Err(DataDirError::Io { doing: "locking", path, source: error.into() }),
+    }
+}
+
+fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(DataDirError::Io { doing: "reading", path: path.to_owned(), source }),
+    }
+}
+
+/// Writes a file that is there whole and durable, or not at all. The caller holds the directory's lock.
+fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
+    let (path, unfinished) = (directory.join(name), directory.join(format!("{name}{UNFINISHED}")));
+    let write = || {
+        // One that a crash left could have another mode.
+        match std::fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, &path)
+    };
+    write().map_err(io_error("writing", &path))?;
+    sync_directory(directory)
+}
+
+fn sync_directory(path: &Path) -> Result<(), DataDirError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("syncing the directory", path))
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
+    move |source| DataDirError::Io { doing, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use registry::random::SystemRandom;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn a_new_directory_is_for_its_owner_alone_and_has_a_format() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a/data");
+        let data = DataDir::open(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        assert_eq!(std::fs::read_to_string(data.path().join("FORMAT")).unwrap(), "1\n");
+        drop(data);
+        DataDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_directory_has_one_process() {
+        let path = tempfile::tempdir().unwrap();
+        let first = DataDir::open(path.path()).unwrap();
+        let second = DataDir::open(path.path()).unwrap_err();
+        assert!(matches!(second, DataDirError::InUse(_)), "{second}");
+        drop(first);
+        DataDir::open(path.path()).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_ours_is_left_alone() {
+        for (name, text, refused) in [
+            ("FORMAT", "2\n", "has format \"2\""),
+            ("FORMAT", "", "has format \"\""),
+            ("holiday.jpg", "x", "is no data directory of ecru"),
+        ] {
+            let path = tempfile::tempdir().unwrap();
+            std::fs::write(path.path().join(name), text).unwrap();
+            let error = DataDir::open(path.path()).unwrap_err().to_string();
+            assert!(error.contains(refused), "{error}");
+            assert!(!path.path().join("root.key").exists());
+        }
+        let broken_off = tempfile::tempdir().unwrap();
+        for name in ["lock", "FORMAT.new"] {
+            std::fs::write(broken_off.path().join(name), "").unwrap();
+        }
+        std::fs::create_dir(broken_off.path().join("lost+found")).unwrap();
+        DataDir::open(broken_off.path()).unwrap();
+    }
+
+    #[test]
+    fn a_root_key_is_made_once_and_never_beside_a_database_without_one() {
+        let path = tempfile::tempdir().unwrap();
+        let data = DataDir::open(path.path()).unwrap();
+        let made = data.root_keys(&SystemRandom).unwrap().into_inner();
+        assert_eq!(mode(&path.path().join("root.key")), 0o600);
+        assert_eq!(data.root_keys(&SystemRandom).unwrap().into_inner(), made);
+        std::fs::write(path.path().join("root.key"), "hunter2").unwrap();
+        assert!(matches!(data.root_keys(&SystemRandom), Err(DataDirError::RootKey { .. })));
+        std::fs::remove_file(path.path().join("root.key")).unwrap();
+        std::fs::write(data.database(), "").unwrap();
+        assert!(matches!(data.root_keys(&SystemRandom), Err(DataDirError::RootKeyLost(_))));
+    }
+
+    #[test]
+    fn the_credentials_are_for_their_owner_alone() {
+        let path = tempfile::tempdir().unwrap();
+        let data = DataDir::open(path.path()).unwrap();
+        // What a crash left, readable by all.
+        std::fs::write(path.path().join("credentials.new"), "half").unwrap();
+        let secret = Zeroizing::new("se/cret+".to_owned());
+        data.write_credentials(&NewAdministrator { access_key_id: "AKIA2".to_owned(), secret }).unwrap();
+        assert_eq!(mode(&data.credentials()), 0o600);
+        let text = std::fs::read_to_string(data.credentials()).unwrap();
+        assert_eq!(text, "[default]\naws_access_key_id = AKIA2\naws_secret_access_key = se/cret+\n");
+        assert!(!path.path().join("credentials.new").exists());
+    }
+
+    #[test]
+    fn an_endpoint_is_read_as_it_was_left() {
+        let path = tempfile::tempdir().unwrap();
+        assert_eq!(Endpoint::read(path.path()).unwrap(), None);
+        let data = DataDir::open(path.path()).unwrap();
+        let endpoint = Endpoint {
+            url: "http://localhost:5050".to_owned(),
+            region: "us-east-1".to_owned(),
+            registry: "localhost:5050".to_owned(),
+            dev: true,
+        };
+        data.write_endpoint(&endpoint).unwrap();
+        assert_eq!(Endpoint::read(path.path()).unwrap(), Some(endpoint));
+        std::fs::write(path.path().join("endpoint"), "url = 1").unwrap();
+        assert!(matches!(Endpoint::read(path.path()), Err(DataDirError::Endpoint(_))));
+    }
+}

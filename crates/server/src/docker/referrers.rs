@@ -1,0 +1,52 @@
+//! Referrers of a subject (`ECR.md` B.9, OCI distribution-spec "Listing Referrers").
+use super::error::Refusal;
+use super::query::link;
+use super::{Call, set};
+use crate::body::{self, Response};
+use crate::room::Room;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderName, StatusCode, header};
+use oci::{Digest, Manifest, MediaType, RepositoryName};
+use registry::referrers::{self, Referrer};
+use serde_json::{Value, json};
+
+static FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+const FILTER: &str = "artifactType";
+
+pub async fn list(call: Call<'_>, name: &RepositoryName, subject: &Digest) -> Result<Response, Refusal> {
+    let n = call.query.page(&call.cx.quirks)?;
+    let wanted = call.query.all(FILTER);
+    let invalid = |_| Refusal::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", "'last' is not one of this listing's");
+    let after = call.query.get("last").map(|last| URL_SAFE_NO_PAD.decode(last)).transpose().map_err(invalid)?;
+    let room = Room::take(&call.app.call_bodies, Manifest::MAX_BYTES).await.map_err(|error| call.refuse(error))?;
+    let page =
+        referrers::list(call.cx, name, subject, wanted.clone(), after, n).await.map_err(|error| call.refuse(error))?;
+    let manifests: Vec<Value> = page.items.iter().map(descriptor).collect();
+    let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": manifests });
+    let mut response = http::Response::new(body::full(room.hold(index.to_string().into_bytes())));
+    set(&mut response, header::CONTENT_TYPE, MediaType::OCI_INDEX);
+    if !wanted.is_empty() {
+        set(&mut response, FILTERS_APPLIED.clone(), FILTER);
+    }
+    if let Some(next) = page.next {
+        let more: Vec<(&str, &str)> = wanted.iter().map(|wanted| (FILTER, wanted.as_str())).collect();
+        link(&mut response, &format!("/v2/{name}/referrers/{subject}"), &URL_SAFE_NO_PAD.encode(next), n, &more);
+    }
+    Ok(response)
+}
+
+fn descriptor(referrer: &Referrer) -> Value {
+    let mut descriptor = json!({
+        "mediaType": referrer.media_type,
+        "digest": referrer.digest.to_string(),
+        "size": referrer.size,
+    });
+    if let Some(artifact_type) = &referrer.artifact_type {
+        descriptor["artifactType"] = json!(artifact_type);
+    }
+    if !referrer.annotations.is_empty() {
+        descriptor["annotations"] = json!(referrer.annotations);
+    }
+    descriptor
+}

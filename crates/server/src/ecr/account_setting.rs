@@ -1,0 +1,77 @@
+//! GetAccountSetting, PutAccountSetting (`ECR.md` A.1).
+use crate::app::App;
+use crate::call::Operation;
+use crate::check;
+use registry::access::{Need, Resource};
+use registry::{Cx, Error, RegistryId, account_setting};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Serialize)]
+pub struct Setting {
+    name: String,
+    value: String,
+}
+
+/// A need with the setting's name as its condition (`ECR.md` G.2 "Condition keys").
+fn need(action: &'static str, name: Option<&str>) -> Need {
+    let mut need = Need::new(action, Resource::Any);
+    if let Some(name) = name {
+        need.conditions.insert("ecr:AccountSetting", name.to_owned());
+    }
+    need
+}
+
+fn check_name(name: Option<String>) -> Result<String, Error> {
+    let name = check::required("name", name)?;
+    check::length("name", &name, 1, 64)?;
+    Ok(name)
+}
+
+#[derive(Debug, Deserialize)]
+pub struct GetAccountSetting {
+    name: Option<String>,
+}
+
+impl Operation for GetAccountSetting {
+    const NAME: &'static str = "GetAccountSetting";
+    type Checked = String;
+    type Output = Setting;
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![need("ecr:GetAccountSetting", self.name.as_deref())]
+    }
+
+    fn check(self) -> Result<String, Error> {
+        check_name(self.name)
+    }
+
+    async fn handle(name: String, cx: &Cx, _app: &App) -> Result<Setting, Error> {
+        let value = account_setting::get(cx, &name).await?;
+        Ok(Setting { name, value })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub struct PutAccountSetting {
+    name: Option<String>,
+    value: Option<String>,
+}
+
+impl Operation for PutAccountSetting {
+    const NAME: &'static str = "PutAccountSetting";
+    type Checked = Setting;
+    type Output = Setting;
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![need("ecr:PutAccountSetting", self.name.as_deref())]
+    }
+
+    fn check(self) -> Result<Setting, Error> {
+        Ok(Setting { name: check_name(self.name)?, value: check::required("value", self.value)? })
+    }
+
+    async fn handle(setting: Setting, cx: &Cx, _app: &App) -> Result<Setting, Error> {
+        account_setting::put(cx, &setting.name, &setting.value).await?;
+        Ok(setting)
+    }
+}

@@ -1,0 +1,52 @@
+//! BatchDeleteImage (`ECR.md` A.3).
+use super::types::{self, ImageFailure, ImageIdentifier, ImageIds};
+use crate::app::App;
+use crate::call::Operation;
+use crate::check;
+use oci::RepositoryName;
+use registry::access::Need;
+use registry::image::{self, ImageId};
+use registry::{Cx, Error, RegistryId};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchDeleteImage {
+    registry_id: Option<String>,
+    repository_name: Option<String>,
+    image_ids: Option<ImageIds>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    image_ids: Vec<ImageIdentifier>,
+    failures: Vec<ImageFailure>,
+}
+
+impl Operation for BatchDeleteImage {
+    const NAME: &'static str = "BatchDeleteImage";
+    type Checked = (RepositoryName, Vec<ImageId>);
+    type Output = Output;
+
+    fn registry_id(&self) -> Option<&str> {
+        self.registry_id.as_deref()
+    }
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:BatchDeleteImage", self.repository_name.as_deref())]
+    }
+
+    fn check(self) -> Result<Self::Checked, Error> {
+        let name = check::repository_name(self.repository_name.as_deref())?;
+        Ok((name, types::image_ids(check::required("imageIds", self.image_ids)?)?))
+    }
+
+    async fn handle((name, ids): Self::Checked, cx: &Cx, _app: &App) -> Result<Output, Error> {
+        let (gone, failures) = image::delete_batch(cx, &name, ids).await?;
+        Ok(Output {
+            image_ids: gone.into_iter().map(ImageIdentifier::from).collect(),
+            failures: failures.into_iter().map(ImageFailure::from).collect(),
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! DeleteRepository (`ECR.md` A.2).
+use super::types::{self, Repository, RepositoryOut};
+use crate::app::App;
+use crate::call::Operation;
+use crate::check;
+use oci::RepositoryName;
+use registry::access::Need;
+use registry::{Cx, Error, RegistryId, repository};
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeleteRepository {
+    registry_id: Option<String>,
+    repository_name: Option<String>,
+    force: Option<bool>,
+}
+
+/// The repository, and whether its images go with it.
+#[derive(Debug)]
+pub struct Checked {
+    name: RepositoryName,
+    force: bool,
+}
+
+impl Operation for DeleteRepository {
+    const NAME: &'static str = "DeleteRepository";
+    type Checked = Checked;
+    type Output = RepositoryOut;
+
+    fn registry_id(&self) -> Option<&str> {
+        self.registry_id.as_deref()
+    }
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:DeleteRepository", self.repository_name.as_deref())]
+    }
+
+    fn check(self) -> Result<Checked, Error> {
+        Ok(Checked {
+            name: check::repository_name(self.repository_name.as_deref())?,
+            force: self.force.unwrap_or(false),
+        })
+    }
+
+    async fn handle(Checked { name, force }: Checked, cx: &Cx, app: &App) -> Result<RepositoryOut, Error> {
+        let deleted = repository::delete(cx, &name, force).await?;
+        Ok(RepositoryOut { repository: Repository::new(app, deleted) })
+    }
+}

@@ -1,0 +1,123 @@
+//! DescribeImages: an element per digest (`ECR.md` A.3).
+use super::page::{self, Asked, Listing};
+use super::types::{self, ImageIds, ImagesFilter};
+use crate::app::App;
+use crate::call::{Operation, Structure};
+use crate::check;
+use aws::{AccountId, Timestamp};
+use oci::RepositoryName;
+use registry::access::Need;
+use registry::image::{self, ImageId, StatusFilter, TagStatus};
+use registry::{Cx, Error, RegistryId};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeImages {
+    registry_id: Option<String>,
+    repository_name: Option<String>,
+    image_ids: Option<ImageIds>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+    filter: Option<Structure<ImagesFilter>>,
+}
+
+#[derive(Debug)]
+pub struct Checked {
+    name: RepositoryName,
+    which: Which,
+}
+
+/// Which images are asked for.
+#[derive(Debug)]
+enum Which {
+    /// All or nothing; the filter says nothing about images that are named.
+    Named(Vec<ImageId>),
+    Page((TagStatus, StatusFilter), Asked),
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    image_details: Vec<ImageDetail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ImageDetail {
+    registry_id: AccountId,
+    repository_name: String,
+    image_digest: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    image_tags: Vec<String>,
+    image_size_in_bytes: u64,
+    image_pushed_at: Timestamp,
+    image_manifest_media_type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_media_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_recorded_pull_time: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_manifest_digest: Option<String>,
+    image_status: &'static str,
+}
+
+impl Operation for DescribeImages {
+    const NAME: &'static str = "DescribeImages";
+    type Checked = Checked;
+    type Output = Output;
+
+    fn registry_id(&self) -> Option<&str> {
+        self.registry_id.as_deref()
+    }
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:DescribeImages", self.repository_name.as_deref())]
+    }
+
+    fn check(self) -> Result<Checked, Error> {
+        let name = check::repository_name(self.repository_name.as_deref())?;
+        let limit = check::max_results(self.max_results, 100, 1000)?;
+        let filter = self.filter.map_or_else(ImagesFilter::default, |Structure(filter)| filter).check()?;
+        let which = match self.image_ids {
+            Some(ids) => {
+                let ids = types::image_ids(ids)?;
+                page::refuse_with("imageIds", self.next_token.as_deref(), self.max_results)?;
+                Which::Named(ids)
+            }
+            None => Which::Page(filter, Asked { token: self.next_token, limit }),
+        };
+        Ok(Checked { name, which })
+    }
+
+    async fn handle(Checked { name, which }: Checked, cx: &Cx, _app: &App) -> Result<Output, Error> {
+        let (images, next_token) = match which {
+            Which::Named(ids) => (image::describe_batch(cx, &name, ids).await?, None),
+            Which::Page((tags, status), asked) => {
+                let listing = Listing::new(cx, Self::NAME, &[name.as_str(), &format!("{tags:?} {status:?}")]);
+                let after = listing.after(asked.token.as_deref())?;
+                let page = image::describe(cx, &name, tags, status, after, asked.limit).await?;
+                (page.items, listing.token(page.next))
+            }
+        };
+        Ok(Output { image_details: images.into_iter().map(|found| detail(cx, &name, found)).collect(), next_token })
+    }
+}
+
+fn detail(cx: &Cx, name: &RepositoryName, found: image::ImageDetail) -> ImageDetail {
+    ImageDetail {
+        registry_id: cx.registry.account,
+        repository_name: name.to_string(),
+        image_digest: found.digest.to_string(),
+        image_tags: found.tags,
+        image_size_in_bytes: found.size,
+        image_pushed_at: Timestamp(found.pushed_at.0),
+        image_manifest_media_type: found.media_type,
+        artifact_media_type: found.artifact_media_type,
+        last_recorded_pull_time: found.pulled_at.map(|time| Timestamp(time.0)),
+        subject_manifest_digest: found.subject.map(|digest| digest.to_string()),
+        image_status: found.status,
+    }
+}

@@ -1,0 +1,44 @@
+//! DescribeRegistry (`ECR.md` A.1).
+use crate::app::App;
+use crate::call::Operation;
+use aws::AccountId;
+use registry::access::{Need, Resource};
+use registry::{Cx, Error, RegistryId};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+pub struct DescribeRegistry {}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    registry_id: AccountId,
+    replication_configuration: ReplicationConfiguration,
+}
+
+/// No rules can be put as yet.
+#[derive(Debug, Serialize)]
+struct ReplicationConfiguration {
+    rules: [(); 0],
+}
+
+impl Operation for DescribeRegistry {
+    const NAME: &'static str = "DescribeRegistry";
+    type Checked = ();
+    type Output = Output;
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![Need::new("ecr:DescribeRegistry", Resource::Any)]
+    }
+
+    fn check(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn handle((): (), cx: &Cx, _app: &App) -> Result<Output, Error> {
+        Ok(Output {
+            registry_id: cx.registry.account,
+            replication_configuration: ReplicationConfiguration { rules: [] },
+        })
+    }
+}

@@ -1,0 +1,87 @@
+//! DescribeRepositories (`ECR.md` A.2).
+use super::page::{self, Asked, Listing};
+use super::types::{self, Bounded, Repository};
+use crate::app::App;
+use crate::call::Operation;
+use crate::check;
+use oci::RepositoryName;
+use registry::access::{Need, Resource};
+use registry::{Cx, Error, RegistryId, repository};
+use serde::{Deserialize, Serialize};
+
+/// Names of one call (`ECR.md` M.1 "batch sizes").
+const MAX_NAMES: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DescribeRepositories {
+    registry_id: Option<String>,
+    repository_names: Option<Bounded<String, MAX_NAMES>>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    repositories: Vec<Repository>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+/// Which repositories are asked for.
+#[derive(Debug)]
+pub enum Which {
+    /// All or nothing.
+    Named(Vec<RepositoryName>),
+    Page(Asked),
+}
+
+impl Operation for DescribeRepositories {
+    const NAME: &'static str = "DescribeRepositories";
+    type Checked = Which;
+    type Output = Output;
+
+    fn registry_id(&self) -> Option<&str> {
+        self.registry_id.as_deref()
+    }
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        const ACTION: &str = "ecr:DescribeRepositories";
+        match &self.repository_names {
+            // More names than one call may have are refused whatever they are, and so is a list of none: to who may list all.
+            Some(names) if names.count() > 0 => {
+                names.kept().iter().map(|name| types::need_on(ACTION, Some(name))).collect()
+            }
+            _ => vec![Need::new(ACTION, Resource::AllRepositories)],
+        }
+    }
+
+    fn check(self) -> Result<Which, Error> {
+        let limit = check::max_results(self.max_results, 100, 1000)?;
+        let Some(names) = self.repository_names else {
+            return Ok(Which::Page(Asked { token: self.next_token, limit }));
+        };
+        let names = names.check("repositoryNames", 1)?;
+        page::refuse_with("repositoryNames", self.next_token.as_deref(), self.max_results)?;
+        let name = |(index, name): (usize, &String)| {
+            check::named_repository(check::element("repositoryNames", index, ""), name)
+        };
+        names.iter().enumerate().map(name).collect::<Result<_, _>>().map(Which::Named)
+    }
+
+    async fn handle(which: Which, cx: &Cx, app: &App) -> Result<Output, Error> {
+        let (repositories, next_token) = match which {
+            Which::Named(names) => (repository::get_all(cx, names).await?, None),
+            Which::Page(asked) => {
+                let listing = Listing::new(cx, Self::NAME, &[]);
+                let page = repository::list(cx, listing.after(asked.token.as_deref())?, asked.limit).await?;
+                (page.items, listing.token(page.next))
+            }
+        };
+        Ok(Output {
+            repositories: repositories.into_iter().map(|found| Repository::new(app, found)).collect(),
+            next_token,
+        })
+    }
+}

@@ -1,0 +1,238 @@
+//! InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload: a layer in parts (`ECR.md` A.3).
+//!
+//! A session is the docker door's session: either door continues what the other began.
+use super::types::{self, Blob, Bounded};
+use crate::app::App;
+use crate::call::Operation;
+use crate::check;
+use aws::AccountId;
+use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
+use registry::access::Need;
+use registry::upload::{self, Completion, UploadId, Whole};
+use registry::{Constraint, Cx, Error, RegistryId};
+use serde::{Deserialize, Serialize};
+
+/// The largest part in bytes, as the model bounds `layerPartBlob`.
+const PART_BYTES: u64 = 20 * 1024 * 1024;
+/// A body that holds the largest part in base64, with room for the other members.
+const PART_BODY_BYTES: usize = 28 * 1024 * 1024;
+/// Digests of one call (`ECR.md` M.1 "batch sizes").
+const MAX_DIGESTS: usize = 100;
+
+/// An upload id as the wire spells it: well-formed, though no session may have it.
+#[derive(Debug)]
+pub struct Session(String);
+
+impl Session {
+    fn check(id: Option<String>) -> Result<Session, Error> {
+        let id = check::required("uploadId", id)?;
+        check::pattern("uploadId", check::is_upload_id(&id), check::UPLOAD_ID_PATTERN)?;
+        Ok(Session(id))
+    }
+
+    /// The session's id; a UUID that can't be one of ours is a session that doesn't exist.
+    fn id(&self, name: &RepositoryName, cx: &Cx) -> Result<UploadId, Error> {
+        let missing = || Error::UploadNotFound {
+            id: self.0.clone(),
+            name: name.to_string(),
+            account: cx.registry.account.to_string(),
+        };
+        self.0.parse().map_err(|_| missing())
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InitiateLayerUpload {
+    registry_id: Option<String>,
+    repository_name: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Initiated {
+    upload_id: String,
+    part_size: u64,
+}
+
+impl Operation for InitiateLayerUpload {
+    const NAME: &'static str = "InitiateLayerUpload";
+    type Checked = RepositoryName;
+    type Output = Initiated;
+
+    fn registry_id(&self) -> Option<&str> {
+        self.registry_id.as_deref()
+    }
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:InitiateLayerUpload", self.repository_name.as_deref())]
+    }
+
+    fn check(self) -> Result<RepositoryName, Error> {
+        check::repository_name(self.repository_name.as_deref())
+    }
+
+    async fn handle(name: RepositoryName, cx: &Cx, _app: &App) -> Result<Initiated, Error> {
+        let id = upload::start(cx, &name, Algorithm::Sha256).await?;
+        Ok(Initiated { upload_id: id.to_string(), part_size: PART_BYTES })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadLayerPart {
+    registry_id: Option<String>,
+    repository_name: Option<String>,
+    upload_id: Option<String>,
+    part_first_byte: Option<i64>,
+    part_last_byte: Option<i64>,
+    layer_part_blob: Option<Blob>,
+}
+
+/// A part and where it belongs. `first` may lie behind `last`: what is wrong with that, the session says.
+#[derive(Debug)]
+pub struct Part {
+    name: RepositoryName,
+    session: Session,
+    first: u64,
+    last: u64,
+    blob: Blob,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PartReceived {
+    registry_id: AccountId,
+    repository_name: String,
+    upload_id: String,
+    last_byte_received: u64,
+}
+
+impl Operation for UploadLayerPart {
+    const NAME: &'static str = "UploadLayerPart";
+    const BODY_LIMIT: usize = PART_BODY_BYTES;
+    type Checked = Part;
+    type Output = PartReceived;
+
+    fn registry_id(&self) -> Option<&str> {
+        self.registry_id.as_deref()
+    }
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:UploadLayerPart", self.repository_name.as_deref())]
+    }
+
+    fn check(self) -> Result<Part, Error> {
+        let name = check::repository_name(self.repository_name.as_deref())?;
+        let session = Session::check(self.upload_id)?;
+        let first = position("partFirstByte", self.part_first_byte)?;
+        let last = position("partLastByte", self.part_last_byte)?;
+        let blob = check::required("layerPartBlob", self.layer_part_blob)?;
+        check::size("layerPartBlob", blob.0.len(), 0, PART_BYTES)?;
+        Ok(Part { name, session, first, last, blob })
+    }
+
+    async fn handle(part: Part, cx: &Cx, _app: &App) -> Result<PartReceived, Error> {
+        let Part { name, session, first, last, blob } = part;
+        let id = session.id(&name, cx)?;
+        if last < first {
+            let received = upload::status(cx, &name, id).await?.received;
+            return Err(Error::InvalidLayerPart {
+                reason: format!("The part's last byte {last} lies before its first byte {first}"),
+                account: cx.registry.account.to_string(),
+                name: name.to_string(),
+                id: id.to_string(),
+                last_valid_byte: received.checked_sub(1),
+            });
+        }
+        let progress = upload::put_part(cx, &name, id, ChunkRange { first, last }, blob.0).await?;
+        Ok(PartReceived {
+            registry_id: cx.registry.account,
+            repository_name: name.to_string(),
+            upload_id: id.to_string(),
+            last_byte_received: progress.received.saturating_sub(1),
+        })
+    }
+}
+
+/// A byte's position in the layer.
+fn position(member: &'static str, value: Option<i64>) -> Result<u64, Error> {
+    let value = check::required(member, value)?;
+    check::range(member, value, 0, i64::MAX)?;
+    Ok(value.unsigned_abs())
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompleteLayerUpload {
+    registry_id: Option<String>,
+    repository_name: Option<String>,
+    upload_id: Option<String>,
+    layer_digests: Option<Bounded<String, MAX_DIGESTS>>,
+}
+
+/// A session, and the digest that its bytes must have.
+#[derive(Debug)]
+pub struct Completing {
+    name: RepositoryName,
+    session: Session,
+    digest: Digest,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Completed {
+    registry_id: AccountId,
+    repository_name: String,
+    upload_id: String,
+    layer_digest: String,
+}
+
+impl Operation for CompleteLayerUpload {
+    const NAME: &'static str = "CompleteLayerUpload";
+    type Checked = Completing;
+    type Output = Completed;
+
+    fn registry_id(&self) -> Option<&str> {
+        self.registry_id.as_deref()
+    }
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:CompleteLayerUpload", self.repository_name.as_deref())]
+    }
+
+    fn check(self) -> Result<Completing, Error> {
+        let name = check::repository_name(self.repository_name.as_deref())?;
+        let session = Session::check(self.upload_id)?;
+        let digest = one_digest(check::required("layerDigests", self.layer_digests)?)?;
+        Ok(Completing { name, session, digest })
+    }
+
+    async fn handle(Completing { name, session, digest }: Completing, cx: &Cx, _app: &App) -> Result<Completed, Error> {
+        let id = session.id(&name, cx)?;
+        upload::complete(cx, &name, id, &digest, None, &mut Whole(None), Completion::Api).await?;
+        Ok(Completed {
+            registry_id: cx.registry.account,
+            repository_name: name.to_string(),
+            upload_id: id.to_string(),
+            layer_digest: digest.to_string(),
+        })
+    }
+}
+
+/// The digest that `layerDigests` asks for. The model takes up to 100, but a layer is stored under one: several different
+/// ones are refused, and so is one of an algorithm that can't be stored.
+fn one_digest(given: Bounded<String, MAX_DIGESTS>) -> Result<Digest, Error> {
+    const LIST: &str = "layerDigests";
+    let mut found = None;
+    for (index, text) in given.check(LIST, 1)?.iter().enumerate() {
+        let member = check::element(LIST, index, "");
+        let unsupported =
+            Error::invalid(member.clone(), Constraint::Text("Member must be a sha256 or sha512 digest".into()));
+        let digest = check::digest(member, text)?.ok_or(unsupported)?;
+        if *found.get_or_insert(digest) != digest {
+            return Err(Error::invalid(LIST, Constraint::Text("Members must be one digest".into())));
+        }
+    }
+    check::required(LIST, found)
+}

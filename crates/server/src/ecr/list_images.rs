@@ -1,0 +1,72 @@
+//! ListImages: an element per digest and tag (`ECR.md` A.3).
+use super::page::{Asked, Listing};
+use super::types::{self, ImageIdentifier, ImagesFilter};
+use crate::app::App;
+use crate::call::{Operation, Structure};
+use crate::check;
+use oci::RepositoryName;
+use registry::access::Need;
+use registry::image::{self, StatusFilter, TagStatus};
+use registry::{Cx, Error, RegistryId};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListImages {
+    registry_id: Option<String>,
+    repository_name: Option<String>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+    filter: Option<Structure<ImagesFilter>>,
+}
+
+#[derive(Debug)]
+pub struct Checked {
+    name: RepositoryName,
+    filter: (TagStatus, StatusFilter),
+    asked: Asked,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    image_ids: Vec<ImageIdentifier>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+impl Operation for ListImages {
+    const NAME: &'static str = "ListImages";
+    type Checked = Checked;
+    type Output = Output;
+
+    fn registry_id(&self) -> Option<&str> {
+        self.registry_id.as_deref()
+    }
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:ListImages", self.repository_name.as_deref())]
+    }
+
+    fn check(self) -> Result<Checked, Error> {
+        let name = check::repository_name(self.repository_name.as_deref())?;
+        let limit = check::max_results(self.max_results, 100, 1000)?;
+        let filter = self.filter.map_or_else(ImagesFilter::default, |Structure(filter)| filter).check()?;
+        Ok(Checked { name, filter, asked: Asked { token: self.next_token, limit } })
+    }
+
+    async fn handle(
+        Checked { name, filter: (tags, status), asked }: Checked,
+        cx: &Cx,
+        _app: &App,
+    ) -> Result<Output, Error> {
+        let listing = Listing::new(cx, Self::NAME, &[name.as_str(), &format!("{tags:?} {status:?}")]);
+        let after = listing.after(asked.token.as_deref())?;
+        let page = image::list(cx, &name, tags, status, after, asked.limit).await?;
+        let id = |(digest, tag): (oci::Digest, Option<String>)| ImageIdentifier {
+            image_digest: Some(digest.to_string()),
+            image_tag: tag,
+        };
+        Ok(Output { image_ids: page.items.into_iter().map(id).collect(), next_token: listing.token(page.next) })
+    }
+}

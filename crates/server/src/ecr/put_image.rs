@@ -1,0 +1,103 @@
+//! PutImage (`ECR.md` A.3, C).
+use super::types::{self, Image, ImageIdentifier};
+use crate::app::App;
+use crate::call::Operation;
+use crate::check;
+use oci::{Digest, Manifest, RepositoryName, Tag};
+use registry::access::Need;
+use registry::image::{self, Change, NewImage, PutBy};
+use registry::{Constraint, Cx, Error, RegistryId};
+use serde::{Deserialize, Serialize};
+
+/// A body that holds the largest manifest as a JSON string: its bytes grow threefold at most (`\u00e9` for two bytes of
+/// UTF-8, `\"` for one), and the other members need some room.
+const BODY_BYTES: usize = 3 * Manifest::MAX_BYTES + 64 * 1024;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PutImage {
+    registry_id: Option<String>,
+    repository_name: Option<String>,
+    image_manifest: Option<String>,
+    image_manifest_media_type: Option<String>,
+    image_tag: Option<String>,
+    image_digest: Option<String>,
+}
+
+/// An image and where it goes.
+#[derive(Debug)]
+pub struct Put {
+    name: RepositoryName,
+    manifest: String,
+    media_type: Option<String>,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Output {
+    image: Image,
+}
+
+impl Operation for PutImage {
+    const NAME: &'static str = "PutImage";
+    const BODY_LIMIT: usize = BODY_BYTES;
+    type Checked = Put;
+    type Output = Output;
+
+    fn registry_id(&self) -> Option<&str> {
+        self.registry_id.as_deref()
+    }
+
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:PutImage", self.repository_name.as_deref())]
+    }
+
+    fn check(self) -> Result<Put, Error> {
+        let name = check::repository_name(self.repository_name.as_deref())?;
+        let manifest = check::required("imageManifest", self.image_manifest)?;
+        check::size("imageManifest", manifest.len(), 1, Manifest::MAX_BYTES as u64)?;
+        if let Some(tag) = &self.image_tag {
+            check_tag(tag)?;
+        }
+        let digest = self.image_digest.as_deref().map(check_digest).transpose()?;
+        Ok(Put { name, manifest, media_type: self.image_manifest_media_type, tag: self.image_tag, digest })
+    }
+
+    async fn handle(put: Put, cx: &Cx, _app: &App) -> Result<Output, Error> {
+        let Put { name, manifest, media_type, tag, digest } = put;
+        let new =
+            NewImage { bytes: manifest.clone().into_bytes(), media_type, tag: tag.clone(), digest, by: PutBy::Api };
+        let pushed = image::put(cx, &name, new).await?;
+        match pushed.change {
+            Change::Stored | Change::Tagged | Change::TagKept => Ok(Output {
+                image: Image {
+                    registry_id: cx.registry.account,
+                    repository_name: name.to_string(),
+                    image_id: ImageIdentifier { image_digest: Some(pushed.digest.to_string()), image_tag: tag },
+                    image_manifest: manifest,
+                    image_manifest_media_type: pushed.media_type,
+                },
+            }),
+            Change::Nothing => Err(Error::ImageAlreadyExists {
+                digest: pushed.digest.to_string(),
+                tag: tag.unwrap_or_else(|| "null".to_owned()),
+                name: name.to_string(),
+                account: cx.registry.account.to_string(),
+            }),
+        }
+    }
+}
+
+/// A tag within the model's bounds that container clients can ask for: no other could ever be pulled.
+fn check_tag(tag: &str) -> Result<(), Error> {
+    check::length("imageTag", tag, 1, types::MAX_TAG_CHARACTERS)?;
+    check::pattern("imageTag", tag.parse::<Tag>().is_ok(), Tag::PATTERN)
+}
+
+/// `imageDigest` bears no constraint in the model; what is no digest can't be compared with one.
+fn check_digest(text: &str) -> Result<Digest, Error> {
+    let unsupported =
+        || Error::invalid("imageDigest", Constraint::Text("Member must be a sha256 or sha512 digest".into()));
+    check::digest("imageDigest", text)?.ok_or_else(unsupported)
+}

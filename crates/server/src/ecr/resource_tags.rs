@@ -1,0 +1,195 @@
+//! TagResource, UntagResource, ListTagsForResource: resource tags of repositories (`ECR.md` A.2).
+use super::types::{self, Bounded, MAX_TAGS, Tag};
+use crate::app::App;
+use crate::call::Operation;
+use crate::check;
+use aws::Arn;
+use oci::RepositoryName;
+use registry::access::{Need, Resource};
+use registry::{Constraint, Cx, Error, RegistryId, resource_tags};
+use serde::{Deserialize, Serialize};
+
+/// A repository as an ARN names it. The ARN's account is the registry that the call means, as `registryId` is elsewhere;
+/// one of another region is never found (`ECR.md` A.2 TagResource).
+#[derive(Debug)]
+pub struct Target {
+    account: String,
+    region: String,
+    name: RepositoryName,
+}
+
+impl Target {
+    /// Reads `resourceArn`: `arn:aws:ecr:REGION:ACCT:repository/NAME`.
+    fn check(arn: Option<&str>) -> Result<Target, Error> {
+        let invalid = || Error::invalid("resourceArn", Constraint::Text("Invalid ARN".into()));
+        let arn = check::required("resourceArn", arn)?;
+        Target::read(arn).ok_or_else(invalid)
+    }
+
+    fn read(arn: &str) -> Option<Target> {
+        let arn: Arn = arn.parse().ok()?;
+        let name = arn.resource.strip_prefix("repository/")?.parse().ok()?;
+        let account: aws::AccountId = arn.account.parse().ok()?;
+        let region: aws::Region = arn.region.parse().ok()?;
+        let known = arn.service == "ecr" && arn.partition.starts_with("aws");
+        known.then(|| Target { account: account.to_string(), region: region.to_string(), name })
+    }
+
+    fn is_of(&self, registry: &RegistryId) -> bool {
+        self.account == registry.account.as_str() && self.region == registry.region.as_str()
+    }
+
+    /// The repository's name, if it is one of the call's registry.
+    fn find(self, cx: &Cx) -> Result<RepositoryName, Error> {
+        if self.is_of(&cx.registry) {
+            Ok(self.name)
+        } else {
+            Err(Error::RepositoryNotFound { name: self.name.to_string(), account: self.account })
+        }
+    }
+}
+
+/// The account in a repository's ARN.
+fn account(arn: Option<&str>) -> Option<&str> {
+    let arn = arn?;
+    Target::read(arn)?;
+    arn.split(':').nth(4)
+}
+
+/// A need on the repository that an ARN names in the call's registry; on anything where it names none.
+fn need(action: &'static str, arn: Option<&str>, registry: &RegistryId) -> Need {
+    match arn.and_then(Target::read).filter(|target| target.is_of(registry)) {
+        Some(target) => Need::on(action, &target.name),
+        None => Need::new(action, Resource::Any),
+    }
+}
+
+/// The output of TagResource and UntagResource: `{}`.
+#[derive(Debug, Serialize)]
+pub struct Nothing {}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TagResource {
+    resource_arn: Option<String>,
+    tags: Option<types::Tags>,
+}
+
+impl Operation for TagResource {
+    const NAME: &'static str = "TagResource";
+    type Checked = (Target, Vec<(String, String)>);
+    type Output = Nothing;
+
+    fn registry_id(&self) -> Option<&str> {
+        account(self.resource_arn.as_deref())
+    }
+
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        let need = need("ecr:TagResource", self.resource_arn.as_deref(), registry);
+        vec![types::with_request_tags(need, self.tags.as_ref().map(types::Tags::kept).unwrap_or_default())]
+    }
+
+    fn check(self) -> Result<Self::Checked, Error> {
+        let target = Target::check(self.resource_arn.as_deref())?;
+        Ok((target, types::resource_tags(check::required("tags", self.tags)?)?))
+    }
+
+    async fn handle((target, tags): Self::Checked, cx: &Cx, _app: &App) -> Result<Nothing, Error> {
+        resource_tags::tag(cx, &target.find(cx)?, tags).await?;
+        Ok(Nothing {})
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UntagResource {
+    resource_arn: Option<String>,
+    tag_keys: Option<Bounded<String, MAX_TAGS>>,
+}
+
+impl Operation for UntagResource {
+    const NAME: &'static str = "UntagResource";
+    type Checked = (Target, Vec<String>);
+    type Output = Nothing;
+
+    fn registry_id(&self) -> Option<&str> {
+        account(self.resource_arn.as_deref())
+    }
+
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        let mut need = need("ecr:UntagResource", self.resource_arn.as_deref(), registry);
+        need.removed_tags.extend(self.tag_keys.iter().flat_map(Bounded::kept).cloned());
+        vec![need]
+    }
+
+    fn check(self) -> Result<Self::Checked, Error> {
+        let target = Target::check(self.resource_arn.as_deref())?;
+        Ok((target, check::required("tagKeys", self.tag_keys)?.check("tagKeys", 0)?))
+    }
+
+    async fn handle((target, keys): Self::Checked, cx: &Cx, _app: &App) -> Result<Nothing, Error> {
+        resource_tags::untag(cx, &target.find(cx)?, keys).await?;
+        Ok(Nothing {})
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListTagsForResource {
+    resource_arn: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Tags {
+    tags: Vec<Tag>,
+}
+
+impl Operation for ListTagsForResource {
+    const NAME: &'static str = "ListTagsForResource";
+    type Checked = Target;
+    type Output = Tags;
+
+    fn registry_id(&self) -> Option<&str> {
+        account(self.resource_arn.as_deref())
+    }
+
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![need("ecr:ListTagsForResource", self.resource_arn.as_deref(), registry)]
+    }
+
+    fn check(self) -> Result<Target, Error> {
+        Target::check(self.resource_arn.as_deref())
+    }
+
+    async fn handle(target: Target, cx: &Cx, _app: &App) -> Result<Tags, Error> {
+        let tags = resource_tags::list(cx, &target.find(cx)?).await?;
+        Ok(Tags { tags: tags.into_iter().map(|(key, value)| Tag { key: Some(key), value: Some(value) }).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_repositorys_arn_is_one() {
+        let target = Target::check(Some("arn:aws:ecr:eu-west-1:012345678901:repository/team/app")).unwrap();
+        assert_eq!(
+            (target.account.as_str(), target.region.as_str(), target.name.as_str()),
+            ("012345678901", "eu-west-1", "team/app")
+        );
+        for arn in [
+            "",
+            "app",
+            "arn:aws:ecr:eu-west-1:012345678901:repository/",
+            "arn:aws:ecr:eu-west-1:012345678901:repository/App",
+            "arn:aws:ecr:eu-west-1:12345:repository/app",
+            "arn:aws:ecr::012345678901:repository/app",
+            "arn:aws:s3:eu-west-1:012345678901:repository/app",
+            "arn:aws:ecr:eu-west-1:012345678901:registry",
+        ] {
+            let text = Target::check(Some(arn)).unwrap_err().to_string();
+            assert_eq!(text, "Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'", "{arn}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Images, their ids, and what a batch could not do with them.
+use super::Bounded;
+use crate::call::Structure;
+use crate::check;
+use aws::AccountId;
+use registry::Error;
+use registry::image::{Failure, ImageId, StatusFilter, TagStatus};
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageIdentifier {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_digest: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_tag: Option<String>,
+}
+
+impl From<ImageId> for ImageIdentifier {
+    fn from(id: ImageId) -> ImageIdentifier {
+        ImageIdentifier { image_digest: id.digest, image_tag: id.tag }
+    }
+}
+
+/// Image ids of one call (`ECR.md` M.1 "batch sizes").
+const MAX_IMAGE_IDS: usize = 100;
+/// The model's bound of a tag; what container clients accept is shorter.
+pub const MAX_TAG_CHARACTERS: u64 = 300;
+
+/// `imageIds` as they stand on the wire.
+pub type ImageIds = Bounded<Structure<ImageIdentifier>, MAX_IMAGE_IDS>;
+
+/// `imageIds` of a batch. What is malformed within these bounds becomes a failure of the batch, not an error of the call.
+pub fn image_ids(ids: ImageIds) -> Result<Vec<ImageId>, Error> {
+    let id = |(index, Structure(id)): (usize, Structure<ImageIdentifier>)| {
+        if let Some(tag) = &id.image_tag {
+            check::length(check::element("imageIds", index, "imageTag"), tag, 1, MAX_TAG_CHARACTERS)?;
+        }
+        Ok(ImageId { digest: id.image_digest, tag: id.image_tag })
+    };
+    ids.check("imageIds", 1)?.into_iter().enumerate().map(id).collect()
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageFailure {
+    image_id: ImageIdentifier,
+    failure_code: &'static str,
+    failure_reason: String,
+}
+
+impl From<Failure> for ImageFailure {
+    fn from(failure: Failure) -> ImageFailure {
+        ImageFailure { image_id: failure.id.into(), failure_code: failure.code.name(), failure_reason: failure.reason }
+    }
+}
+
+/// An image with its manifest.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    pub registry_id: AccountId,
+    pub repository_name: String,
+    pub image_id: ImageIdentifier,
+    pub image_manifest: String,
+    pub image_manifest_media_type: String,
+}
+
+/// `filter` of ListImages and DescribeImages.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImagesFilter {
+    tag_status: Option<String>,
+    image_status: Option<String>,
+}
+
+impl ImagesFilter {
+    pub fn check(self) -> Result<(TagStatus, StatusFilter), Error> {
+        const NAMES: &[&str] = &["TAGGED", "UNTAGGED", "ANY"];
+        const TABLE: &[(&str, TagStatus)] =
+            &[("TAGGED", TagStatus::Tagged), ("UNTAGGED", TagStatus::Untagged), ("ANY", TagStatus::Any)];
+        let tags = self.tag_status.map(|value| check::one_of("filter.tagStatus", &value, NAMES, TABLE)).transpose()?;
+        Ok((tags.unwrap_or_default(), status_filter("filter.imageStatus", self.image_status)?))
+    }
+}
+
+/// The class filter of a listing: ACTIVE unless it is asked otherwise.
+pub fn status_filter(member: &'static str, value: Option<String>) -> Result<StatusFilter, Error> {
+    const NAMES: &[&str] = &["ACTIVE", "ARCHIVED", "ACTIVATING", "ANY"];
+    const TABLE: &[(&str, StatusFilter)] = &[
+        ("ACTIVE", StatusFilter::Active),
+        ("ARCHIVED", StatusFilter::Archived),
+        ("ACTIVATING", StatusFilter::Activating),
+        ("ANY", StatusFilter::Any),
+    ];
+    let status = value.map(|value| check::one_of(member, &value, NAMES, TABLE)).transpose()?;
+    Ok(status.unwrap_or_default())
+}

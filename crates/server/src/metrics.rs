@@ -1,0 +1,136 @@
+//! `/metrics`: counts of the process in Prometheus's text format. No line names a repository, an account or a caller.
+use crate::access_log::Door;
+use crate::body::{Response, full};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use registry::System;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+type Label = (&'static str, &'static str);
+
+/// Upper bounds of durations in seconds: from a record read to a layer of many gigabytes.
+const DURATIONS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
+
+/// What this process counts.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<[Label; 2], Counter>,
+    durations: Family<[Label; 1], Histogram>,
+    traffic: Traffic,
+}
+
+/// What the connections count.
+#[derive(Clone, Debug, Default)]
+pub struct Traffic {
+    /// Bytes that came from clients, heads and all.
+    pub received: Counter,
+    /// Bytes that went to clients.
+    pub sent: Counter,
+    /// Connections that are open now.
+    pub connections: Gauge,
+}
+
+impl Metrics {
+    pub fn new(system: Arc<System>, call_bodies: Arc<Semaphore>) -> Metrics {
+        let mut registry = Registry::with_prefix("ecru");
+        let requests = Family::<[Label; 2], Counter>::default();
+        let durations = Family::<[Label; 1], Histogram>::new_with_constructor(|| Histogram::new(DURATIONS));
+        let traffic = Traffic::default();
+        registry.register("requests", "Requests answered, by door and status class", requests.clone());
+        registry.register(
+            "request_duration_seconds",
+            "Time from a request's head to the end of its answer",
+            durations.clone(),
+        );
+        registry.register("received_bytes", "Bytes received from clients", traffic.received.clone());
+        registry.register("sent_bytes", "Bytes sent to clients", traffic.sent.clone());
+        registry.register("connections", "Connections open now", traffic.connections.clone());
+        registry.register_collector(Box::new(Stores { system, call_bodies }));
+        Metrics { registry, requests, durations, traffic }
+    }
+
+    /// What each connection counts into.
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Counts a request whose answer has ended.
+    pub fn answered(&self, door: Door, status: u16, took: Duration) {
+        let class = match status {
+            100..=199 => "1xx",
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            _ => "5xx",
+        };
+        self.requests.get_or_create(&[("door", door.name()), ("status", class)]).inc();
+        self.durations.get_or_create(&[("door", door.name())]).observe(took.as_secs_f64());
+    }
+
+    /// Answers `/metrics`.
+    pub fn respond(&self) -> Response {
+        let mut body = String::new();
+        // Writing to a String fails only if a metric does, and none of ours does.
+        let status = match text::encode(&mut body, &self.registry) {
+            Ok(()) => StatusCode::OK,
+            Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let mut response = Response::new(full(body));
+        *response.status_mut() = status;
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        response
+    }
+}
+
+/// What the stores and budgets say of themselves at each scrape.
+struct Stores {
+    system: Arc<System>,
+    call_bodies: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Stores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stores").finish_non_exhaustive()
+    }
+}
+
+impl Collector for Stores {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let stats = self.system.db.stats();
+        for (name, help, value) in [
+            ("metadata_transactions", "Write transactions that were run", stats.jobs),
+            ("metadata_commits", "Commits that made them durable", stats.commits),
+            ("metadata_retries", "Write transactions that were run again", stats.retries),
+        ] {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, EncodeMetric::metric_type(&counter))?)?;
+        }
+        let free = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        for (name, help, value) in [
+            (
+                "transfer_buffers_free",
+                "Buffers that transfers of layers may still take",
+                free(self.system.buffers.available()),
+            ),
+            (
+                "call_body_bytes_free",
+                "Bytes that bodies of AWS calls may still take",
+                free(self.call_bodies.available_permits()),
+            ),
+        ] {
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, EncodeMetric::metric_type(&gauge))?)?;
+        }
+        Ok(())
+    }
+}

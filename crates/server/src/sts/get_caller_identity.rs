@@ -1,0 +1,37 @@
+//! GetCallerIdentity: who signed the call (`ECR.md` P).
+use crate::app::App;
+use crate::call::Operation;
+use aws::AccountId;
+use registry::access::Need;
+use registry::{Cx, Error, RegistryId};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Deserialize)]
+pub struct GetCallerIdentity {}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Output {
+    arn: String,
+    user_id: String,
+    account: AccountId,
+}
+
+impl Operation for GetCallerIdentity {
+    const NAME: &'static str = "GetCallerIdentity";
+    type Checked = ();
+    type Output = Output;
+
+    /// Whoever can sign may ask who it is.
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        Vec::new()
+    }
+
+    fn check(self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn handle((): (), cx: &Cx, _app: &App) -> Result<Output, Error> {
+        Ok(Output { arn: cx.caller.arn(), user_id: cx.caller.user_id(), account: cx.registry.account })
+    }
+}

@@ -1,0 +1,184 @@
+use serde_json::{Value, json};
+use testkit::{Image, TestApp, digest, location};
+
+const EVERY_ACCEPT: &[&str] = &[
+    "",
+    "*/*",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.oci.image.index.v1+json, */*",
+    "application/x-nothing",
+];
+
+#[tokio::test]
+async fn images_of_both_worlds_are_pushed_and_pulled_by_tag_and_digest() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let (oci, dock) = (Image::new(1), Image::builder(2).docker().layers(&[10, 20_000, 300_000]).build());
+    let (index, list) = (Image::index(&[&oci, &dock]), Image::docker_list(&[&dock]));
+    for (tag, image) in [("oci", &oci), ("docker", &dock), ("index", &index), ("list", &list)] {
+        docker.push("app", tag, image).await;
+        docker.pull("app", tag, image).await;
+        docker.pull("app", &image.digest(), image).await;
+    }
+}
+
+#[tokio::test]
+async fn a_put_answers_with_location_and_digest_and_a_head_with_the_whole_head() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    docker.push_blobs("app", &image).await;
+    let d = image.digest();
+    for reference in ["v1", d.as_str(), "v1"] {
+        let answer = docker.put_manifest("app", reference, &image).await.expect(201);
+        assert_eq!(location(&answer), format!("/v2/app/manifests/{d}"));
+        assert_eq!(answer.header("docker-content-digest"), Some(d.as_str()));
+    }
+    for accept in EVERY_ACCEPT {
+        for reference in ["v1", d.as_str()] {
+            let call = docker.call("HEAD", format!("/v2/app/manifests/{reference}")).header("accept", *accept);
+            let answer = docker.send(call).await.expect(200);
+            assert_eq!(answer.header("content-type"), Some(image.media_type));
+            assert_eq!(answer.header("content-length"), Some(image.manifest.len().to_string().as_str()));
+            assert_eq!(answer.header("docker-content-digest"), Some(d.as_str()));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_by_its_code() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    let answer = docker.put_manifest("app", "v1", &image).await.expect(404);
+    assert_eq!(answer.code(), "MANIFEST_BLOB_UNKNOWN");
+    assert!(answer.message().contains(&digest(image.layer())), "{}", answer.message());
+    let index = Image::index(&[&image]);
+    let answer = docker.put_manifest("app", "v1", &index).await.expect(404);
+    assert_eq!(answer.code(), "MANIFEST_BLOB_UNKNOWN");
+    assert!(answer.message().contains(&image.digest()), "{}", answer.message());
+    for reference in ["v1", &image.digest()] {
+        let answer = docker.get(&format!("/v2/app/manifests/{reference}")).await.expect(404);
+        assert_eq!((answer.code(), answer.message()), ("MANIFEST_UNKNOWN".into(), "Requested image not found".into()));
+        docker.head(&format!("/v2/app/manifests/{reference}")).await.expect(404);
+        docker.delete(&format!("/v2/app/manifests/{reference}")).await.expect(404);
+    }
+    let answer = docker.put_manifest("gone", "v1", &image).await.expect(404);
+    let message = "The repository with name 'gone' does not exist in the registry with id '000000000000'";
+    assert_eq!(answer.code(), "NAME_UNKNOWN");
+    assert!(answer.message().starts_with(message), "{}", answer.message());
+    assert_eq!(docker.get("/v2/gone/manifests/v1").await.expect(404).code(), "NAME_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_manifest_pushed_by_a_digest_that_is_not_its_own_is_refused() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    docker.push_blobs("app", &image).await;
+    assert_eq!(docker.put_manifest("app", &digest(b"other"), &image).await.expect(400).code(), "DIGEST_INVALID");
+    docker.head(&format!("/v2/app/manifests/{}", image.digest())).await.expect(404);
+}
+
+fn changed(image: &Image, change: impl Fn(&mut Value)) -> String {
+    let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+    change(&mut manifest);
+    manifest.to_string()
+}
+
+#[tokio::test]
+async fn an_invalid_manifest_is_400_and_says_why() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    docker.push_blobs("app", &image).await;
+    let text = image.text();
+    let deep = format!("{}1{}", "{\"a\":".repeat(100), "}".repeat(100));
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("empty", b"".to_vec()),
+        ("cut", text[..text.len() - 1].into()),
+        ("with more behind it", format!("{text}{{}}").into()),
+        ("a list", b"[]".to_vec()),
+        ("duplicate keys", text.replacen('{', "{\"schemaVersion\":2,", 1).into()),
+        ("duplicate keys within", text.replacen("\"size\":", "\"size\":1,\"size\":", 1).into()),
+        ("deep", text.replacen('{', &format!("{{\"deep\":{deep},"), 1).into()),
+        ("invalid UTF-8", [text.replacen('{', "{\"x\":\"", 1).as_bytes(), b"\xff\"}"].concat()),
+        ("another schema", changed(&image, |m| m["schemaVersion"] = json!(1)).into()),
+        ("no layers", changed(&image, |m| drop(m.as_object_mut().unwrap().remove("layers"))).into()),
+        ("layers that are no list", changed(&image, |m| m["layers"] = json!({})).into()),
+        ("a negative size", changed(&image, |m| m["layers"][0]["size"] = json!(-1)).into()),
+        ("a bad digest", changed(&image, |m| m["layers"][0]["digest"] = json!("sha256:xyz")).into()),
+        (
+            "no media type of a layer",
+            changed(&image, |m| drop(m["layers"][0].as_object_mut().unwrap().remove("mediaType"))).into(),
+        ),
+        ("children in an image", changed(&image, |m| m["manifests"] = json!([])).into()),
+        (
+            "another own type",
+            changed(&image, |m| m["mediaType"] = json!("application/vnd.oci.image.index.v1+json")).into(),
+        ),
+    ];
+    for (what, bytes) in cases {
+        let call = docker.call("PUT", "/v2/app/manifests/v1").header("content-type", image.media_type).body(bytes);
+        let answer = docker.send(call).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "MANIFEST_INVALID"), "{what}: {}", answer.text());
+        assert!(answer.message().len() > 20, "{what}: {}", answer.message());
+    }
+    docker.head("/v2/app/manifests/v1").await.expect(404);
+}
+
+#[tokio::test]
+async fn the_content_type_stands_in_for_a_missing_media_type() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    docker.push_blobs("app", &image).await;
+    let bare = changed(&image, |m| drop(m.as_object_mut().unwrap().remove("mediaType")));
+    let put = |content_type: Option<&str>| {
+        let call = docker.call("PUT", "/v2/app/manifests/v1").body(bare.clone());
+        docker.send(match content_type {
+            Some(content_type) => call.header("content-type", content_type),
+            None => call,
+        })
+    };
+    assert_eq!(put(None).await.expect(400).code(), "MANIFEST_INVALID");
+    put(Some(image.media_type)).await.expect(201);
+    assert_eq!(docker.get("/v2/app/manifests/v1").await.expect(200).header("content-type"), Some(image.media_type));
+}
+
+#[tokio::test]
+async fn deleting_a_tag_takes_the_image_with_the_last_and_a_digest_takes_every_tag() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    let by_digest = format!("/v2/app/manifests/{}", image.digest());
+    docker.push("app", "v1", &image).await;
+    docker.put_manifest("app", "v2", &image).await.expect(201);
+    docker.delete("/v2/app/manifests/v1").await.expect(202);
+    docker.head(&by_digest).await.expect(200);
+    docker.head("/v2/app/manifests/v1").await.expect(404);
+    docker.delete("/v2/app/manifests/v2").await.expect(202);
+    docker.head(&by_digest).await.expect(404);
+    docker.push("app", "v1", &image).await;
+    docker.put_manifest("app", "v2", &image).await.expect(201);
+    docker.delete(&by_digest).await.expect(202);
+    docker.head("/v2/app/manifests/v2").await.expect(404);
+    docker.push("app", "v1", &image).await;
+    docker.pull("app", "v1", &image).await;
+}
+
+#[tokio::test]
+async fn a_child_of_an_index_is_not_deleted_before_it() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let child = Image::new(1);
+    let index = Image::index(&[&child]);
+    docker.push("app", &child.digest(), &child).await;
+    docker.push("app", "v1", &index).await;
+    let answer = docker.delete(&format!("/v2/app/manifests/{}", child.digest())).await.expect(405);
+    let message = format!("Requested image referenced by manifest list: [{}]", index.digest());
+    assert_eq!((answer.code(), answer.message()), ("UNSUPPORTED".into(), message));
+    docker.delete("/v2/app/manifests/v1").await.expect(202);
+    docker.delete(&format!("/v2/app/manifests/{}", child.digest())).await.expect(202);
+}

@@ -1,0 +1,120 @@
+use testkit::http::Call;
+use testkit::{Image, TestApp, digest};
+
+#[tokio::test]
+async fn names_with_slashes_and_words_of_the_api_are_names() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().docker().await;
+    let image = Image::new(1);
+    for name in [
+        "a/b/c",
+        "blobs/uploads",
+        "manifests/v1",
+        "app/manifests",
+        "tags/list",
+        "referrers/x1",
+        "uploads/blobs/manifests",
+    ] {
+        app.administrator().repository(name).await;
+        docker.push(name, "v1", &image).await;
+        docker.pull(name, "v1", &image).await;
+        assert_eq!(docker.get(&format!("/v2/{name}/tags/list")).await.expect(200).json()["name"], name);
+    }
+}
+
+#[tokio::test]
+async fn tricks_in_paths_reach_nothing() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    docker.push("app", "v1", &image).await;
+    let d = digest(image.layer());
+    for target in [
+        "/v2/app/../app/manifests/v1",
+        "/v2/./app/manifests/v1",
+        "/v2//app/manifests/v1",
+        "/v2/app//manifests/v1",
+        "/v2/app/manifests//v1",
+        "/v2/app/manifests/v1/",
+        "/v2/app%2Fmanifests%2Fv1",
+        "/v2/app/manifests%2Fv1",
+        "/v2/app/manifests/..%2Fv1",
+        "/v2/app/manifests/v1%00",
+        "/v2/%61pp/manifests/v1",
+        "/v2/app/manifests/%ff",
+        "/v2/APP/manifests/v1",
+        "/v2/app/manifests/",
+        "/v2/app/manifests",
+        "/v2/app",
+        "/v2/app/nothing/v1",
+        "/v2/app/blobs/../manifests/v1",
+        "/v2/app/manifests/-starts-with-a-dash",
+        "/v2/manifests/v1",
+        "/v2/../v2/app/manifests/v1",
+        "/V2/app/manifests/v1",
+        "/v2app",
+        "/v2/app/blobs/",
+        "/v2/app/blobs/uploads/not-a-uuid",
+        "/../etc/passwd",
+        "/layers/../../etc/passwd",
+    ] {
+        let answer = docker.call("GET", target).send(app.address).await;
+        assert!((400..500).contains(&answer.status), "{target}: {answer:?}");
+        assert!(answer.body != image.manifest, "{target}");
+    }
+    let upper = d.to_uppercase().replace("SHA256", "sha256");
+    for bad in [upper.as_str(), "sha256:", "sha256", "sha1:00", &d[..d.len() - 1], &format!("{d}0")] {
+        let answer = docker.get(&format!("/v2/app/blobs/{bad}")).await;
+        assert!(answer.status == 400 || answer.status == 404, "{bad}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn bad_names_are_named_invalid() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().docker().await;
+    let long = "a".repeat(257);
+    for name in ["App", "a..b", "a", "-a", "a-", "a___b", long.as_str()] {
+        let answer = docker.post(&format!("/v2/{name}/blobs/uploads/"), "").await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "NAME_INVALID"), "{name}");
+        let answer = docker.get(&format!("/v2/{name}/manifests/v1")).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "NAME_INVALID"), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn tags_at_the_edges_of_the_grammar() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    docker.push_blobs("app", &image).await;
+    let longest = "t".repeat(128);
+    for good in ["a", "_", "0", "A.b-c_d", longest.as_str()] {
+        docker.put_manifest("app", good, &image).await.expect(201);
+        docker.head(&format!("/v2/app/manifests/{good}")).await.expect(200);
+    }
+    let too_long = "t".repeat(129);
+    for bad in [".a", "-a", "a%20b", "a+b", too_long.as_str()] {
+        let answer = docker.put_manifest("app", bad, &image).await;
+        assert_eq!(answer.status, 400, "{bad}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_an_endpoint_does_not_have_is_refused() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    for (method, target) in [
+        ("POST", "/v2/"),
+        ("DELETE", "/v2/_catalog"),
+        ("PUT", "/v2/app/tags/list"),
+        ("POST", "/v2/app/manifests/v1"),
+        ("PATCH", "/v2/app/manifests/v1"),
+        ("GET", "/v2/app/blobs/uploads/"),
+        ("BREW", "/v2/"),
+    ] {
+        let answer = docker.call(method, target).send(app.address).await;
+        assert!(answer.status == 405 || answer.status == 404, "{method} {target}: {answer:?}");
+    }
+    Call::new("GET", "/no/such/page").send(app.address).await.expect(404);
+}

@@ -1,0 +1,203 @@
+use testkit::{Docker, TestApp, chance, digest, location, with_query};
+
+async fn app() -> TestApp {
+    let app = TestApp::start().await;
+    app.administrator().repository("app").await;
+    app
+}
+
+async fn stored(docker: &Docker<'_>, bytes: &[u8]) -> bool {
+    let answer = docker.get(&format!("/v2/app/blobs/{}", digest(bytes))).await;
+    assert!(answer.status == 404 || answer.body == bytes);
+    answer.status == 200
+}
+
+#[tokio::test]
+async fn an_upload_opens_with_all_that_a_client_needs() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let answer = docker.post("/v2/app/blobs/uploads/", "").await.expect(202);
+    let id = answer.header("docker-upload-uuid").unwrap().to_owned();
+    assert_eq!(location(&answer).split('?').next(), Some(format!("/v2/app/blobs/uploads/{id}").as_str()));
+    assert_eq!(answer.header("range"), Some("0-0"));
+    assert_eq!(answer.header("content-length"), Some("0"));
+    docker.post("/v2/gone/blobs/uploads/", "").await.expect(404);
+}
+
+#[tokio::test]
+async fn a_blob_is_streamed_by_patch_and_closed_by_put() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    for (seed, size) in [(1, 1), (2, 16 * 1024), (3, 16 * 1024 + 1), (4, 3_000_000)] {
+        let bytes = chance::bytes(seed, size);
+        let d = digest(&bytes);
+        let upload = docker.start_upload("app").await;
+        let patched = docker.patch(&upload, bytes.clone()).await.expect(202);
+        assert_eq!(patched.header("range"), Some(format!("0-{}", size - 1).as_str()));
+        let put = docker.put(&with_query(&location(&patched), &format!("digest={d}")), "").await.expect(201);
+        assert_eq!(location(&put), format!("/v2/app/blobs/{d}"));
+        assert_eq!(put.header("docker-content-digest"), Some(d.as_str()));
+        assert!(stored(&docker, &bytes).await, "{size}");
+    }
+}
+
+#[tokio::test]
+async fn a_blob_comes_in_one_post_or_one_put() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    for (seed, size) in [(1, 0), (2, 100), (3, 100_000)] {
+        let (one, two) = (chance::bytes(seed, size), chance::bytes(seed + 10, size + 1));
+        docker.post(&format!("/v2/app/blobs/uploads/?digest={}", digest(&one)), one.clone()).await.expect(201);
+        assert!(stored(&docker, &one).await);
+        let upload = docker.start_upload("app").await;
+        docker.put(&with_query(&upload, &format!("digest={}", digest(&two))), two.clone()).await.expect(201);
+        assert!(stored(&docker, &two).await);
+    }
+}
+
+#[tokio::test]
+async fn chunks_follow_one_another_with_a_true_range_and_a_last_one_in_the_put() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let bytes = chance::bytes(1, 1000);
+    let mut upload = docker.start_upload("app").await;
+    for (first, end) in [(0, 100), (100, 101), (101, 900)] {
+        let answer = docker.patch_at(&upload, first, bytes[first..end].to_vec()).await.expect(202);
+        assert_eq!(answer.header("range"), Some(format!("0-{}", end - 1).as_str()));
+        upload = location(&answer);
+        let status = docker.get(&upload).await.expect(204);
+        assert_eq!(status.header("range"), Some(format!("0-{}", end - 1).as_str()));
+    }
+    docker.put(&with_query(&upload, &format!("digest={}", digest(&bytes))), bytes[900..].to_vec()).await.expect(201);
+    assert!(stored(&docker, &bytes).await);
+}
+
+#[tokio::test]
+async fn a_chunk_out_of_order_is_416_and_says_where_the_upload_stands() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let bytes = chance::bytes(1, 300);
+    let upload =
+        location(&docker.patch_at(&docker.start_upload("app").await, 0, bytes[..100].to_vec()).await.expect(202));
+    for first in [0, 50, 101, 200] {
+        let answer = docker.patch_at(&upload, first, bytes[first..first + 100].to_vec()).await.expect(416);
+        assert_eq!(answer.header("range"), Some("0-99"), "{first}");
+    }
+    let upload = location(&docker.patch_at(&upload, 100, bytes[100..].to_vec()).await.expect(202));
+    docker.put(&with_query(&upload, &format!("digest={}", digest(&bytes))), "").await.expect(201);
+    assert!(stored(&docker, &bytes).await);
+}
+
+#[tokio::test]
+async fn a_range_that_does_not_fit_its_length_is_refused_and_nothing_is_kept() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let upload = docker.start_upload("app").await;
+    for range in ["0-98", "0-100", "5-2", "nonsense", "0-"] {
+        let call = docker.call("PATCH", upload.clone()).header("content-range", range).body(vec![1; 100]);
+        let answer = docker.send(call).await;
+        assert!(answer.status == 416 || answer.status == 400, "{range}: {answer:?}");
+    }
+    assert_eq!(docker.get(&upload).await.expect(204).header("range"), Some("0-0"));
+}
+
+#[tokio::test]
+async fn a_wrong_digest_is_refused_and_nothing_is_stored() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let bytes = chance::bytes(1, 50_000);
+    let other = digest(b"other");
+    for bad in [other.as_str(), "sha256:00", "md5:d41d8cd98f00b204e9800998ecf8427e", "nonsense", ""] {
+        let upload = docker.start_upload("app").await;
+        let upload = location(&docker.patch(&upload, bytes.clone()).await.expect(202));
+        assert_eq!(
+            docker.put(&with_query(&upload, &format!("digest={bad}")), "").await.expect(400).code(),
+            "DIGEST_INVALID",
+            "{bad}"
+        );
+        let whole = docker.post(&format!("/v2/app/blobs/uploads/?digest={bad}"), bytes.clone()).await;
+        assert_eq!(whole.expect(400).code(), "DIGEST_INVALID", "{bad}");
+    }
+    let upload = docker.start_upload("app").await;
+    assert_eq!(docker.put(&upload, bytes.clone()).await.expect(400).code(), "DIGEST_INVALID");
+    docker.head(&format!("/v2/app/blobs/{other}")).await.expect(404);
+    assert!(!stored(&docker, &bytes).await);
+}
+
+#[tokio::test]
+async fn a_sha512_blob_is_stored_under_its_own_digest() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let bytes = chance::bytes(1, 40_000);
+    let d = oci::Digest::of(oci::Algorithm::Sha512, &bytes).to_string();
+    docker.post(&format!("/v2/app/blobs/uploads/?digest={d}"), bytes.clone()).await.expect(201);
+    let upload = docker.start_upload("app").await;
+    let upload = location(&docker.patch(&upload, bytes.clone()).await.expect(202));
+    docker.put(&with_query(&upload, &format!("digest={d}")), "").await.expect(201);
+    let asked = location(&docker.post("/v2/app/blobs/uploads/?digest-algorithm=sha512", "").await.expect(202));
+    let asked = location(&docker.patch(&asked, bytes.clone()).await.expect(202));
+    docker.put(&with_query(&asked, &format!("digest={d}")), "").await.expect(201);
+    assert_eq!(docker.get(&format!("/v2/app/blobs/{d}")).await.expect(200).body, bytes);
+}
+
+#[tokio::test]
+async fn a_cancelled_upload_is_gone() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    for with_bytes in [false, true] {
+        let mut upload = docker.start_upload("app").await;
+        if with_bytes {
+            upload = location(&docker.patch(&upload, chance::bytes(1, 100_000)).await.expect(202));
+        }
+        docker.delete(&upload).await.expect(204);
+        for answer in [docker.get(&upload).await, docker.delete(&upload).await, docker.patch(&upload, "x").await] {
+            assert_eq!(answer.expect(404).code(), "BLOB_UPLOAD_UNKNOWN");
+        }
+        let put = docker.put(&with_query(&upload, &format!("digest={}", digest(b"x"))), "x").await;
+        assert_eq!(put.expect(404).code(), "BLOB_UPLOAD_UNKNOWN");
+    }
+}
+
+#[tokio::test]
+async fn a_put_whose_answer_was_lost_may_be_sent_again() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let (streamed, whole) = (chance::bytes(1, 50_000), chance::bytes(2, 50_000));
+    let upload = location(&docker.patch(&docker.start_upload("app").await, streamed.clone()).await.expect(202));
+    let put = with_query(&upload, &format!("digest={}", digest(&streamed)));
+    docker.put(&put, "").await.expect(201);
+    docker.put(&put, "").await.expect(201);
+    let upload = docker.start_upload("app").await;
+    let put = with_query(&upload, &format!("digest={}", digest(&whole)));
+    docker.put(&put, whole.clone()).await.expect(201);
+    docker.put(&put, whole.clone()).await.expect(201);
+    assert!(stored(&docker, &streamed).await && stored(&docker, &whole).await);
+}
+
+#[tokio::test]
+async fn a_mount_shows_the_layer_without_its_bytes_and_anything_else_opens_an_upload() {
+    let app = app().await;
+    app.administrator().repository("other").await;
+    let docker = app.administrator().docker().await;
+    let d = docker.push_blob("other", b"shared bytes").await;
+    let mount = async |query: &str| docker.post(&format!("/v2/app/blobs/uploads/?{query}"), "").await;
+    for query in [
+        format!("mount={}&from=other", digest(b"gone")),
+        format!("mount={d}&from=gone"),
+        format!("mount={d}"),
+        format!("mount={d}&from=app"),
+        "mount=nonsense&from=other".to_owned(),
+        format!("mount={d}&from=NO..NAME"),
+    ] {
+        let answer = mount(&query).await;
+        assert!(answer.status == 202 && answer.header("docker-upload-uuid").is_some(), "{query}: {answer:?}");
+    }
+    docker.head(&format!("/v2/app/blobs/{d}")).await.expect(404);
+    app.ecr("PutAccountSetting", serde_json::json!({"name": "BLOB_MOUNTING", "value": "DISABLED"})).await.ok();
+    mount(&format!("mount={d}&from=other")).await.expect(202);
+    app.ecr("PutAccountSetting", serde_json::json!({"name": "BLOB_MOUNTING", "value": "ENABLED"})).await.ok();
+    let answer = mount(&format!("mount={d}&from=other")).await.expect(201);
+    assert_eq!(location(&answer), format!("/v2/app/blobs/{d}"));
+    assert_eq!(answer.header("docker-content-digest"), Some(d.as_str()));
+    assert_eq!(docker.get(&format!("/v2/app/blobs/{d}")).await.expect(200).body, "shared bytes");
+}

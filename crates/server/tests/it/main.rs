@@ -1,0 +1,21 @@
+//! The whole server in process, through its doors. ECRU_TEST_ENGINE=postgres runs the same tests on PostgreSQL.
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod admin;
+mod arrows;
+mod docker;
+mod docs;
+mod doors;
+mod ecr;
+mod full_disk;
+mod immutability;
+mod limits;
+mod observe;
+mod pages;
+mod permissions;
+mod quirks;
+mod quotas;
+mod restart;
+mod signatures;
+mod slow;
+mod sts;

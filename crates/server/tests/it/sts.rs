@@ -1,0 +1,61 @@
+use testkit::http::Call;
+use testkit::{Model, TestApp};
+
+/// The answer with its request id cut out, which is another each time.
+fn without_request_id(text: &str) -> String {
+    let (before, rest) = text.split_once("<RequestId>").expect("a RequestId");
+    let (id, after) = rest.split_once("</RequestId>").expect("the end of the RequestId");
+    assert!(id.len() >= 36, "{id}");
+    format!("{before}<RequestId>ID</RequestId>{after}")
+}
+
+#[tokio::test]
+async fn the_caller_identity_is_the_administrator_of_its_account() {
+    let app = TestApp::start().await;
+    let answer = app.account("111122223333", "us-east-1").sts("GetCallerIdentity", "").await.expect(200);
+    assert_eq!(answer.header("content-type"), Some("text/xml"));
+    assert_eq!(
+        without_request_id(&answer.text()).replace(['\n', ' '], ""),
+        "<GetCallerIdentityResponsexmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+         <Arn>arn:aws:iam::111122223333:root</Arn><UserId>111122223333</UserId><Account>111122223333</Account>\
+         </GetCallerIdentityResult><ResponseMetadata><RequestId>ID</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+    );
+}
+
+#[tokio::test]
+async fn every_other_action_is_invalid_before_anything_else_is_looked_at() {
+    let app = TestApp::start().await;
+    let actions = Model::load("sts").operations();
+    assert_eq!(actions.len(), 11);
+    for action in actions.iter().map(String::as_str).filter(|a| *a != "GetCallerIdentity").chain(["NoSuch", ""]) {
+        let body = format!("Action={action}&Version=2011-06-15");
+        let call = Call::new("POST", "/").header("content-type", "application/x-www-form-urlencoded; charset=utf-8");
+        let answer = call.body(body).send(app.address).await.expect(400);
+        assert!(answer.text().contains("<Code>InvalidAction</Code>"), "{action}: {}", answer.text());
+        without_request_id(&answer.text());
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_signatures_have_the_names_of_sts_and_403() {
+    let app = TestApp::start().await;
+    let good = app.administrator();
+    let unknown = testkit::AwsCaller { access_key_id: "AKIAUNKNOWN".into(), ..good.clone() };
+    let wrong = testkit::AwsCaller { secret: "wrong".into(), ..good.clone() };
+    for (caller, code, message) in [
+        (&unknown, "InvalidClientTokenId", "The security token included in the request is invalid."),
+        (
+            &wrong,
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided.",
+        ),
+    ] {
+        let answer = caller.sts("GetCallerIdentity", "").await.expect(403);
+        assert!(answer.text().contains(&format!("<Code>{code}</Code>")), "{}", answer.text());
+        assert!(answer.text().contains(message), "{}", answer.text());
+        assert!(answer.text().contains("<Type>Sender</Type>"), "{}", answer.text());
+    }
+    let unsigned = Call::new("POST", "/").header("content-type", "application/x-www-form-urlencoded");
+    let answer = unsigned.body("Action=GetCallerIdentity&Version=2011-06-15").send(app.address).await.expect(403);
+    assert!(answer.text().contains("<Code>MissingAuthenticationToken</Code>"), "{}", answer.text());
+}

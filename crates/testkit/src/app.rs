@@ -1,0 +1,208 @@
+//! The whole server in process: its doors behind a real listener, its stores in a directory that ends with the test.
+use crate::aws_caller::{AwsCaller, Outcome};
+use crate::chance::Seeded;
+use crate::clock::TestClock;
+use crate::postgres::TestDatabase;
+use crate::{Model, leftovers};
+use blob::disk::RealDisk;
+use blob::faulty::Faulty;
+use blob::fs::FsEngine;
+use registry::System;
+use registry::credential::ProcessKeys;
+use registry::keys::Keys;
+use registry::limits::Limits;
+use registry::quirks::Quirks;
+use serde_json::Value;
+use server::addresses::{Addresses, Names, Regions};
+use server::app::App;
+use server::listener::{Listener, Serves};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+/// What a test may choose before its server starts.
+#[derive(Clone, Default)]
+pub struct Builder {
+    quirks: Quirks,
+    limits: Limits,
+    redirect_layers: bool,
+}
+
+impl Builder {
+    pub fn quirks(mut self, quirks: Quirks) -> Builder {
+        self.quirks = quirks;
+        self
+    }
+    pub fn limits(mut self, limits: Limits) -> Builder {
+        self.limits = limits;
+        self
+    }
+    /// Blob GETs are answered with 307 to a signed layer URL.
+    pub fn redirect_layers(mut self) -> Builder {
+        self.redirect_layers = true;
+        self
+    }
+    pub async fn start(self) -> TestApp {
+        let ground = Ground {
+            settings: self,
+            directory: directory(),
+            database: TestDatabase::wanted().await,
+            clock: Arc::default(),
+            starts: AtomicU64::new(0),
+        };
+        TestApp::over(ground).await
+    }
+}
+
+/// A directory for one test: in memory where that can be had, since what is tested here is not the disk.
+fn directory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+    made.expect("a directory for the test")
+}
+
+/// What outlives a restart of the server.
+struct Ground {
+    settings: Builder,
+    directory: TempDir,
+    /// `None` on SQLite.
+    database: Option<TestDatabase>,
+    clock: Arc<TestClock>,
+    /// How often the server started; ids must not repeat after a restart.
+    starts: AtomicU64,
+}
+
+/// A running server. Dropping it fails the test if bytes or jobs were left behind that should not be there.
+pub struct TestApp {
+    pub address: SocketAddr,
+    pub clock: Arc<TestClock>,
+    /// Fails or holds calls of the layer store.
+    pub faults: Faulty,
+    pub system: Arc<System>,
+    pub ecr_model: Model,
+    running: Option<Running>,
+}
+
+struct Running {
+    ground: Ground,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl TestApp {
+    /// A server with the defaults: `--dev` keys, every region, SQLite unless ECRU_TEST_ENGINE is `postgres`.
+    pub async fn start() -> TestApp {
+        TestApp::builder().start().await
+    }
+
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    async fn over(ground: Ground) -> TestApp {
+        let start = ground.starts.fetch_add(1, Ordering::Relaxed);
+        let buffers = blob::Buffers::new(64);
+        let layers = FsEngine::open(ground.directory.path().join("layers"), Arc::new(RealDisk), buffers.clone()).await;
+        let faults = Faulty::new(Arc::new(layers.expect("the layer store")));
+        let db = match &ground.database {
+            Some(database) => database.open(ground.clock.as_ref()).await,
+            None => {
+                let now_us = registry::clock::Clock::now(ground.clock.as_ref()).0;
+                meta::Db::sqlite(meta::SqliteConfig { path: ground.directory.path().join("ecru.db"), now_us })
+                    .await
+                    .expect("SQLite")
+            }
+        };
+        let system = Arc::new(System {
+            db,
+            blobs: Arc::new(faults.clone()),
+            buffers,
+            clock: ground.clock.clone(),
+            random: Arc::new(Seeded::new(start)),
+            keys: Keys::new(vec![(1, Zeroizing::new([7; 32]))]).expect("a root key"),
+            limits: ground.settings.limits.clone(),
+            quirks: ground.settings.quirks.clone(),
+            jobs: Default::default(),
+            uploads: Default::default(),
+        });
+        registry::bootstrap::prove_root_keys(&system).await.expect("the root key");
+        let (stop, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(registry::jobs::run(system.clone(), stopped.clone()));
+        let address = listen(&system, ground.settings.redirect_layers, stopped, &mut tasks).await;
+        let clock = ground.clock.clone();
+        let running = Some(Running { ground, stop, tasks });
+        TestApp { address, clock, faults, system, ecr_model: Model::load("ecr"), running }
+    }
+
+    /// Stops the server as SIGTERM does and starts another over the same stores.
+    pub async fn restart(mut self) -> TestApp {
+        let mut running = self.running.take().expect("a server runs until it is dropped");
+        running.stop.send_replace(true);
+        while let Some(ended) = running.tasks.join_next().await {
+            ended.expect("a task of the server panicked");
+        }
+        self.system.db.close().await;
+        TestApp::over(running.ground).await
+    }
+
+    pub fn now(&self) -> registry::clock::Time {
+        self.system.now()
+    }
+
+    /// The administrator of the default account, 000000000000, in us-east-1.
+    pub fn administrator(&self) -> AwsCaller<'_> {
+        self.account("000000000000", "us-east-1")
+    }
+
+    /// The administrator of any account, in any region, by the keys of `--dev`.
+    pub fn account(&self, account: &str, region: &str) -> AwsCaller<'_> {
+        let (access_key_id, region) = (account.to_owned(), region.to_owned());
+        AwsCaller { app: self, access_key_id, secret: "test".to_owned(), region, host: None, ahead: Duration::ZERO }
+    }
+
+    /// An ECR operation by the default administrator.
+    pub async fn ecr(&self, operation: &str, input: Value) -> Outcome {
+        self.administrator().ecr(operation, input).await
+    }
+
+    /// JSON for a snapshot: indented, with the port that changes each time as PORT.
+    pub fn pretty(&self, value: &Value) -> String {
+        let text = serde_json::to_string_pretty(value).expect("JSON");
+        text.replace(&format!(":{}", self.address.port()), ":PORT")
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        // A test that fails already says why; a server that was restarted is judged at its last end.
+        let Some(running) = self.running.take().filter(|_| !std::thread::panicking()) else { return };
+        if running.ground.database.is_none() {
+            leftovers::check(running.ground.directory.path());
+        }
+    }
+}
+
+/// Serves every door on a port of its own.
+async fn listen(
+    system: &Arc<System>,
+    redirect_layers: bool,
+    stopped: watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> SocketAddr {
+    let any = "127.0.0.1:0".parse().expect("an address");
+    let listener = Listener::bind(any, Serves::Everything).expect("a port");
+    let address = listener.address();
+    let region = "us-east-1".parse().expect("a region");
+    let names = Names { url: None, domain: None, regions: Regions::Any(region), port: address.port() };
+    let keys = ProcessKeys { dev: true, admin: None };
+    let app = App::new(system.clone(), Addresses::new(names), keys, redirect_layers);
+    tasks.spawn(server::listener::serve(app, vec![listener], stopped));
+    address
+}

@@ -1,0 +1,165 @@
+//! Who calls the AWS doors: signs each call, and holds each answer to the service's model.
+use crate::http::{Answer, Call};
+use crate::{Docker, TestApp};
+use aws::sigv4::{self, Head, SigningKey};
+use base64::Engine as _;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// A principal with its keys in one region.
+#[derive(Clone)]
+pub struct AwsCaller<'a> {
+    pub app: &'a TestApp,
+    pub access_key_id: String,
+    pub secret: String,
+    pub region: String,
+    /// The Host header; the listener's address where none is set.
+    pub host: Option<String>,
+    /// How far this caller's clock runs ahead of the server's.
+    pub ahead: Duration,
+}
+
+/// What an operation answered, found to be as the model says.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub operation: String,
+    pub answer: Answer,
+    pub body: Value,
+}
+
+impl Outcome {
+    /// The output of a call that must succeed.
+    #[track_caller]
+    pub fn ok(self) -> Value {
+        assert_eq!(self.answer.status, 200, "{}: {}", self.operation, self.body);
+        self.body
+    }
+    /// The message of a call that must fail with this error (the name without `Exception`).
+    #[track_caller]
+    pub fn error(self, name: &str) -> String {
+        assert_eq!(
+            self.body["__type"],
+            format!("{name}Exception"),
+            "{}: {} {}",
+            self.operation,
+            self.answer.status,
+            self.body
+        );
+        self.body["message"].as_str().unwrap_or_default().to_owned()
+    }
+    pub fn is_ok(&self) -> bool {
+        self.answer.status == 200
+    }
+}
+
+impl<'a> AwsCaller<'a> {
+    /// An ECR operation.
+    pub async fn ecr(&self, operation: &str, input: Value) -> Outcome {
+        self.ecr_text(operation, input.to_string()).await
+    }
+
+    /// An ECR operation whose body is sent as it is.
+    pub async fn ecr_text(&self, operation: &str, body: String) -> Outcome {
+        let model = &self.app.ecr_model;
+        let target = format!("{}.{operation}", model.target_prefix());
+        let call = Call::new("POST", "/")
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", target)
+            .body(body);
+        let answer = self.send("ecr", call).await;
+        let body = answer.json();
+        for header in ["x-amzn-requestid", "date"] {
+            assert!(answer.header(header).is_some(), "{operation}: no {header} in {:?}", answer.headers);
+        }
+        assert_eq!(answer.header("content-type"), Some("application/x-amz-json-1.1"), "{operation}");
+        assert_eq!(answer.header("x-amzn-errortype"), body["__type"].as_str(), "{operation}");
+        if let Err(wrong) = model.check_answer(operation, answer.status, &body) {
+            panic!("{operation}: {wrong}");
+        }
+        Outcome { operation: operation.to_owned(), answer, body }
+    }
+
+    /// An STS action with its parameters, in the query protocol.
+    pub async fn sts(&self, action: &str, parameters: &str) -> Answer {
+        let call = Call::new("POST", "/")
+            .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+            .body(format!("Action={action}&Version=2011-06-15{parameters}"));
+        self.send("sts", call).await
+    }
+
+    /// Signs a call for a service, now, and sends it.
+    pub async fn send(&self, service: &str, call: Call) -> Answer {
+        self.sign(service, call).send(self.app.address).await
+    }
+
+    /// The call with its Host and its signature.
+    pub fn sign(&self, service: &str, call: Call) -> Call {
+        let mut call = self.at_host(call);
+        let signed =
+            with_head(&call, |head, hash| sigv4::sign(head, hash, &self.key(), &self.region, service, self.now_us()));
+        call.headers.extend(signed.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        call
+    }
+
+    /// The call with its Host, signed in its query string for so many seconds.
+    pub fn presign(&self, service: &str, call: Call, seconds: u32) -> Call {
+        let mut call = self.at_host(call);
+        let query = with_head(&call, |head, hash| {
+            sigv4::presign(head, hash, &self.key(), &self.region, service, self.now_us(), seconds)
+        });
+        let path = call.target.split('?').next().unwrap_or_default();
+        call.target = format!("{path}?{query}");
+        call
+    }
+
+    fn at_host(&self, call: Call) -> Call {
+        call.header("host", self.host.clone().unwrap_or_else(|| self.app.address.to_string()))
+    }
+
+    fn key(&self) -> SigningKey<'_> {
+        SigningKey { access_key_id: &self.access_key_id, secret: &self.secret, session_token: None }
+    }
+
+    fn now_us(&self) -> i64 {
+        self.app.now().plus(self.ahead).0
+    }
+
+    /// The account, which is the access key id of `--dev`'s administrators.
+    pub fn account(&self) -> &str {
+        &self.access_key_id
+    }
+
+    /// The caller itself, once it has made a repository.
+    pub async fn with_repository(self, name: &str) -> AwsCaller<'a> {
+        self.repository(name).await;
+        self
+    }
+
+    /// Makes a repository with the defaults.
+    pub async fn repository(&self, name: &str) -> Value {
+        self.ecr("CreateRepository", json!({"repositoryName": name})).await.ok()
+    }
+
+    /// The password that GetAuthorizationToken gives.
+    pub async fn password(&self) -> String {
+        let answer = self.ecr("GetAuthorizationToken", json!({})).await.ok();
+        let token = answer["authorizationData"][0]["authorizationToken"].as_str().expect("a token");
+        let plain = base64::prelude::BASE64_STANDARD.decode(token).expect("base64");
+        let plain = String::from_utf8(plain).expect("a token of text");
+        plain.strip_prefix("AWS:").expect("the user is AWS").to_owned()
+    }
+
+    /// A docker client that is logged in as this principal.
+    pub async fn docker(&self) -> Docker<'a> {
+        Docker::new(self.app, Some(self.password().await))
+    }
+}
+
+/// Shows a call's head as signatures see it, and the hash of its body.
+fn with_head<T>(call: &Call, read: impl FnOnce(&Head<'_>, [u8; 32]) -> T) -> T {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &call.body);
+    let (path, query) = call.target.split_once('?').unwrap_or((&call.target, ""));
+    let headers: Vec<(&str, &[u8])> = call.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
+    let head = Head { method: &call.method, path, query, headers: &headers };
+    read(&head, hash.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+}

@@ -1,0 +1,63 @@
+//! A PostgreSQL database for one test, on the server that `scripts/with-postgres` started.
+use registry::clock::Clock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio_postgres::NoTls;
+
+/// A database that is dropped with its test.
+pub struct TestDatabase {
+    server: String,
+    name: String,
+}
+
+impl TestDatabase {
+    /// A new database if ECRU_TEST_ENGINE asks for PostgreSQL.
+    pub async fn wanted() -> Option<TestDatabase> {
+        match std::env::var("ECRU_TEST_ENGINE").as_deref() {
+            Ok("postgres") => Some(TestDatabase::new().await),
+            Ok("sqlite") | Err(_) => None,
+            Ok(other) => panic!("ECRU_TEST_ENGINE is sqlite or postgres, not {other}"),
+        }
+    }
+
+    async fn new() -> TestDatabase {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let server = std::env::var("ECRU_TEST_POSTGRES").expect("ECRU_TEST_POSTGRES: run under scripts/with-postgres");
+        let name = format!("ecru_it_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        // A process before us may have had our number.
+        execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        execute(&server, &format!("CREATE DATABASE {name}")).await;
+        TestDatabase { server, name }
+    }
+
+    pub async fn open(&self, clock: &dyn Clock) -> meta::Db {
+        let (server, query) = self.server.split_once('?').map_or((self.server.as_str(), None), |(s, q)| (s, Some(q)));
+        let (base, _) = server.rsplit_once('/').expect("ECRU_TEST_POSTGRES names a database");
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        let url = format!("{base}/{}{query}", self.name);
+        meta::Db::postgres(meta::PostgresConfig { url, max_connections: 8, now_us: clock.now().0 })
+            .await
+            .expect("PostgreSQL")
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        // A runtime of its own: the test's may be the one that drops us.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));
+        });
+        if dropped.join().is_err() && !std::thread::panicking() {
+            panic!("the test's database could not be dropped");
+        }
+    }
+}
+
+async fn execute(server: &str, statement: &str) {
+    let (client, connection) = tokio_postgres::connect(server, NoTls).await.expect("the PostgreSQL server");
+    let connection = tokio::spawn(connection);
+    client.batch_execute(statement).await.expect("a statement");
+    drop(client);
+    connection.await.expect("the connection's task").expect("the connection");
+}
