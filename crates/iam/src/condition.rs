@@ -6,6 +6,8 @@ mod operator;
 mod tests;
 mod value;
 
+pub use network::{InvalidNetwork, Network};
+
 use crate::request::Context;
 use operator::{Operator, Qualifier};
 use value::Test;

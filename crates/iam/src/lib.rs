@@ -12,6 +12,7 @@ mod pattern;
 mod principal;
 mod request;
 
+pub use condition::{InvalidNetwork, Network};
 pub use decision::{Cause, Decision, Denial, Grant, PolicyKind};
 pub use document::{Document, Grammar, InvalidDocument};
 pub use evaluate::{Policies, evaluate};

@@ -9,8 +9,11 @@ pub(crate) struct Migration {
 }
 
 /// Every version from the first, without gaps.
-pub(crate) const MIGRATIONS: &[Migration] =
-    &[Migration { version: 1, name: "foundation", text: include_str!("schema/0001_foundation.sql") }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "foundation", text: include_str!("schema/0001_foundation.sql") },
+    Migration { version: 2, name: "push_log", text: include_str!("schema/0002_push_log.sql") },
+    Migration { version: 3, name: "referrers_by_type", text: include_str!("schema/0003_referrers_by_type.sql") },
+];
 
 /// What a database must have before its version can be asked: the versions applied, and the row that a readiness check writes.
 pub(crate) const BOOKKEEPING: &str = "\

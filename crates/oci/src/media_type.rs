@@ -17,6 +17,10 @@ impl MediaType {
     pub const OCI_EMPTY: &'static str = "application/vnd.oci.empty.v1+json";
     pub const OCTET_STREAM: &'static str = "application/octet-stream";
 
+    /// The types of manifests and indexes that are stored.
+    pub const MANIFESTS: [&'static str; 4] =
+        [MediaType::OCI_MANIFEST, MediaType::OCI_INDEX, MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST];
+
     /// The longest media type in a manifest, in bytes: two names of 127 (RFC 6838 4.2), a slash, and as much again for parameters.
     pub const MAX_LENGTH: usize = 512;
 
@@ -54,6 +58,11 @@ impl MediaType {
                 .trim_end_matches([' ', '\t'])
                 .split_once('/')
                 .is_some_and(|(kind, subtype)| is_name(kind) && is_name(subtype))
+    }
+
+    /// True for what a registry stores as a manifest and serves by tag; false for blobs.
+    pub fn is_manifest(&self) -> bool {
+        MediaType::MANIFESTS.contains(&self.essence().as_str())
     }
 
     /// True for a layer whose bytes a registry need not hold (OCI image-spec "Non-Distributable Layers", Docker's foreign layers).

@@ -8,7 +8,7 @@ use std::ops::Range;
 /// One range of a `Range: bytes=…` header (RFC 9110 14.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteRange {
-    /// `first-last`, inclusive.
+    /// `first-last`, inclusive; with the last before the first it is within no content.
     FromTo(u64, u64),
     /// `first-`
     From(u64),
@@ -49,10 +49,8 @@ impl ByteRange {
         match spec.split_once('-')? {
             ("", length) => Some(ByteRange::Last(position(length)?)),
             (first, "") => Some(ByteRange::From(position(first)?)),
-            (first, last) => {
-                let (first, last) = (position(first)?, position(last)?);
-                (first <= last).then_some(ByteRange::FromTo(first, last))
-            }
+            // RFC 9110 14.2 lets a server ignore or refuse a range that ends before it begins; it can't be satisfied.
+            (first, last) => Some(ByteRange::FromTo(position(first)?, position(last)?)),
         }
     }
 

@@ -113,6 +113,8 @@ pub struct Need {
     pub removed_tags: BTreeSet<String>,
     /// Further condition keys of the request, such as `ecr:AccountSetting`.
     pub conditions: BTreeMap<&'static str, String>,
+    /// Without it the call goes on, and does less: a mount opens an upload (`ECR.md` B.8).
+    pub optional: bool,
 }
 
 impl Need {
@@ -123,10 +125,15 @@ impl Need {
             request_tags: BTreeMap::new(),
             removed_tags: BTreeSet::new(),
             conditions: BTreeMap::new(),
+            optional: false,
         }
     }
     pub fn on(action: &'static str, name: &oci::RepositoryName) -> Need {
         Need::new(action, Resource::Repository(name.clone()))
+    }
+    /// The same need, without which the call goes on.
+    pub fn optional(self) -> Need {
+        Need { optional: true, ..self }
     }
     /// `aws:TagKeys`
     pub fn tag_keys(&self) -> impl Iterator<Item = &str> {
@@ -134,11 +141,13 @@ impl Need {
     }
 }
 
-/// Allows the call only if every need is allowed to the caller; the first that isn't is named in [`Error::AccessDenied`].
+/// Allows the call only if every need is allowed to the caller; the first that isn't is named in [`Error::AccessDenied`]. Of the
+/// optional ones it says whether they are allowed too, all of them.
 ///
 /// No policies are stored until the IAM API and repository policies exist, so only the root principal of the registry's own
 /// account passes; everybody else is denied for want of a policy.
-pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<(), Error> {
+pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, Error> {
+    let mut optional = true;
     let policies = iam::Policies::default();
     let principal = principal(&cx.caller);
     for need in needs {
@@ -151,11 +160,13 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<(), Error> {
             resource_account: cx.registry.account,
             context: &context(cx, need, &tags),
         };
-        if let iam::Decision::Denied { reason } = iam::evaluate(&request, &policies) {
-            return Err(Error::AccessDenied(reason.to_string()));
+        match iam::evaluate(&request, &policies) {
+            iam::Decision::Denied { .. } if need.optional => optional = false,
+            iam::Decision::Denied { reason } => return Err(Error::AccessDenied(Box::new(reason))),
+            iam::Decision::Allowed { .. } => {}
         }
     }
-    Ok(())
+    Ok(optional)
 }
 
 impl Resource {

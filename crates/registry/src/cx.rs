@@ -22,6 +22,8 @@ pub struct System {
     pub jobs: crate::jobs::Bell,
     /// Which upload sessions are being written on this node; see `upload`.
     pub uploads: crate::upload::Writers,
+    /// Refused pushes on their way to their repositories' logs; see `push_log`.
+    pub push_log: crate::push_log::Queue,
 }
 
 impl System {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 pub enum Error {
     /// The whole text of `ECR.md` G.5.
     #[error("{0}")]
-    AccessDenied(String),
+    AccessDenied(Box<iam::Denial>),
     #[error("Invalid parameter at '{member}' failed to satisfy constraint: '{constraint}'")]
     InvalidParameter { member: Cow<'static, str>, constraint: Constraint },
     #[error("{0}")]
@@ -25,8 +25,9 @@ pub enum Error {
     /// A member of the encryption configuration asks for KMS, which is not available yet.
     #[error("{message}")]
     Kms { kms_error: &'static str, message: String },
-    #[error("{0}")]
-    LimitExceeded(String),
+    /// `setting` is the key under `[limits]` that raises it, where there is one.
+    #[error("{message}")]
+    LimitExceeded { message: String, setting: Option<&'static str> },
     #[error(
         "Image with digest '{digest}' and tag '{tag}' already exists in the repository with name '{name}' in registry with id '{account}'"
     )]
@@ -78,9 +79,11 @@ pub enum Error {
     #[error("The service is busy; try again")]
     Busy,
     /// The stores can't take it now (full, read-only, gone); nothing of the call was kept. 503 on the docker door.
+    /// `cure` is what whoever runs the server can do.
     #[error("{message}")]
     Unavailable {
         message: &'static str,
+        cure: &'static str,
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -133,9 +136,16 @@ pub enum Constraint {
     Text(Cow<'static, str>),
 }
 
+const FREE_SPACE: &str = "free space on the server and push again: no restart is needed";
+const MAKE_WRITABLE: &str = "make the server's file system writable and push again";
+
 impl Error {
     pub fn invalid(member: impl Into<Cow<'static, str>>, constraint: Constraint) -> Error {
         Error::InvalidParameter { member: member.into(), constraint }
+    }
+    /// A limit that is reached; `setting` is its key under `[limits]`, if it can be set.
+    pub fn limit(setting: Option<&'static str>, message: String) -> Error {
+        Error::LimitExceeded { message, setting }
     }
     pub fn server(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
         Error::Server(Box::new(cause))
@@ -148,14 +158,17 @@ impl From<meta::Error> for Error {
             meta::Error::Busy => Error::Busy,
             meta::Error::Full(_) => Error::Unavailable {
                 message: "No space left for metadata; nothing was stored",
+                cure: FREE_SPACE,
                 source: Box::new(error),
             },
             meta::Error::ReadOnly(_) => Error::Unavailable {
                 message: "The metadata store is read-only; nothing was stored",
+                cure: MAKE_WRITABLE,
                 source: Box::new(error),
             },
             meta::Error::Closed => {
-                Error::Unavailable { message: "The service is shutting down", source: Box::new(error) }
+                let (message, cure) = ("The service is shutting down", "try again when it has started");
+                Error::Unavailable { message, cure, source: Box::new(error) }
             }
             other => Error::Server(Box::new(other)),
         }
@@ -166,11 +179,14 @@ impl From<blob::Error> for Error {
     fn from(error: blob::Error) -> Error {
         match error {
             blob::Error::Busy => Error::Busy,
-            blob::Error::Full(_) => {
-                Error::Unavailable { message: "No space left for layers; nothing was stored", source: Box::new(error) }
-            }
+            blob::Error::Full(_) => Error::Unavailable {
+                message: "No space left for layers; nothing was stored",
+                cure: FREE_SPACE,
+                source: Box::new(error),
+            },
             blob::Error::ReadOnly(_) => Error::Unavailable {
                 message: "The layer store is read-only; nothing was stored",
+                cure: MAKE_WRITABLE,
                 source: Box::new(error),
             },
             other => Error::Server(Box::new(other)),

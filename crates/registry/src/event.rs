@@ -17,6 +17,18 @@ pub(crate) struct Event {
     /// Before and after.
     pub detail: serde_json::Value,
     pub at: Time,
+    /// The address that the call came from.
+    pub source: String,
+    pub user_agent: String,
+    pub request_id: String,
+}
+
+/// Characters of a User-Agent at most that a record keeps: a client may send 64 KiB of it.
+pub(crate) const MAX_USER_AGENT: usize = 256;
+
+/// The beginning of a client's text, without what the stores don't take.
+pub(crate) fn excerpt(text: &str, characters: usize) -> String {
+    text.chars().take(characters).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 impl Event {
@@ -32,6 +44,9 @@ impl Event {
             tag: None,
             detail: serde_json::Value::Null,
             at: cx.now(),
+            source: cx.origin.address.to_string(),
+            user_agent: excerpt(&cx.origin.user_agent, MAX_USER_AGENT),
+            request_id: cx.origin.request_id.clone(),
         }
     }
 }
@@ -50,6 +65,9 @@ pub(crate) fn record(tx: &mut meta::Tx<'_>, event: Event) -> Result<(), meta::Er
             tag: event.tag,
             detail,
             at: event.at.0,
+            source: Some(event.source),
+            user_agent: Some(event.user_agent),
+            request_id: Some(event.request_id),
         },
     )
 }

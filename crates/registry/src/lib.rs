@@ -17,6 +17,7 @@ pub mod keys;
 pub mod layer;
 pub mod layer_url;
 pub mod limits;
+pub mod push_log;
 pub mod quirks;
 pub mod random;
 pub mod referrers;

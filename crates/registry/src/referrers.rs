@@ -4,7 +4,7 @@ use crate::{Cx, Error, image};
 use meta::Tx;
 use meta::records::image::ImageRow;
 use oci::{Digest, Manifest, RepositoryName};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Debug)]
 pub struct Referrer {
@@ -16,7 +16,7 @@ pub struct Referrer {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Rows that are read at once while looking for those of the wanted types.
+/// Rows that are read at once.
 const BATCH: u32 = 200;
 /// Bytes of manifests that one page reads. A page that would need more ends before its limit: annotations may fill a manifest,
 /// and the list is itself a manifest, of [`Manifest::MAX_BYTES`] at most (OCI distribution-spec "Listing Referrers").
@@ -34,6 +34,8 @@ pub async fn list(
     limit: u32,
 ) -> Result<Page<Referrer>, Error> {
     let subject = subject.to_bytes();
+    // Each type once: its rows are read for each.
+    let artifact_types: Vec<String> = BTreeSet::from_iter(artifact_types).into_iter().collect();
     let after: Option<[u8; 16]> =
         after.map(|cursor| cursor.try_into()).transpose().map_err(|_| image::cursor::invalid())?;
     let found = read(cx, name, move |tx, row| {
@@ -66,10 +68,10 @@ impl Wanted<'_> {
         let mut found = Found::default();
         let mut bytes: i64 = 0;
         loop {
-            let rows = tx.image_referrers(self.repository, self.subject, after, BATCH)?;
+            let rows = self.batch(tx, after)?;
             let Some(last) = rows.last() else { return Ok(found) };
             after = Some(last.id);
-            for row in rows.into_iter().filter(|row| self.matches(row)) {
+            for row in rows {
                 bytes = bytes.saturating_add(row.manifest_size);
                 if found.rows.len() == limit || (bytes > PAGE_BYTES && !found.rows.is_empty()) {
                     found.more = true;
@@ -81,9 +83,19 @@ impl Wanted<'_> {
         }
     }
 
-    fn matches(&self, row: &ImageRow) -> bool {
-        self.artifact_types.is_empty()
-            || row.artifact_type.as_ref().is_some_and(|own| self.artifact_types.contains(own))
+    /// The next rows by id: those of each wanted type, together.
+    fn batch(&self, tx: &mut Tx<'_>, after: Option<[u8; 16]>) -> Result<Vec<ImageRow>, Error> {
+        if self.artifact_types.is_empty() {
+            return Ok(tx.image_referrers(self.repository, self.subject, None, after, BATCH)?);
+        }
+        let mut rows = Vec::new();
+        for wanted in self.artifact_types {
+            rows.extend(tx.image_referrers(self.repository, self.subject, Some(wanted), after, BATCH)?);
+        }
+        rows.sort_unstable_by_key(|row| row.id);
+        // Of a type whose rows were cut off, more may follow than the others show.
+        rows.truncate(usize::try_from(BATCH).unwrap_or(usize::MAX));
+        Ok(rows)
     }
 }
 

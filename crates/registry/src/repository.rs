@@ -122,9 +122,10 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
                 return Err(Error::RepositoryAlreadyExists { name: stored.name.clone(), account: account.clone() });
             }
             if tx.repository_count(&registry)? >= limit {
-                return Err(Error::LimitExceeded(format!(
-                    "The registry with id '{account}' has its maximum of {limit} repositories"
-                )));
+                return Err(Error::limit(
+                    Some("repositories_per_registry"),
+                    format!("The registry with id '{account}' has its maximum of {limit} repositories"),
+                ));
             }
             tx.repository_insert(&registry, &stored)?;
             for (key, value) in &tags {

@@ -62,35 +62,52 @@ pub fn mint(cx: &Cx) -> (String, Time) {
 /// Why a password is no token. None of these says whether a principal exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
-    #[error("not a token of this installation")]
-    Unknown,
+    #[error("the password is not a token")]
+    NotAToken,
+    /// Its form is right, its MAC is not: made by another installation, under a root key that is gone, or changed on the way.
+    #[error("the token was not made by this server")]
+    Foreign,
     #[error("Your authorization token has expired. Reauthenticate and try again.")]
-    Expired,
+    Expired { at: Time },
 }
 
 /// Reads and verifies a password at the current time.
 pub fn verify(system: &System, password: &str) -> Result<Token, InvalidToken> {
-    let token = read(system, password).ok_or(InvalidToken::Unknown)?;
-    if token.expires <= system.now() { Err(InvalidToken::Expired) } else { Ok(token) }
+    let token = read(system, password)?;
+    if token.expires <= system.now() { Err(InvalidToken::Expired { at: token.expires }) } else { Ok(token) }
 }
 
-fn read(system: &System, password: &str) -> Option<Token> {
+fn read(system: &System, password: &str) -> Result<Token, InvalidToken> {
+    let Read { payload, body, mac } = parse(password).ok_or(InvalidToken::NotAToken)?;
+    let right = system.keys.mac(payload.k, Purpose::Token, body.as_bytes()).ok_or(InvalidToken::Foreign)?;
+    if !bool::from(right.as_slice().ct_eq(&mac)) {
+        return Err(InvalidToken::Foreign);
+    }
+    let account = payload.account.parse().map_err(|_| InvalidToken::NotAToken)?;
+    let region = payload.region.parse().map_err(|_| InvalidToken::NotAToken)?;
+    Ok(Token {
+        registry: RegistryId { account, region },
+        principal: payload.principal,
+        access_key_id: payload.key,
+        issued: Time(payload.issued),
+        expires: Time(payload.expires),
+    })
+}
+
+/// A token as it is written. Nothing of it is true yet.
+struct Read<'a> {
+    payload: Payload,
+    /// What the MAC is over.
+    body: &'a str,
+    mac: Vec<u8>,
+}
+
+fn parse(password: &str) -> Option<Read<'_>> {
     if password.len() > MAX_LENGTH {
         return None;
     }
     let (body, mac) = password.rsplit_once('.')?;
     let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
     let text = URL_SAFE_NO_PAD.decode(body.strip_prefix(PREFIX)?).ok()?;
-    let payload: Payload = serde_json::from_slice(&text).ok()?;
-    let right = system.keys.mac(payload.k, Purpose::Token, body.as_bytes())?;
-    if !bool::from(right.as_slice().ct_eq(&mac)) {
-        return None;
-    }
-    Some(Token {
-        registry: RegistryId { account: payload.account.parse().ok()?, region: payload.region.parse().ok()? },
-        principal: payload.principal,
-        access_key_id: payload.key,
-        issued: Time(payload.issued),
-        expires: Time(payload.expires),
-    })
+    Some(Read { payload: serde_json::from_slice(&text).ok()?, body, mac })
 }

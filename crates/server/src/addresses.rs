@@ -13,7 +13,9 @@ pub struct Addresses {
     base: BaseUrl,
     /// [`Addresses::base_url`] as it is handed out.
     base_text: String,
-    /// What stands behind `.localhost` in the other registries' names: the first listener's port, empty for port 80.
+    /// The first listener's scheme.
+    local_scheme: Scheme,
+    /// What stands behind `.localhost` in the other registries' names: the first listener's port, empty for its scheme's own.
     local_port: String,
     domain: Option<Domain>,
     default: RegistryId,
@@ -28,7 +30,9 @@ pub struct Names {
     /// The setting `domain`.
     pub domain: Option<Domain>,
     pub regions: Regions,
-    /// The port that the first listener really has; listeners speak plain HTTP.
+    /// What the first listener speaks.
+    pub scheme: Scheme,
+    /// The port that the first listener really has.
     pub port: u16,
 }
 
@@ -64,13 +68,15 @@ pub enum HostName {
 impl Addresses {
     pub fn new(names: Names) -> Addresses {
         let default = RegistryId { account: AccountId::DEFAULT, region: names.regions.first().clone() };
-        let local_port = port_suffix(Scheme::Http, names.port);
+        let local_scheme = names.scheme;
+        let local_port = port_suffix(local_scheme, names.port);
         let set = names.url.is_some();
-        let local = BaseUrl { scheme: Scheme::Http, authority: format!("{LOCALHOST}{local_port}") };
+        let local = BaseUrl { scheme: local_scheme, authority: format!("{LOCALHOST}{local_port}") };
         let base = names.url.unwrap_or(local);
         let mut addresses = Addresses {
             base_text: base.to_string(),
             base,
+            local_scheme,
             local_port,
             domain: names.domain,
             default,
@@ -105,7 +111,7 @@ impl Addresses {
     /// `proxyEndpoint` of GetAuthorizationToken: scheme and host of the registry.
     pub fn proxy_endpoint(&self, registry: &RegistryId) -> String {
         let local = self.domain.is_none() && *registry != self.default;
-        let scheme = if local { Scheme::Http } else { self.base.scheme };
+        let scheme = if local { self.local_scheme } else { self.base.scheme };
         format!("{}://{}", scheme.name(), self.registry_host(registry))
     }
 
@@ -236,6 +242,12 @@ pub struct InvalidUrl;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain(String);
 
+impl std::fmt::Display for Domain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 impl FromStr for Domain {
     type Err = InvalidDomain;
 
@@ -265,6 +277,7 @@ mod tests {
             url: url.map(|url| url.parse().unwrap()),
             domain: domain.map(|domain| domain.parse().unwrap()),
             regions: Regions::Only("us-east-1".parse().unwrap(), vec!["eu-west-1".parse().unwrap()]),
+            scheme: Scheme::Http,
             port,
         })
     }
@@ -340,6 +353,31 @@ mod tests {
     }
 
     #[test]
+    fn over_tls_every_name_is_https_and_its_port_443_is_left_out() {
+        let other = registry("111122223333", "eu-west-1");
+        for (domain, port, base, elsewhere) in [
+            (None, 5050, "https://localhost:5050", "https://111122223333.dkr.ecr.eu-west-1.localhost:5050"),
+            (None, 443, "https://localhost", "https://111122223333.dkr.ecr.eu-west-1.localhost"),
+            (None, 80, "https://localhost:80", "https://111122223333.dkr.ecr.eu-west-1.localhost:80"),
+            (
+                Some("amazonaws.com"),
+                443,
+                "https://000000000000.dkr.ecr.us-east-1.amazonaws.com",
+                "https://111122223333.dkr.ecr.eu-west-1.amazonaws.com",
+            ),
+        ] {
+            let addresses = Addresses::new(Names {
+                url: None,
+                domain: domain.map(|domain| domain.parse().unwrap()),
+                regions: Regions::Any("us-east-1".parse().unwrap()),
+                scheme: Scheme::Https,
+                port,
+            });
+            assert_eq!((addresses.base_url(), addresses.proxy_endpoint(&other).as_str()), (base, elsewhere));
+        }
+    }
+
+    #[test]
     fn a_host_names_a_registry_an_endpoint_or_nothing() {
         let addresses = addresses(None, Some("corp.example"), 5050);
         let account = |account, region| HostName::Registry(registry(account, region));
@@ -377,6 +415,7 @@ mod tests {
             url: None,
             domain: None,
             regions: Regions::Any("us-east-1".parse().unwrap()),
+            scheme: Scheme::Http,
             port: 1,
         });
         assert!(any.serves(&"us-west-2".parse().unwrap()));

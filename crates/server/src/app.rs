@@ -1,5 +1,6 @@
 //! What every door stands on.
 use crate::addresses::Addresses;
+use crate::forwarded::TrustedProxies;
 use crate::health::Health;
 use crate::metrics::Metrics;
 use registry::System;
@@ -20,6 +21,7 @@ pub struct App {
     pub process_keys: ProcessKeys,
     /// Whether `/v2/` blob GETs are answered with 307 to a signed layer URL.
     pub redirect_layers: bool,
+    pub trusted_proxies: TrustedProxies,
     /// Bytes that bodies of AWS calls and manifests may still take of [`CALL_BODY_BYTES`].
     pub call_bodies: Arc<Semaphore>,
     pub metrics: Metrics,
@@ -32,6 +34,7 @@ impl App {
         addresses: Addresses,
         process_keys: ProcessKeys,
         redirect_layers: bool,
+        trusted_proxies: TrustedProxies,
     ) -> Arc<App> {
         let call_bodies = Arc::new(Semaphore::new(CALL_BODY_BYTES));
         let metrics = Metrics::new(system.clone(), call_bodies.clone());
@@ -41,6 +44,7 @@ impl App {
             addresses,
             process_keys,
             redirect_layers,
+            trusted_proxies,
             call_bodies,
             metrics,
             health: Health::default(),

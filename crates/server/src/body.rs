@@ -32,6 +32,14 @@ pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
+/// An answer in plain text.
+pub fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    let mut response = Response::new(full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
 /// The answer with a layer's bytes, or with their headers alone for a HEAD: 200, 206 for a `partial` request, or 416
 /// (RFC 9110 14.2).
 ///
@@ -71,6 +79,13 @@ pub fn etag(digest: &oci::Digest) -> String {
 pub fn insert(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
+    }
+}
+
+/// The same for a header that may stand there already, once for each of its values.
+pub fn append(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().append(name, value);
     }
 }
 

@@ -1,25 +1,22 @@
 //! Sockets, connections, and which door a request goes to.
 use crate::access_log::{Door, Line, user_agent};
+use crate::addresses::Scheme;
 use crate::app::App;
-use crate::body::{Request, Response, full};
-use crate::wire::Wire;
+use crate::body::{Chain, Request, Response, plain};
+use crate::connection::{self, Spoken, Stop};
+use crate::tls::Tls;
 use crate::{call, docker, layers};
-use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::ALLOW;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use registry::Origin;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
 /// Connections at once, over all listeners of the doors; more wait to be accepted.
@@ -28,17 +25,6 @@ pub const CONNECTIONS: usize = 4096;
 const METRICS_CONNECTIONS: usize = 64;
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: u32 = 1024;
-/// Bytes of a request's head at most (DESIGN "Limits"); more is 431.
-pub const HEAD_BYTES: usize = 64 * 1024;
-/// Headers of a request at most; docker sends about ten.
-const HEADERS: usize = 100;
-/// The longest that the first request's head of a connection may take to come: who connects has something to ask.
-const FIRST_HEAD_TIME: Duration = Duration::from_secs(10);
-/// The longest that a later request's head may take to come, and that a connection may be idle between two requests: longer than
-/// the 90 s after which Go's clients close an idle connection, so that it is they who close.
-const HEAD_TIME: Duration = Duration::from_secs(100);
-/// Bytes that a connection buffers of what it reads, and of small writes.
-const BUFFER_BYTES: usize = 256 * 1024;
 /// How long running requests may go on after the server was told to stop; Kubernetes kills after 30 s.
 pub const DRAIN_TIME: Duration = Duration::from_secs(25);
 /// How much longer the handlers may go on whose connections were cut off: their transactions end before their store closes.
@@ -51,6 +37,8 @@ pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     serves: Serves,
+    /// `None`: plain HTTP.
+    tls: Option<Tls>,
 }
 
 /// What a listener answers.
@@ -81,7 +69,22 @@ impl Listener {
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
         let address = socket.local_addr()?;
-        Ok(Listener { socket, address, serves })
+        Ok(Listener { socket, address, serves, tls: None })
+    }
+
+    /// The same listener, speaking TLS.
+    pub fn over(self, tls: Tls) -> Listener {
+        Listener { tls: Some(tls), ..self }
+    }
+
+    /// Scheme, address and port, such as `https://127.0.0.1:5050`.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme().name(), self.address)
+    }
+
+    /// What it speaks.
+    pub fn scheme(&self) -> Scheme {
+        if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
     }
 
     /// The address with the port that was really bound.
@@ -93,9 +96,10 @@ impl Listener {
 /// Serves until `stop` turns true or its sender is dropped. Then no more connections are accepted, running requests have
 /// [`DRAIN_TIME`] to end, and what still runs is cut off; their handlers have [`HANDLERS_DRAIN_TIME`] more.
 pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, mut stop: watch::Receiver<bool>) {
-    let graceful = Arc::new(GracefulShutdown::new());
     let (cut, cut_off) = watch::channel(false);
-    // Everything that runs holds a sender, so the receiver hears when nothing runs any more.
+    // Every connection holds a sender, so the receiver hears when the last of them is gone.
+    let (open, mut closed) = mpsc::channel(1);
+    // The same for everything that runs.
     let (running, mut ended) = mpsc::channel(1);
     let doors = Arc::new(Semaphore::new(CONNECTIONS));
     let mut accepting = JoinSet::new();
@@ -104,19 +108,19 @@ pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, mut stop: watch::Rec
             Serves::Everything | Serves::Doors => doors.clone(),
             Serves::Metrics => Arc::new(Semaphore::new(METRICS_CONNECTIONS)),
         };
-        let (app, graceful, cut_off, running) = (app.clone(), graceful.clone(), cut_off.clone(), running.clone());
-        accepting.spawn(async move { accept(app, listener, &graceful, permits, cut_off, running).await });
+        let ends = Ends { stop: Stop::new(stop.clone()), cut_off: cut_off.clone(), open: open.clone() };
+        accepting.spawn(accept(app.clone(), listener, permits, ends, running.clone()));
     }
     drop(running);
     // An error means that whoever could say stop is gone.
     let _ = stop.wait_for(|stop| *stop).await;
     app.health.drain();
     accepting.shutdown().await;
-    let Ok(graceful) = Arc::try_unwrap(graceful) else { return };
-    let open = graceful.count();
+    let count = open.strong_count() - 1;
+    drop(open);
     let until = Instant::now() + DRAIN_TIME;
-    if timeout_at(until, graceful.shutdown()).await.is_err() {
-        tracing::warn!(connections = open, "Requests that did not end in {} s are cut off", DRAIN_TIME.as_secs());
+    if timeout_at(until, closed.recv()).await.is_err() {
+        tracing::warn!(connections = count, "Requests that did not end in {} s are cut off", DRAIN_TIME.as_secs());
         cut.send_replace(true);
     }
     // Also those whose clients hung up.
@@ -125,15 +129,16 @@ pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, mut stop: watch::Rec
     }
 }
 
-/// Accepts connections until it is aborted.
-async fn accept(
-    app: Arc<App>,
-    listener: Listener,
-    graceful: &GracefulShutdown,
-    permits: Arc<Semaphore>,
+/// How a connection hears that it should end, and says that it has.
+#[derive(Clone)]
+struct Ends {
+    stop: Stop,
     cut_off: watch::Receiver<bool>,
-    running: Running,
-) {
+    open: Running,
+}
+
+/// Accepts connections until it is aborted.
+async fn accept(app: Arc<App>, listener: Listener, permits: Arc<Semaphore>, ends: Ends, running: Running) {
     loop {
         // Nothing closes the semaphore.
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
@@ -145,15 +150,21 @@ async fn accept(
                 continue;
             }
         };
-        let (local, serves, running) = (listener.address, listener.serves, running.clone());
-        let connection = Connection { app: app.clone(), peer, local, serves, running };
-        let (watcher, mut cut_off) = (graceful.watcher(), cut_off.clone());
+        let connection = Connection {
+            app: app.clone(),
+            peer,
+            local: listener.address,
+            serves: listener.serves,
+            tls: listener.tls.is_some(),
+            running: running.clone(),
+        };
+        let (tls, Ends { stop, mut cut_off, open }) = (listener.tls.clone(), ends.clone());
         tokio::spawn(async move {
             tokio::select! {
-                () = connection.serve(stream, watcher) => {}
+                () = connection.serve(stream, tls, stop) => {}
                 _ = cut_off.wait_for(|cut| *cut) => {}
             }
-            drop(permit);
+            drop((open, permit));
         });
     }
 }
@@ -165,6 +176,8 @@ struct Connection {
     peer: SocketAddr,
     local: SocketAddr,
     serves: Serves,
+    /// Whether its listener speaks TLS.
+    tls: bool,
     running: Running,
 }
 
@@ -172,41 +185,28 @@ struct Connection {
 type Running = mpsc::Sender<Infallible>;
 
 impl Connection {
-    async fn serve(self, stream: TcpStream, watcher: Watcher) {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "A connection was gone before it was served");
-            return;
-        }
-        let io = TokioIo::new(Wire::new(stream, self.app.metrics.traffic()));
+    async fn serve(self, stream: TcpStream, tls: Option<Tls>, stop: Stop) {
+        let traffic = self.app.metrics.traffic().clone();
         let peer = self.peer;
-        let asked = Arc::new(Notify::new());
-        let first = asked.clone();
-        let service = service_fn(move |request| {
-            first.notify_one();
+        let answer = move |request, spoken| {
             let connection = self.clone();
-            async move { Ok::<_, Infallible>(connection.answer(request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .max_header_size(HEAD_BYTES)
-            .max_headers(HEADERS)
-            .max_buf_size(BUFFER_BYTES)
-            .serve_connection(io, service);
-        tokio::select! {
-            ended = watcher.watch(connection) => if let Err(error) = ended {
-                // A client that went away, or spoke something else: hyper has answered what could be answered.
-                tracing::debug!(%peer, %error, "A connection ended early");
-            },
-            () = silent(&asked) => tracing::debug!(%peer, "A connection asked for nothing in time"),
+            async move { connection.answer(request, spoken).await }
+        };
+        if let Err(error) = connection::serve(stream, tls.as_ref(), &traffic, stop, answer).await {
+            // A client that went away, or spoke something else: what could be answered was.
+            tracing::debug!(%peer, "A connection ended early: {}", Chain(&error));
         }
     }
 
     /// Answers one request. Its handler runs in a task of its own, so that a client who hangs up does not stop it between two
     /// writes, and a panic costs that one answer.
-    async fn answer(self, request: Request) -> Response {
-        let origin = self.origin(request.headers());
-        let route = route(self.serves, request.uri().path());
+    async fn answer(self, mut request: Request, spoken: Spoken) -> Response {
+        let mut origin = self.origin(request.headers());
+        self.app.trusted_proxies.apply(&mut origin, &mut request);
+        let route = match spoken {
+            Spoken::AsListened => route(self.serves, request.uri().path()),
+            Spoken::PlainToTls => Route::PlainToTls,
+        };
         let line = Line::begin(&self.app, route.door(), (request.method(), request.uri()), &origin);
         let request_id = origin.request_id.clone();
         let span = tracing::info_span!("request", request.id = request_id);
@@ -233,17 +233,10 @@ impl Connection {
         Origin {
             address: self.peer.ip().to_canonical(),
             listener: self.local.to_string(),
-            tls: false,
+            tls: self.tls,
             user_agent: user_agent(headers),
             request_id: uuid::Uuid::from_bytes(self.app.system.id()).hyphenated().to_string(),
         }
-    }
-}
-
-/// Returns once [`FIRST_HEAD_TIME`] has passed without a first request, and never when one came.
-async fn silent(asked: &Notify) {
-    if timeout(FIRST_HEAD_TIME, asked.notified()).await.is_ok() {
-        std::future::pending::<()>().await;
     }
 }
 
@@ -256,17 +249,21 @@ enum Route {
     Live,
     Ready,
     Metrics,
+    /// `/v1/`, the registry API of another age.
+    Retired,
     Nowhere,
+    /// Plain HTTP came to a listener of TLS.
+    PlainToTls,
 }
 
 impl Route {
     fn door(self) -> Door {
         match self {
             Route::Aws => Door::Aws,
-            Route::Docker => Door::Docker,
+            Route::Docker | Route::Retired => Door::Docker,
             Route::Layers => Door::Layers,
             Route::Live | Route::Ready | Route::Metrics => Door::Process,
-            Route::Nowhere => Door::Nowhere,
+            Route::Nowhere | Route::PlainToTls => Door::Nowhere,
         }
     }
 }
@@ -280,6 +277,7 @@ fn route(serves: Serves, path: &str) -> Route {
         "/" => Route::Aws,
         "/v2" => Route::Docker,
         _ if path.starts_with("/v2/") => Route::Docker,
+        _ if path.starts_with("/v1/") => Route::Retired,
         _ if path.starts_with(layers::PREFIX) => Route::Layers,
         _ => Route::Nowhere,
     }
@@ -301,15 +299,10 @@ async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -
             Err(problems) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", problems.join("\n"))),
         },
         Route::Metrics => app.metrics.respond(),
+        Route::Retired => docker::retired(),
         Route::Nowhere => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
+        Route::PlainToTls => connection::plain_to_tls(),
     }
-}
-
-fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(full(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
 }
 
 #[cfg(test)]
@@ -323,6 +316,7 @@ mod tests {
             ("/v2", Route::Docker, Route::Docker, Route::Nowhere),
             ("/v2/", Route::Docker, Route::Docker, Route::Nowhere),
             ("/v2/livez", Route::Docker, Route::Docker, Route::Nowhere),
+            ("/v1/_ping", Route::Retired, Route::Retired, Route::Nowhere),
             ("/v2x", Route::Nowhere, Route::Nowhere, Route::Nowhere),
             ("/layers/1", Route::Layers, Route::Layers, Route::Nowhere),
             ("/layers", Route::Nowhere, Route::Nowhere, Route::Nowhere),

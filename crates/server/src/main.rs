@@ -1,9 +1,12 @@
 //! The program `ecru`.
 use clap::{Parser, Subcommand};
+use registry::clock::{Clock as _, SystemClock};
 use server::body::Chain;
 use server::cli::env::Env;
+use server::cli::push_log::PushLog;
 use server::cli::serve::Serve;
 use server::cli::status::Status;
+use server::cli::tls::init::Init;
 use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -24,6 +27,16 @@ enum Command {
     Env(Env),
     /// Ask a running server how it is.
     Status(Status),
+    /// Show what was pushed to a repository and what was refused, and why.
+    PushLog(PushLog),
+    /// Make TLS certificates for the https:// listeners.
+    #[command(subcommand)]
+    Tls(Tls),
+}
+
+#[derive(Subcommand)]
+enum Tls {
+    Init(Init),
 }
 
 /// 0: done. 1: failed, with one sentence on stderr. 2: called wrongly (clap's own).
@@ -44,8 +57,16 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             std::io::stdout().write_all(exports.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Tls(Tls::Init(init)) => {
+            std::io::stdout().write_all(init.run(SystemClock.now())?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Serve(serve) => on_runtime(async { Ok(serve.run().await.map(|()| ExitCode::SUCCESS)?) }),
         Command::Status(status) => on_runtime(report(status)),
+        Command::PushLog(log) => on_runtime(async {
+            std::io::stdout().write_all(log.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/metrics`: counts of the process in Prometheus's text format. No line names a repository, an account or a caller.
 use crate::access_log::Door;
 use crate::body::{Response, full};
+use crate::tls::Served;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use prometheus_client::collector::Collector;
@@ -11,7 +12,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use registry::System;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -26,6 +27,7 @@ pub struct Metrics {
     requests: Family<[Label; 2], Counter>,
     durations: Family<[Label; 1], Histogram>,
     traffic: Traffic,
+    certificate: Arc<OnceLock<Served>>,
 }
 
 /// What the connections count.
@@ -55,7 +57,14 @@ impl Metrics {
         registry.register("sent_bytes", "Bytes sent to clients", traffic.sent.clone());
         registry.register("connections", "Connections open now", traffic.connections.clone());
         registry.register_collector(Box::new(Stores { system, call_bodies }));
-        Metrics { registry, requests, durations, traffic }
+        let certificate = Arc::new(OnceLock::new());
+        registry.register_collector(Box::new(Certificate(certificate.clone())));
+        Metrics { registry, requests, durations, traffic, certificate }
+    }
+
+    /// From now on the end of the certificate that is served is shown.
+    pub fn show_certificate(&self, served: Served) {
+        self.certificate.get_or_init(|| served);
     }
 
     /// What each connection counts into.
@@ -111,6 +120,7 @@ impl Collector for Stores {
             ("metadata_transactions", "Write transactions that were run", stats.jobs),
             ("metadata_commits", "Commits that made them durable", stats.commits),
             ("metadata_retries", "Write transactions that were run again", stats.retries),
+            ("push_log_dropped", "Refused pushes that were not written to their log", self.system.push_log.dropped()),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, EncodeMetric::metric_type(&counter))?)?;
@@ -132,5 +142,18 @@ impl Collector for Stores {
             gauge.encode(encoder.encode_descriptor(name, help, None, EncodeMetric::metric_type(&gauge))?)?;
         }
         Ok(())
+    }
+}
+
+/// When the certificate of the https:// listeners ends; nothing where there is none.
+#[derive(Debug)]
+struct Certificate(Arc<OnceLock<Served>>);
+
+impl Collector for Certificate {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let Some(pair) = self.0.get().and_then(Served::pair) else { return Ok(()) };
+        let gauge = ConstGauge::new(pair.expires.0 / 1_000_000);
+        let (name, help) = ("tls_certificate_expiry_seconds", "When the certificate ends, in seconds since 1970");
+        gauge.encode(encoder.encode_descriptor(name, help, None, EncodeMetric::metric_type(&gauge))?)
     }
 }

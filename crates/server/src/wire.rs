@@ -25,6 +25,11 @@ impl<S> Wire<S> {
         Wire { stream, traffic: traffic.clone(), pace, stalled, waits: None }
     }
 
+    /// The stream beneath.
+    pub fn stream(&self) -> &S {
+        &self.stream
+    }
+
     fn written(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &polled {
             Poll::Ready(written) => {

@@ -3,6 +3,7 @@ use crate::aws_caller::{AwsCaller, Outcome};
 use crate::chance::Seeded;
 use crate::clock::TestClock;
 use crate::postgres::TestDatabase;
+use crate::secure::Secure;
 use crate::{Model, leftovers};
 use blob::disk::RealDisk;
 use blob::faulty::Faulty;
@@ -13,8 +14,9 @@ use registry::keys::Keys;
 use registry::limits::Limits;
 use registry::quirks::Quirks;
 use serde_json::Value;
-use server::addresses::{Addresses, Names, Regions};
+use server::addresses::{Addresses, Names, Regions, Scheme};
 use server::app::App;
+use server::forwarded::TrustedProxies;
 use server::listener::{Listener, Serves};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -32,7 +34,12 @@ pub struct Builder {
     quirks: Quirks,
     limits: Limits,
     redirect_layers: bool,
+    trusted_proxies: TrustedProxies,
+    tls: Option<Http2>,
 }
+
+/// Whether HTTP/2 is offered over TLS.
+type Http2 = bool;
 
 impl Builder {
     pub fn quirks(mut self, quirks: Quirks) -> Builder {
@@ -46,6 +53,17 @@ impl Builder {
     /// Blob GETs are answered with 307 to a signed layer URL.
     pub fn redirect_layers(mut self) -> Builder {
         self.redirect_layers = true;
+        self
+    }
+    /// The proxies whose forwarded headers are believed.
+    pub fn trusted_proxies(mut self, networks: &[&str]) -> Builder {
+        let networks: Vec<_> = networks.iter().map(|network| network.parse().expect("a network")).collect();
+        self.trusted_proxies = networks.into();
+        self
+    }
+    /// A second listener that speaks TLS, perhaps HTTP/2 too.
+    pub fn tls(mut self, http2: bool) -> Builder {
+        self.tls = Some(http2);
         self
     }
     pub async fn start(self) -> TestApp {
@@ -86,6 +104,7 @@ pub struct TestApp {
     pub faults: Faulty,
     pub system: Arc<System>,
     pub ecr_model: Model,
+    secure: Option<Secure>,
     running: Option<Running>,
 }
 
@@ -130,15 +149,37 @@ impl TestApp {
             quirks: ground.settings.quirks.clone(),
             jobs: Default::default(),
             uploads: Default::default(),
+            push_log: Default::default(),
         });
         registry::bootstrap::prove_root_keys(&system).await.expect("the root key");
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(registry::jobs::run(system.clone(), stopped.clone()));
-        let address = listen(&system, ground.settings.redirect_layers, stopped, &mut tasks).await;
+        tasks.spawn(registry::push_log::run(system.clone(), stopped.clone()));
+        let secure =
+            ground.settings.tls.map(|http2| Secure::bind(ground.directory.path(), http2, ground.clock.clone()));
+        let (mut listeners, secure) = match secure {
+            None => (Vec::new(), None),
+            Some((listener, secure)) => (vec![listener], Some(secure)),
+        };
+        let any = "127.0.0.1:0".parse().expect("an address");
+        let listener = Listener::bind(any, Serves::Everything).expect("a port");
+        let address = listener.address();
+        listeners.insert(0, listener);
+        serve(&system, &ground.settings, listeners, stopped, &mut tasks);
         let clock = ground.clock.clone();
         let running = Some(Running { ground, stop, tasks });
-        TestApp { address, clock, faults, system, ecr_model: Model::load("ecr"), running }
+        TestApp { address, clock, faults, system, ecr_model: Model::load("ecr"), secure, running }
+    }
+
+    /// The listener that speaks TLS; the builder must have asked for one.
+    pub fn secure(&self) -> &Secure {
+        self.secure.as_ref().expect("Builder::tls")
+    }
+
+    /// Tells the server to stop, as SIGTERM does, and does not wait for it.
+    pub fn stop(&self) {
+        self.running.as_ref().expect("a server runs until it is dropped").stop.send_replace(true);
     }
 
     /// Stops the server as SIGTERM does and starts another over the same stores.
@@ -189,20 +230,24 @@ impl Drop for TestApp {
     }
 }
 
-/// Serves every door on a port of its own.
-async fn listen(
+/// Serves every door on these listeners.
+fn serve(
     system: &Arc<System>,
-    redirect_layers: bool,
+    settings: &Builder,
+    listeners: Vec<Listener>,
     stopped: watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
-) -> SocketAddr {
-    let any = "127.0.0.1:0".parse().expect("an address");
-    let listener = Listener::bind(any, Serves::Everything).expect("a port");
-    let address = listener.address();
+) {
     let region = "us-east-1".parse().expect("a region");
-    let names = Names { url: None, domain: None, regions: Regions::Any(region), port: address.port() };
+    let port = listeners.first().expect("a listener").address().port();
+    let names = Names { url: None, domain: None, regions: Regions::Any(region), scheme: Scheme::Http, port };
     let keys = ProcessKeys { dev: true, admin: None };
-    let app = App::new(system.clone(), Addresses::new(names), keys, redirect_layers);
-    tasks.spawn(server::listener::serve(app, vec![listener], stopped));
-    address
+    let app = App::new(
+        system.clone(),
+        Addresses::new(names),
+        keys,
+        settings.redirect_layers,
+        settings.trusted_proxies.clone(),
+    );
+    tasks.spawn(server::listener::serve(app, listeners, stopped));
 }

@@ -2,6 +2,7 @@
 use crate::TestApp;
 use crate::http::{Answer, Call};
 use crate::image::{Image, digest};
+use crate::secure::TlsClient;
 use base64::Engine as _;
 use bytes::Bytes;
 
@@ -13,11 +14,13 @@ pub struct Docker<'a> {
     /// The Host header; the listener's address where none is set.
     pub host: Option<String>,
     pub user_agent: String,
+    /// `None`: plain HTTP.
+    tls: Option<TlsClient>,
 }
 
 impl<'a> Docker<'a> {
     pub fn new(app: &'a TestApp, password: Option<String>) -> Docker<'a> {
-        Docker { app, password, host: None, user_agent: "testkit".to_owned() }
+        Docker { app, password, host: None, user_agent: "testkit".to_owned(), tls: None }
     }
     /// The same client under another host name.
     pub fn at(mut self, host: &str) -> Docker<'a> {
@@ -27,6 +30,11 @@ impl<'a> Docker<'a> {
     /// The same client with another User-Agent.
     pub fn agent(mut self, user_agent: &str) -> Docker<'a> {
         user_agent.clone_into(&mut self.user_agent);
+        self
+    }
+    /// The same client over TLS.
+    pub fn over(mut self, client: TlsClient) -> Docker<'a> {
+        self.tls = Some(client);
         self
     }
 
@@ -48,7 +56,10 @@ impl<'a> Docker<'a> {
     pub async fn send(&self, call: Call) -> Answer {
         let what = format!("{} {}", call.method, call.target);
         let head = call.method == "HEAD";
-        let answer = call.send(self.app.address).await;
+        let answer = match &self.tls {
+            None => call.send(self.app.address).await,
+            Some(client) => client.send(&call).await,
+        };
         check(&what, head, &answer);
         answer
     }
@@ -175,7 +186,8 @@ fn check(what: &str, head: bool, answer: &Answer) {
         return;
     }
     assert!(
-        answer.reason.contains(": ") && answer.reason.len() <= 200,
+        // HTTP/2 has none.
+        answer.http2 || answer.reason.contains(": ") && answer.reason.len() <= 200,
         "{what}: the reason phrase is {:?}",
         answer.reason
     );
@@ -189,5 +201,24 @@ fn check(what: &str, head: bool, answer: &Answer) {
     assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"), "{what}");
     assert!(answer.text().ends_with('\n'), "{what}: no newline at the end");
     assert!(CODES.contains(&answer.code().as_str()), "{what}: {}", answer.text());
-    assert!(!answer.message().is_empty(), "{what}: {}", answer.text());
+    let message = answer.message();
+    assert!(!message.is_empty(), "{what}: {}", answer.text());
+    if answer.http2 {
+        return;
+    }
+    // `ECR.md` B.2: nothing that the body does not say.
+    let body = folded(&message);
+    let phrase = folded(&answer.reason);
+    let (_, said) = phrase.split_once(": ").expect("a reason phrase of the registry");
+    for word in said.split(' ').map(|word| word.trim_matches([',', ';', ':', '\'', '.'])) {
+        assert!(GLUE.contains(&word) || body.contains(word), "{what}: '{word}' of '{phrase}' is not in '{message}'");
+    }
+}
+
+/// Words of reason phrases that a body may say otherwise.
+const GLUE: &[&str] = &["no", "such", "the", "in", "is", "and", "others", "on"];
+
+/// A text as a reason phrase can hold it, in lower case.
+fn folded(text: &str) -> String {
+    text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c.to_ascii_lowercase() } else { '?' }).collect()
 }

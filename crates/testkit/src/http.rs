@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use serde_json::Value;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::TcpStream;
 
 /// A request as it goes onto the wire: nothing is added but Host, Content-Length and Connection where they are missing.
@@ -53,7 +53,15 @@ impl Call {
     /// Sends the request over a connection of its own and reads the answer to its end.
     pub async fn send(&self, address: SocketAddr) -> Answer {
         let stream = TcpStream::connect(address).await.expect("the server does not listen");
-        let (mut reader, mut writer) = stream.into_split();
+        self.send_over(stream, address).await
+    }
+
+    /// The same over a connection that is open.
+    pub async fn send_over<S>(&self, stream: S, address: SocketAddr) -> Answer
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let (mut reader, mut writer) = split(stream);
         let head = self.head(address);
         let body = self.body.clone();
         // The server may answer, and close, before it has read the whole body: writing fails then, the answer counts.
@@ -83,6 +91,8 @@ pub async fn raw(address: SocketAddr, bytes: &[u8], end: bool) -> Option<Answer>
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
+    /// Whether it came by HTTP/2, which has no reason phrase.
+    pub http2: bool,
     pub reason: String,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
@@ -143,7 +153,7 @@ async fn read_answer(reader: &mut (impl AsyncReadExt + Unpin), head_only: bool) 
         .filter_map(|line| line.split_once(':'))
         .map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()))
         .collect();
-    let mut answer = Answer { status, reason, headers, body: Bytes::new() };
+    let mut answer = Answer { status, http2: false, reason, headers, body: Bytes::new() };
     let mut body = bytes.split_off(end + 4);
     let length: Option<usize> = answer.header("content-length").and_then(|l| l.parse().ok());
     if head_only || status == 204 || status == 304 {

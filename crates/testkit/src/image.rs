@@ -61,7 +61,14 @@ impl Image {
     }
     fn list(children: &[&Image], media_type: &'static str) -> Image {
         let children: Vec<Value> = children.iter().map(|child| child.descriptor()).collect();
-        let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": children});
+        Image::of_entries(&children, media_type)
+    }
+    /// An OCI index of descriptors as they are.
+    pub fn listing(entries: &[Value]) -> Image {
+        Image::of_entries(entries, MediaType::OCI_INDEX)
+    }
+    fn of_entries(entries: &[Value], media_type: &'static str) -> Image {
+        let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": entries});
         Image { manifest: manifest.to_string().into(), media_type, blobs: Vec::new(), platform: None }
     }
 }

@@ -13,6 +13,7 @@ mod image;
 mod leftovers;
 pub mod model;
 mod postgres;
+mod secure;
 
 pub use crate::http::Answer;
 pub use app::{Builder, TestApp};
@@ -21,3 +22,4 @@ pub use clock::TestClock;
 pub use docker::{Docker, location, with_query};
 pub use image::{Image, digest};
 pub use model::Model;
+pub use secure::{Secure, TlsClient};

@@ -35,9 +35,9 @@ impl Test {
             Kind::Date(comparison) => Test::Date(comparison, each(values, |v| date(v).ok_or("it is not a date"))?),
             Kind::Bool => Test::Bool(each(values, |v| boolean(v).ok_or("it is neither true nor false"))?),
             Kind::Null => Test::Absent(each(values, |v| boolean(v).ok_or("it is neither true nor false"))?),
-            Kind::Address => {
-                Test::Address(each(values, |v| Network::parse(v).ok_or("it is not an address or a CIDR block"))?)
-            }
+            Kind::Address => Test::Address(each(values, |v| {
+                v.parse::<Network>().map_err(|_| "it is not an address or a CIDR block")
+            })?),
             Kind::Arn => Test::Arn(each(values, |v| ArnPattern::parse(v, variables))?),
         })
     }

@@ -1,7 +1,7 @@
 //! The schema from every version to the last, on both engines.
 use super::{MIGRATIONS, Migration, next};
 use crate::database::Database;
-use crate::{Error, Value};
+use crate::{Db, Error, PostgresConfig, SqliteConfig, Value};
 use crate::{postgres, sqlite};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -86,6 +86,17 @@ impl Beneath {
         [self.query(columns, &[]).await, self.query(indexes, &[]).await].concat()
     }
 
+    /// The database as the program opens it: with every step.
+    async fn open(&self) -> Db {
+        let opened = match self {
+            Beneath::Sqlite(directory) => Db::sqlite(SqliteConfig { path: Beneath::path(directory), now_us: 8 }).await,
+            Beneath::Postgres(database) => {
+                Db::postgres(PostgresConfig { url: database.url(), max_connections: 1, now_us: 8 }).await
+            }
+        };
+        opened.unwrap()
+    }
+
     async fn remove(self) {
         if let Beneath::Postgres(database) = self {
             database.remove().await;
@@ -156,6 +167,45 @@ async fn a_step_keeps_the_rows_and_one_that_fails_leaves_nothing() {
         database.migrate(&[first(), second(), mended()]).await.unwrap();
         assert!(database.schema().await.iter().any(|line| line.starts_with("half.id")));
         assert_eq!(database.query(ACCOUNT_LIST, &[]).await, ["000000000000 5"]);
+        database.remove().await;
+    }
+}
+
+/// An event as version 1 wrote it.
+const EVENT_INSERT_1: &str = "INSERT INTO event (id, account, region, repository_id, kind, actor, digest, tag, detail, at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+
+#[tokio::test]
+async fn the_pushes_of_version_1_are_in_the_log_of_version_2() {
+    let (repository, other): ([u8; 16], [u8; 16]) = ([1; 16], [2; 16]);
+    for database in Beneath::both().await {
+        database.migrate(&MIGRATIONS[..1]).await.unwrap();
+        for (id, repository, kind) in [
+            (1, repository, "repository.create"),
+            (2, repository, "image.push"),
+            (3, repository, "layer.push"),
+            (4, other, "image.push"),
+            (5, repository, "image.push"),
+        ] {
+            let id = Value::Blob(vec![id; 16]);
+            let row = [id, "000000000000".into(), "us-east-1".into(), repository.into(), kind.into(), "root".into()];
+            let rest = [Value::Blob(vec![1; 33]), "v1".into(), "{}".into(), 7.into()];
+            database.query(EVENT_INSERT_1, &[row.as_slice(), &rest].concat()).await;
+        }
+        let db = database.open().await;
+        let ids = |before: Option<[u8; 16]>, limit| {
+            let db = db.clone();
+            async move {
+                let rows = db.read(move |tx| tx.event_pushes(repository, before, limit)).await.unwrap();
+                rows.iter().map(|row| (row.id[0], row.source.clone(), row.at)).collect::<Vec<_>>()
+            }
+        };
+        assert_eq!(ids(None, 10).await, [(5, None, 7), (2, None, 7)]);
+        assert_eq!(ids(None, 1).await, [(5, None, 7)]);
+        assert_eq!(ids(Some([5; 16]), 10).await, [(2, None, 7)]);
+        assert_eq!(db.read(move |tx| tx.event_list(repository, None, 10)).await.unwrap().len(), 4);
+        assert_eq!(db.read(move |tx| tx.push_refusal_list(repository, None, 10)).await.unwrap(), []);
+        db.close().await;
         database.remove().await;
     }
 }

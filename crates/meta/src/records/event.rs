@@ -1,12 +1,15 @@
 //! Events: what happened, to what, by whom.
 use super::{Id, RegistryKey};
-use crate::{Error, Tx, Value};
+use crate::{Error, Row, Tx, Value};
 
 statements! {
-    EVENT_INSERT = "INSERT INTO event (id, account, region, repository_id, kind, actor, digest, tag, detail, at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    EVENT_LIST = "SELECT id, kind, actor, digest, tag, detail, at FROM event \
+    EVENT_INSERT = "INSERT INTO event (id, account, region, repository_id, kind, actor, digest, tag, detail, at, source, \
+        user_agent, request_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    EVENT_LIST = "SELECT id, kind, actor, digest, tag, detail, at, source, user_agent, request_id FROM event \
         WHERE repository_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+    // The kind stands in the text, so that the index of pushes alone is used.
+    EVENT_PUSHES = "SELECT id, kind, actor, digest, tag, detail, at, source, user_agent, request_id FROM event \
+        WHERE repository_id = $1 AND kind = 'image.push' AND id < $2 ORDER BY id DESC LIMIT $3";
 }
 
 #[derive(Clone, Debug)]
@@ -19,6 +22,25 @@ pub struct EventRow {
     /// JSON.
     pub detail: String,
     pub at: i64,
+    /// The address that the call came from; absent, as the next two, in events of version 1 of the schema.
+    pub source: Option<String>,
+    pub user_agent: Option<String>,
+    pub request_id: Option<String>,
+}
+
+fn event(row: &Row) -> Result<EventRow, Error> {
+    Ok(EventRow {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        actor: row.get(2)?,
+        digest: row.get(3)?,
+        tag: row.get(4)?,
+        detail: row.get(5)?,
+        at: row.get(6)?,
+        source: row.get(7)?,
+        user_agent: row.get(8)?,
+        request_id: row.get(9)?,
+    })
 }
 
 impl Tx<'_> {
@@ -41,6 +63,9 @@ impl Tx<'_> {
                 event.tag.into(),
                 event.detail.into(),
                 event.at.into(),
+                event.source.into(),
+                event.user_agent.into(),
+                event.request_id.into(),
             ],
         )?;
         Ok(())
@@ -49,19 +74,12 @@ impl Tx<'_> {
     /// A repository's events, oldest first, from behind `after`.
     pub fn event_list(&mut self, repository: Id, after: Option<Id>, limit: u32) -> Result<Vec<EventRow>, Error> {
         let after: Value = after.map_or(Value::Blob(Vec::new()), Into::into);
-        let rows = self.query(EVENT_LIST, &[repository.into(), after, limit.into()])?;
-        rows.iter()
-            .map(|row| {
-                Ok(EventRow {
-                    id: row.get(0)?,
-                    kind: row.get(1)?,
-                    actor: row.get(2)?,
-                    digest: row.get(3)?,
-                    tag: row.get(4)?,
-                    detail: row.get(5)?,
-                    at: row.get(6)?,
-                })
-            })
-            .collect()
+        self.query(EVENT_LIST, &[repository.into(), after, limit.into()])?.iter().map(event).collect()
+    }
+
+    /// What was pushed to a repository, newest first, from events older than `before`.
+    pub fn event_pushes(&mut self, repository: Id, before: Option<Id>, limit: u32) -> Result<Vec<EventRow>, Error> {
+        let before: Value = before.unwrap_or([u8::MAX; 16]).into();
+        self.query(EVENT_PUSHES, &[repository.into(), before, limit.into()])?.iter().map(event).collect()
     }
 }

@@ -1,5 +1,5 @@
 //! Every statement of every record, on both engines: it prepares, and it works by index.
-use super::{account, event, image, job, layer, repository, tag, upload};
+use super::{account, event, image, job, layer, push_refusal, repository, tag, upload};
 use crate::database::Database;
 use crate::{Db, PostgresConfig, SqliteConfig, Value};
 use std::collections::BTreeSet;
@@ -13,6 +13,7 @@ const FILES: &[(&str, Statements)] = &[
     ("image", image::ALL),
     ("job", job::ALL),
     ("layer", layer::ALL),
+    ("push_refusal", push_refusal::ALL),
     ("repository", repository::ALL),
     ("tag", tag::ALL),
     ("upload", upload::ALL),

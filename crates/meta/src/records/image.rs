@@ -43,6 +43,8 @@ statements! {
     IMAGE_PAGE_UNTAGGED = page!(" AND tag_count = 0");
     IMAGE_REFERRERS = concat!("SELECT ", image_columns!(), " FROM image WHERE repository_id = $1 AND subject = $2 \
         AND deleted_at IS NULL AND id > $3 ORDER BY id LIMIT $4");
+    IMAGE_REFERRERS_OF_TYPE = concat!("SELECT ", image_columns!(), " FROM image WHERE repository_id = $1 AND subject = $2 \
+        AND artifact_type = $5 AND deleted_at IS NULL AND id > $3 ORDER BY id LIMIT $4");
     IMAGE_PARENTS = "SELECT image.digest FROM image_child JOIN image ON image.id = image_child.image_id \
         WHERE image_child.repository_id = $1 AND image_child.digest = $2 AND image.deleted_at IS NULL \
         ORDER BY image.digest LIMIT $3";
@@ -194,16 +196,21 @@ impl Tx<'_> {
         self.query(sql, &params)?.iter().map(image).collect()
     }
 
-    /// The living images whose subject is `subject`, by id.
+    /// The living images whose subject is `subject`, by id; with a type only those of it.
     pub fn image_referrers(
         &mut self,
         repository: Id,
         subject: &[u8],
+        artifact_type: Option<&str>,
         after: Option<Id>,
         limit: u32,
     ) -> Result<Vec<ImageRow>, Error> {
         let after: Value = after.map_or(Value::Blob(Vec::new()), Into::into);
-        let rows = self.query(IMAGE_REFERRERS, &[repository.into(), subject.into(), after, limit.into()])?;
+        let (repository, subject, limit) = (repository.into(), subject.into(), limit.into());
+        let rows = match artifact_type {
+            None => self.query(IMAGE_REFERRERS, &[repository, subject, after, limit])?,
+            Some(wanted) => self.query(IMAGE_REFERRERS_OF_TYPE, &[repository, subject, after, limit, wanted.into()])?,
+        };
         rows.iter().map(image).collect()
     }
 

@@ -14,6 +14,7 @@ pub mod event;
 pub mod image;
 pub mod job;
 pub mod layer;
+pub mod push_refusal;
 pub mod repository;
 pub mod tag;
 pub mod upload;

@@ -72,9 +72,7 @@ fn media_type(object: &Object<'_>, given: Option<&str>) -> Result<&'static str, 
 }
 
 fn supported(essence: &str) -> Option<&'static str> {
-    [MediaType::OCI_MANIFEST, MediaType::OCI_INDEX, MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST]
-        .into_iter()
-        .find(|known| *known == essence)
+    MediaType::MANIFESTS.into_iter().find(|known| *known == essence)
 }
 
 fn schema_version(object: &Object<'_>) -> Result<(), InvalidManifest> {

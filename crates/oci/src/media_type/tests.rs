@@ -75,6 +75,17 @@ fn only_foreign_and_nondistributable_layers_may_be_elsewhere() {
     }
 }
 
+#[test]
+fn manifests_are_told_from_blobs() {
+    for manifest in MediaType::MANIFESTS {
+        assert!(MediaType::new(manifest).is_manifest());
+        assert!(MediaType::new(format!("{}; charset=utf-8", manifest.to_uppercase())).is_manifest());
+    }
+    for blob in [MediaType::OCI_EMPTY, MediaType::DOCKER_SCHEMA_1, "application/vnd.buildkit.cacheconfig.v0", ""] {
+        assert!(!MediaType::new(blob).is_manifest(), "{blob}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_judged_without_a_panic(text in "[a-z/;= +é]{0,20}|.*") {

@@ -8,6 +8,7 @@ fn range_headers_are_read_ignored_or_refused() {
     let data = [
         ("bytes=0-0", Some(FromTo(0, 0))),
         ("bytes=0-99", Some(FromTo(0, 99))),
+        ("bytes=5-4", Some(FromTo(5, 4))),
         ("Bytes=5-9", Some(FromTo(5, 9))),
         ("bytes=007-8", Some(FromTo(7, 8))),
         ("bytes=7-", Some(From(7))),
@@ -24,14 +25,12 @@ fn range_headers_are_read_ignored_or_refused() {
         ("bytes=,", None),
         ("bytes=-", None),
         ("bytes=--1", None),
-        ("bytes=5-4", None),
         ("bytes=a-b", None),
         ("bytes=+1-2", None),
         ("bytes=1 - 2", None),
         ("bytes=1-2-3", None),
         ("bytes=0x1-2", None),
         ("bytes=1-2,x", None),
-        ("bytes=1-2,9-3", None),
         ("bytes 0-1", None),
         ("items=0-1", None),
         ("items=0-1,5-6", None),
@@ -39,7 +38,7 @@ fn range_headers_are_read_ignored_or_refused() {
     for (header, expected) in data {
         assert_eq!(ByteRange::parse(header), Ok(expected), "{header}");
     }
-    for several in ["bytes=0-0,2-3", "bytes=0-,-1", "bytes=1-2,1-2", "bytes=0-0,,5-"] {
+    for several in ["bytes=0-0,2-3", "bytes=0-,-1", "bytes=1-2,1-2", "bytes=1-2,9-3", "bytes=0-0,,5-"] {
         assert!(ByteRange::parse(several).is_err(), "{several}");
     }
 }
@@ -53,6 +52,8 @@ fn ranges_are_resolved_within_the_content() {
         (FromTo(0, 10), 10, Some(0..10)),
         (FromTo(9, u64::MAX), 10, Some(9..10)),
         (FromTo(10, 11), 10, None),
+        (FromTo(5, 4), 10, None),
+        (FromTo(5, 0), 10, None),
         (FromTo(0, 0), 0, None),
         (From(0), 10, Some(0..10)),
         (From(9), 10, Some(9..10)),

@@ -31,7 +31,8 @@ pub struct NewImage {
     pub bytes: Vec<u8>,
     /// Content-Type or `imageManifestMediaType`.
     pub media_type: Option<String>,
-    pub tag: Option<String>,
+    /// The tags that are to hold it; without any it is stored by its digest alone.
+    pub tags: Vec<String>,
     /// Where the caller says which digest it expects.
     pub digest: Option<Digest>,
     pub by: PutBy,
@@ -52,12 +53,10 @@ pub enum PutBy {
 pub enum Change {
     /// The digest is new here.
     Stored,
-    /// The digest was here; the tag is new or moved to it.
+    /// The digest was here; a tag is new or moved to it.
     Tagged,
-    /// Digest and tag were as they are. The API calls this ImageAlreadyExists.
+    /// The digest was here, and no tag moved. The API calls this ImageAlreadyExists.
     Nothing,
-    /// `ECR.md` R 2 and 3b: the manifest is stored, and the immutable tag did not move.
-    TagKept,
 }
 
 pub struct Pushed {
@@ -65,6 +64,10 @@ pub struct Pushed {
     pub media_type: String,
     pub subject: Option<Digest>,
     pub change: Change,
+    /// The tags that hold the image now, in the order in which they were given.
+    pub tags: Vec<String>,
+    /// The immutable tags that did not move to it, though the push succeeded (`ECR.md` R 2 and 3b).
+    pub kept: Vec<String>,
 }
 
 /// An image with its manifest, as a pull sees it.

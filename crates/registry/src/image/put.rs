@@ -1,25 +1,27 @@
-//! A push: one transaction that stores the image, moves its tag by every rule of the repository, and writes the event.
+//! A push: one transaction that stores the image, moves its tags by every rule of the repository, and writes the events.
 use super::tag_rules::{Held, Push, Verdict, first, judge};
 use super::{Change, NewImage, Pushed, PutBy, digest_of, is_index};
 use crate::clock::Time;
 use crate::event::{self, Event};
+use crate::quirks::Behaviour;
 use crate::repository::{TagMutability, read};
 use crate::{Constraint, Cx, Error, LayersNotFoundBy, layer};
 use meta::Tx;
 use meta::records::RegistryKey;
 use meta::records::image::ImageRow;
 use meta::records::tag::TagRow;
-use oci::{Algorithm, Digest, Manifest, ManifestKind, RepositoryName};
+use oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind, RepositoryName};
 use serde_json::json;
 
 /// Bytes of a config at most that are read for its platform; a larger one counts as unknown.
 const MAX_CONFIG: u64 = 4 * 1024 * 1024;
 
-/// Stores an image and moves its tag, by every rule of the repository.
+/// Stores an image and moves its tags, by every rule of the repository. All of it happens or nothing: a tag that may not move
+/// refuses the whole push, and is the one that the refusal names.
 pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed, Error> {
     let manifest = Manifest::parse(&new.bytes, new.media_type.as_deref())
         .map_err(|error| Error::invalid("ImageManifest", Constraint::Manifest(error)))?;
-    if let Some(tag) = &new.tag {
+    for tag in &new.tags {
         tag.parse::<oci::Tag>().map_err(|_| Error::invalid("imageTag", Constraint::Pattern(oci::Tag::PATTERN)))?;
     }
     let algorithm = new.digest.map_or(Algorithm::Sha256, |digest| digest.algorithm());
@@ -31,12 +33,22 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
     let platform = platform(cx, name, &manifest).await?;
     let named = manifest.manifests.len().max(manifest.layers.len());
     if named > cx.limits.manifest_descriptors {
-        return Err(Error::LimitExceeded(format!(
-            "The manifest names {named} layers or images; at most {} are allowed",
-            cx.limits.manifest_descriptors
-        )));
+        return Err(Error::limit(
+            None,
+            format!(
+                "The manifest names {named} layers or images; at most {} are allowed",
+                cx.limits.manifest_descriptors
+            ),
+        ));
     }
     within_image_limit(cx, name, digest).await?;
+    let mut tags = Vec::with_capacity(new.tags.len());
+    for tag in new.tags {
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    let event = |tag| Event { digest: Some(digest), tag, ..Event::new(cx, "image.push", None) };
     let put = Put {
         registry: cx.registry.key(),
         name: name.to_string(),
@@ -47,18 +59,20 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
         principal: cx.caller.arn(),
         push_window: cx.limits.push_window,
         repush: cx.quirks.immutable_repush,
+        sparse_index: cx.quirks.sparse_index,
+        layer_index: cx.quirks.layer_index,
         tags_per_image: i64::try_from(cx.limits.tags_per_image).unwrap_or(i64::MAX),
-        event: Event { digest: Some(digest), tag: new.tag.clone(), ..Event::new(cx, "image.push", None) },
+        untagged: event(None),
+        tags: tags.into_iter().map(|tag| (tag.clone(), event(Some(tag)))).collect(),
         bytes: new.bytes,
-        tag: new.tag,
         by: new.by,
         manifest,
         digest,
         platform,
     };
     let (media_type, subject) = (put.media_type.clone(), put.subject);
-    let change = cx.db.write(move |tx| put.run(tx)).await?;
-    Ok(Pushed { digest, media_type, subject, change })
+    let Done { change, tags, kept } = cx.db.write(move |tx| put.run(tx)).await?;
+    Ok(Pushed { digest, media_type, subject, change, tags, kept })
 }
 
 /// Bytes of a platform at most; one that is longer counts as unknown. The names of Go's platforms have a tenth of it.
@@ -108,7 +122,10 @@ async fn within_image_limit(cx: &Cx, name: &RepositoryName, digest: Digest) -> R
     })
     .await?;
     if full {
-        Err(Error::LimitExceeded(format!("The repository with name '{name}' has its maximum of {limit} images")))
+        Err(Error::limit(
+            Some("images_per_repository"),
+            format!("The repository with name '{name}' has its maximum of {limit} images"),
+        ))
     } else {
         Ok(())
     }
@@ -123,16 +140,27 @@ struct Put {
     media_type: String,
     digest: Digest,
     subject: Option<Digest>,
-    tag: Option<String>,
+    /// Each tag with the event that it makes.
+    tags: Vec<(String, Event)>,
+    /// The event of a push without tags.
+    untagged: Event,
     by: PutBy,
     platform: Option<String>,
     id: [u8; 16],
     now: Time,
     principal: String,
     push_window: std::time::Duration,
-    repush: crate::quirks::Behaviour,
+    repush: Behaviour,
+    sparse_index: Behaviour,
+    layer_index: Behaviour,
     tags_per_image: i64,
-    event: Event,
+}
+
+/// What the transaction did; see [`Pushed`].
+struct Done {
+    change: Change,
+    tags: Vec<String>,
+    kept: Vec<String>,
 }
 
 /// A tag that exists, and the image that it holds.
@@ -141,81 +169,128 @@ struct HeldTag {
     image: ImageRow,
 }
 
+/// A tag of the push with what becomes of it.
+struct Judged<'a> {
+    tag: &'a str,
+    event: &'a Event,
+    held: Option<HeldTag>,
+    verdict: Verdict,
+}
+
+/// What an index lists.
+#[derive(Default)]
+struct Children<'a> {
+    /// Images, also those that a sparse index may miss.
+    images: Vec<&'a Descriptor>,
+    /// Layers that are no image's, with their records.
+    layers: Vec<(&'a Descriptor, [u8; 16])>,
+    /// Bytes, as DescribeImages tells them.
+    size: i64,
+}
+
 /// The rows contradict each other.
 #[derive(Debug, thiserror::Error)]
 #[error("a tag holds an image that has no record")]
 struct TagWithoutImage;
 
 impl Put {
-    fn run(&self, tx: &mut Tx<'_>) -> Result<Change, Error> {
+    fn run(&self, tx: &mut Tx<'_>) -> Result<Done, Error> {
         let Some(repository) = tx.repository_by_name(&self.registry, &self.name)? else {
             return Err(Error::RepositoryNotFound { name: self.name.clone(), account: self.registry.account.clone() });
         };
-        let known = tx.image_by_digest(repository.id, &self.digest.to_bytes())?;
-        let Some(tag) = &self.tag else {
-            if known.is_some() {
-                return Ok(Change::Nothing);
-            }
-            self.store(tx, repository.id)?;
-            self.record(tx, repository.id, None, Change::Stored)?;
-            return Ok(Change::Stored);
-        };
         let mutability = TagMutability::from_row(&repository.tag_mutability, &repository.mutability_filters)?;
-        self.put_tag(tx, repository.id, &mutability, tag, known)
+        let judged = self.judge_all(tx, repository.id, &mutability)?;
+        let known = tx.image_by_digest(repository.id, &self.digest.to_bytes())?;
+        let (image, tag_count, mut change) = match known {
+            Some(known) => (known.id, known.tag_count, Change::Nothing),
+            None => (self.store(tx, repository.id)?, 0, Change::Stored),
+        };
+        if self.tags.is_empty() && change == Change::Stored {
+            self.record(tx, repository.id, &self.untagged, None, false)?;
+        }
+        let mut done = Done { change, tags: Vec::new(), kept: Vec::new() };
+        let mut taken = 0;
+        for judged in judged {
+            let tag = judged.tag.to_owned();
+            match &judged.verdict {
+                Verdict::Take(_) => {
+                    self.within_tag_limit(tag_count + taken)?;
+                    taken += 1;
+                    if change == Change::Nothing {
+                        change = Change::Tagged;
+                    }
+                    done.tags.push(tag);
+                }
+                Verdict::Same(_) => done.tags.push(tag),
+                Verdict::Keep(_) => done.kept.push(tag),
+            }
+            self.move_tag(tx, repository.id, image, &judged)?;
+        }
+        Ok(Done { change, ..done })
     }
 
-    fn put_tag(
+    /// What becomes of each tag, before anything is written. The first that may not move refuses the push.
+    fn judge_all(
         &self,
         tx: &mut Tx<'_>,
         repository: [u8; 16],
         mutability: &TagMutability,
-        tag: &str,
-        known: Option<ImageRow>,
-    ) -> Result<Change, Error> {
-        let held = self.held_by(tx, repository, tag)?;
-        let taken = if known.is_some() { Change::Tagged } else { Change::Stored };
-        let (window, change) = match &held {
-            None => (first(mutability, tag, &self.push()), taken),
-            Some(held) => match judge(mutability, tag, &self.push(), &self.facts(tx, held)?) {
-                Verdict::Refuse => return Err(self.refused(tag, held)?),
-                Verdict::Same(window) => {
-                    if let Some(window) = &window {
-                        tx.tag_set_window(repository, tag, window)?;
-                    }
-                    return Ok(Change::Nothing);
+    ) -> Result<Vec<Judged<'_>>, Error> {
+        let mut judged = Vec::with_capacity(self.tags.len());
+        for (tag, event) in &self.tags {
+            let held = self.held_by(tx, repository, tag)?;
+            let verdict = match &held {
+                None => Verdict::Take(first(mutability, tag, &self.push())),
+                Some(held) => match judge(mutability, tag, &self.push(), &self.facts(tx, held)?) {
+                    Some(verdict) => verdict,
+                    None => return Err(self.refused(tag, held)?),
+                },
+            };
+            judged.push(Judged { tag, event, held, verdict });
+        }
+        Ok(judged)
+    }
+
+    fn move_tag(
+        &self,
+        tx: &mut Tx<'_>,
+        repository: [u8; 16],
+        image: [u8; 16],
+        Judged { tag, event, held, verdict }: &Judged<'_>,
+    ) -> Result<(), Error> {
+        let held = held.as_ref().map(|held| &held.image);
+        match verdict {
+            Verdict::Take(window) => {
+                tx.tag_put(repository, tag, image, self.now.0, window.as_ref())?;
+                tx.image_add_tags(image, 1)?;
+                if let Some(held) = held {
+                    tx.image_add_tags(held.id, -1)?;
                 }
-                Verdict::Keep(window) => (window, Change::TagKept),
-                Verdict::Take(window) => (window, taken),
-            },
-        };
-        let (image, tag_count) = match known {
-            Some(known) => (known.id, known.tag_count),
-            None => (self.store(tx, repository)?, 0),
-        };
-        if change == Change::TagKept {
-            if let Some(window) = &window {
-                tx.tag_set_window(repository, tag, window)?;
+                self.record(tx, repository, event, held, false)
             }
-        } else {
-            self.within_tag_limit(tag_count)?;
-            tx.tag_put(repository, tag, image, self.now.0, window.as_ref())?;
-            tx.image_add_tags(image, 1)?;
-            if let Some(held) = &held {
-                tx.image_add_tags(held.image.id, -1)?;
+            Verdict::Same(window) => {
+                if let Some(window) = window {
+                    tx.tag_set_window(repository, tag, window)?;
+                }
+                Ok(())
+            }
+            Verdict::Keep(window) => {
+                if let Some(window) = window {
+                    tx.tag_set_window(repository, tag, window)?;
+                }
+                self.record(tx, repository, event, held, true)
             }
         }
-        self.record(tx, repository, held.as_ref().map(|held| &held.image), change)?;
-        Ok(change)
     }
 
     fn within_tag_limit(&self, tag_count: i64) -> Result<(), Error> {
         if tag_count < self.tags_per_image {
             return Ok(());
         }
-        Err(Error::LimitExceeded(format!(
-            "The image with digest '{}' has its maximum of {} tags",
-            self.digest, self.tags_per_image
-        )))
+        Err(Error::limit(
+            None,
+            format!("The image with digest '{}' has its maximum of {} tags", self.digest, self.tags_per_image),
+        ))
     }
 
     fn push(&self) -> Push<'_> {
@@ -260,12 +335,12 @@ impl Put {
 
     /// Writes the image's rows; everything that it names must be in the repository.
     fn store(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<[u8; 16], Error> {
-        let layers = self.find_layers(tx, repository)?;
-        let largest_child = self.find_children(tx, repository)?;
+        let mut layers = self.find_layers(tx, repository)?;
+        let children = self.find_children(tx, repository)?;
+        layers.extend(children.layers);
         let size = match self.manifest.kind {
             ManifestKind::Image => i64::try_from(self.manifest.image_size()).unwrap_or(i64::MAX),
-            // ECR.md A.3 DescribeImages: of a list, the size of its largest image.
-            ManifestKind::Index => largest_child,
+            ManifestKind::Index => children.size,
         };
         tx.image_insert(
             repository,
@@ -286,23 +361,23 @@ impl Put {
             },
         )?;
         tx.manifest_insert(self.id, &self.bytes)?;
-        for (digest, layer, media_type) in &layers {
+        for (blob, layer) in &layers {
             tx.image_layer_insert(self.id, *layer)?;
-            tx.image_layer_set_type(repository, &digest.to_bytes(), media_type)?;
+            tx.image_layer_set_type(repository, &blob.digest.to_bytes(), blob.media_type.as_str())?;
         }
-        for child in &self.manifest.manifests {
+        for child in &children.images {
             tx.image_child_insert(self.id, &child.digest.to_bytes(), repository)?;
         }
         Ok(self.id)
     }
 
     /// The records of all layers that the manifest names.
-    fn find_layers(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<Vec<(Digest, [u8; 16], String)>, Error> {
+    fn find_layers(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<Vec<(&Descriptor, [u8; 16])>, Error> {
         let mut found = Vec::new();
         let mut missing = Vec::new();
         for blob in self.manifest.required_blobs() {
             match tx.image_layer_find(repository, &blob.digest.to_bytes())? {
-                Some(layer) => found.push((blob.digest, layer, blob.media_type.as_str().to_owned())),
+                Some(layer) => found.push((blob, layer)),
                 None => missing.push(blob.digest.to_string()),
             }
         }
@@ -311,51 +386,74 @@ impl Put {
         }
         Err(Error::LayersNotFound {
             by: LayersNotFoundBy::Manifest,
-            digests: listed(&missing),
+            digests: digests(&missing),
             name: self.name.clone(),
             account: self.registry.account.clone(),
         })
     }
 
-    /// Checks that all images that an index lists are here; the size of the largest.
-    fn find_children(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<i64, Error> {
-        let mut largest = 0;
+    /// What an index lists, all of which must be here unless the index may be sparse.
+    fn find_children(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<Children<'_>, Error> {
+        let mut found = Children::default();
         let mut missing = Vec::new();
+        let (mut largest, mut layers) = (0, 0_i64);
         for child in &self.manifest.manifests {
-            match tx.image_by_digest(repository, &child.digest.to_bytes())? {
-                Some(image) => largest = largest.max(image.image_size),
-                None => missing.push(child.digest.to_string()),
+            if let Some(image) = tx.image_by_digest(repository, &child.digest.to_bytes())? {
+                largest = largest.max(image.image_size);
+            } else if let Some(layer) = self.listed_layer(tx, repository, child)? {
+                layers = layers.saturating_add(i64::try_from(child.size).unwrap_or(i64::MAX));
+                found.layers.push((child, layer));
+                continue;
+            } else {
+                missing.push(child.digest.to_string());
             }
+            found.images.push(child);
         }
-        if missing.is_empty() {
-            return Ok(largest);
+        if !missing.is_empty() && self.sparse_index == Behaviour::Faithful {
+            return Err(Error::ReferencedImagesNotFound {
+                digests: digests(&missing),
+                name: self.name.clone(),
+                account: self.registry.account.clone(),
+            });
         }
-        Err(Error::ReferencedImagesNotFound {
-            digests: listed(&missing),
-            name: self.name.clone(),
-            account: self.registry.account.clone(),
-        })
+        // ECR.md A.3 DescribeImages: of a list, the size of its largest image. Layers that it lists itself are one image.
+        found.size = largest.max(layers);
+        Ok(found)
+    }
+
+    /// The layer that an entry of an index names: `BuildKit` lists a cache's layers and their description so.
+    fn listed_layer(
+        &self,
+        tx: &mut Tx<'_>,
+        repository: [u8; 16],
+        entry: &Descriptor,
+    ) -> Result<Option<[u8; 16]>, Error> {
+        if self.layer_index == Behaviour::Faithful || entry.media_type.is_manifest() {
+            return Ok(None);
+        }
+        Ok(tx.image_layer_find(repository, &entry.digest.to_bytes())?)
     }
 
     fn record(
         &self,
         tx: &mut Tx<'_>,
         repository: [u8; 16],
+        event: &Event,
         held: Option<&ImageRow>,
-        change: Change,
+        kept: bool,
     ) -> Result<(), Error> {
         let before = held.map(digest_of).transpose()?.map(|digest| digest.to_string());
-        let detail = json!({ "before": before, "tagKept": change == Change::TagKept, "mediaType": self.media_type });
-        event::record(tx, Event { repository: Some(repository), detail, ..self.event.clone() })?;
+        let detail = json!({ "before": before, "tagKept": kept, "mediaType": self.media_type });
+        event::record(tx, Event { repository: Some(repository), detail, ..event.clone() })?;
         Ok(())
     }
 }
 
 /// Digests for a message: the first hundred, and how many more there are.
-fn listed(digests: &[String]) -> String {
+fn digests(all: &[String]) -> String {
     const MAX: usize = 100;
-    match digests.get(..MAX) {
-        Some(some) if digests.len() > MAX => format!("{}, and {} more", some.join(", "), digests.len() - MAX),
-        _ => digests.join(", "),
+    match all.get(..MAX) {
+        Some(some) if all.len() > MAX => format!("{}, and {} more", some.join(", "), all.len() - MAX),
+        _ => all.join(", "),
     }
 }

@@ -30,7 +30,7 @@ pub(super) struct Held<'a> {
     pub listed_by_pushed: bool,
 }
 
-/// What becomes of the tag.
+/// What becomes of a tag that may be pushed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It comes to hold what is pushed; the window, if any, is open from now on.
@@ -39,7 +39,6 @@ pub(super) enum Verdict {
     Same(Option<TagWindow>),
     /// It keeps what it holds, and the push succeeds; a new window, if any, opens.
     Keep(Option<TagWindow>),
-    Refuse,
 }
 
 /// The window that opens when a tag comes to exist: its first part may wait for its index.
@@ -47,34 +46,34 @@ pub(super) fn first(mutability: &TagMutability, tag: &str, push: &Push<'_>) -> O
     push.opened().filter(|_| !mutability.allows_move(tag) && !push.is_index)
 }
 
-/// What becomes of a tag that exists.
-pub(super) fn judge(mutability: &TagMutability, tag: &str, push: &Push<'_>, held: &Held<'_>) -> Verdict {
+/// What becomes of a tag that exists; `None` when the push is refused.
+pub(super) fn judge(mutability: &TagMutability, tag: &str, push: &Push<'_>, held: &Held<'_>) -> Option<Verdict> {
     if mutability.allows_move(tag) {
-        return if held.same_digest { Verdict::Same(None) } else { Verdict::Take(None) };
+        return Some(if held.same_digest { Verdict::Same(None) } else { Verdict::Take(None) });
     }
     let docker = matches!(push.by, PutBy::Docker { .. });
     if held.same_digest {
         return match push.repush {
-            Behaviour::Faithful if docker => Verdict::Refuse,
+            Behaviour::Faithful if docker => None,
             // The retry of a push that was cut: the part is there and no index has closed the tag.
-            _ => Verdict::Same(
+            _ => Some(Verdict::Same(
                 push.opened().filter(|_| held.window.is_some_and(|window| window.principal == push.principal)),
-            ),
+            )),
         };
     }
     if !docker || push.repush == Behaviour::Faithful {
-        return Verdict::Refuse;
+        return None;
     }
     if held.is_index && held.lists_pushed {
-        return Verdict::Keep(None);
+        return Some(Verdict::Keep(None));
     }
     if !push.is_inside(held.window) {
-        return Verdict::Refuse;
+        return None;
     }
     match push.is_index {
-        true if held.listed_by_pushed => Verdict::Take(None),
-        false if push.platform != held.platform => Verdict::Keep(push.opened()),
-        _ => Verdict::Refuse,
+        true if held.listed_by_pushed => Some(Verdict::Take(None)),
+        false if push.platform != held.platform => Some(Verdict::Keep(push.opened())),
+        _ => None,
     }
 }
 
@@ -134,7 +133,7 @@ mod tests {
     #[test]
     fn a_mutable_tag_moves_for_everyone() {
         for by in [CONTAINERD, PODMAN, PutBy::Api] {
-            assert_eq!(judge(&TagMutability::Mutable, "v1", &push(by), &held()), Verdict::Take(None));
+            assert_eq!(judge(&TagMutability::Mutable, "v1", &push(by), &held()), Some(Verdict::Take(None)));
         }
     }
 
@@ -153,16 +152,16 @@ mod tests {
     fn the_same_digest_is_a_success_unless_the_faithful_quirk_is_on() {
         let same = Held { same_digest: true, ..held() };
         for by in [CONTAINERD, PODMAN, PutBy::Api] {
-            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &same), Verdict::Same(None));
+            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &same), Some(Verdict::Same(None)));
         }
         let faithful = Push { repush: Behaviour::Faithful, ..push(PODMAN) };
-        assert_eq!(judge(&TagMutability::Immutable, "v1", &faithful, &same), Verdict::Refuse);
+        assert_eq!(judge(&TagMutability::Immutable, "v1", &faithful, &same), None);
     }
 
     #[test]
     fn a_real_move_is_refused() {
         for by in [CONTAINERD, PODMAN, PutBy::Api] {
-            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &held()), Verdict::Refuse);
+            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &held()), None);
         }
     }
 
@@ -171,14 +170,14 @@ mod tests {
         let open = window(NOW.0 + 1);
         let part = Held { window: Some(&open), listed_by_pushed: true, ..held() };
         let index = Push { is_index: true, platform: None, ..push(CONTAINERD) };
-        assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &part), Verdict::Take(None));
+        assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &part), Some(Verdict::Take(None)));
         let other = Held { window: Some(&open), ..held() };
-        assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &other), Verdict::Refuse);
+        assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &other), None);
         let late = window(NOW.0 - 1);
         let late = Held { window: Some(&late), listed_by_pushed: true, ..held() };
-        assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &late), Verdict::Refuse);
+        assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &late), None);
         let stranger = Push { principal: "stranger", ..index };
-        assert_eq!(judge(&TagMutability::Immutable, "v1", &stranger, &part), Verdict::Refuse);
+        assert_eq!(judge(&TagMutability::Immutable, "v1", &stranger, &part), None);
     }
 
     #[test]
@@ -187,16 +186,16 @@ mod tests {
         let part = Held { window: Some(&open), ..held() };
         let attestation = Push { platform: Some("unknown/unknown"), ..push(CONTAINERD) };
         let parked = judge(&TagMutability::Immutable, "v1", &attestation, &part);
-        assert_eq!(parked, Verdict::Keep(Some(window(NOW.0 + 5_000_000))));
-        assert_eq!(judge(&TagMutability::Immutable, "v1", &push(CONTAINERD), &part), Verdict::Refuse);
+        assert_eq!(parked, Some(Verdict::Keep(Some(window(NOW.0 + 5_000_000)))));
+        assert_eq!(judge(&TagMutability::Immutable, "v1", &push(CONTAINERD), &part), None);
     }
 
     #[test]
     fn a_part_of_the_index_that_the_tag_holds_changes_nothing() {
         let index = Held { is_index: true, lists_pushed: true, platform: None, ..held() };
         for by in [CONTAINERD, PODMAN] {
-            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &index), Verdict::Keep(None));
+            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &index), Some(Verdict::Keep(None)));
         }
-        assert_eq!(judge(&TagMutability::Immutable, "v1", &push(PutBy::Api), &index), Verdict::Refuse);
+        assert_eq!(judge(&TagMutability::Immutable, "v1", &push(PutBy::Api), &index), None);
     }
 }

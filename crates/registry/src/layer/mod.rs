@@ -45,6 +45,12 @@ pub async fn find(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: b
     layer(find_shown(cx, name, digest, referenced).await?)
 }
 
+/// A layer by its record's id, for signed layer URLs. `None` when it is gone.
+pub async fn by_id(system: &System, id: [u8; 16]) -> Result<Option<Layer>, Error> {
+    let row = system.db.read(move |tx| tx.layer_get(id)).await?;
+    row.map(|row| layer(ShownLayer { layer: row, media_type: None })).transpose()
+}
+
 /// Takes a layer from what the repository shows; refused while an image here stands on it.
 pub async fn delete(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
     let (registry, text, digest) = (cx.registry.key(), name.to_string(), *digest);

@@ -71,7 +71,7 @@ async fn open(cx: &Cx, target: &Target) -> Result<Session, Error> {
 fn count(cx: &Cx, session: &mut Session, size: u64) -> Result<(), Error> {
     let max = cx.limits.layer_parts;
     if session.row.parts >= i64::from(max) {
-        return Err(Error::LimitExceeded(format!("The upload has its maximum of {max} parts")));
+        return Err(Error::limit(None, format!("The upload has its maximum of {max} parts")));
     }
     session.row.parts += 1;
     if session.row.small_part == LAST_PART_SMALL {

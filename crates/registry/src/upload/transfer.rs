@@ -182,7 +182,10 @@ impl<'a> Transfer<'a> {
         }
         let max = self.cx.limits.layer_bytes;
         if position > max {
-            return Err(Error::LimitExceeded(format!("The layer is larger than the maximum of {max} bytes")));
+            return Err(Error::limit(
+                Some("layer_bytes"),
+                format!("The layer is larger than the maximum of {max} bytes"),
+            ));
         }
         Ok(())
     }

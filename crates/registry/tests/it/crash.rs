@@ -97,7 +97,7 @@ async fn push_images(cx: &Cx, seed: u64, told: &Mutex<Told>) -> Result<(), Error
         let new = NewImage {
             bytes: manifest.clone(),
             media_type: None,
-            tag: Some(format!("v{seed}")),
+            tags: vec![format!("v{seed}")],
             digest: None,
             by: PutBy::Docker { containerd: false },
         };

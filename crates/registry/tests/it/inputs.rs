@@ -61,7 +61,7 @@ async fn put(world: &World, by: PutBy, config: &[u8], more: Value, tag: Option<&
     let new = NewImage {
         bytes: manifest.to_string().into_bytes(),
         media_type: None,
-        tag: tag.map(str::to_owned),
+        tags: tag.map(str::to_owned).into_iter().collect(),
         digest: None,
         by,
     };
@@ -77,7 +77,8 @@ async fn a_part_of_another_platform_is_parked_whoever_stored_what_the_tag_holds(
         repository::put_tag_mutability(&world.cx, &app(), TagMutability::Immutable).await.unwrap();
         let put = async |config: &[u8], more: Value| put(&world, CONTAINERD, config, more, Some("v1")).await;
         assert_eq!(put(image.as_bytes(), json!({})).await.unwrap().change, Change::Tagged);
-        assert_eq!(put(b"{}", json!({})).await.unwrap().change, Change::TagKept, "{first:?}");
+        let parked = put(b"{}", json!({})).await.unwrap();
+        assert_eq!((parked.change, parked.kept), (Change::Stored, vec!["v1".to_owned()]), "{first:?}");
         let other = put(image.as_bytes(), json!({"annotations": {"another": "build"}})).await;
         assert!(matches!(other, Err(Error::ImageTagAlreadyExists { .. })), "{first:?}");
     }
@@ -151,6 +152,7 @@ async fn new_root_keys_need_an_old_one_beside_them() {
             quirks: cx.quirks.clone(),
             jobs: Bell::default(),
             uploads: Writers::default(),
+            push_log: Default::default(),
         }
     };
     for (roots, wrong) in [

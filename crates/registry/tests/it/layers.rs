@@ -2,6 +2,7 @@
 use super::support::*;
 use meta::records::image::ImageRow;
 use oci::{ByteRange, Digest};
+use registry::access::{Need, authorize};
 use registry::layer::{self, Open};
 use registry::limits::Limits;
 use registry::quirks::{Behaviour, Quirks};
@@ -207,12 +208,14 @@ async fn a_mount_that_can_not_be_says_only_that() {
 }
 
 #[tokio::test]
-async fn a_caller_who_may_not_download_from_the_source_mounts_nothing() {
+async fn an_optional_need_that_is_denied_stops_nothing_and_is_told() {
     let world = World::new(Store::Fs).await;
-    let to = name("other");
-    world.repository(&world.cx, &to).await;
-    let digest = world.put(b"layer").await;
     let nobody = Cx { caller: registry::access::Caller::Nobody, ..world.cx.clone() };
-    assert!(!layer::mount(&nobody, &app(), &to, &digest).await.unwrap());
-    assert!(!checked(&world, "other", digest).await);
+    let download = || Need::on("ecr:GetDownloadUrlForLayer", &app());
+    let start = || Need::on("ecr:InitiateLayerUpload", &app());
+    assert!(authorize(&world.cx, &[start(), download().optional()]).await.unwrap());
+    assert!(!authorize(&nobody, &[download().optional()]).await.unwrap());
+    for needs in [vec![start(), download().optional()], vec![download().optional(), start()]] {
+        assert!(matches!(authorize(&nobody, &needs).await, Err(Error::AccessDenied(_))));
+    }
 }

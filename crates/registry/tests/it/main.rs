@@ -17,5 +17,6 @@ mod inputs;
 mod jobs;
 mod layer_urls;
 mod layers;
+mod push_log;
 mod sessions;
 mod support;

@@ -294,6 +294,7 @@ async fn system(
         quirks: quirks.clone(),
         jobs: Bell::default(),
         uploads: Writers::default(),
+        push_log: Default::default(),
     })
 }
 

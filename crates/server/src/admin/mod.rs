@@ -1,12 +1,18 @@
 //! The `ecru` door: what AWS has no call for (JSON 1.1, SigV4 service `ecru`, target prefix `Ecru_V20261121`, actions `ecru:*`).
 //!
-//! Its calls are about the whole server, and so about the default account: only who may do so there operates it.
+//! Its calls are about the whole server, and so about the default account: only who may do so there operates it. A call about a
+//! registry says so ([`crate::call::Operation::OF_REGISTRY`]), and is judged there as those of ECR are.
 
+mod list_push_log;
 mod server_status;
 
 use crate::call::{Entry, Protocol, Service};
 use aws::AccountId;
 
+pub use list_push_log::{
+    LineOut as PushLogLine, ListPushLog, OutcomeOut as PushLogOutcome, Output as ListPushLogOutput,
+    RefusalOut as PushLogRefusal,
+};
 pub use server_status::{Output as ServerStatusOutput, ServerStatus};
 
 /// What stands before an operation in `X-Amz-Target`.
@@ -19,5 +25,5 @@ pub const SERVICE: Service = Service {
     global_region: None,
     account: Some(AccountId::DEFAULT),
     protocol: Protocol::Json { target: TARGET },
-    operations: &[Entry::of::<ServerStatus>()],
+    operations: &[Entry::of::<ListPushLog>(), Entry::of::<ServerStatus>()],
 };

@@ -8,6 +8,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::request::Parts;
 use http::{HeaderMap, header};
 use registry::access::Caller;
+use registry::clock::Time;
 use registry::token::{self, InvalidToken, Token};
 use registry::{Error, RegistryId, credential};
 
@@ -25,30 +26,52 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub enum Unauthenticated {
     /// No credentials, or none of ours: the challenge.
     #[error("Not Authorized")]
-    Challenge,
-    #[error("{}", InvalidToken::Expired)]
-    Expired,
+    Challenge(NoToken),
+    #[error("{EXPIRED}")]
+    Expired { at: Time },
     /// A good token of another region. AWS's sentence comes first, since tools look for it.
-    #[error("{} The token is for the region {token}; this registry is in {registry}.", InvalidToken::Expired)]
+    #[error("{EXPIRED} The token is for the region {token}; this registry is in {registry}.")]
     Region { token: Region, registry: Region },
-    #[error("The region {0} is not served here")]
-    NotServed(Region),
+    #[error("The region {region} is not served here")]
+    NotServed { region: Region, default: Region },
     #[error(transparent)]
     Failed(#[from] Error),
+}
+
+/// AWS's sentence about a token that is not good any more, or not good here.
+const EXPIRED: &str = "Your authorization token has expired. Reauthenticate and try again.";
+
+/// What a request has instead of a token that tells its caller. None of these says more than the request's own text does, but
+/// the last, which only the holder of a token of ours can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoToken {
+    #[error("no credentials")]
+    Nothing,
+    #[error("the Authorization header is not one of Basic or Bearer")]
+    Unreadable,
+    #[error("the user name is not AWS")]
+    User,
+    #[error("the password is not a token")]
+    NotAToken,
+    #[error("the token was made by another server, or under a root key that is gone")]
+    Foreign,
+    #[error("the credentials that the token was made for are gone")]
+    Gone,
 }
 
 /// The caller behind a request's token, and the registry that the request is about. The token's principal must still be who
 /// it was when the token was made.
 pub async fn authenticate(app: &App, head: &Parts) -> Result<(Caller, RegistryId), Unauthenticated> {
-    let password = password(&head.headers).ok_or(Unauthenticated::Challenge)?;
+    let password = password(&head.headers).map_err(Unauthenticated::Challenge)?;
     let token = token::verify(&app.system, &password).map_err(|why| match why {
-        InvalidToken::Unknown => Unauthenticated::Challenge,
-        InvalidToken::Expired => Unauthenticated::Expired,
+        InvalidToken::NotAToken => Unauthenticated::Challenge(NoToken::NotAToken),
+        InvalidToken::Foreign => Unauthenticated::Challenge(NoToken::Foreign),
+        InvalidToken::Expired { at } => Unauthenticated::Expired { at },
     })?;
     let found = credential::caller(&app.system, &app.process_keys, &token.access_key_id).await?;
     let same =
         |caller: &Caller| caller.account() == Some(token.registry.account) && caller.user_id() == token.principal;
-    let caller = found.filter(same).ok_or(Unauthenticated::Challenge)?;
+    let caller = found.filter(same).ok_or(Unauthenticated::Challenge(NoToken::Gone))?;
     Ok((caller, registry(app, head, &token)?))
 }
 
@@ -64,7 +87,8 @@ fn registry(app: &App, head: &Parts, token: &Token) -> Result<RegistryId, Unauth
         return Err(Unauthenticated::Region { token: region, registry: registry.region });
     }
     if !app.addresses.serves(&region) {
-        return Err(Unauthenticated::NotServed(region));
+        let default = app.addresses.default_registry().region.clone();
+        return Err(Unauthenticated::NotServed { region, default });
     }
     Ok(registry)
 }
@@ -76,29 +100,33 @@ pub fn host(head: &Parts) -> Option<&str> {
 }
 
 /// The token that an Authorization header carries. Of several headers none counts.
-fn password(headers: &HeaderMap) -> Option<String> {
+fn password(headers: &HeaderMap) -> Result<String, NoToken> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let value = given.next().filter(|_| given.next().is_none())?.to_str().ok()?;
-    let (scheme, credentials) = value.trim().split_once(' ')?;
+    let value = given.next().ok_or(NoToken::Nothing)?;
+    let value = if given.next().is_none() { value.to_str().ok() } else { None };
+    let (scheme, credentials) = value.and_then(|value| value.trim().split_once(' ')).ok_or(NoToken::Unreadable)?;
     let credentials = credentials.trim_start();
     if scheme.eq_ignore_ascii_case("Bearer") {
-        return Some(credentials.to_owned());
+        return Ok(credentials.to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("Basic") {
+        return Err(NoToken::Unreadable);
     }
     // Longer ones can't be tokens, whose length `token` bounds: base64 of that, and the user.
-    let bounded = credentials.len() <= 2 * token::MAX_LENGTH;
-    if !scheme.eq_ignore_ascii_case("Basic") || !bounded {
-        return None;
+    if credentials.len() > 2 * token::MAX_LENGTH {
+        return Err(NoToken::NotAToken);
     }
-    let text = String::from_utf8(BASE64.decode(credentials).ok()?).ok()?;
-    let (user, password) = text.split_once(':')?;
-    (user == USER).then(|| password.to_owned())
+    let text = BASE64.decode(credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.ok_or(NoToken::Unreadable)?;
+    let (user, password) = text.split_once(':').ok_or(NoToken::Unreadable)?;
+    if user == USER { Ok(password.to_owned()) } else { Err(NoToken::User) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(value: &'static str) -> Option<String> {
+    fn read(value: &'static str) -> Result<String, NoToken> {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, http::HeaderValue::from_static(value));
         password(&headers)
@@ -107,22 +135,23 @@ mod tests {
     #[test]
     fn the_token_is_the_password_of_aws_or_a_bearer_token() {
         for (value, expected) in [
-            ("Basic QVdTOnBhc3M=", Some("pass")),
-            ("basic QVdTOnBhc3M", Some("pass")),
-            ("Basic  QVdTOmE6Yg==", Some("a:b")),
-            ("Bearer pass", Some("pass")),
-            ("Basic Ym9iOnBhc3M=", None),
-            ("Basic QVdT", None),
-            ("Basic !!", None),
-            ("Basic", None),
-            ("Digest x", None),
-            ("", None),
+            ("Basic QVdTOnBhc3M=", Ok("pass")),
+            ("basic QVdTOnBhc3M", Ok("pass")),
+            ("Basic  QVdTOmE6Yg==", Ok("a:b")),
+            ("Bearer pass", Ok("pass")),
+            ("Basic Ym9iOnBhc3M=", Err(NoToken::User)),
+            ("Basic QVdT", Err(NoToken::Unreadable)),
+            ("Basic !!", Err(NoToken::Unreadable)),
+            ("Basic", Err(NoToken::Unreadable)),
+            ("Digest x", Err(NoToken::Unreadable)),
+            ("", Err(NoToken::Unreadable)),
         ] {
-            assert_eq!(read(value).as_deref(), expected, "{value}");
+            assert_eq!(read(value), expected.map(str::to_owned), "{value}");
         }
+        assert_eq!(password(&HeaderMap::new()), Err(NoToken::Nothing));
         let mut twice = HeaderMap::new();
         twice.append(header::AUTHORIZATION, http::HeaderValue::from_static("Bearer a"));
         twice.append(header::AUTHORIZATION, http::HeaderValue::from_static("Bearer b"));
-        assert_eq!(password(&twice), None);
+        assert_eq!(password(&twice), Err(NoToken::Unreadable));
     }
 }

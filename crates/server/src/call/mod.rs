@@ -11,7 +11,7 @@ mod operation;
 mod refusal;
 mod serialization;
 
-pub use operation::{Entry, Operation, Structure};
+pub use operation::{Entry, Operation, Structure, need_on};
 pub use refusal::{Refusal, excerpt};
 
 use crate::app::App;
@@ -45,8 +45,9 @@ pub struct Service {
     pub signing_name: &'static str,
     /// A region whose signatures are good even where it is not served: STS's global endpoint is signed for us-east-1.
     pub global_region: Option<&'static str>,
-    /// The account in which every call is judged; without one that which the call names, or the caller's. A service that is about
-    /// the whole server belongs to one account, so that no other's administrator may operate it.
+    /// The account in which every call is judged that is not about a registry ([`Operation::OF_REGISTRY`]); without one that which
+    /// the call names, or the caller's. A service that is about the whole server belongs to one account, so that no other's
+    /// administrator may operate it.
     pub account: Option<AccountId>,
     pub protocol: Protocol,
     pub operations: &'static [Entry],

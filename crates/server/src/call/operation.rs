@@ -7,7 +7,8 @@ use crate::check;
 use crate::room::Room;
 use aws::{AccountId, Region};
 use bytes::Bytes;
-use registry::access::{self, Caller, Need};
+use registry::access::{self, Caller, Need, Resource};
+use registry::push_log::{self, Attempt};
 use registry::{Cx, Error, Origin, RegistryId};
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub trait Operation: DeserializeOwned + Send + 'static {
     const NAME: &'static str;
     /// The largest body in bytes.
     const BODY_LIMIT: usize = super::BODY_BYTES;
+    /// Whether a call is about a registry though its service belongs to one account ([`super::Service::account`]): it is judged in
+    /// the registry that it names, or in the caller's.
+    const OF_REGISTRY: bool = false;
     /// The input once it was checked: typed values only.
     type Checked: Send;
     /// The output as it stands on the wire.
@@ -32,6 +36,10 @@ pub trait Operation: DeserializeOwned + Send + 'static {
     }
     /// What the caller must be allowed to do, in the registry that is meant. Asked before the input is checked.
     fn needs(&self, registry: &RegistryId) -> Vec<Need>;
+    /// What the call would push, for the repository's log if it is refused; `None` for one that is no step of a push.
+    fn attempt(&self) -> Option<Attempt> {
+        None
+    }
     /// Holds every member to the constraints of the service model.
     fn check(self) -> Result<Self::Checked, Error>;
     /// Bytes at most that the output takes of the budget of all bodies; 0 for one that is always small.
@@ -113,15 +121,51 @@ async fn run<O: Operation>(input: Input, call: Call) -> Result<Bytes, Refusal> {
     // A malformed registry id names no registry: the call is authorized in the caller's own, and then refused.
     let registry_id = check::registry_id(operation.registry_id());
     let own = caller.account().ok_or(Refusal::MissingSignature)?;
-    let account = account.or(registry_id.as_ref().ok().copied().flatten()).unwrap_or(own);
+    let account = account.filter(|_| !O::OF_REGISTRY).or(registry_id.as_ref().ok().copied().flatten()).unwrap_or(own);
     let cx = Cx { system: app.system.clone(), caller, registry: RegistryId { account, region }, origin };
-    access::authorize(&cx, &operation.needs(&cx.registry)).await?;
+    // A call that names no registry is about no repository either.
+    let attempt = operation.attempt().filter(|_| registry_id.is_ok());
+    let outcome = authorized(operation, registry_id, &cx, &app).await;
+    if let (Err(refusal), Some(attempt)) = (&outcome, attempt) {
+        push_log::refused(&cx, attempt, logged(refusal));
+    }
+    outcome
+}
+
+/// The rest of the way, once it is known which registry is meant.
+async fn authorized<O: Operation>(
+    operation: O,
+    registry_id: Result<Option<AccountId>, Error>,
+    cx: &Cx,
+    app: &App,
+) -> Result<Bytes, Refusal> {
+    access::authorize(cx, &operation.needs(&cx.registry)).await?;
     registry_id?;
     let checked = operation.check()?;
     let room = Room::take(&app.call_bodies, O::output_bytes(&checked)).await?;
-    let output = O::handle(checked, &cx, &app).await?;
+    let output = O::handle(checked, cx, app).await?;
     let json = serde_json::to_vec(&output).map_err(|error| Refusal::Failed(Error::server(error)))?;
     Ok(room.hold(json))
+}
+
+/// A refusal as the push log keeps it: as the client reads it.
+fn logged(refusal: &Refusal) -> push_log::Refusal {
+    let exception = refusal.json();
+    push_log::Refusal {
+        status: exception.status.as_u16(),
+        code: exception.name,
+        message: refusal.to_string(),
+        denied: matches!(refusal, Refusal::Failed(Error::AccessDenied(_))),
+    }
+}
+
+/// A need of `action` on the repository that a member names. A malformed name is no repository's: the call is authorized
+/// on anything, and refused for its name afterwards.
+pub fn need_on(action: &'static str, name: Option<&str>) -> Need {
+    match name.and_then(|name| name.parse().ok()) {
+        Some(name) => Need::on(action, &name),
+        None => Need::new(action, Resource::Any),
+    }
 }
 
 /// A structure of the wire: an object and nothing else (serde's derived reading would take a list of values too).

@@ -137,7 +137,7 @@ fn json_exception(error: &Error) -> Exception {
         Error::RepositoryAlreadyExists { .. } => Exception::bad("RepositoryAlreadyExistsException"),
         Error::RepositoryNotEmpty { .. } => Exception::bad("RepositoryNotEmptyException"),
         Error::Kms { kms_error, .. } => Exception::bad("KmsException").with("kmsError", *kms_error),
-        Error::LimitExceeded(_) => Exception::bad("LimitExceededException"),
+        Error::LimitExceeded { .. } => Exception::bad("LimitExceededException"),
         Error::ImageAlreadyExists { .. } => Exception::bad("ImageAlreadyExistsException"),
         Error::ImageTagAlreadyExists { .. } => Exception::bad("ImageTagAlreadyExistsException"),
         Error::ImageNotFound { .. } => Exception::bad("ImageNotFoundException"),
@@ -184,7 +184,7 @@ fn query_exception(error: &Error) -> Exception {
         | Error::RepositoryAlreadyExists { .. }
         | Error::RepositoryNotEmpty { .. }
         | Error::Kms { .. }
-        | Error::LimitExceeded(_)
+        | Error::LimitExceeded { .. }
         | Error::ImageAlreadyExists { .. }
         | Error::ImageTagAlreadyExists { .. }
         | Error::ImageNotFound { .. }
@@ -217,6 +217,12 @@ mod tests {
     /// The name and status that each protocol gives a refusal.
     fn names(refusal: &Refusal) -> [(&'static str, u16); 2] {
         [refusal.json(), refusal.query()].map(|exception| (exception.name, exception.status.as_u16()))
+    }
+
+    fn denial() -> iam::Denial {
+        let text = String::new;
+        let cause = iam::Cause::NoAllow(iam::PolicyKind::Identity);
+        iam::Denial { principal: text(), action: text(), resource: text(), cause }
     }
 
     #[test]
@@ -260,7 +266,7 @@ mod tests {
             ),
             (Refusal::BodyTooLarge { limit: 1 }, ("SerializationException", 400), ("ValidationError", 400)),
             (Refusal::Busy, ("ServerException", 503), ("ServiceUnavailable", 503)),
-            (failed(Error::AccessDenied(String::new())), ("AccessDeniedException", 400), ("AccessDenied", 403)),
+            (failed(Error::AccessDenied(Box::new(denial()))), ("AccessDeniedException", 400), ("AccessDenied", 403)),
             (
                 failed(Error::invalid("name", Constraint::Null)),
                 ("InvalidParameterException", 400),
@@ -268,7 +274,7 @@ mod tests {
             ),
             (failed(Error::Busy), ("ServerException", 503), ("ServiceUnavailable", 503)),
             (
-                failed(Error::Unavailable { message: "No space", source: cause() }),
+                failed(Error::Unavailable { message: "No space", cure: "", source: cause() }),
                 ("ServerException", 503),
                 ("ServiceUnavailable", 503),
             ),

@@ -1,23 +1,17 @@
-//! A signed call of the `ecru` door over HTTP/1.1.
+//! A signed call of the `ecru` door.
 use super::credentials::{Credentials, CredentialsError};
 use crate::admin;
+use crate::outbound::{OutboundError, Trust, exchange};
 use aws::sigv4::{Head, SigningKey, sign};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
 use oci::{Algorithm, Digest};
 use registry::clock::{Clock, SystemClock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::time::Duration;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use std::path::PathBuf;
 
-/// The longest that a server may take to answer.
-const ANSWER_TIME: Duration = Duration::from_secs(30);
-/// The largest answer that is read.
-const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// The server that `ecru serve` is without further settings.
 const DEFAULT_ENDPOINT: &str = "http://localhost:5050";
 const DEFAULT_REGION: &str = "us-east-1";
@@ -27,6 +21,8 @@ pub struct Client {
     endpoint: Uri,
     region: String,
     credentials: Credentials,
+    /// AWS_CA_BUNDLE: whose certificates to take, instead of the system's.
+    authorities: Option<PathBuf>,
 }
 
 /// Why a call had no output.
@@ -34,14 +30,12 @@ pub struct Client {
 pub enum ClientError {
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    #[error("'{0}' is not the address of a server: http://HOST:PORT is")]
+    #[error("'{0}' is not the address of a server: http://HOST:PORT or https://HOST:PORT is")]
     Endpoint(String),
-    #[error("no server answers at {endpoint}")]
-    Connect { endpoint: Uri, source: std::io::Error },
-    #[error("the server at {endpoint} broke the call off")]
-    Broken { endpoint: Uri, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("the server at {endpoint} gave no answer in {} s", ANSWER_TIME.as_secs())]
-    Slow { endpoint: Uri },
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    #[error("the call can't be put into a request")]
+    Request(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server's own error, as it says it.
     #[error("{name}: {message}")]
     Refused { name: String, message: String },
@@ -59,22 +53,25 @@ impl Client {
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
         let named = || ["AWS_ENDPOINT_URL_ECRU", "AWS_ENDPOINT_URL", "ECRU_URL"].into_iter().find_map(variable);
         let text = endpoint.or_else(named).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
-        let parsed = text.parse().ok().filter(|uri: &Uri| uri.scheme_str() == Some("http") && uri.host().is_some());
+        let parsed = text
+            .parse()
+            .ok()
+            .filter(|uri: &Uri| uri.scheme_str().is_some_and(|scheme| scheme == "http" || scheme == "https"));
         let endpoint = parsed.ok_or(ClientError::Endpoint(text))?;
         let region = variable("AWS_REGION")
             .or_else(|| variable("AWS_DEFAULT_REGION"))
             .unwrap_or_else(|| DEFAULT_REGION.to_owned());
-        Ok(Client { endpoint, region, credentials })
+        let authorities = variable("AWS_CA_BUNDLE").map(PathBuf::from);
+        Ok(Client { endpoint, region, credentials, authorities })
     }
 
     /// Calls an operation of the `ecru` door.
     pub async fn call<O: DeserializeOwned>(&self, operation: &str, input: &impl Serialize) -> Result<O, ClientError> {
-        let body = serde_json::to_vec(input).map_err(|error| self.broken(error))?;
+        let body = serde_json::to_vec(input).map_err(|error| ClientError::Request(error.into()))?;
         let request = self.request(operation, body)?;
-        let answer = timeout(ANSWER_TIME, self.send(request))
-            .await
-            .map_err(|_| ClientError::Slow { endpoint: self.endpoint.clone() })?;
-        let (status, body) = answer?;
+        let trust = || self.authorities.as_deref().map_or_else(Trust::system, Trust::file);
+        let (parts, body) = exchange(request, trust).await?.into_parts();
+        let status = parts.status;
         let foreign = |_| ClientError::Foreign { endpoint: self.endpoint.clone(), status };
         if status == StatusCode::OK {
             return serde_json::from_slice(&body).map_err(foreign);
@@ -97,42 +94,14 @@ impl Client {
         let key = SigningKey { access_key_id, secret, session_token: session_token.as_deref().map(String::as_str) };
         let head = Head { method: "POST", path: "/", query: "", headers: &headers };
         let signed = sign(&head, sha256, &key, &self.region, admin::SIGNING_NAME, SystemClock.now().0);
-        let mut request = Request::builder().method(Method::POST).uri("/");
+        let mut request = Request::builder().method(Method::POST).uri(&self.endpoint);
         for (name, value) in headers {
             request = request.header(name, value);
         }
         for (name, value) in signed {
             request = request.header(name, value);
         }
-        request.body(Full::from(body)).map_err(|error| self.broken(error))
-    }
-
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ClientError> {
-        let host = self.endpoint.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let port = self.endpoint.port_u16().unwrap_or(80);
-        let stream = TcpStream::connect((host, port))
-            .await
-            .map_err(|source| ClientError::Connect { endpoint: self.endpoint.clone(), source })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(error))?;
-        let exchange = async {
-            let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), ANSWER_BYTES)
-                .collect()
-                .await
-                .map_err(|source| ClientError::Broken { endpoint: self.endpoint.clone(), source })?;
-            Ok((status, body.to_bytes()))
-        };
-        // The connection has to be driven while the answer is read; its own end says nothing that the exchange doesn't.
-        tokio::select! {
-            answer = exchange => answer,
-            Err(error) = connection => Err(self.broken(error)),
-        }
-    }
-
-    fn broken(&self, source: impl std::error::Error + Send + Sync + 'static) -> ClientError {
-        ClientError::Broken { endpoint: self.endpoint.clone(), source: Box::new(source) }
+        request.body(Full::from(body)).map_err(|error| ClientError::Request(error.into()))
     }
 }
 

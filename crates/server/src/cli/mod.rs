@@ -3,8 +3,10 @@
 mod client;
 mod credentials;
 pub mod env;
+pub mod push_log;
 pub mod serve;
 mod shell;
 pub mod status;
+pub mod tls;
 
 pub use client::ClientError;

@@ -4,9 +4,16 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 /// Variables that are read here.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 22] = [
     "ECRU_DATA",
     "ECRU_LISTEN",
+    "ECRU_TLS_CERT",
+    "ECRU_TLS_KEY",
+    "ECRU_ACME_DOMAINS",
+    "ECRU_ACME_CONTACT",
+    "ECRU_ACME_DIRECTORY",
+    "ECRU_ACME_CA",
+    "ECRU_HTTP2",
     "ECRU_URL",
     "ECRU_DOMAIN",
     "ECRU_REGIONS",
@@ -17,6 +24,7 @@ const SETTINGS: [&str; 14] = [
     "ECRU_ROOT_KEY_FILE",
     "ECRU_METRICS_LISTEN",
     "ECRU_REDIRECT_LAYERS",
+    "ECRU_TRUSTED_PROXIES",
     "ECRU_LOG_FORMAT",
     "ECRU_LOG_LEVEL",
 ];
@@ -32,6 +40,13 @@ pub fn read(variables: Variables<'_>) -> Result<Given, SettingsError> {
     Ok(Given {
         data: one(variables, "ECRU_DATA")?,
         listen: many(variables, "ECRU_LISTEN")?,
+        tls_cert: one(variables, "ECRU_TLS_CERT")?,
+        tls_key: one(variables, "ECRU_TLS_KEY")?,
+        acme_domains: many(variables, "ECRU_ACME_DOMAINS")?,
+        acme_contact: one(variables, "ECRU_ACME_CONTACT")?,
+        acme_directory: one(variables, "ECRU_ACME_DIRECTORY")?,
+        acme_ca: one(variables, "ECRU_ACME_CA")?,
+        http2: switch(variables, "ECRU_HTTP2")?,
         url: one(variables, "ECRU_URL")?,
         domain: one(variables, "ECRU_DOMAIN")?,
         regions: many(variables, "ECRU_REGIONS")?,
@@ -42,6 +57,7 @@ pub fn read(variables: Variables<'_>) -> Result<Given, SettingsError> {
         root_key_file: one(variables, "ECRU_ROOT_KEY_FILE")?,
         metrics_listen: one(variables, "ECRU_METRICS_LISTEN")?,
         redirect_layers: switch(variables, "ECRU_REDIRECT_LAYERS")?,
+        trusted_proxies: many(variables, "ECRU_TRUSTED_PROXIES")?,
         log_format: one(variables, "ECRU_LOG_FORMAT")?,
         log_level: one(variables, "ECRU_LOG_LEVEL")?,
         ..Given::default()

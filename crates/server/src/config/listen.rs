@@ -1,4 +1,5 @@
 //! An address to listen at.
+use crate::addresses::Scheme;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
@@ -6,25 +7,30 @@ use std::str::FromStr;
 pub const DEFAULT_PORT: u16 = 5050;
 
 /// Where the server listens when nothing else is set: this machine alone.
-pub const DEFAULT_LISTEN: [ListenAddress; 2] = [
-    ListenAddress(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT)),
-    ListenAddress(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), DEFAULT_PORT)),
-];
+pub const DEFAULT_LISTEN: [ListenAddress; 2] =
+    [default(IpAddr::V4(Ipv4Addr::LOCALHOST)), default(IpAddr::V6(Ipv6Addr::LOCALHOST))];
 
-/// `http://ADDR:PORT` or `ADDR:PORT`, by number, IPv4 or IPv6; port 0 takes a free one.
+const fn default(ip: IpAddr) -> ListenAddress {
+    ListenAddress { scheme: Scheme::Http, socket: SocketAddr::new(ip, DEFAULT_PORT) }
+}
+
+/// `http://ADDR:PORT`, `https://ADDR:PORT` or `ADDR:PORT`, by number, IPv4 or IPv6; port 0 takes a free one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenAddress(pub SocketAddr);
+pub struct ListenAddress {
+    pub scheme: Scheme,
+    pub socket: SocketAddr,
+}
 
 impl ListenAddress {
     /// Whether only this machine can reach it.
     pub fn is_loopback(self) -> bool {
-        self.0.ip().to_canonical().is_loopback()
+        self.socket.ip().to_canonical().is_loopback()
     }
 }
 
 impl std::fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}", self.0)
+        write!(f, "{}://{}", self.scheme.name(), self.socket)
     }
 }
 
@@ -32,24 +38,23 @@ impl FromStr for ListenAddress {
     type Err = InvalidListenAddress;
 
     fn from_str(text: &str) -> Result<ListenAddress, InvalidListenAddress> {
-        if text.starts_with("https://") {
-            return Err(InvalidListenAddress::Tls);
-        }
-        let bare = text.strip_prefix("http://").unwrap_or(text);
+        let (scheme, bare) = match text.split_once("://") {
+            Some(("https", bare)) => (Scheme::Https, bare),
+            Some(("http", bare)) => (Scheme::Http, bare),
+            Some(_) => return Err(InvalidListenAddress),
+            None => (Scheme::Http, text),
+        };
         let bare = bare.strip_suffix('/').unwrap_or(bare);
-        bare.parse().map(ListenAddress).map_err(|_| InvalidListenAddress::Form)
+        let socket = bare.parse().map_err(|_| InvalidListenAddress)?;
+        Ok(ListenAddress { scheme, socket })
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidListenAddress {
-    #[error("https:// is not available yet: listen at http:// and put a proxy that ends TLS before it")]
-    Tls,
-    #[error(
-        "it must be http://ADDRESS:PORT, with the address as a number, such as http://127.0.0.1:5050 or http://[::]:5050"
-    )]
-    Form,
-}
+#[error(
+    "it must be http://ADDRESS:PORT or https://ADDRESS:PORT, with the address as a number, such as http://127.0.0.1:5050 or https://[::]:443"
+)]
+pub struct InvalidListenAddress;
 
 #[cfg(test)]
 mod tests {
@@ -58,22 +63,23 @@ mod tests {
     #[test]
     fn an_address_is_a_number_and_a_port() {
         for (text, expected) in [
-            ("http://127.0.0.1:5050", Ok("127.0.0.1:5050")),
-            ("http://127.0.0.1:5050/", Ok("127.0.0.1:5050")),
-            ("0.0.0.0:0", Ok("0.0.0.0:0")),
-            ("http://[::1]:5050", Ok("[::1]:5050")),
-            ("[::]:80", Ok("[::]:80")),
-            ("https://127.0.0.1:5050", Err(InvalidListenAddress::Tls)),
-            ("localhost:5050", Err(InvalidListenAddress::Form)),
-            ("127.0.0.1", Err(InvalidListenAddress::Form)),
-            ("127.0.0.1:65536", Err(InvalidListenAddress::Form)),
-            (":5050", Err(InvalidListenAddress::Form)),
-            ("http://127.0.0.1:5050/v2", Err(InvalidListenAddress::Form)),
-            ("ftp://127.0.0.1:1", Err(InvalidListenAddress::Form)),
-            ("", Err(InvalidListenAddress::Form)),
+            ("http://127.0.0.1:5050", Some("http://127.0.0.1:5050")),
+            ("http://127.0.0.1:5050/", Some("http://127.0.0.1:5050")),
+            ("0.0.0.0:0", Some("http://0.0.0.0:0")),
+            ("http://[::1]:5050", Some("http://[::1]:5050")),
+            ("[::]:80", Some("http://[::]:80")),
+            ("https://127.0.0.1:5050", Some("https://127.0.0.1:5050")),
+            ("https://[::]:443/", Some("https://[::]:443")),
+            ("localhost:5050", None),
+            ("127.0.0.1", None),
+            ("127.0.0.1:65536", None),
+            (":5050", None),
+            ("http://127.0.0.1:5050/v2", None),
+            ("ftp://127.0.0.1:1", None),
+            ("", None),
         ] {
-            let parsed = text.parse().map(|address: ListenAddress| address.0);
-            assert_eq!(parsed, expected.map(|address| address.parse().unwrap()), "{text}");
+            let parsed = text.parse().map(|address: ListenAddress| address.to_string());
+            assert_eq!(parsed.ok().as_deref(), expected, "{text}");
         }
     }
 

@@ -1,4 +1,5 @@
 //! Settings: a flag over the environment over one TOML file over the default (DESIGN "Names, addresses, settings").
+mod certificate;
 mod environment;
 mod file;
 mod limits;
@@ -7,12 +8,14 @@ mod root_key;
 #[cfg(test)]
 mod tests;
 
+pub use certificate::{AcmeSettings, Certificate};
 pub use environment::Variables;
 pub use limits::OutOfBounds;
 pub use listen::{DEFAULT_LISTEN, DEFAULT_PORT, InvalidListenAddress, ListenAddress};
 pub use root_key::{InvalidRootKey, RootKeys};
 
 use crate::addresses::{BaseUrl, Domain, Regions};
+use crate::forwarded::{ProxyNetwork, TrustedProxies};
 use crate::logging::LogFormat;
 use aws::Region;
 use registry::credential::ProcessKeys;
@@ -41,12 +44,35 @@ pub struct Given {
     /// The data directory [default: ./ecru-data].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// An address to listen at, several times or with commas [default: http://127.0.0.1:5050 and http://[::1]:5050].
+    /// An address to listen at, several times or with commas, http:// or https://
+    /// [default: http://127.0.0.1:5050 and http://[::1]:5050].
     #[arg(long, value_name = "http://ADDR:PORT", value_delimiter = ',')]
     #[serde(deserialize_with = "file::texts")]
     pub listen: Option<Vec<ListenAddress>>,
+    /// The certificate of the https:// listeners in PEM, with those that lead to its authority; `ecru tls init` makes one.
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM.
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Have the certificate of the https:// listeners made for these names by an authority that speaks ACME, with commas; one
+    /// listener must be reached at port 443 under each. Only in a build with the feature `acme`.
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub acme_domains: Option<Vec<String>>,
+    /// The e-mail address that the ACME authority writes to.
+    #[arg(long, value_name = "ADDRESS")]
+    pub acme_contact: Option<String>,
+    /// The ACME authority's directory [default: that of Let's Encrypt].
+    #[arg(long, value_name = "URL")]
+    pub acme_directory: Option<String>,
+    /// Who signs the ACME directory's own certificate, in PEM, beside the authorities that the system trusts.
+    #[arg(long, value_name = "FILE")]
+    pub acme_ca: Option<PathBuf>,
+    /// Offer HTTP/2 on the https:// listeners.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub http2: Option<bool>,
     /// Where clients reach this server, such as https://registry.example.com: the base of what its answers name
-    /// [default: http://localhost with the first listener's port].
+    /// [default: localhost with the first listener's scheme and port].
     #[arg(long)]
     #[serde(deserialize_with = "file::text")]
     pub url: Option<BaseUrl>,
@@ -84,6 +110,10 @@ pub struct Given {
     /// Answer docker's GET of a layer with a redirect to a signed URL.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub redirect_layers: Option<bool>,
+    /// The proxies whose X-Forwarded-For, -Proto and -Host are believed: addresses and networks, with commas [default: none].
+    #[arg(long, value_name = "ADDR[/BITS]", value_delimiter = ',')]
+    #[serde(deserialize_with = "file::texts")]
+    pub trusted_proxies: Option<Vec<ProxyNetwork>>,
     /// How log lines look on stderr [default: text].
     #[arg(long, value_enum)]
     pub log_format: Option<LogFormat>,
@@ -140,6 +170,10 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// Whether `listen` is [`DEFAULT_LISTEN`], whose IPv6 half may be missing.
     pub listen_is_default: bool,
+    /// What the https:// listeners show; there whenever there is such a listener.
+    pub certificate: Option<Certificate>,
+    /// Whether they offer HTTP/2 too.
+    pub http2: bool,
     pub url: Option<BaseUrl>,
     pub domain: Option<Domain>,
     pub regions: Regions,
@@ -150,6 +184,7 @@ pub struct Settings {
     pub root_keys: Option<RootKeys>,
     pub metrics_listen: Option<ListenAddress>,
     pub redirect_layers: bool,
+    pub trusted_proxies: TrustedProxies,
     pub log_format: LogFormat,
     pub log_level: LevelFilter,
     pub quirks: Quirks,
@@ -185,6 +220,20 @@ pub enum SettingsError {
     NoConnections,
     #[error("listen: there must be one address at least")]
     NoListener,
+    #[error("tls_cert and tls_key must be set together")]
+    HalfCertificate,
+    #[error("{0} needs a certificate: set --tls-cert and --tls-key (`ecru tls init` makes both files)")]
+    NoCertificate(ListenAddress),
+    #[error("{0} is set, but no listener is https://; name one, such as --listen https://127.0.0.1:5050")]
+    NoTlsListener(&'static str),
+    #[error("tls_cert and acme_domains are both set; set one of them")]
+    TwoCertificates,
+    #[error("acme_domains must name one domain at least")]
+    NoAcmeDomains,
+    #[error("acme_domains: {0} is a wildcard, which the authority would have to prove by DNS; name each host")]
+    AcmeWildcard(String),
+    #[error("acme_domains needs an ecru that was built with ACME: cargo build --release --features acme")]
+    NoAcme,
     #[error("regions: there must be one region at least")]
     NoRegion,
     #[error("--dev has well-known keys and listens on this machine alone, so {0} is refused: use 127.0.0.1 or [::1]")]
@@ -205,9 +254,21 @@ impl Given {
             (None, None) => (other.root_key, other.root_key_file),
             _ => (self.root_key, self.root_key_file),
         };
+        // A key belongs to its certificate, so they are taken from one source.
+        let (tls_cert, tls_key) = match (&self.tls_cert, &self.tls_key) {
+            (None, None) => (other.tls_cert, other.tls_key),
+            _ => (self.tls_cert, self.tls_key),
+        };
         Given {
             data: self.data.or(other.data),
             listen: self.listen.or(other.listen),
+            tls_cert,
+            tls_key,
+            acme_domains: self.acme_domains.or(other.acme_domains),
+            acme_contact: self.acme_contact.or(other.acme_contact),
+            acme_directory: self.acme_directory.or(other.acme_directory),
+            acme_ca: self.acme_ca.or(other.acme_ca),
+            http2: self.http2.or(other.http2),
             url: self.url.or(other.url),
             domain: self.domain.or(other.domain),
             regions: self.regions.or(other.regions),
@@ -218,6 +279,7 @@ impl Given {
             root_key_file,
             metrics_listen: self.metrics_listen.or(other.metrics_listen),
             redirect_layers: self.redirect_layers.or(other.redirect_layers),
+            trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
             // Tables stand in the file alone, which is the last source.
@@ -253,6 +315,15 @@ fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<
     if let Some(open) = listen.iter().chain(&given.metrics_listen).find(|address| dev && !address.is_loopback()) {
         return Err(SettingsError::DevBeyondLoopback(*open));
     }
+    let certificate = certificate::Given {
+        certificate: given.tls_cert,
+        key: given.tls_key,
+        domains: given.acme_domains,
+        contact: given.acme_contact,
+        directory: given.acme_directory,
+        authorities: given.acme_ca,
+    };
+    let certificate = certificate::certificate(certificate, listen.iter().chain(&given.metrics_listen))?;
     let root_keys = root_keys(given.root_key, given.root_key_file)?;
     let metadata = match given.postgres {
         None => MetadataStore::Sqlite,
@@ -269,6 +340,8 @@ fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<
         data: given.data.unwrap_or_else(|| DEFAULT_DATA.into()),
         listen,
         listen_is_default,
+        certificate,
+        http2: given.http2.unwrap_or(false),
         url: given.url,
         domain: given.domain,
         regions: regions(given.regions, dev)?,
@@ -277,6 +350,7 @@ fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<
         root_keys,
         metrics_listen: given.metrics_listen,
         redirect_layers: given.redirect_layers.unwrap_or(false),
+        trusted_proxies: given.trusted_proxies.unwrap_or_default().into(),
         log_format: given.log_format.unwrap_or_default(),
         log_level: given.log_level.unwrap_or(LevelFilter::INFO),
         quirks: file::quirks(&given.quirks).map_err(SettingsError::UnknownQuirk)?,

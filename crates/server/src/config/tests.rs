@@ -50,19 +50,38 @@ fn a_flag_beats_the_environment_beats_the_file_beats_the_default() {
 
 #[test]
 fn lists_are_replaced_whole_and_spelled_alike_everywhere() {
-    let file = "listen = [\"http://127.0.0.1:1\", \"[::1]:1\"]\nregions = [\"eu-west-1\", \"us-east-1\"]\n";
-    let environment = [("ECRU_LISTEN", "127.0.0.1:2, http://[::1]:2"), ("ECRU_REGIONS", "eu-west-2")];
-    let flags = ["--listen", "127.0.0.1:3", "--listen", "[::1]:3,[::1]:4"];
-    for (flags, variables, file, listen, region, is_default) in [
-        (&flags[..0], &environment[..0], "", vec!["127.0.0.1:5050", "[::1]:5050"], "us-east-1", true),
-        (&flags[..0], &environment[..0], file, vec!["127.0.0.1:1", "[::1]:1"], "eu-west-1", false),
-        (&flags[..0], &environment[..], file, vec!["127.0.0.1:2", "[::1]:2"], "eu-west-2", false),
-        (&flags[..], &environment[..], file, vec!["127.0.0.1:3", "[::1]:3", "[::1]:4"], "eu-west-2", false),
+    let file = "listen = [\"http://127.0.0.1:1\", \"[::1]:1\"]\nregions = [\"eu-west-1\", \"us-east-1\"]\n\
+                trusted_proxies = [\"192.0.2.1\"]\n";
+    let environment = [
+        ("ECRU_LISTEN", "127.0.0.1:2, http://[::1]:2"),
+        ("ECRU_REGIONS", "eu-west-2"),
+        ("ECRU_TRUSTED_PROXIES", "192.0.2.2, 2001:db8::/64"),
+    ];
+    let flags = ["--listen", "127.0.0.1:3", "--listen", "[::1]:3,[::1]:4", "--trusted-proxies", "192.0.2.3,192.0.2.4"];
+    let defaults = (vec!["127.0.0.1:5050", "[::1]:5050"], "us-east-1", vec![], true);
+    for (flags, variables, file, (listen, region, trusted, is_default)) in [
+        (&flags[..0], &environment[..0], "", defaults),
+        (&flags[..0], &environment[..0], file, (vec!["127.0.0.1:1", "[::1]:1"], "eu-west-1", vec!["192.0.2.1"], false)),
+        (
+            &flags[..0],
+            &environment[..],
+            file,
+            (vec!["127.0.0.1:2", "[::1]:2"], "eu-west-2", vec!["192.0.2.2", "2001:db8::1"], false),
+        ),
+        (
+            &flags[..],
+            &environment[..],
+            file,
+            (vec!["127.0.0.1:3", "[::1]:3", "[::1]:4"], "eu-west-2", vec!["192.0.2.3", "192.0.2.4"], false),
+        ),
     ] {
         let settings = resolved(flags, variables, file).unwrap();
         assert_eq!(settings.listen, listen.iter().map(|address| address.parse().unwrap()).collect::<Vec<_>>());
         assert_eq!(settings.regions.first().to_string(), region);
         assert_eq!(settings.listen_is_default, is_default);
+        let addresses = ["192.0.2.1", "192.0.2.2", "2001:db8::1", "192.0.2.3", "192.0.2.4", "127.0.0.1"];
+        let trusts = |address: &&str| settings.trusted_proxies.trusts(address.parse().unwrap());
+        assert_eq!(addresses.into_iter().filter(trusts).collect::<Vec<_>>(), trusted);
     }
 }
 
@@ -78,7 +97,11 @@ fn a_wrong_file_is_refused_by_name_and_line() {
         ("[limits]\ntoken_life_seconds = 299", "limits.token_life_seconds is 299, and must be from 300 to 604800"),
         ("[limits]\nclock_skew_seconds = 0", "limits.clock_skew_seconds is 0"),
         ("url = \"ftp://x\"", "line 1: it must be http:// or https://"),
-        ("listen = [\"https://127.0.0.1:1\"]", "https:// is not available yet"),
+        ("listen = [\"https://127.0.0.1:1\"]", "https://127.0.0.1:1 needs a certificate: set --tls-cert"),
+        ("metrics_listen = \"https://127.0.0.1:1\"", "https://127.0.0.1:1 needs a certificate"),
+        ("tls_cert = \"x\"\ntls_key = \"y\"", "no listener is https://"),
+        ("listen = [\"https://127.0.0.1:1\"]\ntls_cert = \"x\"", "tls_cert and tls_key must be set together"),
+        ("trusted_proxies = [\"nginx\"]", "line 1: it must be the address of a proxy, or a network"),
         ("listen = []", "there must be one address at least"),
         ("regions = []", "there must be one region at least"),
         ("data = ", "line 1: "),
@@ -86,6 +109,56 @@ fn a_wrong_file_is_refused_by_name_and_line() {
         let said = refusal(&[], &[], file);
         assert!(said.contains(named) && !said.contains('\n'), "{file:?}: {said}");
     }
+}
+
+#[test]
+fn a_certificate_and_its_key_come_from_one_source() {
+    let file =
+        "listen = [\"http://127.0.0.1:1\", \"https://127.0.0.1:2\"]\ntls_cert = \"/file/c\"\ntls_key = \"/file/k\"\n";
+    let variables = [("ECRU_TLS_CERT", "/environment/c"), ("ECRU_TLS_KEY", "/environment/k")];
+    for (flags, variables, certificate, key) in [
+        (&[][..], &[][..], "/file/c", "/file/k"),
+        (&[], &variables, "/environment/c", "/environment/k"),
+        (&["--tls-cert", "/flag/c", "--tls-key", "/flag/k"], &variables, "/flag/c", "/flag/k"),
+    ] {
+        let Some(Certificate::Files(files)) = resolved(flags, variables, file).unwrap().certificate else {
+            panic!("no files")
+        };
+        assert_eq!((files.certificate.as_path(), files.key.as_path()), (Path::new(certificate), Path::new(key)));
+    }
+    assert!(refusal(&["--tls-key", "/flag/k"], &variables, file).contains("must be set together"));
+}
+
+#[cfg(feature = "acme")]
+#[test]
+fn an_acme_authority_is_lets_encrypt_unless_another_is_named() {
+    let listen = "listen = [\"https://127.0.0.1:2\"]\n";
+    let acme = |file: &str| match resolved(&[], &[], &format!("{listen}{file}")).unwrap().certificate {
+        Some(Certificate::Acme(settings)) => settings,
+        other => panic!("{other:?}"),
+    };
+    let lets_encrypt = acme("acme_domains = [\"Registry.example.com\"]\nacme_contact = \"ops@example.com\"");
+    assert_eq!(lets_encrypt.domains, ["registry.example.com"]);
+    assert_eq!(lets_encrypt.contact.as_deref(), Some("mailto:ops@example.com"));
+    assert!(lets_encrypt.directory.starts_with("https://acme-v02.api.letsencrypt.org/"));
+    let own = acme("acme_domains = [\"a\", \"b\"]\nacme_directory = \"https://ca/dir\"\nacme_ca = \"/ca.pem\"");
+    assert_eq!((own.directory.as_str(), own.authorities.as_deref()), ("https://ca/dir", Some(Path::new("/ca.pem"))));
+    for (file, named) in [
+        ("acme_domains = [\"*.example.com\"]", "*.example.com is a wildcard"),
+        ("acme_domains = []", "must name one domain at least"),
+        ("acme_contact = \"x\"", "must name one domain at least"),
+        ("acme_domains = [\"a\"]\ntls_cert = \"c\"\ntls_key = \"k\"", "both set"),
+    ] {
+        let said = refusal(&[], &[], &format!("{listen}{file}"));
+        assert!(said.contains(named), "{said}");
+    }
+    assert!(refusal(&["--acme-domains", "a"], &[], "").contains("acme_domains is set, but no listener is https://"));
+}
+
+#[cfg(not(feature = "acme"))]
+#[test]
+fn without_the_feature_acme_is_refused_with_how_to_have_it() {
+    assert!(refusal(&["--acme-domains", "a"], &[], "").contains("--features acme"));
 }
 
 #[test]
@@ -120,6 +193,7 @@ fn a_wrong_variable_is_refused_without_its_value() {
     for (variables, named) in [
         (vec![("ECRU_URL", "hunter2")], "ECRU_URL: it must be"),
         (vec![("ECRU_DEV", "hunter2")], "ECRU_DEV: it must be true or false"),
+        (vec![("ECRU_TRUSTED_PROXIES", "10.0.0.1,hunter2")], "ECRU_TRUSTED_PROXIES: it must be the address of a proxy"),
         (vec![("ECRU_ROOT_KEY", "hunter2")], "ECRU_ROOT_KEY: a root key is 32 bytes"),
         (vec![("ECRU_LOG_FORMAT", "hunter2")], "ECRU_LOG_FORMAT: it must be text or json"),
         (vec![("ECRU_ADMIN_SECRET_ACCESS_KEY", "hunter2")], "must be set together"),

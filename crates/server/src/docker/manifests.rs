@@ -1,16 +1,21 @@
 //! Manifests by tag and digest (`ECR.md` B.5, B.6, OCI distribution-spec "Pulling manifests", "Pushing manifests").
 use super::error::Refusal;
-use super::{CONTENT_DIGEST, Call, bare, set};
+use super::path::InvalidPath;
+use super::{CONTENT_DIGEST, Call, add, bare, set};
 use crate::body::{self, Response};
 use crate::room::Room;
 use http::{HeaderName, StatusCode, header};
-use oci::{Manifest, Reference, RepositoryName};
+use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use registry::Error;
-use registry::image::{self, Change, FailureCode, ImageId, NewImage, PutBy};
+use registry::image::{self, FailureCode, ImageId, NewImage, PutBy};
 use std::time::Duration;
 use tokio::time::timeout;
 
 static SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+static TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+/// Tags of one PUT by digest at most (OCI distribution-spec "Pushing Manifests": 10 at least, and 414 for too many).
+const MAX_TAGS: usize = 100;
 
 /// The longest that a manifest may take to come: 4 MiB at 140 kbit/s.
 const BODY_TIME: Duration = Duration::from_secs(240);
@@ -46,30 +51,59 @@ async fn room(call: &Call<'_>) -> Result<Room, Error> {
 
 pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -> Result<Response, Refusal> {
     let refuse = |error| super::error::refuse(error, &call.cx.quirks);
+    let (tags, digest) = place(&call, reference)?;
     let _room = room(&call).await.map_err(refuse)?;
     let bytes = timeout(BODY_TIME, call.body.whole(Manifest::MAX_BYTES)).await;
     let bytes =
         bytes.unwrap_or_else(|_| Err(Error::BodyTruncated("it did not come in time".to_owned()))).map_err(refuse)?;
     let bytes = bytes.ok_or_else(Refusal::manifest_too_large)?;
-    let (tag, digest) = match reference {
-        Reference::Tag(tag) => (Some(tag.to_string()), None),
-        Reference::Digest(digest) => (None, Some(*digest)),
-    };
     let media_type =
         call.head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let by = PutBy::Docker { containerd: call.cx.origin.user_agent.contains(CONTAINERD_AGENT) };
-    let pushed = image::put(call.cx, name, NewImage { bytes, media_type, tag, digest, by }).await.map_err(refuse)?;
+    let pushed = image::put(call.cx, name, NewImage { bytes, media_type, tags, digest, by }).await.map_err(refuse)?;
     let mut response = bare(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &format!("/v2/{name}/manifests/{}", pushed.digest));
     set(&mut response, CONTENT_DIGEST.clone(), &pushed.digest.to_string());
     if let Some(subject) = pushed.subject {
         set(&mut response, SUBJECT.clone(), &subject.to_string());
     }
-    if pushed.change == Change::TagKept {
-        let text = format!("299 - \"the manifest is stored; the immutable tag {reference} was not moved to it\"");
-        set(&mut response, header::WARNING, &text);
+    if let Reference::Digest(_) = reference {
+        for tag in &pushed.tags {
+            add(&mut response, TAG.clone(), tag);
+        }
+    }
+    for tag in &pushed.kept {
+        let text = format!("299 - \"the manifest is stored; the immutable tag {tag} was not moved to it\"");
+        add(&mut response, header::WARNING, &text);
     }
     Ok(response)
+}
+
+/// The tags that are to hold the manifest, and the digest that it must have: a tag in the path, perhaps with `?digest=`, or a
+/// digest, perhaps with several `?tag=`.
+fn place(call: &Call<'_>, reference: &Reference) -> Result<(Vec<String>, Option<Digest>), Refusal> {
+    let quirks = &call.cx.quirks;
+    let mut tags = call.query.all("tag");
+    match reference {
+        Reference::Tag(_) if !tags.is_empty() => {
+            let message = "The parameter 'tag' goes with a manifest that is pushed by its digest";
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "TAG_INVALID", message))
+        }
+        Reference::Tag(tag) => {
+            tags.push(tag.to_string());
+            let digest = call.query.get("digest");
+            let parsed = digest.map(|text| text.parse().map_err(|_| Refusal::digest_invalid(&text, quirks)));
+            Ok((tags, parsed.transpose()?))
+        }
+        Reference::Digest(_) if tags.len() > MAX_TAGS => {
+            let message = format!("One push takes at most {MAX_TAGS} tags, not {}", tags.len());
+            Err(Refusal::new(StatusCode::URI_TOO_LONG, "UNSUPPORTED", message))
+        }
+        Reference::Digest(digest) => match tags.iter().find(|tag| tag.parse::<Tag>().is_err()) {
+            Some(tag) => Err(Refusal::path(InvalidPath::Tag(tag.clone()), quirks)),
+            None => Ok((tags, Some(*digest))),
+        },
+    }
 }
 
 pub async fn delete(call: Call<'_>, name: &RepositoryName, reference: &Reference) -> Result<Response, Refusal> {
@@ -77,11 +111,20 @@ pub async fn delete(call: Call<'_>, name: &RepositoryName, reference: &Reference
         Reference::Tag(tag) => ImageId { tag: Some(tag.to_string()), digest: None },
         Reference::Digest(digest) => ImageId { tag: None, digest: Some(digest.to_string()) },
     };
-    let (_, failures) = image::delete_batch(call.cx, name, vec![id]).await.map_err(|error| call.refuse(error))?;
+    let (gone, failures) = image::delete_batch(call.cx, name, vec![id]).await.map_err(|error| call.refuse(error))?;
     match failures.into_iter().next() {
-        None => Ok(bare(StatusCode::ACCEPTED)),
+        None => {
+            let mut response = bare(StatusCode::ACCEPTED);
+            if let Some(digest) = gone.into_iter().find_map(|id| id.digest) {
+                set(&mut response, CONTENT_DIGEST.clone(), &digest);
+            }
+            Ok(response)
+        }
         Some(failure) if failure.code == FailureCode::ImageNotFound => Err(Refusal::manifest_unknown()),
         // Referenced by an index: ECR.md B.5.
-        Some(failure) => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", failure.reason)),
+        Some(failure) => {
+            Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", failure.reason)
+                .say("delete the index first"))
+        }
     }
 }

@@ -12,23 +12,32 @@ mod referrers;
 mod repositories;
 mod uploads;
 
-pub use operation::{Hints, Operation};
+pub use operation::{Hints, Mount, Operation};
 pub use path::Endpoint;
 
 use crate::access_log::CalledBy;
+use crate::addresses::HostName;
 use crate::app::App;
-use crate::authenticate::basic;
-use crate::body::{self, Chain, Request, RequestBody, Response, insert as set};
-use error::Refusal;
+use crate::authenticate::basic::{self, NoToken};
+use crate::body::{self, Chain, Request, RequestBody, Response, append as add, insert as set};
+use crate::conditional::Condition;
+use error::{About, Refusal};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use query::Query;
-use registry::{Cx, Origin, access};
+use registry::push_log::{self, Attempt};
+use registry::{Cx, Origin, RegistryId, access};
 use std::sync::Arc;
 use tokio::time::Instant;
 
 static API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// Answers a request for version 1 of the API, which nobody speaks any more; its caller need not be known.
+pub fn retired() -> Response {
+    let message = "Version 1 of the registry API is not spoken here; version 2 is, at /v2/";
+    Refusal::new(StatusCode::NOT_FOUND, "UNSUPPORTED", message).into_response()
+}
 
 /// What a handler works with.
 struct Call<'a> {
@@ -39,6 +48,8 @@ struct Call<'a> {
     body: &'a mut RequestBody,
     /// When the longest request ends.
     deadline: Instant,
+    /// Whether the caller has the rights, too, without which the operation does less.
+    optional: bool,
 }
 
 /// Answers any request whose path is `/v2` or below it.
@@ -47,16 +58,20 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
     let deadline = Instant::now() + app.system.limits.request_time;
     let mut body = RequestBody::new(body, &head.headers, deadline);
     let tls = origin.tls;
-    let mut called_by = None;
-    let answered = answer(app, &head, (&mut body, deadline), origin, &mut called_by).await;
-    match called_by {
+    let mut known = Known::of_stranger(app, &head, tls);
+    let answered = answer(app, &head, (&mut body, deadline), origin, &mut known).await;
+    match known.cx {
         Some(_) => body.discard(),
         None => body.discard_strangers(),
     }
     let mut response = match answered {
         Ok(response) => response,
-        Err(Refused::Challenge) => challenge(app, &head, tls),
+        Err(Refused::Challenge(why)) => challenge(app, &head, tls, why, &known.about),
         Err(Refused::With(refusal)) => {
+            let refusal = refusal.cured(&known.about);
+            if let (Some(cx), Some(attempt)) = (&known.cx, known.attempt) {
+                push_log::refused(cx, attempt, refusal.logged());
+            }
             if let Some(fault) = &refusal.fault {
                 tracing::error!(http.path = head.uri.path(), "A docker call failed: {}", Chain(fault.as_ref()));
             }
@@ -64,15 +79,42 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
         }
     };
     response.headers_mut().insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
-    if let Some(arn) = called_by {
-        response.extensions_mut().insert(CalledBy(arn));
+    if let Some(cx) = known.cx {
+        response.extensions_mut().insert(CalledBy(cx.caller.arn()));
     }
     response
 }
 
+/// What is known of a call by the time that it is answered.
+struct Known {
+    /// Once its caller is known.
+    cx: Option<Cx>,
+    /// Of a step of a push.
+    attempt: Option<Attempt>,
+    /// What a refusal's cure depends on.
+    about: About,
+}
+
+impl Known {
+    fn of_stranger(app: &App, head: &Parts, tls: bool) -> Known {
+        let host = basic::host(head);
+        let default = app.addresses.default_registry();
+        let (registry, named) = match app.addresses.host(host.unwrap_or_default()) {
+            HostName::Registry(registry) => (registry, true),
+            HostName::Api(region) => (RegistryId { region, ..default.clone() }, false),
+            HostName::Other => (default.clone(), false),
+        };
+        let reached_at = app.addresses.reached_at(host, tls);
+        let host = reached_at.split_once("://").map_or(reached_at.as_str(), |(_, host)| host).to_owned();
+        let upload_life = app.system.limits.upload_life;
+        let about = About { host, registry, named, caller: None, pushes: false, image: None, upload_life };
+        Known { cx: None, attempt: None, about }
+    }
+}
+
 enum Refused {
     /// 401 with how to authenticate.
-    Challenge,
+    Challenge(NoToken),
     With(Box<Refusal>),
 }
 
@@ -87,24 +129,28 @@ async fn answer(
     head: &Parts,
     (body, deadline): (&mut RequestBody, Instant),
     origin: Origin,
-    called_by: &mut Option<String>,
+    Known { cx, attempt, about }: &mut Known,
 ) -> Result<Response, Refused> {
     let quirks = &app.system.quirks;
     let (caller, registry) = match basic::authenticate(app, head).await {
         Ok(found) => found,
-        Err(error) => return Err(error::unauthenticated(error, quirks).map_or(Refused::Challenge, Refused::from)),
+        Err(error) => return Err(error::unauthenticated(error, quirks).map_or_else(Refused::Challenge, Refused::from)),
     };
-    *called_by = Some(caller.arn());
+    (about.caller, about.registry) = (caller.account(), registry.clone());
+    let cx: &Cx = cx.insert(Cx { system: app.system.clone(), caller, registry, origin });
     let endpoint = Endpoint::parse(head.uri.path()).map_err(|path| Refusal::path(path, quirks))?;
     let query = Query(head.uri.query().unwrap_or_default());
-    let hints = Hints { digest_without_mount: query.has("digest") && !query.has("mount"), has_body: !body.is_empty() };
+    let hints = Hints {
+        digest_without_mount: query.has("digest") && !query.has("mount"),
+        mount: uploads::mount_asked(query),
+        has_body: !body.is_empty(),
+    };
     let operation = Operation::find(&head.method, endpoint, hints).map_err(Refusal::method_not_allowed)?;
-    let cx = Cx { system: app.system.clone(), caller, registry, origin };
-    access::authorize(&cx, &operation.needs()).await.map_err(|error| error::refuse(error, quirks))?;
-    let call = Call { app, cx: &cx, head, query, body, deadline };
-    let pushes = operation.pushes();
-    let response = run(call, operation).await.map_err(|refusal| if pushes { refusal.with_cure() } else { refusal })?;
-    Ok(unless_known(head, response))
+    *attempt = operation.attempt();
+    (about.pushes, about.image) = (attempt.is_some(), operation.image());
+    let optional = access::authorize(cx, &operation.needs()).await.map_err(|error| error::refuse(error, quirks))?;
+    let response = run(Call { app, cx, head, query, body, deadline, optional }, operation).await?;
+    Ok(conditionally(head, response)?)
 }
 
 async fn run(call: Call<'_>, operation: Operation) -> Result<Response, Refusal> {
@@ -119,7 +165,8 @@ async fn run(call: Call<'_>, operation: Operation) -> Result<Response, Refusal> 
         Operation::HeadBlob { name, digest } => blobs::head(call, &name, &digest).await,
         Operation::GetBlob { name, digest } => blobs::get(call, &name, &digest).await,
         Operation::DeleteBlob { name, digest } => blobs::delete(call, &name, &digest).await,
-        Operation::StartUpload { name, whole } => uploads::start(call, &name, whole).await,
+        Operation::StartUpload { name, whole: true, .. } => uploads::put_whole(call, &name).await,
+        Operation::StartUpload { name, whole: false, mount } => uploads::start(call, &name, mount).await,
         Operation::AppendUpload { name, id } => uploads::append(call, &name, &id).await,
         Operation::CompleteUpload { name, id, .. } => uploads::complete(call, &name, &id).await,
         Operation::UploadStatus { name, id } => uploads::status(call, &name, &id).await,
@@ -133,21 +180,29 @@ impl Call<'_> {
     }
 }
 
-/// The same answer, or 304 where the client has this content already (RFC 9110 13.1.2).
-fn unless_known(head: &Parts, mut response: Response) -> Response {
-    let Some(etag) = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok()) else { return response };
-    if response.status() != StatusCode::OK || !knows(&head.headers, etag) {
-        return response;
+/// The same answer, or what the request's preconditions make of one with content.
+fn conditionally(head: &Parts, mut response: Response) -> Result<Response, Refusal> {
+    let Some(etag) = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok()) else {
+        return Ok(response);
+    };
+    if response.status() != StatusCode::OK {
+        return Ok(response);
     }
-    response.headers_mut().remove(header::CONTENT_LENGTH);
-    *response.status_mut() = StatusCode::NOT_MODIFIED;
-    response.map(|_| body::empty())
+    match Condition::of(&head.headers, etag) {
+        Condition::Holds => Ok(response),
+        Condition::Known => {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            Ok(response.map(|_| body::empty()))
+        }
+        Condition::Fails => Err(precondition_failed(etag)),
+    }
 }
 
-/// Whether the client says that it has the content of that entity tag.
-fn knows(headers: &HeaderMap, etag: &str) -> bool {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    known.split(',').map(|tag| tag.trim()).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+/// 412: the client wants other content than there is (RFC 9110 13.1.1).
+fn precondition_failed(etag: &str) -> Refusal {
+    let message = format!("If-Match names other content than {etag}");
+    Refusal::new(StatusCode::PRECONDITION_FAILED, "UNSUPPORTED", message)
 }
 
 /// `docker login` asks for this.
@@ -157,8 +212,9 @@ fn ping() -> Response {
     response
 }
 
-/// The challenge of `ECR.md` B.1, with the address that the client used.
-fn challenge(app: &App, head: &Parts, tls: bool) -> Response {
+/// The challenge of `ECR.md` B.1, with the address that the client used. Its body is AWS's to the byte, so that the cause and the
+/// cure stand in its reason phrase alone.
+fn challenge(app: &App, head: &Parts, tls: bool, why: NoToken, about: &About) -> Response {
     let realm = app.addresses.reached_at(basic::host(head), tls);
     let mut response = http::Response::new(body::full("Not Authorized\n"));
     *response.status_mut() = StatusCode::UNAUTHORIZED;
@@ -166,7 +222,8 @@ fn challenge(app: &App, head: &Parts, tls: bool) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     let challenge = format!("Basic realm=\"{realm}/\",service=\"ecr.amazonaws.com\"");
     set(&mut response, header::WWW_AUTHENTICATE, &challenge);
-    error::give_reason(&mut response, "Not Authorized");
+    let phrase = error::reason(response.status(), &why.to_string(), &[&about.login()]);
+    error::give_reason(&mut response, phrase);
     response
 }
 

@@ -3,6 +3,7 @@ use super::path::Endpoint;
 use http::Method;
 use oci::{Digest, Reference, RepositoryName};
 use registry::access::{Need, Resource};
+use registry::push_log::Attempt;
 
 /// A call of the docker door.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,10 +42,11 @@ pub enum Operation {
         name: RepositoryName,
         digest: Digest,
     },
-    /// `whole`: the layer comes with this one request.
+    /// `whole`: the layer comes with this one request. `mount`: it is to be had from another repository.
     StartUpload {
         name: RepositoryName,
         whole: bool,
+        mount: Option<Mount>,
     },
     AppendUpload {
         name: RepositoryName,
@@ -66,11 +68,20 @@ pub enum Operation {
     },
 }
 
+/// A layer of another repository that is to be shown in this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    pub digest: Digest,
+    pub from: RepositoryName,
+}
+
 /// What the head of a request says beside its method and path.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Hints {
     /// The query names a digest, and no mount.
     pub digest_without_mount: bool,
+    /// The layer that the query asks to mount; none where it says no source, or what is no digest or no name.
+    pub mount: Option<Mount>,
     pub has_body: bool,
 }
 
@@ -98,7 +109,7 @@ impl Operation {
                 _ => Err("GET, HEAD, DELETE"),
             },
             Endpoint::Uploads { name } if *method == Method::POST => {
-                Ok(Operation::StartUpload { name, whole: hints.digest_without_mount })
+                Ok(Operation::StartUpload { name, whole: hints.digest_without_mount, mount: hints.mount })
             }
             Endpoint::Uploads { .. } => Err("POST"),
             Endpoint::Upload { name, id } => match *method {
@@ -111,13 +122,21 @@ impl Operation {
         }
     }
 
-    /// Whether the operation is a step of a push.
-    pub fn pushes(&self) -> bool {
+    /// What the operation would push, for the repository's log if it is refused; `None` for one that is no step of a push.
+    pub fn attempt(&self) -> Option<Attempt> {
+        let attempt =
+            |action, name: &RepositoryName| Attempt { action, repository: name.clone(), tag: None, digest: None };
         match self {
-            Operation::PutManifest { .. }
-            | Operation::StartUpload { .. }
-            | Operation::AppendUpload { .. }
-            | Operation::CompleteUpload { .. } => true,
+            Operation::PutManifest { name, reference } => {
+                let (tag, digest) = match reference {
+                    Reference::Tag(tag) => (Some(tag.to_string()), None),
+                    Reference::Digest(digest) => (None, Some(*digest)),
+                };
+                Some(Attempt { tag, digest, ..attempt("PUT manifest", name) })
+            }
+            Operation::StartUpload { name, .. } => Some(attempt("POST upload", name)),
+            Operation::AppendUpload { name, .. } => Some(attempt("PATCH upload", name)),
+            Operation::CompleteUpload { name, .. } => Some(attempt("PUT upload", name)),
             Operation::Ping
             | Operation::Catalog
             | Operation::ListTags { .. }
@@ -128,7 +147,28 @@ impl Operation {
             | Operation::GetBlob { .. }
             | Operation::DeleteBlob { .. }
             | Operation::UploadStatus { .. }
-            | Operation::CancelUpload { .. } => false,
+            | Operation::CancelUpload { .. } => None,
+        }
+    }
+
+    /// The image that the operation is about.
+    pub fn image(&self) -> Option<(RepositoryName, Reference)> {
+        match self {
+            Operation::GetManifest { name, reference, .. }
+            | Operation::PutManifest { name, reference }
+            | Operation::DeleteManifest { name, reference } => Some((name.clone(), reference.clone())),
+            Operation::Ping
+            | Operation::Catalog
+            | Operation::ListTags { .. }
+            | Operation::ListReferrers { .. }
+            | Operation::HeadBlob { .. }
+            | Operation::GetBlob { .. }
+            | Operation::DeleteBlob { .. }
+            | Operation::StartUpload { .. }
+            | Operation::AppendUpload { .. }
+            | Operation::CompleteUpload { .. }
+            | Operation::UploadStatus { .. }
+            | Operation::CancelUpload { .. } => None,
         }
     }
 
@@ -148,8 +188,11 @@ impl Operation {
             }
             Operation::HeadBlob { name, .. } => vec![Need::on("ecr:BatchCheckLayerAvailability", name)],
             Operation::GetBlob { name, .. } => vec![Need::on("ecr:GetDownloadUrlForLayer", name)],
-            Operation::StartUpload { name, whole: false } => vec![Need::on("ecr:InitiateLayerUpload", name)],
-            Operation::StartUpload { name, whole: true } => vec![
+            Operation::StartUpload { name, whole: false, mount } => {
+                let source = mount.iter().map(|mount| Need::on("ecr:GetDownloadUrlForLayer", &mount.from).optional());
+                std::iter::once(Need::on("ecr:InitiateLayerUpload", name)).chain(source).collect()
+            }
+            Operation::StartUpload { name, whole: true, .. } => vec![
                 Need::on("ecr:InitiateLayerUpload", name),
                 Need::on("ecr:UploadLayerPart", name),
                 Need::on("ecr:CompleteLayerUpload", name),
@@ -162,5 +205,24 @@ impl Operation {
             | Operation::UploadStatus { name, .. }
             | Operation::CancelUpload { name, .. } => vec![Need::on("ecr:UploadLayerPart", name)],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_needs_its_source_and_goes_on_without_it() {
+        let name = |text: &str| text.parse::<RepositoryName>().unwrap();
+        let mount = Mount { digest: Digest::of(oci::Algorithm::Sha512, b""), from: name("source") };
+        let hints = Hints { digest_without_mount: false, mount: Some(mount), has_body: false };
+        let operation = Operation::find(&Method::POST, Endpoint::Uploads { name: name("app") }, hints).unwrap();
+        let needs: Vec<_> = operation.needs().into_iter().map(|n| (n.action, n.resource, n.optional)).collect();
+        let on = |text| Resource::Repository(name(text));
+        assert_eq!(
+            needs,
+            [("ecr:InitiateLayerUpload", on("app"), false), ("ecr:GetDownloadUrlForLayer", on("source"), true)]
+        );
     }
 }

@@ -8,20 +8,34 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, StatusCode, header};
 use oci::{Digest, Manifest, MediaType, RepositoryName};
+use registry::Error;
 use registry::referrers::{self, Referrer};
+use registry::repository::Page;
 use serde_json::{Value, json};
 
 static FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 const FILTER: &str = "artifactType";
+/// Artifact types of one filter at most; the specification speaks of one, ListImageReferrers takes 5.
+const MAX_TYPES: usize = 10;
 
 pub async fn list(call: Call<'_>, name: &RepositoryName, subject: &Digest) -> Result<Response, Refusal> {
     let n = call.query.page(&call.cx.quirks)?;
     let wanted = call.query.all(FILTER);
+    if wanted.len() > MAX_TYPES {
+        let message = format!("A list is filtered by {MAX_TYPES} artifact types at most, not {}", wanted.len());
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message));
+    }
     let invalid = |_| Refusal::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", "'last' is not one of this listing's");
     let after = call.query.get("last").map(|last| URL_SAFE_NO_PAD.decode(last)).transpose().map_err(invalid)?;
     let room = Room::take(&call.app.call_bodies, Manifest::MAX_BYTES).await.map_err(|error| call.refuse(error))?;
-    let page =
-        referrers::list(call.cx, name, subject, wanted.clone(), after, n).await.map_err(|error| call.refuse(error))?;
+    // A plus that a client wrote as it is was read as a blank, which few media types have.
+    let types = wanted.iter().flat_map(|wanted| [wanted.clone(), wanted.replace(' ', "+")]).collect();
+    let page = match referrers::list(call.cx, name, subject, types, after, n).await {
+        Ok(page) => page,
+        // A 404 would say that this registry has no such API, and its client would fall back to tags.
+        Err(Error::RepositoryNotFound { .. }) => Page { items: Vec::new(), next: None },
+        Err(error) => return Err(call.refuse(error)),
+    };
     let manifests: Vec<Value> = page.items.iter().map(descriptor).collect();
     let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": manifests });
     let mut response = http::Response::new(body::full(room.hold(index.to_string().into_bytes())));

@@ -1,64 +1,89 @@
 //! Uploads as docker drives them (`ECR.md` B.4, OCI distribution-spec "Pushing blobs").
 use super::error::Refusal;
-use super::{CONTENT_DIGEST, Call, bare, set};
+use super::query::Query;
+use super::{CONTENT_DIGEST, Call, Mount, bare, set};
 use crate::body::Response;
 use http::{HeaderName, StatusCode, header};
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
 use registry::quirks::Behaviour;
 use registry::upload::{self, Completion, Progress, UploadId};
-use registry::{Error, layer};
+use registry::{Cx, Error, layer};
 
 /// Characters of an invented upload id at most that a refusal repeats.
 const MAX_SHOWN_ID: usize = 64;
 
 static UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
-/// POST: mounts a layer, takes a whole one, or opens a session.
-pub async fn start(call: Call<'_>, name: &RepositoryName, whole: bool) -> Result<Response, Refusal> {
-    if whole {
-        let digest = digest(&call)?;
-        let put = upload::put_whole(call.cx, name, &digest, call.body).await;
-        put.map_err(|error| super::error::refuse(error, &call.cx.quirks))?;
-        return Ok(created(name, &digest));
+/// POST with `digest`: a layer in one request.
+pub async fn put_whole(call: Call<'_>, name: &RepositoryName) -> Result<Response, Refusal> {
+    algorithm(&call)?;
+    let digest = digest(&call)?;
+    let put = upload::put_whole(call.cx, name, &digest, call.body).await;
+    put.map_err(|error| refuse(call.cx, error))?;
+    Ok(created(name, &digest))
+}
+
+/// POST: mounts a layer if that can be, for whatever reason it can't; else opens a session (`ECR.md` B.8).
+pub async fn start(call: Call<'_>, name: &RepositoryName, mount: Option<Mount>) -> Result<Response, Refusal> {
+    let algorithm = algorithm(&call)?;
+    if let Some(Mount { digest, from }) = mount.filter(|_| call.optional) {
+        let mounted = layer::mount(call.cx, &from, name, &digest).await.map_err(|error| call.refuse(error))?;
+        if mounted {
+            return Ok(created(name, &digest));
+        }
     }
-    if let Some(digest) = mount(&call, name).await? {
-        return Ok(created(name, &digest));
-    }
-    let algorithm = match call.query.get("digest-algorithm").as_deref() {
-        None | Some("sha256") => Algorithm::Sha256,
-        Some("sha512") => Algorithm::Sha512,
-        Some(other) => return Err(Refusal::digest_invalid(other, &call.cx.quirks)),
-    };
     let id = upload::start(call.cx, name, algorithm).await.map_err(|error| call.refuse(error))?;
     Ok(progress(StatusCode::ACCEPTED, name, Progress { id, received: 0 }))
 }
 
-/// The layer that was mounted, if the request asks for it and it can be; else an upload opens (`ECR.md` B.8).
-async fn mount(call: &Call<'_>, name: &RepositoryName) -> Result<Option<Digest>, Refusal> {
-    let (Some(digest), Some(from)) = (call.query.get("mount"), call.query.get("from")) else { return Ok(None) };
-    let (Ok(digest), Ok(from)) = (digest.parse::<Digest>(), from.parse::<RepositoryName>()) else { return Ok(None) };
-    let mounted = layer::mount(call.cx, &from, name, &digest).await.map_err(|error| call.refuse(error))?;
-    Ok(mounted.then_some(digest))
+/// The mount that a query asks for, if it says what and from where.
+pub fn mount_asked(query: Query<'_>) -> Option<Mount> {
+    Some(Mount { digest: query.get("mount")?.parse().ok()?, from: query.get("from")?.parse().ok()? })
+}
+
+/// The hash that the client announces, so that it is computed while bytes come.
+fn algorithm(call: &Call<'_>) -> Result<Algorithm, Refusal> {
+    match call.query.get("digest-algorithm").as_deref() {
+        None | Some("sha256") => Ok(Algorithm::Sha256),
+        Some("sha512") => Ok(Algorithm::Sha512),
+        Some(_) => {
+            let message = "The parameter 'digest-algorithm' is sha256 or sha512";
+            Err(Refusal::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message))
+        }
+    }
 }
 
 /// PATCH: a streamed body, or a chunk with its place.
 pub async fn append(call: Call<'_>, name: &RepositoryName, id: &str) -> Result<Response, Refusal> {
-    let (id, at) = (upload_id(&call, name, id).await?, chunk(&call)?);
-    let appended = upload::append(call.cx, name, id, at, call.body).await;
-    let appended = appended.map_err(|error| refuse_part(call.cx, error, name, id))?;
-    let status = match call.cx.quirks.patch_status {
-        Behaviour::Fixed => StatusCode::ACCEPTED,
-        Behaviour::Faithful => StatusCode::CREATED,
+    let id = upload_id(&call, name, id).await?;
+    let appended = async {
+        let at = chunk(&call)?;
+        upload::append(call.cx, name, id, at, call.body).await.map_err(|error| refuse(call.cx, error))
     };
-    Ok(progress(status, name, appended))
+    match appended.await {
+        Ok(appended) => {
+            let status = match call.cx.quirks.patch_status {
+                Behaviour::Fixed => StatusCode::ACCEPTED,
+                Behaviour::Faithful => StatusCode::CREATED,
+            };
+            Ok(progress(status, name, appended))
+        }
+        Err(refusal) => Err(standing(call.cx, name, id, refusal).await),
+    }
 }
 
 /// PUT: the end of a session, perhaps with its last or only bytes.
 pub async fn complete(call: Call<'_>, name: &RepositoryName, id: &str) -> Result<Response, Refusal> {
-    let (id, digest, at) = (upload_id(&call, name, id).await?, digest(&call)?, chunk(&call)?);
-    let completed = upload::complete(call.cx, name, id, &digest, at, call.body, Completion::Docker).await;
-    completed.map_err(|error| refuse_part(call.cx, error, name, id))?;
-    Ok(created(name, &digest))
+    let id = upload_id(&call, name, id).await?;
+    let completed = async {
+        let (digest, at) = (digest(&call)?, chunk(&call)?);
+        let completed = upload::complete(call.cx, name, id, &digest, at, call.body, Completion::Docker).await;
+        completed.map(|()| digest).map_err(|error| refuse(call.cx, error))
+    };
+    match completed.await {
+        Ok(digest) => Ok(created(name, &digest)),
+        Err(refusal) => Err(standing(call.cx, name, id, refusal).await),
+    }
 }
 
 pub async fn status(call: Call<'_>, name: &RepositoryName, id: &str) -> Result<Response, Refusal> {
@@ -95,7 +120,7 @@ fn digest(call: &Call<'_>) -> Result<Digest, Refusal> {
 fn chunk(call: &Call<'_>) -> Result<Option<ChunkRange>, Refusal> {
     let Some(value) = call.head.headers.get(header::CONTENT_RANGE) else { return Ok(None) };
     let range = ChunkRange::parse(value.to_str().unwrap_or_default()).map_err(|error| {
-        Refusal::new(StatusCode::BAD_REQUEST, "BLOB_UPLOAD_INVALID", format!("Content-Range: {error}"))
+        Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", format!("Content-Range: {error}"))
     })?;
     // What can't fit is refused before its bytes come.
     if let Some(declared) = call.body.declared().filter(|declared| *declared != range.len()) {
@@ -105,18 +130,21 @@ fn chunk(call: &Call<'_>) -> Result<Option<ChunkRange>, Refusal> {
     Ok(Some(range))
 }
 
-/// A refusal that says where the session stands, where that is known, so that the client can go on from there.
-fn refuse_part(cx: &registry::Cx, error: Error, name: &RepositoryName, id: UploadId) -> Refusal {
-    let last = match &error {
-        Error::InvalidLayerPart { last_valid_byte, .. } => *last_valid_byte,
-        _ => return super::error::refuse(error, &cx.quirks),
-    };
-    let refusal = super::error::refuse(error, &cx.quirks)
-        .header(header::LOCATION, &location(name, id))
-        .header(UPLOAD_UUID.clone(), &id.to_string());
-    match last {
-        Some(last) => refusal.header(header::RANGE, &format!("0-{last}")),
-        None => refusal,
+fn refuse(cx: &Cx, error: Error) -> Refusal {
+    super::error::refuse(error, &cx.quirks)
+}
+
+/// The refusal, which says where the session stands, so that the client can go on from there. Of a session that is gone it says
+/// nothing but that.
+async fn standing(cx: &Cx, name: &RepositoryName, id: UploadId, refusal: Refusal) -> Refusal {
+    match upload::status(cx, name, id).await {
+        Ok(stands) => refusal
+            .header(header::LOCATION, &location(name, stands.id))
+            .header(header::RANGE, &range(stands))
+            .header(UPLOAD_UUID.clone(), &stands.id.to_string()),
+        Err(gone @ (Error::UploadNotFound { .. } | Error::RepositoryNotFound { .. })) => refuse(cx, gone),
+        // The store can't say it now: the refusal holds all the same.
+        Err(_) => refusal,
     }
 }
 
@@ -124,7 +152,7 @@ fn location(name: &RepositoryName, id: UploadId) -> String {
     format!("/v2/{name}/blobs/uploads/{id}")
 }
 
-/// Where a session stands: `Range` ends with the last byte received, and is `0-0` before there is one.
+/// An answer that says where a session stands.
 fn progress(status: StatusCode, name: &RepositoryName, progress: Progress) -> Response {
     let mut response = if status == StatusCode::NO_CONTENT {
         let mut response = http::Response::new(crate::body::empty());
@@ -134,9 +162,14 @@ fn progress(status: StatusCode, name: &RepositoryName, progress: Progress) -> Re
         bare(status)
     };
     set(&mut response, header::LOCATION, &location(name, progress.id));
-    set(&mut response, header::RANGE, &format!("0-{}", progress.received.saturating_sub(1)));
+    set(&mut response, header::RANGE, &range(progress));
     set(&mut response, UPLOAD_UUID.clone(), &progress.id.to_string());
     response
+}
+
+/// Ends with the last byte received; `0-0` before there is one, as the specification's own examples have it.
+fn range(progress: Progress) -> String {
+    format!("0-{}", progress.received.saturating_sub(1))
 }
 
 /// A layer that exists now.

@@ -71,9 +71,10 @@ impl Operation for BatchGetImage {
             for found in images {
                 bytes += found.manifest.len();
                 if bytes > ANSWER_BYTES {
-                    return Err(Error::LimitExceeded(format!(
-                        "The manifests of one answer have {ANSWER_BYTES} bytes at most; ask for fewer images"
-                    )));
+                    return Err(Error::limit(
+                        None,
+                        format!("The manifests of one answer have {ANSWER_BYTES} bytes at most; ask for fewer images"),
+                    ));
                 }
                 output.images.push(image(cx, &name, found)?);
             }

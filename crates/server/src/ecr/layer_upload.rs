@@ -8,6 +8,7 @@ use crate::check;
 use aws::AccountId;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
 use registry::access::Need;
+use registry::push_log::Attempt;
 use registry::upload::{self, Completion, UploadId, Whole};
 use registry::{Constraint, Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,10 @@ impl Operation for InitiateLayerUpload {
         vec![types::need_on("ecr:InitiateLayerUpload", self.repository_name.as_deref())]
     }
 
+    fn attempt(&self) -> Option<Attempt> {
+        types::attempt(Self::NAME, self.repository_name.as_deref())
+    }
+
     fn check(self) -> Result<RepositoryName, Error> {
         check::repository_name(self.repository_name.as_deref())
     }
@@ -120,6 +125,10 @@ impl Operation for UploadLayerPart {
 
     fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
         vec![types::need_on("ecr:UploadLayerPart", self.repository_name.as_deref())]
+    }
+
+    fn attempt(&self) -> Option<Attempt> {
+        types::attempt(Self::NAME, self.repository_name.as_deref())
     }
 
     fn check(self) -> Result<Part, Error> {
@@ -199,6 +208,11 @@ impl Operation for CompleteLayerUpload {
 
     fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
         vec![types::need_on("ecr:CompleteLayerUpload", self.repository_name.as_deref())]
+    }
+
+    fn attempt(&self) -> Option<Attempt> {
+        let digest = self.layer_digests.as_ref().and_then(|digests| digests.kept().first()?.parse().ok());
+        Some(Attempt { digest, ..types::attempt(Self::NAME, self.repository_name.as_deref())? })
     }
 
     fn check(self) -> Result<Completing, Error> {

@@ -14,7 +14,6 @@ mod layer_availability;
 mod layer_upload;
 mod list_image_referrers;
 mod list_images;
-mod page;
 mod put_image;
 mod put_image_scanning_configuration;
 mod put_image_tag_mutability;
@@ -22,6 +21,7 @@ mod resource_tags;
 mod types;
 
 use crate::call::{Entry, Protocol, Service};
+use crate::page;
 
 /// ECR's API of 2015-09-21: the operations that are finished. Every other one is unknown until it is.
 pub const SERVICE: Service = Service {

@@ -6,6 +6,7 @@ use crate::check;
 use oci::{Digest, Manifest, RepositoryName, Tag};
 use registry::access::Need;
 use registry::image::{self, Change, NewImage, PutBy};
+use registry::push_log::Attempt;
 use registry::{Constraint, Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +54,12 @@ impl Operation for PutImage {
         vec![types::need_on("ecr:PutImage", self.repository_name.as_deref())]
     }
 
+    fn attempt(&self) -> Option<Attempt> {
+        let tag = self.image_tag.clone().filter(|tag| tag.parse::<Tag>().is_ok());
+        let digest = self.image_digest.as_deref().and_then(|digest| digest.parse().ok());
+        Some(Attempt { tag, digest, ..types::attempt(Self::NAME, self.repository_name.as_deref())? })
+    }
+
     fn check(self) -> Result<Put, Error> {
         let name = check::repository_name(self.repository_name.as_deref())?;
         let manifest = check::required("imageManifest", self.image_manifest)?;
@@ -66,11 +73,11 @@ impl Operation for PutImage {
 
     async fn handle(put: Put, cx: &Cx, _app: &App) -> Result<Output, Error> {
         let Put { name, manifest, media_type, tag, digest } = put;
-        let new =
-            NewImage { bytes: manifest.clone().into_bytes(), media_type, tag: tag.clone(), digest, by: PutBy::Api };
+        let tags = tag.iter().cloned().collect();
+        let new = NewImage { bytes: manifest.clone().into_bytes(), media_type, tags, digest, by: PutBy::Api };
         let pushed = image::put(cx, &name, new).await?;
         match pushed.change {
-            Change::Stored | Change::Tagged | Change::TagKept => Ok(Output {
+            Change::Stored | Change::Tagged => Ok(Output {
                 image: Image {
                     registry_id: cx.registry.account,
                     repository_name: name.to_string(),

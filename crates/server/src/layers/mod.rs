@@ -1,9 +1,9 @@
 //! Signed layer URLs: `GET /layers/…`. They ignore Authorization; the URL itself is the right to read one layer until it expires.
 use crate::app::App;
 use crate::body::{self, Chain, Request, RequestBody, Response};
+use crate::conditional::{self, Condition};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
-use oci::ByteRange;
 use registry::{Error, layer, layer_url};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -31,13 +31,23 @@ async fn answer(app: &App, head: &Parts, deadline: Instant) -> Result<Response, 
         layer_url::InvalidLayerUrl::Signature => (StatusCode::FORBIDDEN, "The signature of this URL is not right"),
         layer_url::InvalidLayerUrl::Expired => (StatusCode::FORBIDDEN, "This URL has expired"),
     })?;
-    let range = match head.headers.get(header::RANGE).and_then(|value| value.to_str().ok()) {
-        Some(value) => {
-            ByteRange::parse(value).map_err(|_| (StatusCode::RANGE_NOT_SATISFIABLE, "Only one range is served"))?
+    let layer = layer::by_id(&app.system, signed.layer_id).await.map_err(unreadable)?;
+    let layer = layer.ok_or((StatusCode::NOT_FOUND, "The layer is gone"))?;
+    let etag = body::etag(&layer.digest);
+    match Condition::of(&head.headers, &etag) {
+        Condition::Holds => {}
+        Condition::Known => {
+            let mut response = Response::new(body::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            body::insert(&mut response, header::ETAG, &etag);
+            return Ok(response);
         }
-        None => None,
+        Condition::Fails => return Err((StatusCode::PRECONDITION_FAILED, "If-Match names other content")),
+    }
+    let (range, open) = match conditional::range(&head.method, &head.headers, &etag) {
+        Ok(range) => (range, layer::open_by_id(&app.system, layer.id, range).await.map_err(unreadable)?),
+        Err(_) => return Err((conditional::SEVERAL_RANGES, "Only one range is served")),
     };
-    let open = layer::open_by_id(&app.system, signed.layer_id, range).await.map_err(unreadable)?;
     let open = open.ok_or((StatusCode::NOT_FOUND, "The layer is gone"))?;
     body::ranged(open, range.is_some(), head.method == Method::HEAD, deadline).await.map_err(unreadable)
 }

@@ -12,8 +12,19 @@ fn compatibility() -> String {
 fn every_quirk_is_documented_word_by_word() {
     let text = compatibility();
     for quirk in Quirks::TABLE {
-        let line = format!("| `{}` | {} | {} | {} |", quirk.name, quirk.faithful, quirk.fixed, quirk.issue);
+        let (name, default) = (quirk.name, quirk.default.name());
+        let line = format!("| `{name}` | {default} | {} | {} | {} |", quirk.faithful, quirk.fixed, quirk.issue);
         assert!(text.contains(&line), "docs/compatibility.md lacks: {line}");
+    }
+}
+
+#[test]
+fn every_operation_of_the_ecru_door_is_documented() {
+    let text = compatibility();
+    let (_, rest) = text.split_once("## The `ecru` door").unwrap();
+    let (section, _) = rest.split_once("\n## ").unwrap();
+    for (_, entry) in operations().filter(|(service, _)| service.signing_name == "ecru") {
+        assert!(section.contains(&format!("\n| {} | `ecru:{}`", entry.name, entry.name)), "{}", entry.name);
     }
 }
 

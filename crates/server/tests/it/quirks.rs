@@ -25,8 +25,15 @@ const BOTH: [Behaviour; 2] = [Behaviour::Fixed, Behaviour::Faithful];
 
 #[test]
 fn every_quirk_has_its_test_here() {
-    let tested =
-        ["immutable_repush", "registry_errors", "patch_status", "mount_referenced_only", "unreferenced_layer_get"];
+    let tested = [
+        "immutable_repush",
+        "registry_errors",
+        "patch_status",
+        "mount_referenced_only",
+        "unreferenced_layer_get",
+        "sparse_index",
+        "layer_index",
+    ];
     assert_eq!(Quirks::TABLE.iter().map(|quirk| quirk.name).collect::<Vec<_>>(), tested);
 }
 
@@ -106,4 +113,67 @@ async fn unreferenced_layer_get() {
         let got = docker.get(&format!("/v2/app/blobs/{digest}")).await;
         judge(behaviour, &got, (200, ""), (404, "BLOB_UNKNOWN"));
     }
+}
+
+#[tokio::test]
+async fn sparse_index() {
+    for behaviour in BOTH {
+        let app = app("sparse_index", behaviour).await;
+        let docker = app.administrator().docker().await;
+        let (here, missing) = (Image::new(1), Image::new(2));
+        docker.push("app", &here.digest(), &here).await;
+        let index = Image::index(&[&here, &missing]);
+        let put = docker.put_manifest("app", "v1", &index).await;
+        judge(behaviour, &put, (201, ""), (404, "MANIFEST_BLOB_UNKNOWN"));
+        if behaviour == Behaviour::Faithful {
+            assert!(put.message().contains(&missing.digest()), "{}", put.message());
+            continue;
+        }
+        docker.pull("app", "v1", &index).await;
+        docker.get(&format!("/v2/app/manifests/{}", missing.digest())).await.expect(404);
+        // What comes later belongs to the index as what was there.
+        docker.push("app", &missing.digest(), &missing).await;
+        for child in [&here, &missing] {
+            docker.delete(&format!("/v2/app/manifests/{}", child.digest())).await.expect(405);
+        }
+    }
+}
+
+#[tokio::test]
+async fn layer_index() {
+    for behaviour in BOTH {
+        let app = app("layer_index", behaviour).await;
+        let docker = app.administrator().docker().await;
+        let layer = docker.push_blob("app", b"a layer of the cache").await;
+        let config = docker.push_blob("app", b"{\"layers\": []}").await;
+        let entry = |kind: &str, digest: &str, size: u64| json!({"mediaType": kind, "digest": digest, "size": size});
+        let kind = "application/vnd.buildkit.cacheconfig.v0";
+        let entries = [entry("application/vnd.oci.image.layer.v1.tar+gzip", &layer, 20), entry(kind, &config, 14)];
+        let cache = Image::listing(&entries);
+        let put = docker.put_manifest("app", "cache", &cache).await;
+        judge(behaviour, &put, (201, ""), (404, "MANIFEST_BLOB_UNKNOWN"));
+        if behaviour == Behaviour::Faithful {
+            continue;
+        }
+        // The index stands on what it lists, as an image does on its layers.
+        docker.delete(&format!("/v2/app/blobs/{layer}")).await.expect(405);
+        let described = app.ecr("DescribeImages", json!({"repositoryName": "app"})).await.ok();
+        assert_eq!(described["imageDetails"][0]["imageSizeInBytes"], 34);
+        // A layer that is not here, and a layer that is called an image.
+        let missing = entry(kind, &testkit::digest(b"missing"), 7);
+        let refused = docker.put_manifest("app", "v2", &Image::listing(&[missing])).await;
+        assert_eq!((refused.status, refused.code()), (404, "MANIFEST_BLOB_UNKNOWN".to_owned()));
+        let wrong = entry(oci::MediaType::OCI_MANIFEST, &layer, 20);
+        let refused = docker.put_manifest("app", "v2", &Image::listing(&[wrong])).await;
+        assert_eq!((refused.status, refused.code()), (404, "MANIFEST_BLOB_UNKNOWN".to_owned()));
+    }
+}
+
+#[test]
+fn a_sparse_index_is_refused_unless_it_is_asked_for_and_the_other_quirks_are_fixed() {
+    for quirk in Quirks::TABLE {
+        let expected = if quirk.name == "sparse_index" { Behaviour::Faithful } else { Behaviour::Fixed };
+        assert_eq!(quirk.default, expected, "{}", quirk.name);
+    }
+    assert_eq!(Quirks::default().sparse_index, Behaviour::Faithful);
 }

@@ -5,14 +5,14 @@ use crate::config::{ADMIN_ID, ADMIN_SECRET, DEFAULT_DATA};
 use crate::data_dir::{DataDir, Endpoint};
 use registry::credential::DEV_KEY;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::path::Path;
 
 pub struct Greeting<'a> {
     pub endpoint: &'a Endpoint,
-    pub listeners: Vec<SocketAddr>,
+    /// Such as `http://127.0.0.1:5050`.
+    pub listeners: Vec<String>,
     /// The listener that metrics have of their own.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<String>,
     pub data: &'a DataDir,
     /// The directory as the settings name it.
     pub data_as_set: &'a Path,
@@ -33,7 +33,6 @@ impl Greeting<'_> {
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
         let Endpoint { url, region, registry, .. } = self.endpoint;
-        let listeners: Vec<String> = self.listeners.iter().map(|address| format!("http://{address}")).collect();
         if let Administrator::Dev = self.administrator {
             writeln!(text, "*** --dev: everybody knows this server's keys, so it listens on this machine alone. ***")?;
             writeln!(
@@ -42,9 +41,9 @@ impl Greeting<'_> {
             )?;
         }
         writeln!(text, "Ecru {} serves {url} (region {region}).", env!("CARGO_PKG_VERSION"))?;
-        writeln!(text, "  Listening at  {}", listeners.join(", "))?;
-        if let Some(metrics) = self.metrics {
-            writeln!(text, "  Metrics at    http://{metrics}/metrics")?;
+        writeln!(text, "  Listening at  {}", self.listeners.join(", "))?;
+        if let Some(metrics) = &self.metrics {
+            writeln!(text, "  Metrics at    {metrics}/metrics")?;
         }
         writeln!(text, "  Data in       {}", self.data.path().display())?;
         self.write_credentials(text)?;

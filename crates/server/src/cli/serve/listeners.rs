@@ -1,40 +1,50 @@
 //! Binds every address that the settings name.
+use crate::addresses::Scheme;
 use crate::config::{ListenAddress, Settings};
 use crate::listener::{Listener, Serves};
+use crate::tls::Tls;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    #[error("{0} is taken by another process; stop that one, or choose another port: {flag} http://{host}:PORT", flag = .1, host = host(.0))]
+    #[error("{0} is taken by another process; stop that one, or choose another port: {flag} {scheme}://{host}:PORT", flag = .1, scheme = .0.scheme.name(), host = host(.0))]
     Taken(ListenAddress, &'static str),
     #[error("listening at {address} is not possible")]
     Io { address: ListenAddress, source: io::Error },
 }
 
 fn host(address: &ListenAddress) -> String {
-    match address.0 {
+    match address.socket {
         SocketAddr::V4(address) => address.ip().to_string(),
         SocketAddr::V6(address) => format!("[{}]", address.ip()),
     }
 }
 
-/// Binds them all, in their order; the metrics' own listener is the last.
-pub fn bind(settings: &Settings) -> Result<Vec<Listener>, ListenError> {
+/// Binds them all, in their order; the metrics' own listener is the last. Those that are https:// speak `tls`.
+pub fn bind(settings: &Settings, tls: Option<&Tls>) -> Result<Vec<Listener>, ListenError> {
     let serves = if settings.metrics_listen.is_some() { Serves::Doors } else { Serves::Everything };
+    let bind = |address: &ListenAddress, serves| {
+        Listener::bind(address.socket, serves).map(|listener| match tls {
+            Some(tls) if address.scheme == Scheme::Https => listener.over(tls.clone()),
+            _ => listener,
+        })
+    };
     let mut listeners: Vec<Listener> = Vec::new();
     for address in &settings.listen {
-        match Listener::bind(address.0, serves) {
+        match bind(address, serves) {
             Ok(listener) => listeners.push(listener),
             // Many containers have no IPv6, and nobody asked for it.
-            Err(error) if settings.listen_is_default && address.0.is_ipv6() && error.kind() != ErrorKind::AddrInUse => {
+            Err(error)
+                if settings.listen_is_default && address.socket.is_ipv6() && error.kind() != ErrorKind::AddrInUse =>
+            {
                 tracing::warn!(%error, "Not listening at {address}: IPv6 is not available here");
             }
             Err(error) => return Err(refusal(*address, "--listen", error)),
         }
     }
     if let Some(address) = settings.metrics_listen {
-        match Listener::bind(address.0, Serves::Metrics) {
+        match bind(&address, Serves::Metrics) {
             Ok(listener) => listeners.push(listener),
             Err(error) => return Err(refusal(address, "--metrics-listen", error)),
         }

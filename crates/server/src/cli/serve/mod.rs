@@ -1,4 +1,5 @@
 //! `ecru serve`: the process from its settings to its end.
+mod certificate;
 mod greeting;
 mod listeners;
 mod signals;
@@ -9,12 +10,14 @@ mod tests;
 pub use listeners::ListenError;
 pub use stores::StoreError;
 
-use crate::addresses::{Addresses, Names};
+use crate::addresses::{Addresses, Names, Scheme};
 use crate::app::App;
 use crate::config::{self, Given, Settings, SettingsError};
 use crate::data_dir::{DataDir, DataDirError, Endpoint};
 use crate::listener::{self, Listener};
 use crate::logging::{self, LoggingError};
+use crate::tls::PairError;
+use certificate::Keeper;
 use greeting::Greeting;
 use registry::System;
 use rustix::fs::Mode;
@@ -48,6 +51,13 @@ pub enum ServeError {
     Logging(#[from] LoggingError),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    #[error(transparent)]
+    Certificate(#[from] PairError),
+    #[cfg(feature = "acme")]
+    #[error(transparent)]
+    Acme(#[from] crate::tls::acme::AcmeError),
+    #[error("TLS can't be set up")]
+    Tls(#[from] rustls::Error),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
@@ -84,7 +94,7 @@ fn warn_of(settings: &Settings) {
     for name in &settings.unknown_variables {
         tracing::warn!(variable = name, "No setting has this name; the variable is ignored");
     }
-    let reached = |address: &config::ListenAddress| address.is_loopback() || address.0.ip().is_unspecified();
+    let reached = |address: &config::ListenAddress| address.is_loopback() || address.socket.ip().is_unspecified();
     if settings.url.is_none() && settings.domain.is_none() && !settings.listen.iter().any(reached) {
         tracing::warn!(
             "Answers name this server as localhost, where it doesn't listen: set --url to where clients reach it"
@@ -111,16 +121,20 @@ struct Server {
     _data: DataDir,
     app: Arc<App>,
     listeners: Vec<Listener>,
+    /// What keeps the certificate new, where there is one.
+    certificate: Option<Keeper>,
     greeting: String,
 }
 
 async fn start(settings: Settings) -> Result<Server, ServeError> {
     let data = DataDir::open(&settings.data)?;
+    let certificate = Keeper::start(&settings)?;
+    let tls = certificate.as_ref().map(|keeper| keeper.tls(settings.http2)).transpose()?;
     // A taken port is found before anything is made in the stores.
-    let listeners = listeners::bind(&settings)?;
+    let listeners = listeners::bind(&settings, tls.as_ref())?;
     let (system, administrator) = stores::open(&settings, &data).await?;
-    let port = listeners.first().map_or(0, |listener| listener.address().port());
-    let names = Names { url: settings.url, domain: settings.domain, regions: settings.regions, port };
+    let (scheme, port) = listeners.first().map_or((Scheme::Http, 0), |first| (first.scheme(), first.address().port()));
+    let names = Names { url: settings.url, domain: settings.domain, regions: settings.regions, scheme, port };
     let addresses = Addresses::new(names);
     let registry = addresses.default_registry();
     let endpoint = Endpoint {
@@ -130,7 +144,7 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         dev: settings.process_keys.dev,
     };
     data.write_endpoint(&endpoint)?;
-    let mut doors: Vec<_> = listeners.iter().map(Listener::address).collect();
+    let mut doors: Vec<_> = listeners.iter().map(Listener::url).collect();
     let greeting = Greeting {
         endpoint: &endpoint,
         metrics: settings.metrics_listen.and_then(|_| doors.pop()),
@@ -142,8 +156,11 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         terminal: std::io::IsTerminal::is_terminal(&std::io::stdout()),
     };
     let greeting = greeting.text();
-    let app = App::new(system, addresses, settings.process_keys, settings.redirect_layers);
-    Ok(Server { _data: data, app, listeners, greeting })
+    let app = App::new(system, addresses, settings.process_keys, settings.redirect_layers, settings.trusted_proxies);
+    if let Some(keeper) = &certificate {
+        app.metrics.show_certificate(keeper.served().clone());
+    }
+    Ok(Server { _data: data, app, listeners, certificate, greeting })
 }
 
 impl Server {
@@ -151,14 +168,22 @@ impl Server {
         let system: Arc<System> = self.app.system.clone();
         let (stop_doors, doors_stopped) = watch::channel(false);
         let (stop_jobs, jobs_stopped) = watch::channel(false);
-        let mut jobs = tokio::spawn(registry::jobs::run(system.clone(), jobs_stopped));
+        let (jobs, log) = (
+            registry::jobs::run(system.clone(), jobs_stopped.clone()),
+            registry::push_log::run(system.clone(), jobs_stopped),
+        );
+        let mut jobs = tokio::spawn(async {
+            tokio::join!(jobs, log);
+        });
         let mut doors = tokio::spawn(listener::serve(self.app.clone(), self.listeners, doors_stopped));
+        let mut renewing = self.certificate.map(|keeper| keeper.run(signals)).unwrap_or_default();
         greet(&self.greeting);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), metadata = system.db.engine(), "Serving");
         tokio::select! {
             () = signals.next() => {}
             ended = &mut doors => return Err(ServeError::Broke(ended.err())),
             ended = &mut jobs => return Err(ServeError::Broke(ended.err())),
+            Some(ended) = renewing.join_next() => return Err(ServeError::Broke(ended.err())),
         }
         tracing::info!("Stopping: running requests may end");
         self.app.health.drain();

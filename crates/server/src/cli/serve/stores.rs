@@ -79,6 +79,7 @@ pub async fn open(settings: &Settings, data: &DataDir) -> Result<(Arc<System>, A
         quirks: settings.quirks.clone(),
         jobs: Default::default(),
         uploads: Default::default(),
+        push_log: Default::default(),
     });
     let administrator = administrator(&system, settings, data).await?;
     Ok((system, administrator))

@@ -18,8 +18,8 @@ fn greeting(administrator: &Administrator, terminal: bool, directory: &Path, dat
     let data = DataDir::open(directory).unwrap();
     let greeting = Greeting {
         endpoint: &endpoint,
-        listeners: vec!["127.0.0.1:5050".parse().unwrap(), "[::1]:5050".parse().unwrap()],
-        metrics: Some("127.0.0.1:9090".parse().unwrap()),
+        listeners: vec!["http://127.0.0.1:5050".to_owned(), "http://[::1]:5050".to_owned()],
+        metrics: Some("http://127.0.0.1:9090".to_owned()),
         data: &data,
         data_as_set: Path::new(data_as_set),
         administrator,
@@ -75,10 +75,10 @@ fn settings(listen: &[&str]) -> Settings {
 
 #[tokio::test]
 async fn a_taken_port_is_named_with_what_to_do() {
-    let taken = listeners::bind(&settings(&["127.0.0.1:0"])).unwrap();
+    let taken = listeners::bind(&settings(&["127.0.0.1:0"]), None).unwrap();
     let address = taken[0].address();
     assert_ne!(address.port(), 0);
-    let Err(error) = listeners::bind(&settings(&[&address.to_string()])) else { panic!("it was bound twice") };
+    let Err(error) = listeners::bind(&settings(&[&address.to_string()]), None) else { panic!("it was bound twice") };
     let said = error.to_string();
     assert!(said.starts_with(&format!("http://{address} is taken by another process")), "{said}");
     assert!(said.ends_with("--listen http://127.0.0.1:PORT"), "{said}");
@@ -87,14 +87,14 @@ async fn a_taken_port_is_named_with_what_to_do() {
 #[tokio::test]
 async fn an_address_that_is_not_here_is_refused() {
     // 192.0.2.0/24 is for documentation (RFC 5737) and no machine's.
-    let refused = listeners::bind(&settings(&["192.0.2.1:0"]));
+    let refused = listeners::bind(&settings(&["192.0.2.1:0"]), None);
     assert!(matches!(refused, Err(ListenError::Io { .. })));
 }
 
 #[tokio::test]
 async fn every_address_of_both_families_is_listened_at_with_one_port() {
-    let four = listeners::bind(&settings(&["0.0.0.0:0"])).unwrap();
+    let four = listeners::bind(&settings(&["0.0.0.0:0"]), None).unwrap();
     let port = four[0].address().port();
-    let six = listeners::bind(&settings(&[&format!("[::]:{port}")])).unwrap();
+    let six = listeners::bind(&settings(&[&format!("[::]:{port}")]), None).unwrap();
     assert_eq!(six[0].address().port(), port);
 }

@@ -17,13 +17,11 @@ pub use repository::{
 };
 pub use tag::{MAX_TAGS, Tag, Tags, resource_tags, with_request_tags};
 
-use registry::access::{Need, Resource};
+pub use crate::call::need_on;
 
-/// A need of `action` on the repository that a member names. A malformed name is no repository's: the call is authorized
-/// on anything, and refused for its name afterwards.
-pub fn need_on(action: &'static str, name: Option<&str>) -> Need {
-    match name.and_then(|name| name.parse().ok()) {
-        Some(name) => Need::on(action, &name),
-        None => Need::new(action, Resource::Any),
-    }
+use registry::push_log::Attempt;
+
+/// A step of a push to the repository that a member names.
+pub fn attempt(action: &'static str, name: Option<&str>) -> Option<Attempt> {
+    Some(Attempt { action, repository: name?.parse().ok()?, tag: None, digest: None })
 }

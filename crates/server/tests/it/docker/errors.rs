@@ -1,6 +1,6 @@
 use std::time::Duration;
 use testkit::http::Call;
-use testkit::{Docker, Image, TestApp};
+use testkit::{Docker, TestApp};
 
 #[tokio::test]
 async fn without_credentials_the_challenge_is_basic() {
@@ -42,8 +42,9 @@ async fn an_expired_token_is_denied_with_a_text_that_says_what_to_do() {
     docker.get("/v2/").await.expect(200);
     app.clock.advance(Duration::from_secs(2));
     let answer = docker.get("/v2/").await.expect(403);
-    let message = "Your authorization token has expired. Reauthenticate and try again.";
-    assert_eq!((answer.code(), answer.message()), ("DENIED".into(), message.into()));
+    assert_eq!(answer.code(), "DENIED");
+    let sentence = "Your authorization token has expired. Reauthenticate and try again. The token expired at ";
+    assert!(answer.message().starts_with(sentence), "{}", answer.message());
 }
 
 #[tokio::test]
@@ -68,27 +69,4 @@ async fn a_token_of_another_region_is_denied_and_both_regions_named() {
     assert_eq!(answer.code(), "DENIED");
     assert!(message.starts_with("Your authorization token has expired. Reauthenticate and try again."), "{message}");
     assert!(message.contains("eu-west-1") && message.contains("us-east-1"), "{message}");
-}
-
-#[tokio::test]
-async fn the_reason_phrase_of_a_refusal_says_the_cause_in_one_line() {
-    let app = TestApp::start().await;
-    let docker = app.administrator().with_repository("app").await.docker().await;
-    let immutable = serde_json::json!({"repositoryName": "app", "imageTagMutability": "IMMUTABLE"});
-    app.ecr("PutImageTagMutability", immutable).await.ok();
-    docker.push("app", "v1", &Image::new(1)).await;
-    docker.push_blobs("app", &Image::new(2)).await;
-    let answer = docker.put_manifest("app", "v1", &Image::new(2)).await.expect(400);
-    assert!(
-        answer.reason.starts_with("Bad Request: ")
-            && answer.reason.contains("v1")
-            && answer.reason.contains("immutable"),
-        "{}",
-        answer.reason
-    );
-    assert!(
-        answer.reason.bytes().all(|b| (b' '..=b'~').contains(&b)) && answer.reason.len() <= 200,
-        "{}",
-        answer.reason
-    );
 }

@@ -1,7 +1,12 @@
 mod blobs;
+mod conformance;
+mod content;
 mod errors;
 mod manifests;
+mod many_tags;
 mod paths;
+mod protocol;
 mod referrers;
+mod refusals;
 mod tags;
 mod uploads;

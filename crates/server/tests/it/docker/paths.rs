@@ -101,20 +101,48 @@ async fn tags_at_the_edges_of_the_grammar() {
 }
 
 #[tokio::test]
-async fn a_method_that_an_endpoint_does_not_have_is_refused() {
+async fn a_method_that_an_endpoint_does_not_have_is_refused_with_those_that_it_has() {
     let app = TestApp::start().await;
     let docker = app.administrator().with_repository("app").await.docker().await;
-    for (method, target) in [
-        ("POST", "/v2/"),
-        ("DELETE", "/v2/_catalog"),
-        ("PUT", "/v2/app/tags/list"),
-        ("POST", "/v2/app/manifests/v1"),
-        ("PATCH", "/v2/app/manifests/v1"),
-        ("GET", "/v2/app/blobs/uploads/"),
-        ("BREW", "/v2/"),
+    let (manifest, blob) = (format!("/v2/app/manifests/{}", digest(b"x")), format!("/v2/app/blobs/{}", digest(b"x")));
+    let upload = docker.start_upload("app").await;
+    for (target, allowed) in [
+        ("/v2/", "GET, HEAD"),
+        ("/v2", "GET, HEAD"),
+        ("/v2/_catalog", "GET, HEAD"),
+        ("/v2/app/tags/list", "GET, HEAD"),
+        (&format!("/v2/app/referrers/{}", digest(b"x")), "GET, HEAD"),
+        ("/v2/app/manifests/v1", "GET, HEAD, PUT, DELETE"),
+        (&manifest, "GET, HEAD, PUT, DELETE"),
+        (&blob, "GET, HEAD, DELETE"),
+        ("/v2/app/blobs/uploads/", "POST"),
+        (&upload, "GET, HEAD, PATCH, PUT, DELETE"),
     ] {
-        let answer = docker.call(method, target).send(app.address).await;
-        assert!(answer.status == 405 || answer.status == 404, "{method} {target}: {answer:?}");
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+            if allowed.split(", ").any(|allowed| allowed == method) {
+                continue;
+            }
+            let answer = docker.send(docker.call(method, target)).await.expect(405);
+            assert_eq!(answer.header("allow"), Some(allowed), "{method} {target}");
+            assert!(method == "HEAD" || answer.code() == "UNSUPPORTED", "{method} {target}");
+        }
     }
     Call::new("GET", "/no/such/page").send(app.address).await.expect(404);
+}
+
+#[tokio::test]
+async fn a_digest_may_be_written_with_its_colon_encoded() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    docker.push("app", "v1", &image).await;
+    for colon in ["%3A", "%3a"] {
+        let encoded = |d: String| d.replace(':', colon);
+        let manifest = docker.get(&format!("/v2/app/manifests/{}", encoded(image.digest()))).await.expect(200);
+        assert_eq!(manifest.body, image.manifest);
+        docker.get(&format!("/v2/app/blobs/{}", encoded(digest(image.layer())))).await.expect(200);
+        docker.get(&format!("/v2/app/referrers/{}", encoded(image.digest()))).await.expect(200);
+        let upload = format!("{}?digest={}", docker.start_upload("app").await, encoded(digest(b"x")));
+        docker.put(&upload, "x").await.expect(201);
+    }
 }

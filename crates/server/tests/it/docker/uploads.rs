@@ -89,16 +89,87 @@ async fn a_chunk_out_of_order_is_416_and_says_where_the_upload_stands() {
 }
 
 #[tokio::test]
+async fn the_last_chunk_in_the_put_has_a_place_like_any_other() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let bytes = chance::bytes(1, 300);
+    let d = digest(&bytes);
+    let upload = location(&docker.patch(&docker.start_upload("app").await, bytes[..100].to_vec()).await.expect(202));
+    let close = |range: &str, body: &[u8]| {
+        let call = docker.call("PUT", with_query(&upload, &format!("digest={d}"))).header("content-range", range);
+        docker.send(call.body(body.to_vec()))
+    };
+    for (range, body) in [("0-199", &bytes[..200]), ("99-299", &bytes[99..]), ("101-299", &bytes[101..])] {
+        let refused = close(range, body).await.expect(416);
+        assert_eq!(refused.code(), "BLOB_UPLOAD_INVALID", "{range}");
+        assert_eq!((refused.header("range"), location(&refused)), (Some("0-99"), upload.clone()), "{range}");
+        assert_eq!(docker.get(&upload).await.expect(204).header("range"), Some("0-99"), "{range}");
+    }
+    close("100-299", &bytes[100..]).await.expect(201);
+    assert!(stored(&docker, &bytes).await);
+}
+
+#[tokio::test]
+async fn a_chunk_may_say_its_place_in_any_form_that_clients_write() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    for (seed, range) in [(1, "0-99"), (2, "bytes 0-99/*"), (3, "bytes 0-99/100"), (4, "bytes=0-99"), (5, "0-99/100")] {
+        let bytes = chance::bytes(seed, 100);
+        let call = docker.call("PATCH", docker.start_upload("app").await).header("content-range", range);
+        let patched = docker.send(call.body(bytes.clone())).await.expect(202);
+        assert_eq!(patched.header("range"), Some("0-99"), "{range}");
+        docker.put(&with_query(&location(&patched), &format!("digest={}", digest(&bytes))), "").await.expect(201);
+        assert!(stored(&docker, &bytes).await);
+    }
+}
+
+#[tokio::test]
 async fn a_range_that_does_not_fit_its_length_is_refused_and_nothing_is_kept() {
     let app = app().await;
     let docker = app.administrator().docker().await;
-    let upload = docker.start_upload("app").await;
-    for range in ["0-98", "0-100", "5-2", "nonsense", "0-"] {
-        let call = docker.call("PATCH", upload.clone()).header("content-range", range).body(vec![1; 100]);
-        let answer = docker.send(call).await;
-        assert!(answer.status == 416 || answer.status == 400, "{range}: {answer:?}");
+    let empty = docker.start_upload("app").await;
+    let begun = location(&docker.patch(&docker.start_upload("app").await, vec![1; 5]).await.expect(202));
+    for (upload, stands) in [(&empty, "0-0"), (&begun, "0-4")] {
+        for (range, status) in [
+            ("5-103", 400),
+            ("5-105", 400),
+            ("5-2", 416),
+            ("nonsense", 416),
+            ("5-", 416),
+            ("-99", 416),
+            ("bytes */100", 416),
+            ("", 416),
+            ("200-299", 416),
+        ] {
+            for method in ["PATCH", "PUT"] {
+                let target = with_query(upload, &format!("digest={}", digest(b"x")));
+                let call = docker.call(method, target).header("content-range", range).body(vec![1; 100]);
+                let answer = docker.send(call).await.expect(status);
+                assert_eq!(answer.code(), if status == 400 { "SIZE_INVALID" } else { "BLOB_UPLOAD_INVALID" });
+                assert_eq!(answer.header("range"), Some(stands), "{method} {range}");
+                assert_eq!(location(&answer), *upload, "{method} {range}");
+            }
+        }
+        assert_eq!(docker.get(upload).await.expect(204).header("range"), Some(stands));
     }
-    assert_eq!(docker.get(&upload).await.expect(204).header("range"), Some("0-0"));
+}
+
+#[tokio::test]
+async fn a_refused_step_of_an_upload_says_where_it_stands_and_one_of_none_that_there_is_none() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let upload = location(&docker.patch(&docker.start_upload("app").await, vec![1; 50]).await.expect(202));
+    for digest in ["nonsense".to_owned(), digest(b"other")] {
+        let refused = docker.put(&with_query(&upload, &format!("digest={digest}")), "").await.expect(400);
+        assert_eq!(refused.code(), "DIGEST_INVALID");
+        assert_eq!((refused.header("range"), location(&refused)), (Some("0-49"), upload.clone()));
+    }
+    docker.delete(&upload).await.expect(204);
+    for range in ["0-9", "nonsense"] {
+        let call = docker.call("PATCH", upload.clone()).header("content-range", range).body(vec![1; 10]);
+        let gone = docker.send(call).await.expect(404);
+        assert_eq!((gone.code().as_str(), gone.header("range")), ("BLOB_UPLOAD_UNKNOWN", None), "{range}");
+    }
 }
 
 #[tokio::test]
@@ -122,6 +193,20 @@ async fn a_wrong_digest_is_refused_and_nothing_is_stored() {
     assert_eq!(docker.put(&upload, bytes.clone()).await.expect(400).code(), "DIGEST_INVALID");
     docker.head(&format!("/v2/app/blobs/{other}")).await.expect(404);
     assert!(!stored(&docker, &bytes).await);
+}
+
+#[tokio::test]
+async fn a_hash_that_is_not_known_opens_no_upload() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    for query in
+        ["digest-algorithm=md5", "digest-algorithm=", "digest-algorithm=SHA512", "mount=x&digest-algorithm=blake3"]
+    {
+        let refused = docker.post(&format!("/v2/app/blobs/uploads/?{query}"), "").await.expect(400);
+        assert_eq!(refused.code(), "DIGEST_INVALID", "{query}");
+        assert!(refused.message().contains("digest-algorithm"), "{}", refused.message());
+    }
+    docker.post("/v2/app/blobs/uploads/?digest-algorithm=sha256", "").await.expect(202);
 }
 
 #[tokio::test]

@@ -1,0 +1,256 @@
+//! The way of a refusal from its call to its repository's ring.
+use super::{Attempt, RING, Refusal};
+use crate::event::excerpt;
+use crate::{Cx, Error, RegistryId, System};
+use aws_lc_rs::digest::{Context, SHA256};
+use meta::records::push_refusal::PushRefusalRow;
+use oci::RepositoryName;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{Notify, watch};
+
+/// Refusals that wait to be written, at most, on one node; of further ones only the number is kept. With the longest texts they
+/// hold some 6 MiB.
+pub const QUEUE: usize = 1024;
+/// Refusals that one transaction writes, at most.
+const BATCH: usize = 64;
+/// Characters of a refusal's message at most; the longest that a person reads.
+const MAX_MESSAGE: usize = 1000;
+
+/// Refusals of this node on their way to the store.
+pub struct Queue {
+    waiting: Mutex<Waiting>,
+    bell: Notify,
+    /// The number of the last load that was written.
+    written: watch::Sender<u64>,
+    dropped: AtomicU64,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// The same refusal of one repository again is counted, and takes no more room.
+    refusals: BTreeMap<Key, Queued>,
+    /// Loads that were taken from here to be written.
+    loads: u64,
+}
+
+/// A repository and a hash of what makes two of its refusals the same.
+type Key = (String, String, String, [u8; 32]);
+
+struct Queued {
+    registry: RegistryId,
+    repository: RepositoryName,
+    row: PushRefusalRow,
+}
+
+impl Default for Queue {
+    fn default() -> Queue {
+        let (waiting, bell, written) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
+        Queue { waiting, bell, written, dropped: AtomicU64::new(0) }
+    }
+}
+
+impl Queue {
+    /// Refusals that were not written, since the queue was full or the store refused them.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// How many wait: [`QUEUE`] at most.
+    pub fn len(&self) -> usize {
+        self.lock().refusals.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns once all that was refused before has been written or dropped. It takes [`run`].
+    pub(super) async fn written(&self) {
+        let load = {
+            let waiting = self.lock();
+            waiting.loads + u64::from(!waiting.refusals.is_empty())
+        };
+        // The sender lives as long as this.
+        let _ = self.written.subscribe().wait_for(|written| *written >= load).await;
+    }
+
+    fn add(&self, queued: Queued) {
+        let registry = queued.registry.key();
+        let mut same = [0; 32];
+        same.copy_from_slice(&queued.row.same);
+        let key = (registry.account, registry.region, queued.repository.to_string(), same);
+        let mut waiting = self.lock();
+        if let Some(older) = waiting.refusals.get_mut(&key) {
+            let row = &older.row;
+            older.row = PushRefusalRow { first_at: row.first_at, times: row.times + 1, ..queued.row };
+        } else if waiting.refusals.len() < QUEUE {
+            waiting.refusals.insert(key, queued);
+        } else {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(waiting);
+        self.bell.notify_one();
+    }
+
+    /// All that waits, and the number of this load; `None` when nothing does.
+    fn take(&self) -> Option<(Vec<Queued>, u64)> {
+        let mut waiting = self.lock();
+        if waiting.refusals.is_empty() {
+            return None;
+        }
+        waiting.loads += 1;
+        Some((std::mem::take(&mut waiting.refusals).into_values().collect(), waiting.loads))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts a refusal of the call's caller on its way to the repository's ring. It waits for nothing, and fails nothing.
+pub fn refused(cx: &Cx, attempt: Attempt, refusal: Refusal) {
+    let now = cx.now().0;
+    let principal = cx.caller.arn();
+    let message = excerpt(&refusal.message, MAX_MESSAGE);
+    let row = PushRefusalRow {
+        same: same(&principal, &attempt, &refusal, &message).to_vec(),
+        id: cx.id(),
+        first_at: now,
+        last_at: now,
+        times: 1,
+        actor: principal,
+        source: cx.origin.address.to_string(),
+        user_agent: excerpt(&cx.origin.user_agent, crate::event::MAX_USER_AGENT),
+        request_id: cx.origin.request_id.clone(),
+        action: attempt.action.to_owned(),
+        tag: attempt.tag,
+        digest: attempt.digest.map(|digest| digest.to_bytes()),
+        status: refusal.status.into(),
+        code: refusal.code.to_owned(),
+        message,
+    };
+    cx.push_log.add(Queued { registry: cx.registry.clone(), repository: attempt.repository, row });
+}
+
+/// A hash of what two refusals of a repository share when they are one line of its log.
+fn same(principal: &str, attempt: &Attempt, refusal: &Refusal, message: &str) -> [u8; 32] {
+    let about = (attempt.tag.as_deref().unwrap_or_default(), attempt.digest.map(|digest| digest.to_string()));
+    let (tag, digest) = if refusal.denied { ("", None) } else { about };
+    let mut hash = Context::new(&SHA256);
+    for text in [principal, attempt.action, refusal.code, message, tag, digest.as_deref().unwrap_or_default()] {
+        hash.update(&text.len().to_le_bytes());
+        hash.update(text.as_bytes());
+    }
+    let mut same = [0; 32];
+    same.copy_from_slice(hash.finish().as_ref());
+    same
+}
+
+/// Writes what is queued, until `stop` turns true or is dropped; what waits then is written first.
+pub async fn run(system: Arc<System>, mut stop: watch::Receiver<bool>) {
+    loop {
+        write(&system).await;
+        tokio::select! {
+            () = system.push_log.bell.notified() => {}
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+    }
+    write(&system).await;
+}
+
+async fn write(system: &Arc<System>) {
+    let queue = &system.push_log;
+    while let Some((mut load, number)) = queue.take() {
+        while !load.is_empty() {
+            let batch = load.split_off(load.len().saturating_sub(BATCH));
+            let count = batch.iter().map(|queued| u64::try_from(queued.row.times).unwrap_or(0)).sum();
+            if let Err(error) = write_batch(system, batch).await {
+                queue.dropped.fetch_add(count, Ordering::Relaxed);
+                tracing::warn!(%error, count, "Refused pushes could not be written to the push log");
+            }
+        }
+        queue.written.send_replace(number);
+    }
+}
+
+async fn write_batch(system: &System, batch: Vec<Queued>) -> Result<(), Error> {
+    system
+        .db
+        .write(move |tx| {
+            for Queued { registry, repository, row } in &batch {
+                let Some(found) = tx.repository_by_name(&registry.key(), repository.as_str())? else { continue };
+                tx.push_refusal_put(found.id, row)?;
+                tx.push_refusal_trim(found.id, RING)?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queued(seed: u8, at: i64) -> Queued {
+        let row = PushRefusalRow {
+            same: vec![seed; 32],
+            id: [seed; 16],
+            first_at: at,
+            last_at: at,
+            times: 1,
+            actor: String::new(),
+            source: String::new(),
+            user_agent: String::new(),
+            request_id: at.to_string(),
+            action: String::new(),
+            tag: None,
+            digest: None,
+            status: 400,
+            code: String::new(),
+            message: String::new(),
+        };
+        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        Queued { registry, repository: "app".parse().unwrap(), row }
+    }
+
+    #[test]
+    fn the_same_refusal_takes_no_more_room_and_a_full_queue_only_counts() {
+        let queue = Queue::default();
+        for at in 1..=5000 {
+            queue.add(queued(7, at));
+        }
+        assert_eq!((queue.len(), queue.dropped()), (1, 0));
+        let (load, _) = queue.take().unwrap();
+        let row = &load[0].row;
+        assert_eq!((row.times, row.first_at, row.last_at, row.request_id.as_str()), (5000, 1, 5000, "5000"));
+
+        for number in 0..QUEUE + 10 {
+            let mut one = queued(0, 1);
+            one.row.same[..8].copy_from_slice(&number.to_le_bytes());
+            queue.add(one);
+        }
+        assert_eq!((queue.len(), queue.dropped()), (QUEUE, 10));
+        queue.add(queued(0, 2));
+        assert_eq!((queue.len(), queue.dropped()), (QUEUE, 10), "what waits already is counted in a full queue too");
+    }
+
+    #[test]
+    fn a_denial_is_the_same_whatever_it_was_about_and_any_other_refusal_is_not() {
+        let attempt = |tag: &str| Attempt {
+            action: "PUT manifest",
+            repository: "app".parse().unwrap(),
+            tag: Some(tag.to_owned()),
+            digest: None,
+        };
+        let refusal = |denied| Refusal { status: 403, code: "DENIED", message: "not authorized".to_owned(), denied };
+        for denied in [true, false] {
+            let hash = |tag| same("root", &attempt(tag), &refusal(denied), "not authorized");
+            assert_eq!(hash("v1") == hash("v2"), denied);
+        }
+        let hash = |principal, message| same(principal, &attempt("v1"), &refusal(true), message);
+        assert_ne!(hash("root", "a"), hash("user", "a"));
+        assert_ne!(hash("root", "a"), hash("root", "b"));
+    }
+}

@@ -1,0 +1,73 @@
+//! The certificate of the https:// listeners, and what keeps it new.
+use super::ServeError;
+use super::signals::Signals;
+use crate::config::{Certificate, Settings};
+#[cfg(feature = "acme")]
+use crate::tls::acme::Acme;
+use crate::tls::{Reloader, Served, Tls};
+use registry::clock::SystemClock;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// What keeps the certificate new once the server runs.
+pub enum Keeper {
+    Files(Reloader),
+    #[cfg(feature = "acme")]
+    Acme(Acme),
+}
+
+impl Keeper {
+    /// Finds the certificate that the settings name; `None` where no listener needs one.
+    pub fn start(settings: &Settings) -> Result<Option<Keeper>, ServeError> {
+        match &settings.certificate {
+            None => Ok(None),
+            Some(Certificate::Files(files)) => {
+                Ok(Some(Keeper::Files(Reloader::start(files.clone(), Arc::new(SystemClock))?)))
+            }
+            #[cfg(feature = "acme")]
+            Some(Certificate::Acme(acme)) => {
+                let kept = settings.data.join("acme");
+                Ok(Some(Keeper::Acme(Acme::start(acme.clone(), &kept, Arc::new(SystemClock))?)))
+            }
+            #[cfg(not(feature = "acme"))]
+            Some(Certificate::Acme(_)) => Err(crate::config::SettingsError::NoAcme.into()),
+        }
+    }
+
+    pub fn served(&self) -> &Served {
+        match self {
+            Keeper::Files(reloader) => reloader.served(),
+            #[cfg(feature = "acme")]
+            Keeper::Acme(acme) => acme.served(),
+        }
+    }
+
+    /// TLS with that certificate.
+    pub fn tls(&self, http2: bool) -> Result<Tls, ServeError> {
+        Ok(Tls::new(self.served(), http2, Arc::new(SystemClock))?)
+    }
+
+    /// Keeps it new until the result is dropped: reads its files again when they change and at SIGHUP, or renews it in time.
+    pub fn run(self, signals: &mut Signals) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        match self {
+            Keeper::Files(reloader) => {
+                let told = Arc::new(Notify::new());
+                tasks.spawn(reloader.run(told.clone()));
+                if let Some(mut hang_up) = signals.take_hang_up() {
+                    tasks.spawn(async move {
+                        while hang_up.recv().await.is_some() {
+                            told.notify_one();
+                        }
+                    });
+                }
+            }
+            #[cfg(feature = "acme")]
+            Keeper::Acme(acme) => {
+                tasks.spawn(acme.run());
+            }
+        }
+        tasks
+    }
+}

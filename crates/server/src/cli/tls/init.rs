@@ -1,0 +1,291 @@
+//! `ecru tls init`: a private certificate authority, and the server's certificate from it.
+use super::names::{Wanted, host_name};
+use super::trust::Trust;
+use crate::addresses::Domain;
+use crate::config::DEFAULT_REGION;
+use crate::tls::issue::{self, IssueError, Issued, Name};
+use aws::Region;
+use registry::clock::Time;
+use std::fmt::Write as _;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+const CA: &str = "ca.pem";
+const CA_KEY: &str = "ca-key.pem";
+const SERVER: &str = "server.pem";
+const SERVER_KEY: &str = "server-key.pem";
+/// Certificates are for everybody, keys for the owner alone.
+const CERTIFICATE_MODE: u32 = 0o644;
+const KEY_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o755;
+/// A name that a file has until it is whole.
+const UNFINISHED: &str = ".new";
+
+/// Makes a private certificate authority and this server's certificate, and says how clients come to trust it.
+///
+/// Run again, it keeps the authority and renews the certificate.
+#[derive(Debug, clap::Args)]
+pub struct Init {
+    /// Where the files are, or will be.
+    #[arg(long, value_name = "DIR", default_value = "./ecru-tls")]
+    pub dir: PathBuf,
+    /// A domain under which registries have names as on AWS, as `ecru serve --domain` has it; several times or with commas.
+    #[arg(long = "domain", value_name = "DOMAIN", value_delimiter = ',')]
+    pub domains: Vec<Domain>,
+    /// A region whose registries' names are covered; several times or with commas.
+    #[arg(long = "region", value_name = "REGION", value_delimiter = ',', default_value = DEFAULT_REGION)]
+    pub regions: Vec<Region>,
+    /// One more name or address of this server; several times or with commas.
+    #[arg(long = "name", value_name = "NAME-OR-IP", value_delimiter = ',')]
+    pub names: Vec<Name>,
+}
+
+/// Why nothing was made or renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    #[error("{} is there without {}: bring both, or name another directory with --dir", there.display(), missing.display())]
+    HalfAuthority { there: PathBuf, missing: PathBuf },
+    #[error("{} holds a {SERVER} that no authority here made; name another directory with --dir", .0.display())]
+    Foreign(PathBuf),
+    #[error("the authority in {} can't sign: move {CA} and {CA_KEY} away to make a new one, which every client has to trust anew", path.display())]
+    Authority { path: PathBuf, source: IssueError },
+    #[error("the certificate can't be made")]
+    Issue(#[from] IssueError),
+    #[error("this machine's addresses can't be found")]
+    Addresses(#[source] io::Error),
+    #[error("{doing} {}", path.display())]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl Init {
+    /// Writes the files, and returns what a person needs to know of them.
+    pub fn run(self, now: Time) -> Result<String, InitError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(&self.dir)
+            .map_err(io_error("making the directory", &self.dir))?;
+        let dir = self.dir.canonicalize().map_err(io_error("opening the directory", &self.dir))?;
+        let wanted = Wanted { domains: &self.domains, regions: &self.regions, names: &self.names };
+        let names = wanted.all().map_err(InitError::Addresses)?;
+        let kept = kept_authority(&dir)?;
+        let is_kept = kept.is_some();
+        let before = read(&dir.join(SERVER))?.map(|text| issue::names(&text)).unwrap_or_default();
+        let authority = match kept {
+            Some(authority) => authority,
+            None => issue::authority(&host_name(), now)?,
+        };
+        let server = issue::server(&authority, &names, now).map_err(|source| match is_kept {
+            true => InitError::Authority { path: dir.clone(), source },
+            false => InitError::Issue(source),
+        })?;
+        if !is_kept {
+            write_whole(&dir, CA_KEY, &authority.key, KEY_MODE)?;
+            write_whole(&dir, CA, &authority.certificate, CERTIFICATE_MODE)?;
+        }
+        write_whole(&dir, SERVER_KEY, &server.key, KEY_MODE)?;
+        write_whole(&dir, SERVER, &server.certificate, CERTIFICATE_MODE)?;
+        let mut text = String::new();
+        // Writing into a string can't fail.
+        let _ = self.report(&mut text, &dir, is_kept, &names, &before);
+        Ok(text)
+    }
+
+    fn report(&self, text: &mut String, dir: &Path, kept: bool, names: &[Name], before: &[Name]) -> std::fmt::Result {
+        let authority = if kept { "kept" } else { "new; keep its key to yourself" };
+        let server = if before.is_empty() { "new" } else { "renewed" };
+        let days = issue::SERVER_LIFE.as_secs() / 86_400;
+        writeln!(text, "In {}:", dir.display())?;
+        writeln!(text, "  {CA}, {CA_KEY}          the authority ({authority})")?;
+        writeln!(
+            text,
+            "  {SERVER}, {SERVER_KEY}  this server's certificate ({server}; {days} days, run this again before)"
+        )?;
+        writeln!(text, "\nThe certificate is for:")?;
+        for name in names {
+            writeln!(text, "  {name}")?;
+        }
+        let lost: Vec<_> = before.iter().filter(|name| !names.contains(name)).map(ToString::to_string).collect();
+        if !lost.is_empty() {
+            writeln!(text, "The one before was also for {}: name what is still needed.", lost.join(", "))?;
+        }
+        let trust = Trust {
+            ca: &dir.join(CA),
+            certificate: &dir.join(SERVER),
+            key: &dir.join(SERVER_KEY),
+            domain: self.domains.first(),
+            regions: &self.regions,
+            name: self.names.first(),
+        };
+        trust.write(text)
+    }
+}
+
+/// The authority that is there; `None` where there is none, nor anything else in its place.
+fn kept_authority(dir: &Path) -> Result<Option<Issued>, InitError> {
+    let half =
+        |there: &str, missing: &str| InitError::HalfAuthority { there: dir.join(there), missing: dir.join(missing) };
+    match (read(&dir.join(CA))?, read(&dir.join(CA_KEY))?) {
+        (Some(certificate), Some(key)) => Ok(Some(Issued { certificate: certificate.to_string(), key })),
+        (Some(_), None) => Err(half(CA, CA_KEY)),
+        (None, Some(_)) => Err(half(CA_KEY, CA)),
+        (None, None) if dir.join(SERVER).exists() || dir.join(SERVER_KEY).exists() => {
+            Err(InitError::Foreign(dir.to_owned()))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Zeroizing<String>>, InitError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(InitError::Io { doing: "reading", path: path.to_owned(), source }),
+    }
+}
+
+/// Writes a file that is there whole and durable, or as it was before.
+fn write_whole(dir: &Path, name: &str, text: &str, mode: u32) -> Result<(), InitError> {
+    let (path, unfinished) = (dir.join(name), dir.join(format!("{name}{UNFINISHED}")));
+    let write = || {
+        // One that a crash left could have another mode.
+        match std::fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, &path)?;
+        File::open(dir)?.sync_all()
+    };
+    write().map_err(io_error("writing", &path))
+}
+
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InitError {
+    move |source| InitError::Io { doing, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    const NOW: Time = Time(1_795_255_200_000_000);
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        init: Init,
+    }
+
+    fn init(directory: &Path, flags: &[&str]) -> Result<String, InitError> {
+        let directory = directory.display().to_string();
+        let arguments = ["init", "--dir", &directory].into_iter().chain(flags.iter().copied());
+        <Flags as clap::Parser>::try_parse_from(arguments).unwrap().init.run(NOW)
+    }
+
+    #[test]
+    fn the_files_are_made_with_keys_for_the_owner_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new/tls");
+        init(&path, &[]).unwrap();
+        for (name, mode) in [(CA, 0o644), (CA_KEY, 0o600), (SERVER, 0o644), (SERVER_KEY, 0o600)] {
+            let metadata = std::fs::metadata(path.join(name)).unwrap();
+            assert_eq!(metadata.permissions().mode() & 0o777, mode, "{name}");
+        }
+        assert_eq!(std::fs::read_dir(&path).unwrap().count(), 4);
+        let chain = std::fs::read_to_string(path.join(SERVER)).unwrap();
+        assert!(chain.ends_with(&std::fs::read_to_string(path.join(CA)).unwrap()), "{chain}");
+    }
+
+    #[test]
+    fn run_again_it_keeps_the_authority_renews_the_certificate_and_says_which_names_it_lost() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        let read = |name: &str| std::fs::read(path.join(name)).unwrap();
+        let first = init(path, &["--name", "registry.corp"]).unwrap();
+        assert!(first.contains("the authority (new;") && first.contains("certificate (new;"), "{first}");
+        let before = [CA, CA_KEY, SERVER, SERVER_KEY].map(read);
+        let second = init(path, &["--name", "registry.corp"]).unwrap();
+        assert!(second.contains("the authority (kept)") && second.contains("certificate (renewed;"), "{second}");
+        assert!(!second.contains("The one before"), "{second}");
+        let after = [CA, CA_KEY, SERVER, SERVER_KEY].map(read);
+        assert_eq!(before[..2], after[..2]);
+        assert!(before[2] != after[2] && before[3] != after[3]);
+        let third = init(path, &[]).unwrap();
+        assert!(third.contains("The one before was also for registry.corp: name what is still needed.\n"), "{third}");
+    }
+
+    #[test]
+    fn what_is_there_and_is_no_whole_authority_is_left_alone() {
+        for (there, refused) in [
+            (&[CA][..], "ca.pem is there without"),
+            (&[CA_KEY], "ca-key.pem is there without"),
+            (&[SERVER], "holds a server.pem that no authority here made"),
+            (&[SERVER_KEY], "holds a server.pem that no authority here made"),
+            (&[CA, CA_KEY], "can't sign: move ca.pem and ca-key.pem away"),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            for name in there {
+                std::fs::write(directory.path().join(name), "mine").unwrap();
+            }
+            let said = init(directory.path(), &[]).unwrap_err().to_string();
+            assert!(said.contains(refused), "{said}");
+            assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), there.len());
+            for name in there {
+                assert_eq!(std::fs::read(directory.path().join(name)).unwrap(), b"mine");
+            }
+        }
+    }
+
+    #[test]
+    fn the_text_fits_the_names_that_were_asked_for() {
+        for (flags, expected) in [
+            (
+                &[][..],
+                [
+                    "ecru serve --listen https://127.0.0.1:5050 --listen 'https://[::1]:5050' --tls-cert ",
+                    "/etc/docker/certs.d/localhost:5050/ca.crt\n",
+                    "export AWS_ENDPOINT_URL=https://localhost:5050\n",
+                ],
+            ),
+            (
+                &["--name", "registry.corp", "--name", "10.0.0.1", "--region", "eu-west-1,eu-west-2"],
+                [
+                    "ecru serve --listen https://0.0.0.0:5050 --listen 'https://[::]:5050' --tls-cert ",
+                    "/etc/containers/certs.d/registry.corp:5050/ca.crt\n",
+                    "server-key.pem --url https://registry.corp:5050 --regions eu-west-1,eu-west-2\n",
+                ],
+            ),
+            (
+                &["--name", "fd00::1"],
+                [
+                    "--url 'https://[fd00::1]:5050'\n",
+                    "'/etc/docker/certs.d/[fd00::1]:5050/ca.crt'\n",
+                    "export AWS_ENDPOINT_URL='https://[fd00::1]:5050'\n",
+                ],
+            ),
+            (
+                &["--domain", "amazonaws.com"],
+                [
+                    "ecru serve --listen https://0.0.0.0:443 --listen 'https://[::]:443' --tls-cert ",
+                    "server-key.pem --domain amazonaws.com\n",
+                    "/etc/containerd/certs.d/000000000000.dkr.ecr.us-east-1.amazonaws.com/hosts.toml\n",
+                ],
+            ),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let text = init(directory.path(), flags).unwrap();
+            for line in expected {
+                assert!(text.contains(line), "{line} is not in:\n{text}");
+            }
+            let ca = directory.path().canonicalize().unwrap().join(CA);
+            assert!(text.contains(&format!("export AWS_CA_BUNDLE={}\n", ca.display())), "{text}");
+            assert_eq!(text.contains("AWS_ENDPOINT_URL"), !flags.contains(&"--domain"));
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The names that a server's certificate is for.
+use crate::addresses::Domain;
+use crate::tls::issue::Name;
+use aws::Region;
+use if_addrs::get_if_addrs;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The domain under which every registry answers.
+const LOCALHOST: &str = "localhost";
+
+/// What is asked for, beside what every certificate has.
+pub struct Wanted<'a> {
+    pub domains: &'a [Domain],
+    pub regions: &'a [Region],
+    pub names: &'a [Name],
+}
+
+impl Wanted<'_> {
+    /// This machine's names and addresses, the registries' and services' names in each domain and region, and what else is asked for.
+    pub fn all(&self) -> Result<Vec<Name>, std::io::Error> {
+        let mut all = BTreeSet::from([
+            Name::Dns(LOCALHOST.to_owned()),
+            Name::Ip(Ipv4Addr::LOCALHOST.into()),
+            Name::Ip(Ipv6Addr::LOCALHOST.into()),
+        ]);
+        // A host name that is none in DNS can't be asked for either.
+        all.extend(host_name().parse());
+        all.extend(get_if_addrs()?.iter().map(|interface| interface.ip()).filter(is_reached).map(Name::Ip));
+        let domains = self.domains.iter().map(ToString::to_string);
+        for domain in domains.chain([LOCALHOST.to_owned()]) {
+            all.insert(Name::Dns(format!("public.ecr.{domain}")));
+            for region in self.regions {
+                all.extend(services(region, &domain));
+            }
+        }
+        all.extend(self.names.iter().cloned());
+        Ok(all.into_iter().collect())
+    }
+}
+
+/// Where docker and the AWS SDKs look for a region's registries, its ECR and its STS.
+fn services(region: &Region, domain: &str) -> [Name; 4] {
+    ["*.dkr.ecr", "api.ecr", "ecr", "sts"].map(|service| Name::Dns(format!("{service}.{region}.{domain}")))
+}
+
+/// What this machine calls itself.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Whether other machines, or containers of this one, can reach an address without naming an interface.
+fn is_reached(address: &IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local() && !address.is_unspecified(),
+        IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local() && !address.is_unspecified(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(domains: &[&str], regions: &[&str], names: &[&str]) -> Vec<String> {
+        let wanted = Wanted {
+            domains: &domains.iter().map(|domain| domain.parse().unwrap()).collect::<Vec<_>>(),
+            regions: &regions.iter().map(|region| region.parse().unwrap()).collect::<Vec<_>>(),
+            names: &names.iter().map(|name| name.parse().unwrap()).collect::<Vec<_>>(),
+        };
+        wanted.all().unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn every_name_that_a_client_may_use_is_there_once() {
+        let all = names(&["amazonaws.com"], &["us-east-1", "eu-west-1"], &["Registry.corp", "10.1.2.3", "localhost"]);
+        for name in [
+            "localhost",
+            "127.0.0.1",
+            "::1",
+            "registry.corp",
+            "10.1.2.3",
+            "*.dkr.ecr.us-east-1.localhost",
+            "api.ecr.eu-west-1.localhost",
+            "*.dkr.ecr.us-east-1.amazonaws.com",
+            "*.dkr.ecr.eu-west-1.amazonaws.com",
+            "api.ecr.us-east-1.amazonaws.com",
+            "ecr.us-east-1.amazonaws.com",
+            "sts.eu-west-1.amazonaws.com",
+            "public.ecr.amazonaws.com",
+        ] {
+            assert_eq!(all.iter().filter(|other| *other == name).count(), 1, "{name} in {all:?}");
+        }
+        let own = names(&[], &["us-east-1"], &[]);
+        assert!(!own.iter().any(|name| name.contains("amazonaws")), "{own:?}");
+    }
+
+    #[test]
+    fn an_address_that_needs_an_interface_or_means_the_client_itself_is_no_name() {
+        for (address, reached) in [
+            ("10.0.0.1", true),
+            ("172.17.0.1", true),
+            ("127.0.0.2", false),
+            ("169.254.1.1", false),
+            ("2001:db8::1", true),
+            ("fd00::1", true),
+            ("fe80::1", false),
+            ("::1", false),
+        ] {
+            assert_eq!(is_reached(&address.parse().unwrap()), reached, "{address}");
+        }
+    }
+}

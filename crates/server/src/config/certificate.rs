@@ -1,0 +1,91 @@
+//! Which certificate the https:// listeners have: from files, or from an authority that speaks ACME.
+use super::{ListenAddress, SettingsError};
+use crate::addresses::Scheme;
+use crate::tls::Files;
+use std::path::PathBuf;
+
+/// The directory of Let's Encrypt, whose certificates every client trusts.
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    Files(Files),
+    Acme(AcmeSettings),
+}
+
+/// From whom to have certificates, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeSettings {
+    /// Names, one at least and no wildcard, which TLS-ALPN-01 can't prove.
+    pub domains: Vec<String>,
+    /// Whom the authority writes to, such as `mailto:ops@example.com`.
+    pub contact: Option<String>,
+    /// The URL of the authority's directory.
+    pub directory: String,
+    /// Who signs the directory's own certificate, beside the system's authorities.
+    pub authorities: Option<PathBuf>,
+}
+
+/// What is set of both, in one source or in several.
+pub struct Given {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub domains: Option<Vec<String>>,
+    pub contact: Option<String>,
+    pub directory: Option<String>,
+    pub authorities: Option<PathBuf>,
+}
+
+/// The certificate: there if and only if a listener needs one.
+pub fn certificate<'a>(
+    given: Given,
+    mut listeners: impl Iterator<Item = &'a ListenAddress>,
+) -> Result<Option<Certificate>, SettingsError> {
+    let secure = listeners.find(|address| address.scheme == Scheme::Https).copied();
+    let files = match (given.certificate, given.key) {
+        (Some(certificate), Some(key)) => Some(Files { certificate, key }),
+        (None, None) => None,
+        _ => return Err(SettingsError::HalfCertificate),
+    };
+    let acme = match given.domains {
+        Some(domains) => Some(AcmeSettings {
+            domains: proven(domains)?,
+            contact: given.contact.map(mailto),
+            directory: given.directory.unwrap_or_else(|| LETS_ENCRYPT.to_owned()),
+            authorities: given.authorities,
+        }),
+        None if given.contact.is_some() || given.directory.is_some() || given.authorities.is_some() => {
+            return Err(SettingsError::NoAcmeDomains);
+        }
+        None => None,
+    };
+    match (files, acme, secure) {
+        (Some(_), Some(_), _) => Err(SettingsError::TwoCertificates),
+        (Some(files), None, Some(_)) => Ok(Some(Certificate::Files(files))),
+        (None, Some(acme), Some(_)) => Ok(Some(Certificate::Acme(acme))),
+        (Some(_), None, None) => Err(SettingsError::NoTlsListener("tls_cert")),
+        (None, Some(_), None) => Err(SettingsError::NoTlsListener("acme_domains")),
+        (None, None, Some(address)) => Err(SettingsError::NoCertificate(address)),
+        (None, None, None) => Ok(None),
+    }
+}
+
+/// The names, if TLS-ALPN-01 can prove them and this program knows how.
+fn proven(domains: Vec<String>) -> Result<Vec<String>, SettingsError> {
+    if !cfg!(feature = "acme") {
+        return Err(SettingsError::NoAcme);
+    }
+    if domains.is_empty() {
+        return Err(SettingsError::NoAcmeDomains);
+    }
+    match domains.iter().find(|domain| domain.contains('*')) {
+        Some(wildcard) => Err(SettingsError::AcmeWildcard(wildcard.clone())),
+        None => Ok(domains.iter().map(|domain| domain.to_ascii_lowercase()).collect()),
+    }
+}
+
+/// An address as the authority wants it: as a URL.
+fn mailto(contact: String) -> String {
+    if contact.contains(':') { contact } else { format!("mailto:{contact}") }
+}

@@ -1,0 +1,177 @@
+//! What would let a refused call succeed, for this caller and this host (`ECR.md` B.2).
+use super::{Refusal, with_cure};
+use oci::{Reference, RepositoryName};
+use registry::RegistryId;
+use std::time::Duration;
+
+/// What a cure depends on: who asked for what, and where.
+pub struct About {
+    /// The host that the client used, with its port.
+    pub host: String,
+    /// The registry that the call is about; before its caller is known, that of the host, or the default one.
+    pub registry: RegistryId,
+    /// Whether the host names that registry.
+    pub named: bool,
+    /// The caller's account, once it is known.
+    pub caller: Option<aws::AccountId>,
+    /// Whether the call is a step of a push.
+    pub pushes: bool,
+    /// The image that the call is about.
+    pub image: Option<(RepositoryName, Reference)>,
+    /// How long an upload lives.
+    pub upload_life: Duration,
+}
+
+/// What would let a refused call succeed.
+#[derive(Debug)]
+pub(super) enum Cure {
+    /// The same clause whoever called.
+    Said(String),
+    /// Another token.
+    Login,
+    /// To make the missing repository, or to look elsewhere for it.
+    Repository(String),
+    /// To be allowed.
+    Permission,
+    /// Another tag, or this one once it was deleted.
+    Tag { name: String, tag: String },
+    /// An image that is there.
+    Image,
+    /// Another upload.
+    Upload,
+}
+
+/// A cure in words: a clause for the body, and one for a reason phrase that has no room for that. The first holds the second.
+struct Words {
+    whole: String,
+    short: Option<String>,
+}
+
+impl Words {
+    fn new(whole: impl Into<String>) -> Words {
+        Words { whole: whole.into(), short: None }
+    }
+}
+
+impl Refusal {
+    /// The same refusal with what would let its call succeed, in its body and in its reason phrase.
+    pub fn cured(mut self, about: &About) -> Refusal {
+        if let (Some(Cure::Image), Some((name, reference))) = (self.cure.as_deref(), &about.image) {
+            let what = match reference {
+                Reference::Tag(tag) => format!("tag {tag}"),
+                Reference::Digest(digest) => format!("image {digest}"),
+            };
+            let cause = format!("no {what} in the repository {name}");
+            self.message = format!("{}: there is {cause}", self.message);
+            self.cause = Some(cause.into());
+        }
+        if about.pushes && matches!(self.cure.as_deref(), Some(Cure::Repository(_))) {
+            // The command names it: said twice, a long name would leave no room for the command.
+            self.cause = Some("no such repository".into());
+        }
+        let cause = self.cause.as_deref().unwrap_or(&self.message);
+        let words = self.cure.take().and_then(|cure| about.words(*cure));
+        let cures = words.iter().flat_map(|words| [Some(words.whole.as_str()), words.short.as_deref()]);
+        self.cause = Some(with_cure(self.status, cause, &cures.flatten().collect::<Vec<_>>()).into());
+        if let Some(words) = words {
+            self.message = followed(&self.message, &words.whole);
+        }
+        self
+    }
+}
+
+impl About {
+    /// How to log in at this host.
+    pub fn login(&self) -> String {
+        let (region, host) = (&self.registry.region, &self.host);
+        format!(
+            "log in with: aws ecr get-login-password --region {region} | docker login -u AWS --password-stdin {host}"
+        )
+    }
+
+    fn words(&self, cure: Cure) -> Option<Words> {
+        Some(match cure {
+            Cure::Said(clause) => Words::new(clause),
+            Cure::Login => Words::new(self.login()),
+            Cure::Repository(name) if self.pushes => {
+                let command = self.command("create-repository", &format!("--repository-name {name}"));
+                Words::new(format!("create it with: {command}"))
+            }
+            Cure::Repository(_) => self.looked_for(),
+            Cure::Permission => Words::new(self.permission()),
+            Cure::Tag { name, tag } => {
+                let which = format!("--repository-name {name} --image-ids imageTag={tag}");
+                let short = "push another tag, or delete this one first";
+                let whole = format!("{short}: {}", self.command("batch-delete-image", &which));
+                Words { whole, short: Some(short.to_owned()) }
+            }
+            Cure::Image => {
+                let (name, reference) = self.image.as_ref()?;
+                let command = self.command("list-images", &format!("--repository-name {name}"));
+                let short = format!("see what it has with: {command}");
+                match reference {
+                    Reference::Tag(tag) if tag.as_str() == "latest" => {
+                        let whole = format!("docker asks for latest where no tag is named; {short}");
+                        Words { whole, short: Some(short) }
+                    }
+                    Reference::Tag(_) | Reference::Digest(_) => Words::new(short),
+                }
+            }
+            Cure::Upload => {
+                let short = "start this layer again";
+                let life = span(self.upload_life);
+                let whole = format!("{short}: an upload lives {life}, and ends with its layer or when it is cancelled");
+                Words { whole, short: Some(short.to_owned()) }
+            }
+        })
+    }
+
+    /// Where a repository was looked for that somebody wants to pull from.
+    fn looked_for(&self) -> Words {
+        let RegistryId { account, region } = &self.registry;
+        let by = if self.named { "host names" } else { "token is of" };
+        let short = format!("the {by} the account {account} in {region}");
+        let whole = format!("{short}; see what is there with: {}", self.command("describe-repositories", ""));
+        Words { whole, short: Some(short) }
+    }
+
+    fn permission(&self) -> String {
+        let account = self.registry.account;
+        if self.caller == Some(account) {
+            return format!("an administrator of the account {account} can allow it");
+        }
+        format!("log in with credentials of the account {account}, or have it allow yours")
+    }
+
+    /// A line for the AWS CLI about this registry.
+    fn command(&self, operation: &str, arguments: &str) -> String {
+        let RegistryId { account, region } = &self.registry;
+        let mut line = format!("aws ecr {operation}");
+        if !arguments.is_empty() {
+            line.push(' ');
+            line.push_str(arguments);
+        }
+        line.push_str(&format!(" --region {region}"));
+        if self.caller != Some(*account) {
+            line.push_str(&format!(" --registry-id {account}"));
+        }
+        line
+    }
+}
+
+/// A message with one more sentence. A command stands at its end, so no full stop follows.
+fn followed(message: &str, clause: &str) -> String {
+    let stop = if message.ends_with(['.', '!', '?']) { "" } else { "." };
+    let mut rest = clause.chars();
+    let first: String = rest.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{message}{stop} {first}{}", rest.as_str())
+}
+
+/// `24 h`, `90 min`, `45 s`
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}

@@ -1,0 +1,219 @@
+//! How the docker door says what failed, and what to do about it (`ECR.md` B.10 and its end, B.2).
+//!
+//! `translate` is the one translation into OCI codes; `cure` says what would let the call succeed, where that depends on who
+//! called what.
+
+mod cure;
+mod translate;
+
+pub use cure::About;
+pub use translate::{refuse, unauthenticated};
+
+use super::path::InvalidPath;
+use crate::body::{self, Response};
+use cure::Cure;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use hyper::ext::ReasonPhrase;
+use registry::Error;
+use registry::push_log;
+use registry::quirks::{Behaviour, Quirks};
+use serde_json::json;
+
+/// Characters of a reason phrase at most (`ECR.md` B.2).
+const MAX_REASON: usize = 200;
+
+/// An answer that is a refusal.
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: StatusCode,
+    /// A code of the OCI distribution-spec.
+    pub code: &'static str,
+    /// AWS's sentence, where there is one, and what more there is to say.
+    pub message: String,
+    /// For the reason phrase, which is all that some clients show; the message where there is nothing shorter. With the cure, as
+    /// far as there is room, once that is known: see [`Refusal::cured`].
+    cause: Option<Box<str>>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    cure: Option<Box<Cure>>,
+    /// For want of a permission.
+    denied: bool,
+    /// What failed beneath, where it is ours.
+    pub fault: Option<Box<Error>>,
+}
+
+impl Refusal {
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Refusal {
+        Refusal {
+            status,
+            code,
+            message: message.into(),
+            cause: None,
+            headers: Vec::new(),
+            cure: None,
+            denied: false,
+            fault: None,
+        }
+    }
+
+    pub fn header(mut self, name: HeaderName, value: &str) -> Refusal {
+        // What can't be a header's value is left out: the body says it too.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    /// The cause in short, in words that the message has too.
+    fn cause(mut self, cause: impl Into<String>) -> Refusal {
+        self.cause = Some(cause.into().into());
+        self
+    }
+
+    fn cure(mut self, cure: Cure) -> Refusal {
+        self.cure = Some(Box::new(cure));
+        self
+    }
+
+    /// What would let the call succeed, as a clause that begins in lower case: `push another tag`.
+    pub fn say(self, clause: impl Into<String>) -> Refusal {
+        self.cure(Cure::Said(clause.into()))
+    }
+
+    /// What the push log keeps of it.
+    pub fn logged(&self) -> push_log::Refusal {
+        let Refusal { status, code, message, denied, .. } = self;
+        push_log::Refusal { status: status.as_u16(), code, message: message.clone(), denied: *denied }
+    }
+
+    pub fn method_not_allowed(allow: &'static str) -> Refusal {
+        Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", format!("This path has only the methods {allow}"))
+            .header(header::ALLOW, allow)
+    }
+
+    pub fn manifest_unknown() -> Refusal {
+        Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "Requested image not found").cure(Cure::Image)
+    }
+
+    pub fn manifest_too_large() -> Refusal {
+        let message = oci::InvalidManifest::TooLarge.to_string();
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
+            .say("move what its annotations hold into a layer, or split the index")
+    }
+
+    pub fn digest_invalid(text: &str, quirks: &Quirks) -> Refusal {
+        let message =
+            format!("'{}' is not a digest: sha256: and 64, or sha512: and 128 lower-case hex digits", excerpt(text));
+        invalid(quirks, "DIGEST_INVALID", message)
+    }
+
+    pub fn path(path: InvalidPath, quirks: &Quirks) -> Refusal {
+        match path {
+            InvalidPath::Unknown => {
+                Refusal::new(StatusCode::NOT_FOUND, "UNSUPPORTED", "There is no such path in the registry API").say(
+                    "the paths are /v2/, /v2/_catalog, and below /v2/NAME/: manifests/REFERENCE, blobs/DIGEST, \
+                     blobs/uploads/, tags/list, referrers/DIGEST",
+                )
+            }
+            InvalidPath::Name(text) => name_invalid(&text, quirks),
+            InvalidPath::Tag(text) => {
+                invalid(quirks, "TAG_INVALID", format!("'{}' is not a tag: {}", excerpt(&text), oci::InvalidTag))
+            }
+            InvalidPath::Digest(text) => Refusal::digest_invalid(&text, quirks),
+        }
+    }
+
+    /// The answer with its headers, its reason phrase and its envelope.
+    pub fn into_response(self) -> Response {
+        let envelope = json!({ "errors": [{ "code": self.code, "message": self.message }] });
+        let mut response = http::Response::new(body::full(format!("{envelope}\n")));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        headers.extend(self.headers);
+        let phrase = reason(self.status, self.cause.as_deref().unwrap_or(&self.message), &[]);
+        give_reason(&mut response, phrase);
+        response
+    }
+}
+
+/// Gives an answer its reason phrase (`ECR.md` B.2).
+pub fn give_reason(response: &mut Response, phrase: String) {
+    if let Ok(phrase) = ReasonPhrase::try_from(phrase.into_bytes()) {
+        response.extensions_mut().insert(phrase);
+    }
+}
+
+/// The standard phrase, a colon, the cause, and the first of the cures that fits whole, in one line of printable ASCII.
+pub fn reason(status: StatusCode, cause: &str, cures: &[&str]) -> String {
+    let cause = with_cure(status, cause, cures);
+    let printable = cause.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' });
+    beginning(status).chars().chain(printable).take(MAX_REASON).collect()
+}
+
+/// The cause with the first of the cures that leaves room for all of it: half a command would be a wrong one.
+fn with_cure(status: StatusCode, cause: &str, cures: &[&str]) -> String {
+    let room = MAX_REASON.saturating_sub(beginning(status).len());
+    let both = cures.iter().map(|cure| format!("{cause}; {cure}"));
+    both.into_iter().find(|text| text.chars().count() <= room).unwrap_or_else(|| cause.to_owned())
+}
+
+fn beginning(status: StatusCode) -> String {
+    format!("{}: ", status.canonical_reason().unwrap_or("Refused"))
+}
+
+/// The beginning of a client's text, for messages.
+fn excerpt(text: &str) -> String {
+    const MAX: usize = 100;
+    let mut kept: String = text.chars().take(MAX).collect();
+    if kept.len() < text.len() {
+        kept.push('…');
+    }
+    kept
+}
+
+/// What AWS answers with 405 UNSUPPORTED and the specification with 400 and a code of its own.
+fn invalid(quirks: &Quirks, code: &'static str, message: impl Into<String>) -> Refusal {
+    match quirks.registry_errors {
+        Behaviour::Fixed => Refusal::new(StatusCode::BAD_REQUEST, code, message),
+        Behaviour::Faithful => Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message),
+    }
+}
+
+/// AWS's text and the name; what is most often wrong with one is its upper case.
+fn name_invalid(text: &str, quirks: &Quirks) -> Refusal {
+    let message = format!(
+        "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '{}'': '{}'",
+        oci::RepositoryName::PATTERN,
+        excerpt(text)
+    );
+    let cure = match text.to_ascii_lowercase().parse::<oci::RepositoryName>() {
+        Ok(name) => format!("write it in lower case: {name}"),
+        Err(_) => "it has 2 to 256 lower-case letters and digits, with single . _ - and / between them".to_owned(),
+    };
+    invalid(quirks, "NAME_INVALID", message).cause(format!("invalid repositoryName '{}'", excerpt(text))).say(cure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_of_printable_ascii_and_not_long() {
+        let text = reason(StatusCode::BAD_REQUEST, &format!("tag\r\nX: é {}", "x".repeat(300)), &["mend it"]);
+        assert!(text.starts_with("Bad Request: tag??X: ? xxx"), "{text}");
+        assert_eq!(text.len(), MAX_REASON);
+    }
+
+    #[test]
+    fn a_reason_has_the_first_cure_that_fits_whole() {
+        let (long, short) = ("x".repeat(MAX_REASON), "short");
+        for (cures, expected) in [
+            (&[][..], "Not Found: gone"),
+            (&["make it", short], "Not Found: gone; make it"),
+            (&[&long, short], "Not Found: gone; short"),
+            (&[&long], "Not Found: gone"),
+        ] {
+            assert_eq!(reason(StatusCode::NOT_FOUND, "gone", cures), expected);
+        }
+    }
+}

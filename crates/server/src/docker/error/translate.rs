@@ -1,0 +1,208 @@
+//! The one translation of failures into OCI codes (`ECR.md` B.10).
+use super::cure::Cure;
+use super::{Refusal, invalid};
+use crate::authenticate::basic::{NoToken, Unauthenticated};
+use http::{StatusCode, header};
+use jiff::Timestamp;
+use oci::{Digest, InvalidManifest};
+use registry::clock::Time;
+use registry::quirks::{Behaviour, Quirks};
+use registry::{Constraint, Error, LayersNotFoundBy};
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER: &str = "1";
+
+/// A caller that could not be told. `Err`: the challenge, which is no envelope.
+pub fn unauthenticated(error: Unauthenticated, quirks: &Quirks) -> Result<Refusal, NoToken> {
+    let message = error.to_string();
+    let denied = |message| Refusal::new(StatusCode::FORBIDDEN, "DENIED", message);
+    Ok(match error {
+        Unauthenticated::Challenge(why) => return Err(why),
+        Unauthenticated::Expired { at } => {
+            let at = moment(at);
+            denied(format!("{message} The token expired at {at}."))
+                .cause(format!("the token expired at {at}"))
+                .cure(Cure::Login)
+        }
+        Unauthenticated::Region { token, registry } => denied(message)
+            .cause(format!("the token is for the region {token}, this registry is in {registry}"))
+            .cure(Cure::Login),
+        Unauthenticated::NotServed { default, .. } => denied(message).say(format!(
+            "use the default registry, in {default}, or have the region added to the server's setting regions"
+        )),
+        Unauthenticated::Failed(error) => refuse(error, quirks),
+    })
+}
+
+/// The translation. No `_`: a new failure of the domain has to say here what it is to a docker client, and what cures it.
+pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
+    use StatusCode as S;
+    let message = error.to_string();
+    match &error {
+        Error::AccessDenied(denial) => denied(message, denial),
+        Error::InvalidParameter { member, constraint } => invalid_parameter(member, constraint, message, quirks),
+        Error::Validation(_) | Error::InvalidTagParameter { .. } | Error::TooManyTags { .. } => {
+            invalid(quirks, "UNSUPPORTED", message)
+        }
+        Error::RepositoryNotFound { name, account } => Refusal::new(S::NOT_FOUND, "NAME_UNKNOWN", message)
+            .cause(format!("no repository '{name}' in the registry '{account}'"))
+            .cure(Cure::Repository(name.clone())),
+        Error::RepositoryAlreadyExists { .. } | Error::RepositoryNotEmpty { .. } => {
+            Refusal::new(S::CONFLICT, "DENIED", message)
+        }
+        Error::Kms { .. } => Refusal::new(S::FORBIDDEN, "DENIED", message),
+        Error::LimitExceeded { setting, .. } => limited(message, *setting),
+        Error::ImageAlreadyExists { .. } => Refusal::new(S::BAD_REQUEST, "TAG_INVALID", message),
+        Error::ImageTagAlreadyExists { tag, name, held, since } => tag_exists(message, (name, tag), held, *since),
+        Error::ImageNotFound { .. } => Refusal::manifest_unknown(),
+        Error::ImageDigestDoesNotMatch { given, computed } => mismatch(message, given, computed)
+            .say("put the manifest by its own digest or by a tag, byte for byte as it was made"),
+        Error::InvalidLayer { given, computed } => {
+            mismatch(message, given, computed).say("upload the layer again, byte for byte as it was made")
+        }
+        Error::ReferencedImagesNotFound { digests, name, .. } => {
+            missing(message, "MANIFEST_BLOB_UNKNOWN", ("images", digests, name))
+                .say("push what an index lists to this repository first, and the index last")
+        }
+        Error::LayersNotFound { by: LayersNotFoundBy::Manifest, digests, name, .. } => {
+            missing(message, "MANIFEST_BLOB_UNKNOWN", ("layers", digests, name))
+                .say("push them to this repository first: it sees only its own layers")
+        }
+        Error::LayersNotFound { by: LayersNotFoundBy::Read, digests, name, .. } => {
+            missing(message, "BLOB_UNKNOWN", ("layers", digests, name))
+                .say("push it to this repository, which sees only its own layers")
+        }
+        Error::LayerInaccessible { .. } => Refusal::new(S::NOT_FOUND, "BLOB_UNKNOWN", message),
+        Error::LayerInUse { digest, name } => Refusal::new(S::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
+            .cause(format!("the layer '{}' is in use by an image of the repository '{name}'", first(digest)))
+            .say("delete the images that stand on it first"),
+        Error::LayerAlreadyExists { .. } => Refusal::new(S::BAD_REQUEST, "BLOB_UPLOAD_INVALID", message),
+        Error::UploadNotFound { id, .. } => Refusal::new(S::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", message)
+            .cause(format!("the upload '{id}' does not exist"))
+            .cure(Cure::Upload),
+        Error::InvalidLayerPart { last_valid_byte, .. } => {
+            let next = last_valid_byte.map_or(0, |last| last.saturating_add(1));
+            Refusal::new(S::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", message).say(format!("go on at byte {next}"))
+        }
+        Error::LayerPartTooSmall { .. } | Error::EmptyUpload { .. } => {
+            Refusal::new(S::BAD_REQUEST, "SIZE_INVALID", message)
+        }
+        Error::BodyTruncated(_) => {
+            Refusal::new(S::BAD_REQUEST, "SIZE_INVALID", message).say("send it again, with all its bytes")
+        }
+        Error::Busy => Refusal::new(S::SERVICE_UNAVAILABLE, "TOOMANYREQUESTS", message)
+            .header(header::RETRY_AFTER, RETRY_AFTER)
+            .say(format!("a second try may come after {RETRY_AFTER} s")),
+        Error::Unavailable { cure, .. } => {
+            let refusal = Refusal::new(S::SERVICE_UNAVAILABLE, "UNKNOWN", message)
+                .header(header::RETRY_AFTER, RETRY_AFTER)
+                .say(*cure);
+            Refusal { fault: Some(Box::new(error)), ..refusal }
+        }
+        Error::Server(_) => {
+            let refusal = Refusal::new(S::INTERNAL_SERVER_ERROR, "UNKNOWN", message)
+                .say("the server's log says why, at this answer's x-request-id");
+            Refusal { fault: Some(Box::new(error)), ..refusal }
+        }
+    }
+}
+
+/// AWS's text of `ECR.md` G.5, and the permission in short.
+fn denied(message: String, denial: &iam::Denial) -> Refusal {
+    let resource = match denial.resource.rsplit_once(":repository/") {
+        Some((_, name)) => format!("repository {name}"),
+        None => format!("resource {}", denial.resource),
+    };
+    let refusal = Refusal::new(StatusCode::FORBIDDEN, "DENIED", message)
+        .cause(format!("not authorized: {} on {resource}", denial.action))
+        .cure(Cure::Permission);
+    Refusal { denied: true, ..refusal }
+}
+
+fn missing(message: String, code: &'static str, (what, digests, name): (&str, &str, &str)) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, code, message)
+        .cause(format!("{what} {} do not exist in the repository '{name}'", first(digests)))
+}
+
+fn limited(message: String, setting: Option<&'static str>) -> Refusal {
+    let cure = match setting {
+        Some(setting) => format!("the server's setting limits.{setting} raises this"),
+        None => "this limit is fixed".to_owned(),
+    };
+    Refusal::new(StatusCode::FORBIDDEN, "DENIED", message).say(cure)
+}
+
+fn mismatch(message: String, given: &str, computed: &str) -> Refusal {
+    let cause = format!("digest {} does not match {}", first(given), first(computed));
+    Refusal::new(StatusCode::BAD_REQUEST, "DIGEST_INVALID", message).cause(cause)
+}
+
+fn invalid_parameter(member: &str, constraint: &Constraint, message: String, quirks: &Quirks) -> Refusal {
+    match constraint {
+        // AWS says no more than "Invalid JSON syntax"; Ecru says what is wrong.
+        Constraint::Manifest(_) if quirks.registry_errors == Behaviour::Faithful => {
+            invalid(quirks, "UNSUPPORTED", message)
+        }
+        Constraint::Manifest(reason) => manifest_invalid(reason),
+        Constraint::Pattern(_)
+        | Constraint::MinLength(_)
+        | Constraint::MaxLength(_)
+        | Constraint::MinValue(_)
+        | Constraint::MaxValue(_)
+        | Constraint::Enum(_)
+        | Constraint::Null
+        | Constraint::Text(_) => match member {
+            "repositoryName" => invalid(quirks, "NAME_INVALID", message),
+            "imageTag" => invalid(quirks, "TAG_INVALID", message),
+            _ => invalid(quirks, "UNSUPPORTED", message),
+        },
+    }
+}
+
+fn manifest_invalid(reason: &InvalidManifest) -> Refusal {
+    let cure = match reason {
+        InvalidManifest::TooLarge => return Refusal::manifest_too_large(),
+        InvalidManifest::Json(_) => "send the manifest's own bytes, whole",
+        InvalidManifest::NoMediaType => "name its type in Content-Type",
+        InvalidManifest::UnsupportedMediaType(_) => {
+            "push an OCI image or index, or a Docker schema 2 image or list (skopeo copy --format oci makes one)"
+        }
+        InvalidManifest::MediaTypeMismatch { .. } => "send as Content-Type what the manifest's mediaType says",
+        InvalidManifest::Member { .. } => "build the image again with a tool that writes this right",
+    };
+    // Clients put "manifest invalid" before it.
+    let message = match reason {
+        InvalidManifest::Member { .. } => format!("the manifest's {reason}"),
+        other => other.to_string(),
+    };
+    Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", message).say(cure)
+}
+
+/// AWS's sentence, and what the tag holds since when (`ECR.md` R 4).
+fn tag_exists(message: String, (name, tag): (&str, &str), held: &Digest, since: Time) -> Refusal {
+    let since = moment(since);
+    let day = since.get(..10).unwrap_or_default();
+    let cause = format!("tag {tag} is immutable and holds {} since {day}", first(&held.to_string()));
+    Refusal::new(StatusCode::BAD_REQUEST, "TAG_INVALID", format!("{message} It holds {held} since {since}."))
+        .cause(cause)
+        .cure(Cure::Tag { name: name.to_owned(), tag: tag.to_owned() })
+}
+
+/// `2026-11-21T10:00:00Z`
+fn moment(time: Time) -> String {
+    Timestamp::from_microsecond(time.0).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The first of a list of digests with the beginning of its hash, and whether there are more: `sha256:0123456789ab and others`.
+fn first(digests: &str) -> String {
+    /// The characters of a hash that docker shows.
+    const SHOWN: usize = 12;
+    let (first, others) = digests.split_once(", ").map_or((digests, ""), |(first, _)| (first, " and others"));
+    match first.split_once(':') {
+        Some((algorithm, hash)) => format!("{algorithm}:{}{others}", hash.get(..SHOWN).unwrap_or(hash)),
+        None => format!("{first}{others}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

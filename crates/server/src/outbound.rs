@@ -1,0 +1,167 @@
+//! One request to another server over HTTP/1.1, plain or over TLS, and its whole answer.
+use crate::tls::provider;
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Body;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::{Error as PemError, PemObject as _};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, version};
+use std::error::Error;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+/// The longest that a server may take to answer.
+pub const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// The largest answer that is read.
+const ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Why there was no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    #[error("'{0}' is no http:// or https:// address")]
+    Address(Uri),
+    #[error("no server answers at {uri}")]
+    Connect { uri: Uri, source: io::Error },
+    #[error("the TLS handshake with {uri} failed")]
+    Handshake { uri: Uri, source: io::Error },
+    #[error("the server at {uri} broke the call off")]
+    Broken { uri: Uri, source: Box<dyn Error + Send + Sync> },
+    #[error("the server at {uri} gave no answer in {} s", ANSWER_TIME.as_secs())]
+    Slow { uri: Uri },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+/// Why it is not known whom to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    #[error("the certificate authorities in {} can't be read", path.display())]
+    File { path: PathBuf, source: PemError },
+    #[error("TLS can't be set up")]
+    Tls(#[from] rustls::Error),
+}
+
+/// Whose certificates are taken.
+#[derive(Clone)]
+pub struct Trust(Arc<ClientConfig>);
+
+impl Trust {
+    /// Those of the system (SSL_CERT_FILE names others).
+    pub fn system() -> Result<Trust, TrustError> {
+        Trust::of(system_roots())
+    }
+
+    /// Those in a PEM file, and nobody else's.
+    pub fn file(path: &Path) -> Result<Trust, TrustError> {
+        let mut roots = RootCertStore::empty();
+        add(&mut roots, path)?;
+        Trust::of(roots)
+    }
+
+    /// Those of the system and those in a PEM file.
+    #[cfg(feature = "acme")]
+    pub fn system_and(path: &Path) -> Result<Trust, TrustError> {
+        let mut roots = system_roots();
+        add(&mut roots, path)?;
+        Trust::of(roots)
+    }
+
+    fn of(roots: RootCertStore) -> Result<Trust, TrustError> {
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Trust(Arc::new(config)))
+    }
+}
+
+/// What can be read of it: a single broken certificate of a system is no reason to trust none.
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
+}
+
+fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
+    let unreadable = |source| TrustError::File { path: path.to_owned(), source };
+    for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+        roots.add(certificate.map_err(unreadable)?)?;
+    }
+    Ok(())
+}
+
+/// Sends a request, whose URI is absolute, over a connection of its own. `trust` is asked for only over TLS.
+pub async fn exchange<B>(
+    request: Request<B>,
+    trust: impl FnOnce() -> Result<Trust, TrustError>,
+) -> Result<Response<Bytes>, OutboundError>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let uri = request.uri().clone();
+    match timeout(ANSWER_TIME, connect(request, trust)).await {
+        Ok(answer) => answer,
+        Err(_) => Err(OutboundError::Slow { uri }),
+    }
+}
+
+async fn connect<B>(
+    mut request: Request<B>,
+    trust: impl FnOnce() -> Result<Trust, TrustError>,
+) -> Result<Response<Bytes>, OutboundError>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let uri = request.uri().clone();
+    let authority = uri.authority().ok_or_else(|| OutboundError::Address(uri.clone()))?;
+    let secure = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => false,
+        _ => return Err(OutboundError::Address(uri)),
+    };
+    let host = authority.host().trim_matches(['[', ']']);
+    let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    if let Ok(value) = HeaderValue::from_str(authority.as_str()) {
+        request.headers_mut().entry(HOST).or_insert(value);
+    }
+    *request.uri_mut() = uri.path_and_query().cloned().map_or(Uri::from_static("/"), Uri::from);
+    let unreachable = |source| OutboundError::Connect { uri: uri.clone(), source };
+    let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
+    if !secure {
+        return send(request, stream, &uri).await;
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| OutboundError::Address(uri.clone()))?;
+    let shaken = TlsConnector::from(trust()?.0).connect(name, stream).await;
+    let stream = shaken.map_err(|source| OutboundError::Handshake { uri: uri.clone(), source })?;
+    send(request, stream, &uri).await
+}
+
+async fn send<B, S>(request: Request<B>, stream: S, uri: &Uri) -> Result<Response<Bytes>, OutboundError>
+where
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let broken = |source: Box<dyn Error + Send + Sync>| OutboundError::Broken { uri: uri.clone(), source };
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.map_err(|error| broken(error.into()))?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(|error| broken(error.into()))?;
+        let (parts, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(broken)?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    };
+    // The connection has to be driven while the answer is read; its own end says nothing that the exchange doesn't.
+    tokio::select! {
+        answer = exchange => answer,
+        Err(error) = connection => Err(broken(error.into())),
+    }
+}

@@ -1,0 +1,291 @@
+//! The streams of one HTTP/2 connection: how many there are, and whether the client takes what it asked for.
+//!
+//! Over HTTP/1.1 a client that takes nothing stalls the socket, which [`crate::wire`] sees. Over HTTP/2 it can starve one stream by
+//! not opening its window, while the socket is free; the transfer's buffers are held all the same.
+use crate::body::Body;
+use crate::pace::{WINDOW_BYTES, WINDOW_TIME};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// How often a connection's streams are looked at; what is due is found that much late at most.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Shared by a connection and its streams.
+pub struct Streams(Mutex<State>);
+
+struct State {
+    /// By their numbers, in the order in which they began.
+    open: BTreeMap<u64, Turn>,
+    next: u64,
+    /// Until when a connection without streams may wait for one.
+    idle_until: Instant,
+    /// How long it may after a stream has ended.
+    idle_time: Duration,
+}
+
+/// Whose turn it is, and until when.
+#[derive(Default)]
+struct Turn {
+    /// Bytes that the body gave and the client has not taken.
+    given: u64,
+    /// Whether the client wants more than there is at the moment.
+    asked: bool,
+    /// By when the client must take something; `None` while it waits for us.
+    due: Option<Instant>,
+}
+
+/// Why a connection is of no use any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Useless {
+    /// No stream was open for long.
+    Idle,
+    /// A client asked for something and does not take it.
+    Stalled,
+}
+
+impl Streams {
+    /// A connection's first stream must come until `first`; later ones within `idle_time` after the last has ended.
+    pub fn new(first: Instant, idle_time: Duration) -> Arc<Streams> {
+        let state = State { open: BTreeMap::new(), next: 0, idle_until: first, idle_time };
+        Arc::new(Streams(Mutex::new(state)))
+    }
+
+    /// A new stream, which ends when its last clone is dropped.
+    pub fn begin(self: &Arc<Self>) -> Stream {
+        let mut state = self.state();
+        let number = state.next;
+        state.next += 1;
+        state.open.insert(number, Turn::default());
+        drop(state);
+        Stream(Arc::new(Entry { streams: self.clone(), number }))
+    }
+
+    /// Returns once the connection should be given up.
+    pub async fn useless(&self) -> Useless {
+        loop {
+            let now = Instant::now();
+            let next = {
+                let state = self.state();
+                if state.open.is_empty() && state.idle_until <= now {
+                    return Useless::Idle;
+                }
+                if state.open.values().any(|turn| turn.due.is_some_and(|due| due <= now)) {
+                    return Useless::Stalled;
+                }
+                if state.open.is_empty() { state.idle_until } else { now + LOOK_EVERY }
+            };
+            sleep_until(next.min(now + LOOK_EVERY)).await;
+        }
+    }
+
+    /// From now on the connection is waited for so long when no stream is open, and not at all if there never was one.
+    pub fn end_within(&self, time: Duration) {
+        let mut state = self.state();
+        state.idle_time = time;
+        state.idle_until = Instant::now() + if state.next == 0 { Duration::ZERO } else { time };
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request and its answer, until the client has taken all of it.
+#[derive(Clone)]
+pub struct Stream(Arc<Entry>);
+
+struct Entry {
+    streams: Arc<Streams>,
+    number: u64,
+}
+
+impl Stream {
+    /// The same body, whose bytes the client has to take at the least pace.
+    pub fn paced(self, body: Body) -> Paced {
+        self.with(|turn, now| turn.due = Some(now + WINDOW_TIME));
+        Paced { body, stream: self }
+    }
+
+    fn with(&self, change: impl FnOnce(&mut Turn, Instant)) {
+        if let Some(turn) = self.0.streams.state().open.get_mut(&self.0.number) {
+            change(turn, Instant::now());
+        }
+    }
+
+    /// The client wants more than there is.
+    fn asked(&self) {
+        self.with(|turn, _| {
+            turn.asked = true;
+            if turn.given == 0 {
+                turn.due = None;
+            }
+        });
+    }
+
+    /// The body gave a piece, which comes back when it is sent.
+    fn give(&self, bytes: Bytes) -> Bytes {
+        let length = bytes.len() as u64;
+        self.with(|turn, now| {
+            turn.asked = false;
+            turn.given += length;
+            turn.due = Some(turn.due.unwrap_or(now).max(now) + allowed(length));
+        });
+        Bytes::from_owner(Given { bytes, stream: self.clone() })
+    }
+
+    fn taken(&self, length: u64) {
+        self.with(|turn, now| {
+            turn.given = turn.given.saturating_sub(length);
+            let until = now + allowed(turn.given);
+            turn.due = match turn.due {
+                _ if turn.asked && turn.given == 0 => None,
+                // What it took faster than it had to is no credit.
+                due => due.map(|due| due.min(until)),
+            };
+        });
+    }
+}
+
+/// How long the client may take for so many bytes, at the least [`crate::pace::Pace`].
+fn allowed(bytes: u64) -> Duration {
+    let windows = u32::try_from(bytes.div_ceil(WINDOW_BYTES)).unwrap_or(u32::MAX);
+    WINDOW_TIME.saturating_mul(windows.max(1))
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let mut state = self.streams.state();
+        state.open.remove(&self.number);
+        state.idle_until = Instant::now() + state.idle_time;
+    }
+}
+
+/// Bytes on their way to the client.
+struct Given {
+    bytes: Bytes,
+    stream: Stream,
+}
+
+impl AsRef<[u8]> for Given {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        self.stream.taken(self.bytes.len() as u64);
+    }
+}
+
+/// An answer's body, watched.
+pub struct Paced {
+    body: Body,
+    stream: Stream,
+}
+
+impl hyper::body::Body for Paced {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let stream = &self.stream;
+                Poll::Ready(Some(Ok(frame.map_data(|bytes| stream.give(bytes)))))
+            }
+            Poll::Pending => {
+                self.stream.asked();
+                Poll::Pending
+            }
+            ended => ended,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::full;
+    use http_body_util::BodyExt as _;
+
+    const IDLE: Duration = Duration::from_secs(100);
+
+    async fn piece(paced: &mut Paced) -> Bytes {
+        paced.frame().await.unwrap().unwrap().into_data().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_streams_is_given_up_and_one_that_waits_for_us_is_not() {
+        let began = Instant::now();
+        let streams = Streams::new(began + Duration::from_secs(10), IDLE);
+        assert_eq!(streams.useless().await, Useless::Idle);
+        assert_eq!(began.elapsed().as_secs(), 10);
+        let stream = streams.begin();
+        assert!(tokio::time::timeout(IDLE * 10, streams.useless()).await.is_err(), "the handler runs");
+        let ended = Instant::now();
+        drop(stream);
+        assert_eq!(streams.useless().await, Useless::Idle);
+        assert_eq!(ended.elapsed(), IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_take_what_it_was_given_is_given_up() {
+        let streams = Streams::new(Instant::now(), IDLE);
+        // It does not even ask.
+        let paced = streams.begin().paced(full("answer"));
+        let began = Instant::now();
+        assert_eq!(streams.useless().await, Useless::Stalled);
+        assert!((WINDOW_TIME..=WINDOW_TIME + LOOK_EVERY).contains(&began.elapsed()), "{:?}", began.elapsed());
+        drop(paced);
+        // It asks, and leaves the bytes where they are; the body itself is gone.
+        let mut paced = streams.begin().paced(full("answer"));
+        let held = piece(&mut paced).await;
+        drop(paced);
+        assert_eq!(streams.useless().await, Useless::Stalled);
+        drop(held);
+        let ended = Instant::now();
+        assert_eq!(streams.useless().await, Useless::Idle);
+        assert_eq!(ended.elapsed(), IDLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_client_keeps_its_stream_and_speed_before_is_no_credit() {
+        let window = usize::try_from(WINDOW_BYTES).unwrap();
+        let streams = Streams::new(Instant::now(), IDLE);
+        let stream = streams.begin();
+        stream.with(|turn, now| turn.due = Some(now + WINDOW_TIME));
+        let mut held = stream.give(Bytes::from(vec![0; window]));
+        for _ in 0..100 {
+            // Before one is taken the next is there, so that there is never none.
+            let next = stream.give(Bytes::from(vec![0; window]));
+            drop(std::mem::replace(&mut held, next));
+        }
+        for _ in 0..5 {
+            let slow = tokio::time::timeout(WINDOW_TIME * 9 / 10, streams.useless()).await;
+            assert!(slow.is_err(), "{slow:?}");
+            let next = stream.give(Bytes::from(vec![0; window]));
+            drop(std::mem::replace(&mut held, next));
+        }
+        let began = Instant::now();
+        assert_eq!(streams.useless().await, Useless::Stalled);
+        assert!(began.elapsed() <= WINDOW_TIME + LOOK_EVERY, "{:?}", began.elapsed());
+        drop(held);
+    }
+}

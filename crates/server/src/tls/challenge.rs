@@ -1,0 +1,45 @@
+//! What an ACME server is shown that checks whether this server has a name: TLS-ALPN-01 (RFC 8737).
+use rustls::server::ClientHello;
+use rustls::sign::CertifiedKey;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The protocol that such a check speaks; it ends after the handshake.
+pub const PROTOCOL: &[u8] = b"acme-tls/1";
+
+/// Certificates for checks that run now, by name. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Challenges(Arc<Mutex<BTreeMap<String, Arc<CertifiedKey>>>>);
+
+impl Challenges {
+    /// Answers checks of that name until the result is dropped.
+    pub fn put(&self, name: &str, key: CertifiedKey) -> Answered {
+        self.lock().insert(name.to_owned(), Arc::new(key));
+        Answered { challenges: self.clone(), name: name.to_owned() }
+    }
+
+    pub fn answer(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.lock().get(hello.server_name()?).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<CertifiedKey>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A challenge that is answered as long as this lives.
+pub struct Answered {
+    challenges: Challenges,
+    name: String,
+}
+
+impl Drop for Answered {
+    fn drop(&mut self) {
+        self.challenges.lock().remove(&self.name);
+    }
+}
+
+/// Whether a client is such a check: it offers this protocol and nothing else (RFC 8737 3).
+pub fn is_challenge(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|mut offered| offered.next() == Some(PROTOCOL) && offered.next().is_none())
+}

@@ -1,0 +1,146 @@
+//! TLS on the listeners: the certificate, the protocols, and how a private authority is made.
+#[cfg(feature = "acme")]
+pub mod acme;
+#[cfg(feature = "acme")]
+mod challenge;
+pub mod issue;
+mod pair;
+mod reload;
+
+pub use pair::{Files, NEAR_EXPIRY, Pair, PairError};
+pub use reload::{LOOK_EVERY, Reloader};
+
+use registry::clock::Clock;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::UnixTime;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
+use rustls::{ServerConfig, version};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// The names of HTTP/1.1 and HTTP/2 in ALPN (RFC 7301, RFC 9113 3.2).
+const HTTP_1_1: &[u8] = b"http/1.1";
+const HTTP_2: &[u8] = b"h2";
+
+/// What an https:// listener speaks: TLS 1.2 and 1.3, with the certificate that is served at the moment.
+#[derive(Clone)]
+pub struct Tls {
+    acceptor: TlsAcceptor,
+}
+
+impl Tls {
+    /// TLS with `served`'s certificate, for HTTP/1.1 and, if `http2`, for HTTP/2 before it; `clock` says when a session is too old
+    /// to be resumed.
+    pub fn new(served: &Served, http2: bool, clock: Arc<dyn Clock>) -> Result<Tls, rustls::Error> {
+        let mut config = ServerConfig::builder_with_details(provider(), Arc::new(ContextTime(clock)))
+            .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(served.clone()));
+        config.alpn_protocols = if http2 { vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()] } else { vec![HTTP_1_1.to_vec()] };
+        #[cfg(feature = "acme")]
+        config.alpn_protocols.push(challenge::PROTOCOL.to_vec());
+        Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)) })
+    }
+
+    /// Shakes hands with a client that has begun to.
+    pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+        self.acceptor.accept(stream).await
+    }
+}
+
+/// Whether this was an ACME authority's check, which ends with the handshake.
+pub fn is_challenge<S>(stream: &TlsStream<S>) -> bool {
+    #[cfg(feature = "acme")]
+    return stream.get_ref().1.alpn_protocol() == Some(challenge::PROTOCOL);
+    #[cfg(not(feature = "acme"))]
+    {
+        let _ = stream;
+        false
+    }
+}
+
+/// Whether the client and the server have agreed on HTTP/2.
+pub fn is_http2<S>(stream: &TlsStream<S>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
+}
+
+/// The one crypto stack.
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The certificate that new connections are shown. Clones show the same.
+#[derive(Clone)]
+pub struct Served {
+    pair: Arc<watch::Sender<Option<Arc<Pair>>>>,
+    #[cfg(feature = "acme")]
+    challenges: challenge::Challenges,
+}
+
+impl Served {
+    /// Shows that certificate; without one, every handshake fails until there is one.
+    pub fn new(pair: Option<Pair>) -> Served {
+        Served {
+            pair: Arc::new(watch::Sender::new(pair.map(Arc::new))),
+            #[cfg(feature = "acme")]
+            challenges: challenge::Challenges::default(),
+        }
+    }
+
+    /// What is served at the moment.
+    pub fn pair(&self) -> Option<Arc<Pair>> {
+        self.pair.borrow().clone()
+    }
+
+    /// Serves another from now on. Connections that are open go on.
+    pub fn replace(&self, pair: Pair) {
+        self.pair.send_replace(Some(Arc::new(pair)));
+    }
+
+    /// Hears of every certificate that is served after this call.
+    pub fn changes(&self) -> watch::Receiver<Option<Arc<Pair>>> {
+        self.pair.subscribe()
+    }
+}
+
+impl ResolvesServerCert for Served {
+    /// One certificate for every name: clients judge whether it is for theirs.
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        #[cfg(feature = "acme")]
+        if challenge::is_challenge(&hello) {
+            return self.challenges.answer(&hello);
+        }
+        #[cfg(not(feature = "acme"))]
+        let _ = hello;
+        self.pair.borrow().as_ref().map(|pair| pair.key.clone())
+    }
+}
+
+impl std::fmt::Debug for Served {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Served").finish_non_exhaustive()
+    }
+}
+
+/// The context's clock, as rustls asks for it.
+struct ContextTime(Arc<dyn Clock>);
+
+impl TimeProvider for ContextTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let micros = u64::try_from(self.0.now().0).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_micros(micros)))
+    }
+}
+
+impl std::fmt::Debug for ContextTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ContextTime").finish_non_exhaustive()
+    }
+}
