@@ -2,40 +2,69 @@
 
 import json
 import os
-import shutil
+import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import boto3
 import pytest
 
+import drivers
+from drivers.client import first_line, of_python
 from ecru import Ecru
+from matrix import Matrix
 
 
 def pytest_addoption(parser):
     parser.addoption("--engine", choices=["sqlite", "postgres"], default="sqlite", help="where the server keeps its records")
+    parser.addoption("--tls", action="store_true", help="the shared server speaks TLS, with a certificate of `ecru tls init`")
 
 
-def version(*command):
-    """The first line that a client says of its version; a client that can't be started fails the run."""
-    out = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert out.returncode == 0, f"{command} failed: {out.stderr}"
-    return (out.stdout or out.stderr).strip().splitlines()[0]
+def pytest_configure(config):
+    config.addinivalue_line("markers", "basic: what is asked on every engine and over TLS too: log in, push, pull")
+    config.addinivalue_line("markers", "client(driver): the client that a test is about, for the matrix")
+    config.stash[MATRIX] = Matrix()
+
+
+MATRIX = pytest.StashKey()
+CASE = re.compile(r"test_(\w+)")
+
+
+def case_of(item):
+    return CASE.match(item.originalname).group(1)
+
+
+def pytest_generate_tests(metafunc):
+    """A test that takes `client` is asked of every driver whose client has a command for it."""
+    if "client" in metafunc.fixturenames:
+        case = CASE.match(metafunc.function.__name__).group(1)
+        able = [driver for driver in drivers.CLIENTS if case not in driver.cannot]
+        metafunc.parametrize("client", able, indirect=True, scope="session", ids=slug)
 
 
 def pytest_report_header(config):
-    import boto3
-    import botocore
-
-    clients = [version(str(tool("aws")), "--version"), f"boto3 {boto3.__version__}, botocore {botocore.__version__}"]
-    clients += [version(*command) for command in (("docker", "--version"), ("dockerd", "--version"), ("skopeo", "--version"))]
-    return ["engine: " + config.getoption("--engine"), *("client: " + client for client in clients)]
+    transport = "TLS" if config.getoption("--tls") else "plain HTTP"
+    return [f"engine: {config.getoption('--engine')}, {transport}", f"client: {first_line(of_python('aws'), '--version')}"]
 
 
-def tool(name):
-    """A program of the test environment's venv."""
-    return Path(sys.executable).parent / name
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when != "call" and not report.failed:
+        return
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    marker = item.get_closest_marker("client")
+    driver = params.get("client") or (marker.args[0] if marker else None)
+    if driver is not None:
+        item.config.stash[MATRIX].record(driver.name, case_of(item), "failed" if report.failed else "passed")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    lines = config.stash[MATRIX].lines()
+    if lines:
+        terminalreporter.section("clients")
+        terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +73,9 @@ def engine(request):
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory, engine):
+def installation(tmp_path_factory, engine, request):
     """A server with the keys of its first start, shared by all tests; each test makes repositories of its own."""
-    server = Ecru(tmp_path_factory.mktemp("ecru"), engine).start()
+    server = Ecru(tmp_path_factory.mktemp("ecru"), engine, tls=request.config.getoption("--tls")).start()
     yield server
     server.stop()
 
@@ -96,37 +125,96 @@ def shell(installation, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def dockerd(tmp_path_factory):
-    """A docker daemon of our own with the classic store; its socket is what clients get as DOCKER_HOST."""
-    directory = Path(tmp_path_factory.mktemp("dockerd"))
-    for name in ("dockerd", "docker", "containerd"):
-        assert shutil.which(name), f"{name} is not installed"
-    socket = directory / "docker.sock"
-    command = ["dockerd", "--data-root", directory / "data", "--exec-root", directory / "exec", "-H", f"unix://{socket}"]
-    command += ["-p", directory / "pid", "--bridge=none", "--iptables=false", "--storage-driver=vfs"]
-    with (directory / "log").open("wb") as log:
-        daemon = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    text = lambda: (directory / "log").read_text(errors="replace")[-3000:]
-    deadline = time.monotonic() + 60
-    while subprocess.run(["docker", "-H", f"unix://{socket}", "version"], capture_output=True).returncode != 0:
-        assert daemon.poll() is None, f"dockerd ended:\n{text()}"
-        assert time.monotonic() < deadline, f"dockerd does not answer:\n{text()}"
-        time.sleep(0.2)
-    yield f"unix://{socket}"
-    daemon.terminate()
-    try:
-        daemon.wait(timeout=30)
-    except subprocess.TimeoutExpired:
-        daemon.kill()
-        daemon.wait()
+def aws(installation):
+    """boto3's ECR client of the server's administrator."""
+    return aws_client(installation, "ecr")
+
+
+def aws_client(server, service):
+    environment = server.aws_environment()
+    return boto3.client(
+        service,
+        region_name=environment["AWS_DEFAULT_REGION"],
+        endpoint_url=server.url,
+        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+        verify=server.trusts,
+    )
+
+
+@pytest.fixture(scope="session")
+def password(installation, tmp_path_factory):
+    """What `aws ecr get-login-password` prints."""
+    return Shell(installation, tmp_path_factory.mktemp("password")).run("aws", "ecr", "get-login-password").stdout.strip()
+
+
+def slug(driver):
+    """A driver's name as an identifier of tests and a part of repository names."""
+    return re.sub(r"[^a-z0-9]+", "-", driver.name.lower()).strip("-")
+
+
+def versions(*drivers):
+    """The parameters of a fixture that is asked for each of several drivers, so that the matrix shows whose tests they were."""
+    # A mark that is called with a class alone would decorate it.
+    return [pytest.param(driver, marks=pytest.mark.client.with_args(driver), id=slug(driver)) for driver in drivers]
+
+
+def of(*drivers):
+    """Asks a test of some clients, one by one: it takes a `driver`."""
+    return pytest.mark.parametrize("driver", versions(*drivers))
+
+
+def shell_of(client):
+    """A shell that finds the client's programs, in a directory that they see, where nothing is yet."""
+    directory = client.fresh("shell")
+    directory.mkdir()
+    return Shell(client.server, directory, client.environment)
+
+
+def held(aws, repository):
+    """{tag: digest} of a repository, as ECR's API tells it; an image without a tag has the tag None."""
+    name = repository.partition("/")[2]
+    images = aws.get_paginator("list_images").paginate(repositoryName=name).build_full_result()["imageIds"]
+    return {image.get("imageTag"): image["imageDigest"] for image in images}
+
+
+@pytest.fixture(scope="session")
+def client_of(installation, password, tmp_path_factory, request):
+    """Gives the client of a driver, started and logged in once for all tests."""
+    started = {}
+
+    def get(driver):
+        if driver not in started:
+            client = started[driver] = driver(installation, tmp_path_factory.mktemp(slug(driver)))
+            client.client_of = get
+            request.config.stash[MATRIX].versions[driver.name] = client.version()
+            client.start()
+            client.login(password)
+        return started[driver]
+
+    yield get
+    for client in started.values():
+        client.stop()
+
+
+@pytest.fixture(scope="session")
+def client(request, client_of):
+    return client_of(request.param)
 
 
 @pytest.fixture
-def docker_shell(installation, dockerd, tmp_path):
-    """A shell with a docker client of its own, not logged in."""
-    config = tmp_path / "docker-config"
-    config.mkdir()
-    return Shell(installation, tmp_path, {"DOCKER_HOST": dockerd, "DOCKER_CONFIG": str(config), "DOCKER_BUILDKIT": "0"})
+def new_repository(installation, aws):
+    """Makes a repository of a name and settings, gone after the test; gives it as `HOST/NAME`."""
+    names = []
+
+    def make(name, **settings):
+        aws.create_repository(repositoryName=name, **settings)
+        names.append(name)
+        return f"{installation.host}/{name}"
+
+    yield make
+    for name in names:
+        aws.delete_repository(repositoryName=name, force=True)
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +225,8 @@ def server_is_well(request):
         import requests
 
         server = request.getfixturevalue("installation")
-        assert requests.get(f"{server.url}/readyz", timeout=5).status_code == 200, server.log_text()
+        answer = requests.get(f"{server.url}/readyz", timeout=5, verify=server.trusts)
+        assert answer.status_code == 200, server.log_text()
 
 
 @pytest.fixture(scope="session")

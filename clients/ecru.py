@@ -15,6 +15,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTUP_SECONDS = 30
+LOG_SECONDS = 10
 
 
 def binary():
@@ -48,7 +49,7 @@ def new_database():
 class Ecru:
     """One installation: its data directory, its port, and the process while it runs."""
 
-    def __init__(self, directory, engine, *flags, port=None):
+    def __init__(self, directory, engine, *flags, port=None, tls=False):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.data = self.directory / "data"
@@ -60,10 +61,28 @@ class Ecru:
             self.environment["ECRU_POSTGRES"] = new_database()
             self.environment["ECRU_ROOT_KEY"] = os.urandom(32).hex()
         self.process = None
+        # The private CA that clients must trust; None without TLS.
+        self.ca = self.make_certificates() if tls else None
+
+    def make_certificates(self):
+        """A private CA and a certificate by `ecru tls init`, as a user makes them; returns the CA's file."""
+        at = self.directory / "tls"
+        subprocess.run([binary(), "tls", "init", "--dir", at], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+        self.flags += ("--tls-cert", str(at / "server.pem"), "--tls-key", str(at / "server-key.pem"))
+        return at / "ca.pem"
+
+    @property
+    def scheme(self):
+        return "http" if self.ca is None else "https"
 
     @property
     def url(self):
-        return f"http://localhost:{self.port}"
+        return f"{self.scheme}://localhost:{self.port}"
+
+    @property
+    def trusts(self):
+        """What requests verifies certificates with."""
+        return True if self.ca is None else str(self.ca)
 
     @property
     def host(self):
@@ -72,7 +91,7 @@ class Ecru:
     def start(self, timeout=STARTUP_SECONDS):
         command = [str(binary()), "serve", "--data", str(self.data)]
         for address in ("127.0.0.1", "[::1]"):
-            command += ["--listen", f"http://{address}:{self.port}"]
+            command += ["--listen", f"{self.scheme}://{address}:{self.port}"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command + list(self.flags),
@@ -87,7 +106,7 @@ class Ecru:
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"ecru ended with {self.process.returncode}:\n{self.log_text()}"
             try:
-                if requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status_code == 200:
+                if requests.get(f"{self.scheme}://127.0.0.1:{self.port}/readyz", timeout=2, verify=self.trusts).status_code == 200:
                     return self
             except requests.RequestException:
                 pass
@@ -95,7 +114,16 @@ class Ecru:
         raise AssertionError(f"ecru was not ready in {timeout} s:\n{self.log_text()}")
 
     def log_text(self):
+        """The end of the log, for messages."""
         return self.log.read_text(errors="replace")[-4000:]
+
+    def logged(self, text, times):
+        """Waits until the whole log has a text that often: a line may come after its answer."""
+        deadline = time.monotonic() + LOG_SECONDS
+        while (found := self.log.read_text(errors="replace").count(text)) < times:
+            assert time.monotonic() < deadline, f"{text} is logged {found} times, not {times}:\n{self.log_text()}"
+            time.sleep(0.02)
+        return found
 
     def kill(self):
         """kill -9, as a power loss for the process."""
@@ -135,9 +163,12 @@ class Ecru:
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_DEFAULT_REGION": region,
+            # The same again: the SDK for JavaScript reads no other.
+            "AWS_REGION": region,
             "AWS_PAGER": "",
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_CONFIG_FILE": str(self.directory / "no-config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(self.directory / "no-credentials"),
             "AWS_MAX_ATTEMPTS": "1",
+            **({} if self.ca is None else {"AWS_CA_BUNDLE": str(self.ca)}),
         }

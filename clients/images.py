@@ -9,6 +9,7 @@ import tarfile
 
 OCI = "application/vnd.oci.image"
 MANIFEST = f"{OCI}.manifest.v1+json"
+INDEX = f"{OCI}.index.v1+json"
 
 
 def digest(data):
@@ -26,22 +27,26 @@ def tar(files):
     return buffer.getvalue()
 
 
+def descriptor(media_type, data):
+    return {"mediaType": media_type, "digest": digest(data), "size": len(data)}
+
+
 class Image:
     """An OCI image of one layer for each dict of files."""
 
-    def __init__(self, *layers):
-        plain = [tar(files) for files in layers]
-        self.layers = [gzip.compress(data, mtime=0) for data in plain]
-        self.config = json.dumps(
-            {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest(p) for p in plain]}}
-        ).encode()
-        describe = lambda media_type, data: {"mediaType": media_type, "digest": digest(data), "size": len(data)}
+    def __init__(self, *layers, architecture="amd64"):
+        self.architecture = architecture
+        self.files = {name: data for layer in layers for name, data in layer.items()}
+        self.plain = [tar(files) for files in layers]
+        self.layers = [gzip.compress(data, mtime=0) for data in self.plain]
+        rootfs = {"type": "layers", "diff_ids": [digest(p) for p in self.plain]}
+        self.config = json.dumps({"architecture": architecture, "os": "linux", "config": {}, "rootfs": rootfs}).encode()
         self.manifest = json.dumps(
             {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
-                "config": describe(f"{OCI}.config.v1+json", self.config),
-                "layers": [describe(f"{OCI}.layer.v1.tar+gzip", layer) for layer in self.layers],
+                "config": descriptor(f"{OCI}.config.v1+json", self.config),
+                "layers": [descriptor(f"{OCI}.layer.v1.tar+gzip", layer) for layer in self.layers],
             }
         ).encode()
         self.digest = digest(self.manifest)
@@ -55,17 +60,41 @@ class Image:
         return [self.config, *self.layers]
 
     def layout(self, directory):
-        """Writes it as an OCI layout with the tag `latest`, for skopeo."""
-        blobs = directory / "blobs" / "sha256"
-        blobs.mkdir(parents=True)
-        for data in [*self.blobs(), self.manifest]:
-            (blobs / digest(data).removeprefix("sha256:")).write_bytes(data)
-        (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-        entry = {
-            "mediaType": MANIFEST,
-            "digest": self.digest,
-            "size": len(self.manifest),
-            "annotations": {"org.opencontainers.image.ref.name": "latest"},
-        }
-        (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-        return directory
+        """Writes it as an OCI layout with the tag `latest`."""
+        return layout(directory, MANIFEST, self.manifest, self.blobs())
+
+    def docker_archive(self, path, reference):
+        """Writes what `docker save` writes, for the stores that take nothing else."""
+        names = [f"{digest(data).removeprefix('sha256:')}.tar" for data in self.plain]
+        config = f"{digest(self.config).removeprefix('sha256:')}.json"
+        listing = [{"Config": config, "RepoTags": [reference], "Layers": names}]
+        files = {**dict(zip(names, self.plain)), config: self.config, "manifest.json": json.dumps(listing).encode()}
+        path.write_bytes(tar(files))
+        return path
+
+
+class Index:
+    """An OCI index of images for several platforms."""
+
+    def __init__(self, *images):
+        self.images = images
+        platform = lambda image: {"platform": {"architecture": image.architecture, "os": "linux"}}
+        manifests = [{**descriptor(MANIFEST, image.manifest), **platform(image)} for image in images]
+        self.manifest = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}).encode()
+        self.digest = digest(self.manifest)
+
+    def layout(self, directory):
+        """Writes it as an OCI layout with the tag `latest`."""
+        blobs = [data for image in self.images for data in [*image.blobs(), image.manifest]]
+        return layout(directory, INDEX, self.manifest, blobs)
+
+
+def layout(directory, media_type, manifest, blobs):
+    at = directory / "blobs" / "sha256"
+    at.mkdir(parents=True)
+    for data in [*blobs, manifest]:
+        (at / digest(data).removeprefix("sha256:")).write_bytes(data)
+    (directory / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    named = {"annotations": {"org.opencontainers.image.ref.name": "latest"}}
+    (directory / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [{**descriptor(media_type, manifest), **named}]}))
+    return directory

@@ -1,22 +1,48 @@
-"""The AWS CLI."""
+"""The AWS CLI, of both versions."""
 
 import base64
 import json
 
+import pytest
+
+from conftest import shell_of, slug, versions
+from drivers import AwsCli1, AwsCli2
 from images import Image, digest
 
+basic = pytest.mark.basic
 
-def test_a_repository_is_created_described_listed_and_deleted(shell):
-    created = shell.aws("ecr", "create-repository", "--repository-name", "cli/one", "--tags", "Key=team,Value=a")["repository"]
-    assert created["repositoryUri"] == f"{shell.server.host}/cli/one"
-    described = shell.aws("ecr", "describe-repositories", "--repository-names", "cli/one")["repositories"]
+
+@pytest.fixture(params=versions(AwsCli1, AwsCli2))
+def cli(request, client_of):
+    return client_of(request.param)
+
+
+@pytest.fixture
+def shell(cli):
+    """A shell where `aws` is the version asked of."""
+    shell = shell_of(cli)
+    shell.environment["PATH"] = cli.environment["PATH"]
+    return shell
+
+
+@pytest.fixture
+def base(cli):
+    """What the names of this version's repositories begin with."""
+    return slug(type(cli))
+
+
+@basic
+def test_a_repository_is_created_described_listed_and_deleted(shell, base):
+    created = shell.aws("ecr", "create-repository", "--repository-name", f"{base}/one", "--tags", "Key=team,Value=a")["repository"]
+    assert created["repositoryUri"] == f"{shell.server.host}/{base}/one"
+    described = shell.aws("ecr", "describe-repositories", "--repository-names", f"{base}/one")["repositories"]
     assert described == [created]
     names = shell.aws("ecr", "describe-repositories", "--query", "repositories[].repositoryName", "--page-size", "1")
-    assert "cli/one" in names
+    assert f"{base}/one" in names
     tags = shell.aws("ecr", "list-tags-for-resource", "--resource-arn", created["repositoryArn"])["tags"]
     assert tags == [{"Key": "team", "Value": "a"}]
-    shell.aws("ecr", "delete-repository", "--repository-name", "cli/one")
-    assert "RepositoryNotFoundException" in shell.aws_fails("ecr", "describe-repositories", "--repository-names", "cli/one")
+    shell.aws("ecr", "delete-repository", "--repository-name", f"{base}/one")
+    assert "RepositoryNotFoundException" in shell.aws_fails("ecr", "describe-repositories", "--repository-names", f"{base}/one")
 
 
 def test_the_caller_is_the_administrator(shell):
@@ -24,6 +50,7 @@ def test_the_caller_is_the_administrator(shell):
     assert identity == {"UserId": "000000000000", "Account": "000000000000", "Arn": "arn:aws:iam::000000000000:root"}
 
 
+@basic
 def test_the_login_password_is_one_line_that_opens_the_docker_door(shell):
     password = shell.run("aws", "ecr", "get-login-password").stdout
     assert password.endswith("\n") and len(password.split()) == 1
@@ -31,10 +58,11 @@ def test_the_login_password_is_one_line_that_opens_the_docker_door(shell):
     assert out.stdout.strip().endswith("0")
 
 
-def test_an_image_is_put_layer_by_layer_through_the_api(shell):
+@basic
+def test_an_image_is_put_layer_by_layer_through_the_api(shell, base):
     image = Image.random(1, 3000)
-    shell.aws("ecr", "create-repository", "--repository-name", "cli/api")
-    on = ("--repository-name", "cli/api")
+    shell.aws("ecr", "create-repository", "--repository-name", f"{base}/api")
+    on = ("--repository-name", f"{base}/api")
     for blob in image.blobs():
         (shell.directory / "part").write_bytes(blob)
         upload = shell.aws("ecr", "initiate-layer-upload", *on)["uploadId"]
@@ -55,9 +83,9 @@ def test_an_image_is_put_layer_by_layer_through_the_api(shell):
     assert shell.aws("ecr", "list-images", *on)["imageIds"] == []
 
 
-def test_settings_of_account_and_repository(shell):
-    shell.aws("ecr", "create-repository", "--repository-name", "cli/settings")
-    on = ("--repository-name", "cli/settings")
+def test_settings_of_account_and_repository(shell, base):
+    shell.aws("ecr", "create-repository", "--repository-name", f"{base}/settings")
+    on = ("--repository-name", f"{base}/settings")
     filters = "filterType=WILDCARD,filter=dev-*"
     put = ("--image-tag-mutability", "IMMUTABLE_WITH_EXCLUSION", "--image-tag-mutability-exclusion-filters", filters)
     assert shell.aws("ecr", "put-image-tag-mutability", *on, *put)["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION"
@@ -68,11 +96,11 @@ def test_settings_of_account_and_repository(shell):
     assert registry == {"registryId": "000000000000", "replicationConfiguration": {"rules": []}}
 
 
-def test_what_is_not_there_yet_says_so(shell):
+def test_what_is_not_there_yet_says_so(shell, base):
     assert "UnknownOperationException" in shell.aws_fails("ecr", "describe-pull-through-cache-rules")
     assert "InvalidAction" in shell.aws_fails("sts", "get-session-token")
     kms = ("--encryption-configuration", "encryptionType=KMS")
-    assert "KmsException" in shell.aws_fails("ecr", "create-repository", "--repository-name", "cli/kms", *kms)
+    assert "KmsException" in shell.aws_fails("ecr", "create-repository", "--repository-name", f"{base}/kms", *kms)
 
 
 def test_a_wrong_secret_is_refused_with_its_name(shell):
@@ -87,3 +115,37 @@ def test_the_authorization_token_is_the_user_and_the_password(shell):
     assert base64.b64decode(data["authorizationToken"]).startswith(b"AWS:")
     assert data["proxyEndpoint"] == shell.server.url
     assert json.dumps(data["expiresAt"])
+
+
+def test_an_image_is_given_another_tag_and_each_is_deleted(shell, cli, base, new_repository):
+    """As ECR's guide has it: what batch-get-image answers is put again."""
+    name = f"{base}/retag"
+    image = Image.random(80, 3000)
+    cli.push(image, f"{new_repository(name)}:v1")
+    script = f"""
+        on="--repository-name {name} --output text"
+        MANIFEST=$(aws ecr batch-get-image $on --image-ids imageTag=v1 --query 'images[].imageManifest')
+        aws ecr put-image $on --image-tag latest --image-manifest "$MANIFEST" --query image.imageId
+    """
+    printed = shell.bash(script).stdout.split()
+    assert printed == [image.digest, "latest"]
+    on = ("--repository-name", name)
+    detail, = shell.aws("ecr", "describe-images", *on)["imageDetails"]
+    assert (detail["imageDigest"], sorted(detail["imageTags"])) == (image.digest, ["latest", "v1"])
+    shell.aws("ecr", "batch-delete-image", *on, "--image-ids", "imageTag=v1")
+    assert shell.aws("ecr", "list-images", *on)["imageIds"] == [{"imageDigest": image.digest, "imageTag": "latest"}]
+    failed = shell.aws("ecr", "batch-delete-image", *on, "--image-ids", "imageTag=v1", f"imageDigest={image.digest}")
+    assert [failure["failureCode"] for failure in failed["failures"]] == ["ImageNotFound"]
+
+
+def test_pages_are_followed_and_queried(shell, cli, base, new_repository, aws):
+    """The CLI asks for page after page, and a token of its own goes on where `--max-items` stopped."""
+    name = f"{base}/pages"
+    cli.push(Image.random(81, 500), f"{new_repository(name)}:a")
+    for tag in ("b", "c"):
+        aws.put_image(repositoryName=name, imageManifest=Image.random(81, 500).manifest.decode(), imageTag=tag)
+    on = ("--repository-name", name, "--page-size", "1")
+    assert shell.aws("ecr", "list-images", *on, "--query", "imageIds[].imageTag") == ["a", "b", "c"]
+    first = shell.aws("ecr", "list-images", *on, "--max-items", "2")
+    rest = shell.aws("ecr", "list-images", *on, "--starting-token", first["NextToken"])
+    assert [image["imageTag"] for image in first["imageIds"] + rest["imageIds"]] == ["a", "b", "c"]

@@ -6,7 +6,10 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 
+from drivers import Boto3
 from images import Image, digest
+
+pytestmark = [pytest.mark.basic, pytest.mark.client.with_args(Boto3)]
 
 # The errors that any operation may answer (ECR.md 0).
 COMMON = {
@@ -43,6 +46,7 @@ def ecr(installation):
             region_name="us-east-1",
             aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+            verify=installation.trusts,
             config=Config(parameter_validation=False, retries={"max_attempts": 1}),
         )
     )
@@ -137,7 +141,7 @@ def test_presigned_calls_are_taken_until_they_expire(installation):
     url = f"{installation.url}/?Action=GetCallerIdentity&Version=2011-06-15"
     request = AWSRequest(method="GET", url=url)
     SigV4QueryAuth(credentials, "sts", "us-east-1", expires=60).add_auth(request)
-    answer = requests.get(request.url, timeout=10)
+    answer = requests.get(request.url, timeout=10, verify=installation.trusts)
     assert answer.status_code == 200 and "<Account>000000000000</Account>" in answer.text
     tampered = request.url.replace("X-Amz-Expires=60", "X-Amz-Expires=61")
-    assert requests.get(tampered, timeout=10).status_code == 403
+    assert requests.get(tampered, timeout=10, verify=installation.trusts).status_code == 403

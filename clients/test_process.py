@@ -1,6 +1,7 @@
 """The process: its first start, its settings, its health, and how it ends."""
 
 import http.client
+import json
 import os
 import re
 import signal
@@ -189,6 +190,19 @@ def test_sigterm_lets_a_running_request_end(own):
     assert got.content == data
 
 
+def test_sighup_stops_a_server_that_has_nothing_to_read_again(own):
+    own.process.send_signal(signal.SIGHUP)
+    own.wait()
+
+
+def test_sighup_has_the_certificate_read_again(tmp_path, engine):
+    server = Ecru(tmp_path / "tls", engine, tls=True).start()
+    # Files that did not change are read again for no other reason.
+    server.process.send_signal(signal.SIGHUP)
+    server.logged("New connections are shown the certificate as it is now", 1)
+    server.stop()
+
+
 def wait_until_it_accepts_no_more(server):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
@@ -216,3 +230,29 @@ def test_a_slow_client_does_not_keep_others_waiting(own):
     assert results == [200] * 20
     for connection in idle:
         connection.close()
+
+
+def test_the_push_log_shows_what_was_pushed_and_what_was_refused_and_why(own):
+    shell = Shell(own, own.directory)
+    log = lambda *arguments, check=True: shell.run(binary(), "push-log", "--endpoint-url", own.url, *arguments, check=check)
+    shell.aws("ecr", "create-repository", "--repository-name", "team/logged")
+    empty = log("team/logged").stdout
+    assert empty == "Nothing was pushed to team/logged, and no push was refused.\n"
+    password = shell.run("aws", "ecr", "get-login-password").stdout.strip()
+    for tag in ("v1", "v1", "v2"):
+        refused = requests.put(f"{own.url}/v2/team/logged/manifests/{tag}", data="{", auth=("AWS", password), timeout=10)
+        assert refused.status_code == 400
+    message = refused.json()["errors"][0]["message"]
+    heading, *lines = log("team/logged").stdout.splitlines()
+    assert heading.split() == ["TIME", "OUTCOME", "IMAGE", "BY", "FROM"]
+    assert [line.split()[1:4] for line in lines[::2]] == [["refused", "v2", "arn:aws:iam::000000000000:root"], ["refused", "2", "times"]]
+    assert lines[1] == f"    PUT manifest: 400 MANIFEST_INVALID: {message}"
+    assert "127.0.0.1 python-requests/" in lines[0]
+    entries = json.loads(log("team/logged", "--refused", "--limit", "1", "--json").stdout)["lines"]
+    assert [(entry["outcome"], entry["imageTag"]) for entry in entries] == [("REFUSED", "v2")]
+    absent = log("absent", check=False)
+    assert absent.returncode == 1 and absent.stdout == "", absent
+    assert absent.stderr.startswith("ecru: RepositoryNotFoundException: The repository with name 'absent' does not exist"), absent.stderr
+    assert len(absent.stderr.splitlines()) == 1
+    foreign = log("team/logged", "--registry-id", "111122223333", check=False)
+    assert foreign.returncode == 1 and "AccessDeniedException" in foreign.stderr, foreign.stderr

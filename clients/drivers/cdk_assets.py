@@ -1,0 +1,72 @@
+"""cdk-assets: what `cdk deploy` publishes docker image assets with.
+
+It asks ECR's API whether the image is there, and otherwise has docker build, log in and push it: with the daemon of the classic
+store.
+"""
+
+import json
+import re
+
+from drivers.client import UNPACKED, Client, first_line
+from drivers.docker import DockerClassic
+
+NO_PULL = "cdk-assets publishes alone; what it published is pulled in test_cdk_assets.py"
+
+
+class CdkAssets(Client):
+    name = "cdk-assets"
+    cannot = {
+        "login": "cdk-assets logs docker in by itself, with the AWS credentials of each destination",
+        **dict.fromkeys(["second_repository", "pull_by_tag", "pull_by_digest"], NO_PULL),
+        "multi_arch": "an asset has one platform",
+        "list": "cdk-assets lists the assets of a manifest, not a repository's tags",
+        "delete": "cdk-assets has no command that deletes",
+    }
+
+    @staticmethod
+    def program():
+        path = UNPACKED / "npm" / "node_modules" / ".bin" / "cdk-assets"
+        assert path.exists(), f"{path} is not there: `./test setup` puts it there"
+        return path
+
+    def version(self):
+        return f"cdk-assets {first_line(self.program(), '--version')}"
+
+    def start(self):
+        # docker's own settings are not shared: cdk-assets logs in.
+        self.environment["DOCKER_CONFIG"] = str(self.home / ".docker")
+        self.environment["DOCKER_HOST"] = self.client_of(DockerClassic).environment["DOCKER_HOST"]
+        self.environment["DOCKER_BUILDKIT"] = "0"
+        self.environment |= {name: value for name, value in self.server.aws_environment().items() if name.startswith("AWS_")}
+        if self.server.ca is not None:
+            self.environment["NODE_EXTRA_CA_CERTS"] = str(self.server.ca)
+
+    def login(self, password):
+        """It has no use for a password."""
+
+    def asset(self, image, *destinations):
+        """A directory as `cdk synth` makes it: a Dockerfile's, and a manifest that says where its image goes (repository, tag)."""
+        directory = self.fresh("cdk.out")
+        source = directory / "asset.app"
+        source.mkdir(parents=True)
+        layers = [f"layer{n}.tar" for n in range(len(image.plain))]
+        for name, data in zip(layers, image.plain):
+            (source / name).write_bytes(data)
+        (source / "Dockerfile").write_text("FROM scratch\n" + "".join(f"ADD {name} /\n" for name in layers))
+        to = {
+            f"destination-{n}": {"repositoryName": repository, "imageTag": tag, "region": self.environment["AWS_REGION"]}
+            for n, (repository, tag) in enumerate(destinations)
+        }
+        # The key is what CDK calls the asset's hash; docker's local tag is made of it.
+        key = image.digest.removeprefix("sha256:")
+        manifest = {"version": "48.0.0", "files": {}, "dockerImages": {key: {"source": {"directory": "asset.app"}, "destinations": to}}}
+        (directory / "assets.json").write_text(json.dumps(manifest))
+        return directory
+
+    def publish(self, directory, **options):
+        out = self.run(self.program(), "publish", "--verbose", "--path", directory, **options)
+        return out.stdout + out.stderr
+
+    def push(self, image, reference):
+        repository, tag = re.fullmatch(r"[^/]+/(.+):(.+)", reference).groups()
+        return self.publish(self.asset(image, (repository, tag)))

@@ -1,0 +1,208 @@
+"""docker: a daemon of its own for each version and image store."""
+
+import json
+import os
+import subprocess
+import time
+
+from drivers.client import UNPACKED, Client, files_of, first_line, installed, unpacked
+from drivers.containerd import NEIGHBOUR, OTHER_NAME, named, oci_archive
+
+STARTUP_SECONDS = 60
+# What a container has beside its image's files, in an export.
+OF_THE_CONTAINER = ("dev/", "etc/", "proc/", "sys/", ".docker")
+
+
+class Docker(Client):
+    """What all have in common: the daemon, the command line, and the files of an image by `docker export`."""
+
+    # The suite whose programs it runs; None for the system's.
+    suite = None
+    # The daemon's settings, as its configuration file has them.
+    settings = {}
+    cannot = {
+        "list": "docker has no command that lists a repository's tags",
+        "delete": "docker has no command that deletes from a registry",
+    }
+
+    def __init__(self, server, directory):
+        super().__init__(server, directory)
+        self.socket = self.directory / "docker.sock"
+        self.environment["DOCKER_HOST"] = f"unix://{self.socket}"
+        self.environment["DOCKER_CONFIG"] = str(self.home / ".docker")
+        if self.suite is not None:
+            # The daemon starts the containerd that it finds first; `docker` and the plugins are found by name too.
+            folders = [unpacked(self.suite, "docker").parent, unpacked(self.suite, "dockerd").parent]
+            self.environment["PATH"] = os.pathsep.join([*map(str, folders), self.environment["PATH"]])
+        self.plug()
+        self.daemon = None
+
+    def plug(self):
+        """Makes the suite's buildx known to its `docker`."""
+
+    def program(self, name):
+        return installed(name) if self.suite is None else unpacked(self.suite, name)
+
+    def version(self):
+        return f"{first_line(self.program('dockerd'), '--version')}; {first_line(self.program('docker'), '--version')}"
+
+    def start(self):
+        settings = self.directory / "daemon.json"
+        # `localhost` may speak plain HTTP; of other names the containerd store must be told.
+        insecure = [] if self.server.ca is not None else [f"{NEIGHBOUR}:{self.server.port}"]
+        settings.write_text(json.dumps({**self.settings, "insecure-registries": insecure}))
+        command = [*named(self.directory), self.program("dockerd"), "--config-file", settings]
+        command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
+        command += ["--data-root", self.directory / "data", "--exec-root", self.directory / "exec"]
+        command += ["-H", self.environment["DOCKER_HOST"], "-p", self.directory / "pid"]
+        with (self.directory / "log").open("wb") as log:
+            self.daemon = subprocess.Popen(
+                [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
+            )
+        text = lambda: (self.directory / "log").read_text(errors="replace")[-3000:]
+        deadline = time.monotonic() + STARTUP_SECONDS
+        while self.docker("version", check=False).returncode != 0:
+            assert self.daemon.poll() is None, f"dockerd ended:\n{text()}"
+            assert time.monotonic() < deadline, f"dockerd does not answer:\n{text()}"
+            time.sleep(0.2)
+
+    def stop(self):
+        if self.daemon is None:
+            return
+        self.daemon.terminate()
+        try:
+            self.daemon.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.daemon.kill()
+            self.daemon.wait()
+
+    def docker(self, *arguments, **options):
+        return self.run(*named(self.directory), self.program("docker"), *arguments, **options)
+
+    def asked_directly(self, reference):
+        """A reference for what asks the registry past docker's own pull and push. Some of it speaks plain HTTP alone to what it takes
+        for local (imagetools; the BuildKit and `manifest push` of 20.10), so over TLS it has another name and address of the server."""
+        if self.server.ca is None:
+            return reference
+        host = f"{OTHER_NAME}:{self.server.port}"
+        self.docker("login", "--username", "AWS", "--password-stdin", host, input=self.password)
+        return reference.replace(self.server.host, host, 1)
+
+    def login(self, password):
+        out = self.docker("login", "--username", "AWS", "--password-stdin", self.server.host, input=password)
+        assert "Login Succeeded" in out.stdout
+        self.password = password
+
+    def push(self, image, reference):
+        self.load(image, reference)
+        return self.send(reference).stdout
+
+    def send(self, reference, **options):
+        """Pushes what is local under a reference."""
+        return self.docker("push", reference, **options)
+
+    def tag(self, local, reference):
+        self.docker("tag", local, reference)
+
+    def load(self, image, reference):
+        """Makes an image known to the daemon under a reference."""
+        raise NotImplementedError
+
+    def pull(self, reference, architecture=None):
+        self.forget()
+        platform = [f"--platform=linux/{architecture}"] if architecture else []
+        self.docker("pull", *platform, reference)
+        return self.files(reference, *platform)
+
+    def forget(self):
+        """Removes every local image, with its layers."""
+        self.docker("image", "prune", "--all", "--force")
+
+    def files(self, reference, *platform):
+        """The files of a local image."""
+        container = self.docker("create", *platform, reference, "none").stdout.strip()
+        to = self.fresh("exported")
+        self.docker("export", "-o", to, container)
+        self.docker("rm", container)
+        return {name: data for name, data in files_of(to.read_bytes()).items() if not name.startswith(OF_THE_CONTAINER)}
+
+
+class ClassicStore(Docker):
+    """The image store that docker had alone until 2023: one platform, schema 2 manifests, layers packed anew for each push."""
+
+    settings = {"features": {"containerd-snapshotter": False}}
+
+    def load(self, image, reference):
+        """The classic store takes docker's own archives."""
+        archive = self.fresh("archive")
+        image.docker_archive(archive, reference)
+        self.docker("load", "-i", archive)
+
+    def push_index(self, index, reference):
+        """Each platform under a tag of its own, then the list of them."""
+        children = [f"{reference}-{image.architecture}" for image in index.images]
+        for image, child in zip(index.images, children):
+            self.push(image, child)
+        self.join(reference, children)
+
+    def join(self, reference, children, **options):
+        """Makes a list of images in the registry by `docker manifest`."""
+        reference, *children = (self.asked_directly(name) for name in (reference, *children))
+        insecure = [] if self.server.ca is not None else ["--insecure"]
+        self.docker("manifest", "create", *insecure, reference, *children)
+        return self.docker("manifest", "push", *insecure, "--purge", reference, **options)
+
+
+class ContainerdStore(Docker):
+    """The containerd image store, docker's default since 29: it keeps what was built or pulled as it is, indexes too."""
+
+    settings = {"features": {"containerd-snapshotter": True}}
+
+    def plug(self):
+        plugins = self.home / ".docker" / "cli-plugins"
+        plugins.mkdir(parents=True)
+        plugin = UNPACKED / self.suite / "root" / "usr" / "libexec" / "docker" / "cli-plugins" / "docker-buildx"
+        assert plugin.exists(), f"{plugin} is not there: `./test setup` puts it there"
+        (plugins / plugin.name).symlink_to(plugin)
+
+    def version(self):
+        return f"{super().version()}; {first_line(self.program('containerd'), '--version')}"
+
+    def load(self, image, reference):
+        self.docker("load", "-i", oci_archive(self.layout(image), self.fresh("archive"), reference))
+
+    def build(self, context, *flags, **options):
+        """Builds by buildx, without a network; returns what it printed."""
+        out = self.docker("buildx", "build", "--progress=plain", "--network=none", *flags, context, **options)
+        return out.stdout + out.stderr
+
+    def push_index(self, index, reference):
+        self.push(index, reference)
+
+
+class DockerClassic(ClassicStore):
+    """The system's, which knows no other store, and not the feature's name."""
+
+    name = "docker 20.10, classic store"
+    settings = {}
+
+
+class Docker26(ContainerdStore):
+    """The one that PUTs the parts of an image to its tag before the index."""
+
+    name = "docker 26.1, containerd store"
+    suite = "trixie"
+
+
+class Docker28(ContainerdStore):
+    """The newest of Debian: parts by digest, only the index to the tag."""
+
+    name = "docker 28.5, containerd store"
+    suite = "forky"
+
+
+class Docker28Classic(ClassicStore):
+    """28.5 as it is after an update from an older docker, which leaves the store that it finds."""
+
+    name = "docker 28.5, classic store"
+    suite = "forky"
