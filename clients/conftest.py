@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import boto3
 import pytest
 
 import drivers
-from drivers.client import first_line, of_python
+from drivers.client import first_line, of_python, run
 from ecru import Ecru
 from matrix import Matrix
 
@@ -90,19 +89,7 @@ class Shell:
         self.environment["PATH"] = f"{Path(sys.executable).parent}:{self.environment['PATH']}"
 
     def run(self, *command, check=True, input=None, timeout=120, **environment):
-        out = subprocess.run(
-            [str(part) for part in command],
-            env={**self.environment, **environment},
-            cwd=self.directory,
-            input=input,
-            stdin=subprocess.DEVNULL if input is None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        if check:
-            assert out.returncode == 0, f"{' '.join(map(str, command))}\n{out.stdout}{out.stderr}\n{self.server.log_text()}"
-        return out
+        return run(command, self.server, self.directory, {**self.environment, **environment}, check, input, timeout)
 
     def bash(self, script, check=True, **environment):
         return self.run("bash", "-euo", "pipefail", "-c", script, check=check, **environment)

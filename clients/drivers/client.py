@@ -79,20 +79,7 @@ class Client:
         raise NotImplementedError
 
     def run(self, *command, check=True, input=None, timeout=180, **environment):
-        out = subprocess.run(
-            [str(part) for part in command],
-            env={**self.environment, **environment},
-            cwd=self.directory,
-            input=input,
-            stdin=subprocess.DEVNULL if input is None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
-        if check:
-            said = f"{' '.join(map(str, command))}\n{out.stdout}{out.stderr}\n{self.server.log_text()}"
-            assert out.returncode == 0, said
-        return out
+        return run(command, self.server, self.directory, {**self.environment, **environment}, check, input, timeout)
 
     def fresh(self, prefix):
         """A path of the client's directory that was never used."""
@@ -103,6 +90,23 @@ class Client:
         """The image or index as an OCI layout with the tag `latest`."""
         at = self.directory / "layouts" / image.digest.removeprefix("sha256:")[:16]
         return at if at.exists() else image.layout(at)
+
+
+def run(command, server, directory, environment, check, input, timeout):
+    """Runs a command to its end; one that fails and must not shows what it and the server said."""
+    out = subprocess.run(
+        [str(part) for part in command],
+        env=environment,
+        cwd=directory,
+        input=input,
+        stdin=subprocess.DEVNULL if input is None else None,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    if check:
+        assert out.returncode == 0, f"{' '.join(map(str, command))}\n{out.stdout}{out.stderr}\n{server.log_text()}"
+    return out
 
 
 def unpacked(suite, program):

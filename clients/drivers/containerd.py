@@ -3,14 +3,12 @@
 import io
 import json
 import os
-import subprocess
 import tarfile
-import time
 from pathlib import Path
 
 from drivers.client import Client, files_of, first_line, installed, unpacked
+from drivers.daemon import Daemon
 
-STARTUP_SECONDS = 60
 
 
 def oci_archive(layout, to, reference):
@@ -83,30 +81,13 @@ address = "{self.socket}"
 path = "{self.directory}/opt"
 """
         )
-        with (self.directory / "log").open("wb") as log:
-            self.daemon = subprocess.Popen(
-                [str(part) for part in [*self.named, self.program("containerd"), "--config", settings]],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self.environment,
-            )
-        text = lambda: (self.directory / "log").read_text(errors="replace")[-3000:]
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while self.ctr("version", check=False).returncode != 0:
-            assert self.daemon.poll() is None, f"containerd ended:\n{text()}"
-            assert time.monotonic() < deadline, f"containerd does not answer:\n{text()}"
-            time.sleep(0.1)
+        command = [*self.named, self.program("containerd"), "--config", settings]
+        answers = lambda: self.ctr("version", check=False).returncode == 0
+        self.daemon = Daemon(command, self.directory, self.environment, answers)
 
     def stop(self):
-        if self.daemon is None:
-            return
-        self.daemon.terminate()
-        try:
-            self.daemon.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.daemon.kill()
-            self.daemon.wait()
+        if self.daemon is not None:
+            self.daemon.stop()
 
     def ctr(self, *arguments, **options):
         # 1.6 looks names up itself, 2.1 leaves it to the daemon.

@@ -2,13 +2,11 @@
 
 import json
 import os
-import subprocess
-import time
 
 from drivers.client import UNPACKED, Client, files_of, first_line, installed, unpacked
 from drivers.containerd import NEIGHBOUR, OTHER_NAME, named, oci_archive
+from drivers.daemon import Daemon
 
-STARTUP_SECONDS = 60
 # What a container has beside its image's files, in an export.
 OF_THE_CONTAINER = ("dev/", "etc/", "proc/", "sys/", ".docker")
 
@@ -55,26 +53,12 @@ class Docker(Client):
         command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
         command += ["--data-root", self.directory / "data", "--exec-root", self.directory / "exec"]
         command += ["-H", self.environment["DOCKER_HOST"], "-p", self.directory / "pid"]
-        with (self.directory / "log").open("wb") as log:
-            self.daemon = subprocess.Popen(
-                [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment
-            )
-        text = lambda: (self.directory / "log").read_text(errors="replace")[-3000:]
-        deadline = time.monotonic() + STARTUP_SECONDS
-        while self.docker("version", check=False).returncode != 0:
-            assert self.daemon.poll() is None, f"dockerd ended:\n{text()}"
-            assert time.monotonic() < deadline, f"dockerd does not answer:\n{text()}"
-            time.sleep(0.2)
+        answers = lambda: self.docker("version", check=False).returncode == 0
+        self.daemon = Daemon(command, self.directory, self.environment, answers)
 
     def stop(self):
-        if self.daemon is None:
-            return
-        self.daemon.terminate()
-        try:
-            self.daemon.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.daemon.kill()
-            self.daemon.wait()
+        if self.daemon is not None:
+            self.daemon.stop()
 
     def docker(self, *arguments, **options):
         return self.run(*named(self.directory), self.program("docker"), *arguments, **options)
