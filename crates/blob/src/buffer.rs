@@ -1,7 +1,7 @@
 //! Pooled, aligned buffers: the one currency between sockets and engines.
 //!
-//! They are pooled because the C library's allocator gives memory of this size back to the kernel on every free,
-//! which measured twice to three times the processor time of a transfer.
+//! They are pooled so that their number has a bound, and because an allocator may give memory of this size back to the kernel on
+//! every free: with the C library's that measured twice to three times the processor time of a transfer.
 use crate::{Error, lock};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,8 +38,9 @@ impl Memory {
 }
 
 impl Buffers {
-    /// Bytes of one buffer.
-    pub const SIZE: usize = 256 * 1024;
+    /// Bytes of one buffer. Each costs a change of thread on its way to the disk: 256 KiB measured 19,000 futex calls for a GiB, and
+    /// this 8,000.
+    pub const SIZE: usize = 512 * 1024;
     /// The alignment of a buffer's first byte, enough for direct I/O.
     pub const ALIGNMENT: usize = 4096;
     /// The longest that a transfer waits for a buffer: far longer than busy disks take, and shorter than clients' patience.

@@ -73,6 +73,12 @@ pub trait Writer: Send {
     /// Appends a buffer. May return before the bytes are durable, or even stored: a failure may show at a later call.
     async fn write(&mut self, buffer: Buffer) -> Result<(), Error>;
 
+    /// What became durable beside the writes since this was asked last, without waiting for anything; `None` when nothing did, or
+    /// when the engine syncs only if it is told to.
+    fn synced(&mut self) -> Option<Durable> {
+        None
+    }
+
     /// Makes durable what the engine can, and says how far that is.
     async fn sync(&mut self) -> Result<Durable, Error>;
 

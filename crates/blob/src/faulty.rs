@@ -187,6 +187,10 @@ impl Writer for FaultyWriter {
         self.writer.write(buffer).await
     }
 
+    fn synced(&mut self) -> Option<Durable> {
+        self.writer.synced()
+    }
+
     async fn sync(&mut self) -> Result<Durable, Error> {
         self.meet(Call::Sync).await?;
         self.writer.sync().await

@@ -6,7 +6,7 @@ mod tests;
 use crate::decision::{Cause, Decision, Denial, Grant, PolicyKind};
 use crate::document::{Document, Effect, Facts};
 use crate::principal::Worth;
-use crate::request::{Context, Principal, PrincipalKind, Request};
+use crate::request::{Principal, PrincipalKind, Request};
 
 /// The policies that apply to a request.
 #[derive(Clone, Debug, Default)]
@@ -63,7 +63,7 @@ pub fn evaluate(request: &Request<'_>, policies: &Policies) -> Decision {
 }
 
 fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, Cause> {
-    let facts = Facts { request, context: Context::of(request), has_boundary: !policies.boundary.is_empty() };
+    let facts = Facts::of(request, !policies.boundary.is_empty());
     let identity = Verdict::of(&policies.identity, &facts);
     let resource = Verdict::of(&policies.resource, &facts);
     let boundary = Verdict::of(&policies.boundary, &facts);

@@ -45,8 +45,11 @@ impl PrincipalKind {
     }
 }
 
+/// The values of condition keys, by name.
+pub type Keys = BTreeMap<String, Vec<String>>;
+
 /// One action on one resource.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request<'a> {
     pub principal: &'a Principal,
     /// Such as `ecr:PutImage`.
@@ -60,18 +63,19 @@ pub struct Request<'a> {
     ///
     /// `aws:PrincipalArn`, `aws:PrincipalAccount`, `aws:PrincipalType`, `aws:PrincipalIsAWSService` and
     /// `aws:ResourceAccount` always come from the members above, whatever is given here.
-    pub context: &'a BTreeMap<String, Vec<String>>,
+    ///
+    /// Asked for once at most, and only when a policy looks at it: for most requests nobody does.
+    pub context: &'a dyn Fn() -> Keys,
 }
 
 /// The condition keys of one request, by lower-case name.
-pub(crate) struct Context(BTreeMap<String, Vec<String>>);
+pub(crate) struct Context(Keys);
 
 impl Context {
     pub(crate) fn of(request: &Request<'_>) -> Context {
-        let mut keys: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, values) in request.context {
-            let known = keys.entry(name.to_ascii_lowercase()).or_default();
-            known.extend(values.iter().cloned());
+        let mut keys = Keys::new();
+        for (name, values) in (request.context)() {
+            keys.entry(name.to_ascii_lowercase()).or_default().extend(values);
         }
         let principal = request.principal;
         let arn = match &principal.kind {

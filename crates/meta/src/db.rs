@@ -1,7 +1,7 @@
 //! The store of records, whichever engine lies beneath it.
 use crate::job::job;
 use crate::migrate::PROBE_PUT;
-use crate::stats::Stats;
+use crate::stats::{Counters, Stats};
 use crate::{Error, Row, Value, postgres, sqlite};
 use std::fmt;
 use std::path::PathBuf;
@@ -127,6 +127,7 @@ impl Db {
 /// closure returns.
 pub struct Tx<'c> {
     session: Session<'c>,
+    counters: &'c Counters,
     failure: Option<Error>,
 }
 
@@ -137,8 +138,8 @@ pub(crate) enum Session<'c> {
 }
 
 impl<'c> Tx<'c> {
-    pub(crate) fn new(session: Session<'c>) -> Tx<'c> {
-        Tx { session, failure: None }
+    pub(crate) fn new(session: Session<'c>, counters: &'c Counters) -> Tx<'c> {
+        Tx { session, counters, failure: None }
     }
 
     /// The first statement's error, if one failed.
@@ -150,7 +151,7 @@ impl<'c> Tx<'c> {
 impl Tx<'_> {
     /// All rows. Parameters are `$1`, `$2` … on both engines.
     pub fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        self.statement(sql, params, |session| match session {
+        self.statement(sql, holds_nul(params), 1, |session| match session {
             Session::Sqlite(connection) => connection.query(sql, params),
             Session::Postgres(session) => session.query(sql, params),
         })
@@ -167,25 +168,46 @@ impl Tx<'_> {
         Ok(rows.pop())
     }
 
+    /// The rows of one statement for each of several sets of parameters. On PostgreSQL all of them go out together and cost
+    /// one exchange with the server.
+    pub fn query_each(&mut self, sql: &'static str, sets: &[Vec<Value>]) -> Result<Vec<Vec<Row>>, Error> {
+        let nul = sets.iter().any(|params| holds_nul(params));
+        self.statement(sql, nul, sets.len(), |session| match session {
+            Session::Sqlite(connection) => sets.iter().map(|params| connection.query(sql, params)).collect(),
+            Session::Postgres(session) => session.query_each(sql, sets),
+        })
+    }
+
     /// The number of rows changed.
     pub fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<u64, Error> {
-        self.statement(sql, params, |session| match session {
+        self.statement(sql, holds_nul(params), 1, |session| match session {
             Session::Sqlite(connection) => connection.execute(sql, params),
             Session::Postgres(session) => session.execute(sql, params),
         })
     }
 
-    /// Runs one statement, unless one failed before.
+    /// Runs a statement whose effect need not be known. On PostgreSQL it goes out with the next statement, or with the commit,
+    /// and costs no exchange of its own; if it fails, they do.
+    pub fn send<const N: usize>(&mut self, sql: &'static str, params: [Value; N]) -> Result<(), Error> {
+        self.statement(sql, holds_nul(&params), 1, |session| match session {
+            Session::Sqlite(connection) => connection.execute(sql, &params).map(drop),
+            Session::Postgres(session) => session.send(sql, Vec::from(params)),
+        })
+    }
+
+    /// Runs a statement, `times` times, unless one failed before.
     fn statement<R>(
         &mut self,
         sql: &'static str,
-        params: &[Value],
+        nul: bool,
+        times: usize,
         run: impl FnOnce(&mut Session<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
         if self.failure.is_some() {
             return Err(Error::Poisoned);
         }
-        let result = if params.iter().any(Value::holds_nul) {
+        self.counters.stated(times as u64);
+        let result = if nul {
             // PostgreSQL's text can't hold it, so neither engine takes it.
             Err(Error::misuse(sql, "a text parameter holds a NUL character"))
         } else {
@@ -194,4 +216,8 @@ impl Tx<'_> {
         self.failure = result.as_ref().err().cloned();
         result
     }
+}
+
+fn holds_nul(params: &[Value]) -> bool {
+    params.iter().any(Value::holds_nul)
 }

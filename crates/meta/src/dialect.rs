@@ -17,6 +17,9 @@ pub(crate) fn sqlite_statement(sql: &str) -> String {
     text
 }
 
+/// What begins a line of the schema that is PostgreSQL's alone: to SQLite a comment.
+const POSTGRES_ONLY: &str = "--postgresql ";
+
 /// Turns the schema's one text into PostgreSQL's: whole words only, and text ordered by its bytes as SQLite orders it.
 pub(crate) fn postgres_schema(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len() + sql.len() / 8);
@@ -35,7 +38,7 @@ pub(crate) fn postgres_schema(sql: &str) -> String {
         word.clear();
         text.push(c);
     }
-    text.replace(") STRICT;", ");")
+    text.replace(") STRICT;", ");").replace(POSTGRES_ONLY, "")
 }
 
 #[cfg(test)]
@@ -80,6 +83,7 @@ mod tests {
             ("n INTEGER NOT NULL,", "n BIGINT NOT NULL,\n"),
             ("INTEGER_NOT BLOBS b BLOB", "INTEGER_NOT BLOBS b BYTEA\n"),
             ("t TEXT,", "t TEXT COLLATE \"C\",\n"),
+            ("-- a\n--postgresql ALTER TABLE t SET (x = 1);", "-- a\nALTER TABLE t SET (x = 1);\n"),
             ("CREATE TABLE t (\n    n INTEGER\n) STRICT;", "CREATE TABLE t (\n    n BIGINT\n);\n"),
         ] {
             assert_eq!(postgres_schema(given), expected);

@@ -24,4 +24,4 @@ pub mod records;
 pub use db::{Db, PostgresConfig, SqliteConfig, Tx};
 pub use error::Error;
 pub use stats::Stats;
-pub use value::{FromValue, Row, Value};
+pub use value::{FromValue, Row, TakeValue, Value};

@@ -1,4 +1,4 @@
-//! The schema's versions: forward only, each applied in a transaction of its own.
+//! The schema's versions: forward only, each applied in a transaction of its own; a new SQLite database has all in one.
 use crate::Error;
 
 /// One step of the schema. A released one never changes.
@@ -13,6 +13,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "foundation", text: include_str!("schema/0001_foundation.sql") },
     Migration { version: 2, name: "push_log", text: include_str!("schema/0002_push_log.sql") },
     Migration { version: 3, name: "referrers_by_type", text: include_str!("schema/0003_referrers_by_type.sql") },
+    Migration { version: 4, name: "push_conflicts", text: include_str!("schema/0004_push_conflicts.sql") },
 ];
 
 /// What a database must have before its version can be asked: the versions applied, and the row that a readiness check writes.

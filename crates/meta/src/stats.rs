@@ -10,6 +10,10 @@ pub struct Stats {
     pub commits: u64,
     /// Write transactions that were run again after a conflict or a lost connection.
     pub retries: u64,
+    /// Statements of transactions, of reads too; BEGIN, COMMIT and the like are not counted.
+    pub statements: u64,
+    /// How often callers waited for the database server's answer, COMMIT included and preparing left out; 0 on SQLite.
+    pub exchanges: u64,
 }
 
 #[derive(Debug, Default)]
@@ -17,6 +21,8 @@ pub(crate) struct Counters {
     jobs: AtomicU64,
     commits: AtomicU64,
     retries: AtomicU64,
+    statements: AtomicU64,
+    exchanges: AtomicU64,
 }
 
 impl Counters {
@@ -32,11 +38,21 @@ impl Counters {
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn stated(&self, times: u64) {
+        self.statements.fetch_add(times, Ordering::Relaxed);
+    }
+
+    pub(crate) fn exchanged(&self, times: u64) {
+        self.exchanges.fetch_add(times, Ordering::Relaxed);
+    }
+
     pub(crate) fn snapshot(&self) -> Stats {
         Stats {
             jobs: self.jobs.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),
+            statements: self.statements.load(Ordering::Relaxed),
+            exchanges: self.exchanges.load(Ordering::Relaxed),
         }
     }
 }

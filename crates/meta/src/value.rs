@@ -43,12 +43,40 @@ impl Row {
     pub fn get<T: FromValue>(&self, column: usize) -> Result<T, crate::Error> {
         self.0.get(column).and_then(T::from_value).ok_or(crate::Error::Column(column))
     }
+
+    /// The column's text or bytes, moved out of the row rather than copied; the row has nothing there afterwards.
+    pub fn take<T: TakeValue>(&mut self, column: usize) -> Result<T, crate::Error> {
+        let value = self.0.get_mut(column).map(|value| std::mem::replace(value, Value::Null));
+        value.and_then(T::take_value).ok_or(crate::Error::Column(column))
+    }
 }
 
 /// A type that a column can be read as. `None`: the column holds another type.
 pub trait FromValue: Sized {
     fn from_value(value: &Value) -> Option<Self>;
 }
+
+/// A type that a column can be moved into.
+pub trait TakeValue: Sized {
+    fn take_value(value: Value) -> Option<Self>;
+}
+impl TakeValue for String {
+    fn take_value(value: Value) -> Option<String> {
+        match value {
+            Value::Text(x) => Some(x),
+            _ => None,
+        }
+    }
+}
+impl TakeValue for Vec<u8> {
+    fn take_value(value: Value) -> Option<Vec<u8>> {
+        match value {
+            Value::Blob(x) => Some(x),
+            _ => None,
+        }
+    }
+}
+
 impl FromValue for i64 {
     fn from_value(value: &Value) -> Option<i64> {
         match value {

@@ -158,7 +158,7 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, Error> {
             action: need.action,
             resource: &resource,
             resource_account: cx.registry.account,
-            context: &context(cx, need, &tags),
+            context: &|| context(cx, need, &tags),
         };
         match iam::evaluate(&request, &policies) {
             iam::Decision::Denied { .. } if need.optional => optional = false,
@@ -208,10 +208,10 @@ async fn resource_tags(cx: &Cx, need: &Need, policies: &iam::Policies) -> Result
 }
 
 /// The values of condition keys (`ECR.md` G.2 and the global keys of IAM).
-fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> BTreeMap<String, Vec<String>> {
-    let mut context = BTreeMap::new();
+fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> iam::Keys {
+    let mut context = iam::Keys::new();
     let mut put = |key: String, value: String| {
-        context.entry(key).or_insert_with(Vec::new).push(value);
+        context.entry(key).or_default().push(value);
     };
     let now = cx.now();
     put("aws:SourceIp".to_owned(), cx.origin.address.to_string());
@@ -222,7 +222,7 @@ fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> BTreeMap
     if let Ok(moment) = jiff::Timestamp::from_microsecond(now.0) {
         put("aws:CurrentTime".to_owned(), moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     }
-    put("ecru:Listener".to_owned(), cx.origin.listener.clone());
+    put("ecru:Listener".to_owned(), cx.origin.listener.to_string());
     for (key, value) in &need.request_tags {
         put(format!("aws:RequestTag/{key}"), value.clone());
     }

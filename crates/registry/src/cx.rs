@@ -22,8 +22,14 @@ pub struct System {
     pub jobs: crate::jobs::Bell,
     /// Which upload sessions are being written on this node; see `upload`.
     pub uploads: crate::upload::Writers,
+    /// What docker tokens were found to say a moment ago; see `login`.
+    pub logins: crate::login::Logins,
     /// Refused pushes on their way to their repositories' logs; see `push_log`.
     pub push_log: crate::push_log::Queue,
+    /// Pulls on their way to their images' records; see `image::pull_times`.
+    pub pull_times: crate::image::pull_times::PullTimes,
+    /// What this node knows of the room in quotas; see `quota`.
+    pub quota: crate::Quota,
 }
 
 impl System {
@@ -57,7 +63,7 @@ impl RegistryId {
 pub struct Origin {
     pub address: IpAddr,
     /// The listener's local address, such as `127.0.0.1:5050`.
-    pub listener: String,
+    pub listener: Arc<str>,
     pub tls: bool,
     pub user_agent: String,
     pub request_id: String,

@@ -17,8 +17,10 @@ pub mod keys;
 pub mod layer;
 pub mod layer_url;
 pub mod limits;
+pub mod login;
 pub mod push_log;
 pub mod quirks;
+mod quota;
 pub mod random;
 pub mod referrers;
 pub mod repository;
@@ -29,3 +31,4 @@ pub mod upload;
 
 pub use cx::{Cx, Origin, RegistryId, System};
 pub use error::{Constraint, Error, LayersNotFoundBy};
+pub use quota::Quota;

@@ -1,6 +1,7 @@
 //! Repositories (`ECR.md` A.2, C).
 use crate::clock::Time;
 use crate::event::{self, Event};
+use crate::quota::Subject;
 use crate::{Constraint, Cx, Error, resource_tags};
 use meta::records::repository::RepositoryRow;
 use oci::RepositoryName;
@@ -100,6 +101,7 @@ fn repository(cx: &Cx, row: RepositoryRow) -> Result<Repository, Error> {
 
 pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
     resource_tags::check(cx, &new.tags)?;
+    within_limit(cx, &new.name).await?;
     let row = RepositoryRow {
         id: cx.id(),
         name: new.name.to_string(),
@@ -112,7 +114,6 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
     };
     let registry = cx.registry.key();
     let account = registry.account.clone();
-    let limit = i64::try_from(cx.limits.repositories_per_registry).unwrap_or(i64::MAX);
     let detail = json!({ "after": { "imageTagMutability": row.tag_mutability, "encryptionType": row.encryption } });
     let event = Event { detail, ..Event::new(cx, "repository.create", Some(row.id)) };
     let (stored, tags) = (row.clone(), new.tags);
@@ -120,12 +121,6 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
         .write(move |tx| {
             if tx.repository_by_name(&registry, &stored.name)?.is_some() {
                 return Err(Error::RepositoryAlreadyExists { name: stored.name.clone(), account: account.clone() });
-            }
-            if tx.repository_count(&registry)? >= limit {
-                return Err(Error::limit(
-                    Some("repositories_per_registry"),
-                    format!("The registry with id '{account}' has its maximum of {limit} repositories"),
-                ));
             }
             tx.repository_insert(&registry, &stored)?;
             for (key, value) in &tags {
@@ -136,6 +131,28 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
         })
         .await?;
     repository(cx, row)
+}
+
+/// The quota of repositories; see [`crate::quota`].
+async fn within_limit(cx: &Cx, name: &RepositoryName) -> Result<(), Error> {
+    let limit = cx.limits.repositories_per_registry;
+    let (registry, name) = (cx.registry.key(), name.to_string());
+    let room = cx.quota.room(Subject::Repositories(cx.registry.clone()), limit, cx.now(), async || {
+        let counted = cx.db.read(move |tx| {
+            // That there is one of that name is said by its own rule.
+            let known = tx.repository_by_name(&registry, &name)?.is_some();
+            Ok::<_, Error>(tx.repository_count(&registry)? - i64::from(known))
+        });
+        counted.await
+    });
+    if room.await? {
+        return Ok(());
+    }
+    let account = &cx.registry.account;
+    Err(Error::limit(
+        Some("repositories_per_registry"),
+        format!("The registry with id '{account}' has its maximum of {limit} repositories"),
+    ))
 }
 
 /// [`Error::RepositoryNotFound`] when there is none of that name.

@@ -74,7 +74,15 @@ pub enum InvalidToken {
 /// Reads and verifies a password at the current time.
 pub fn verify(system: &System, password: &str) -> Result<Token, InvalidToken> {
     let token = read(system, password)?;
-    if token.expires <= system.now() { Err(InvalidToken::Expired { at: token.expires }) } else { Ok(token) }
+    token.check_expiry(system.now())?;
+    Ok(token)
+}
+
+impl Token {
+    /// [`InvalidToken::Expired`] from the end of its life on.
+    pub(crate) fn check_expiry(&self, now: Time) -> Result<(), InvalidToken> {
+        if self.expires <= now { Err(InvalidToken::Expired { at: self.expires }) } else { Ok(()) }
+    }
 }
 
 fn read(system: &System, password: &str) -> Result<Token, InvalidToken> {

@@ -16,6 +16,7 @@ pub mod data_dir;
 pub mod docker;
 pub mod ecr;
 pub mod forwarded;
+mod handler;
 pub mod health;
 pub mod layers;
 pub mod listener;

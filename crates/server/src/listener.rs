@@ -5,9 +5,10 @@ use crate::app::App;
 use crate::body::{Chain, Request, Response, plain};
 use crate::connection::{self, Spoken, Stop};
 use crate::tls::Tls;
-use crate::{call, docker, layers};
+use crate::{call, docker, handler, layers};
 use http::header::ALLOW;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use hyper::body::Body as _;
 use registry::Origin;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -139,6 +140,7 @@ struct Ends {
 
 /// Accepts connections until it is aborted.
 async fn accept(app: Arc<App>, listener: Listener, permits: Arc<Semaphore>, ends: Ends, running: Running) {
+    let address: Arc<str> = listener.address.to_string().into();
     loop {
         // Nothing closes the semaphore.
         let Ok(permit) = permits.clone().acquire_owned().await else { return };
@@ -153,7 +155,7 @@ async fn accept(app: Arc<App>, listener: Listener, permits: Arc<Semaphore>, ends
         let connection = Connection {
             app: app.clone(),
             peer,
-            local: listener.address,
+            local: address.clone(),
             serves: listener.serves,
             tls: listener.tls.is_some(),
             running: running.clone(),
@@ -174,7 +176,8 @@ async fn accept(app: Arc<App>, listener: Listener, permits: Arc<Semaphore>, ends
 struct Connection {
     app: Arc<App>,
     peer: SocketAddr,
-    local: SocketAddr,
+    /// Its listener's address.
+    local: Arc<str>,
     serves: Serves,
     /// Whether its listener speaks TLS.
     tls: bool,
@@ -198,8 +201,7 @@ impl Connection {
         }
     }
 
-    /// Answers one request. Its handler runs in a task of its own, so that a client who hangs up does not stop it between two
-    /// writes, and a panic costs that one answer.
+    /// Answers one request.
     async fn answer(self, mut request: Request, spoken: Spoken) -> Response {
         let mut origin = self.origin(request.headers());
         self.app.trusted_proxies.apply(&mut origin, &mut request);
@@ -209,6 +211,7 @@ impl Connection {
         };
         let line = Line::begin(&self.app, route.door(), (request.method(), request.uri()), &origin);
         let request_id = origin.request_id.clone();
+        let has_body = !request.body().is_end_stream();
         let span = tracing::info_span!("request", request.id = request_id);
         let (app, running) = (self.app, self.running);
         let handler = async move {
@@ -216,7 +219,8 @@ impl Connection {
             drop(running);
             response
         };
-        let handled = tokio::spawn(handler.instrument(span)).await;
+        let handler = handler.instrument(span);
+        let handled = if has_body { handler::beside(handler).await } else { handler::inline(handler).await };
         let mut response = handled.unwrap_or_else(|error| {
             tracing::error!(request.id = request_id, %error, "A request's handler broke off");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "An internal error occurred\n")
@@ -232,7 +236,7 @@ impl Connection {
     fn origin(&self, headers: &HeaderMap) -> Origin {
         Origin {
             address: self.peer.ip().to_canonical(),
-            listener: self.local.to_string(),
+            listener: self.local.clone(),
             tls: self.tls,
             user_agent: user_agent(headers),
             request_id: uuid::Uuid::from_bytes(self.app.system.id()).hyphenated().to_string(),

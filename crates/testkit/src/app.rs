@@ -149,13 +149,17 @@ impl TestApp {
             quirks: ground.settings.quirks.clone(),
             jobs: Default::default(),
             uploads: Default::default(),
+            logins: Default::default(),
             push_log: Default::default(),
+            pull_times: Default::default(),
+            quota: Default::default(),
         });
         registry::bootstrap::prove_root_keys(&system).await.expect("the root key");
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(registry::jobs::run(system.clone(), stopped.clone()));
         tasks.spawn(registry::push_log::run(system.clone(), stopped.clone()));
+        tasks.spawn(registry::image::pull_times::run(system.clone(), stopped.clone()));
         let secure =
             ground.settings.tls.map(|http2| Secure::bind(ground.directory.path(), http2, ground.clock.clone()));
         let (mut listeners, secure) = match secure {

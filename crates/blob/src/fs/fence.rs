@@ -5,9 +5,11 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many writes of one location may be under way: one on the disk, and one waiting while the next buffer is hashed.
-/// With the buffer that is being filled they stay within 1 MiB for a transfer (DESIGN "Limits").
-pub(super) const IN_FLIGHT: u32 = 2;
+/// What the work of one location shares: a write takes [`WRITE`] of it, a sync beside it [`SYNC`], and what must be alone takes all.
+/// So one buffer is on its way to the disk while the next is filled and hashed, 1 MiB for a transfer (DESIGN "Limits").
+pub(super) const ALL: u32 = WRITE + SYNC;
+pub(super) const WRITE: u32 = 2;
+pub(super) const SYNC: u32 = 1;
 
 /// The writers that there are.
 #[derive(Default)]
@@ -31,7 +33,7 @@ pub(super) struct Flight {
     fence: Arc<Fence>,
     ended: bool,
     /// Given back last, when the outcome is known.
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Fences {
@@ -48,7 +50,7 @@ impl Fences {
         let flight = self.fence(location).enter_alone().await?;
         while let Some(earlier) = self.register(&flight.fence) {
             // An error says that it is closed already, which happens only after its flights have ended.
-            let _all = earlier.acquire_many(IN_FLIGHT).await;
+            let _all = earlier.acquire_many(ALL).await;
             earlier.close();
         }
         Ok(flight)
@@ -67,27 +69,27 @@ impl Fences {
     }
 
     fn fence(&self, location: Location) -> Arc<Fence> {
-        let permits = Arc::new(Semaphore::new(IN_FLIGHT as usize));
+        let permits = Arc::new(Semaphore::new(ALL as usize));
         Arc::new(Fence { permits, failure: Mutex::new(None), location, current: self.current.clone() })
     }
 }
 
 impl Fence {
-    /// Begins disk work beside other such work, waiting for its turn.
+    /// Begins a write, after the one before it has ended.
     pub(super) async fn enter(self: &Arc<Self>) -> Result<Flight, Error> {
-        self.enter_with(1).await
+        self.enter_with(WRITE).await
     }
 
     /// Begins disk work after all that is under way has ended, with none beside it.
     pub(super) async fn enter_alone(self: &Arc<Self>) -> Result<Flight, Error> {
-        self.enter_with(IN_FLIGHT).await
+        self.enter_with(ALL).await
     }
 
     async fn enter_with(self: &Arc<Self>, permits: u32) -> Result<Flight, Error> {
         let permit = self.permits.clone().acquire_many_owned(permits).await.map_err(|_| Error::Superseded)?;
         match &*lock(&self.failure) {
             Some(failure) => Err(failure.clone()),
-            None => Ok(Flight { fence: self.clone(), ended: false, _permit: permit }),
+            None => Ok(Flight { fence: self.clone(), ended: false, permit }),
         }
     }
 
@@ -109,6 +111,12 @@ impl Flight {
     /// The fence that the work belongs to.
     pub(super) fn fence(&self) -> Arc<Fence> {
         self.fence.clone()
+    }
+
+    /// Lets writes go on beside a sync, which began alone.
+    pub(super) fn share(mut self) -> Flight {
+        drop(self.permit.split((ALL - SYNC) as usize));
+        self
     }
 
     /// Ends the work; a failure is the writer's failure from now on.

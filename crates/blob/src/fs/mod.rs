@@ -9,7 +9,7 @@ mod writer;
 use crate::disk::{Disk, DiskFile};
 use crate::{Buffers, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer};
 use async_trait::async_trait;
-use fence::Fences;
+use fence::{Fence, Fences};
 use reader::FsReader;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -20,12 +20,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use writer::FsWriter;
 
+/// Bytes after which those that came are synced while more come: the disk is busy from the start, and the sync at the end finds
+/// little to do.
+const SYNC_EVERY: u64 = 32 * 1024 * 1024;
+
 /// The fs engine over one directory, which belongs to one process at a time (the server's lock on its data directory).
 pub struct FsEngine {
     root: PathBuf,
     disk: Arc<dyn Disk>,
     buffers: Buffers,
     writers: Fences,
+    sync_every: u64,
     checks: AtomicU64,
 }
 
@@ -38,13 +43,23 @@ impl FsEngine {
         let (at, on) = (root.clone(), disk.clone());
         blocking(move || lay_out(&at, &*on).map_err(|cause| Error::from_io("making the layers' directories", cause)))
             .await?;
-        Ok(FsEngine { root, disk, buffers, writers: Fences::default(), checks: AtomicU64::new(0) })
+        let (writers, checks) = (Fences::default(), AtomicU64::new(0));
+        Ok(FsEngine { root, disk, buffers, writers, sync_every: SYNC_EVERY, checks })
+    }
+
+    /// The same engine, whose writers sync beside their writes after each `bytes`; 32 MiB if this is not called.
+    pub fn syncing_every(self, bytes: u64) -> FsEngine {
+        FsEngine { sync_every: bytes, ..self }
     }
 
     fn path(&self, location: Location) -> PathBuf {
         let mut path = directory(&self.root, shard(location));
         path.push(location.to_string());
         path
+    }
+
+    fn writer(&self, location: Location, file: Arc<dyn DiskFile>, fence: Arc<Fence>) -> FsWriter {
+        FsWriter::new(self.disk.clone(), directory(&self.root, shard(location)), file, fence, self.sync_every)
     }
 
     /// Opens a finished or unfinished file and tells its length; `None` when there is none.
@@ -69,7 +84,7 @@ impl Engine for FsEngine {
         })
         .await?;
         let fence = self.writers.begin(location);
-        Ok(Box::new(FsWriter::created(self.disk.clone(), directory(&self.root, shard(location)), file, fence)))
+        Ok(Box::new(self.writer(location, file, fence)))
     }
 
     async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error> {
@@ -78,8 +93,7 @@ impl Engine for FsEngine {
         let fence = flight.fence();
         let (disk, path, offset) = (self.disk.clone(), self.path(location), durable.offset);
         let file = blocking(move || flight.end(writer::cut(&*disk, &path, offset))).await?;
-        let directory = directory(&self.root, shard(location));
-        Ok(Box::new(FsWriter::resumed(self.disk.clone(), directory, file, fence, offset, synced_before)))
+        Ok(Box::new(self.writer(location, file, fence).resumed(offset, synced_before)))
     }
 
     async fn read(&self, location: Location, range: Range<u64>) -> Result<Option<Box<dyn Reader>>, Error> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::sync::oneshot::{self, error::TryRecvError};
 
 /// The state that this engine stores: its version alone, since the file says the rest. It also says that the file's entry
 /// in its directory is durable, for only a sync hands it out.
@@ -17,8 +18,15 @@ pub(super) struct FsWriter {
     directory: PathBuf,
     file: Arc<dyn DiskFile>,
     fence: Arc<Fence>,
+    sync_every: u64,
     /// Bytes handed to the disk; those under way are counted.
     written: u64,
+    /// Bytes that the last sync began with.
+    sent: u64,
+    /// The sync that runs beside the writes; gives the bytes that it made durable.
+    beside: Option<oneshot::Receiver<u64>>,
+    /// What it made durable, until someone asks.
+    synced: Option<u64>,
     /// Whether the file may differ from what is durable of it.
     dirty: bool,
     /// Whether the file's entry in its directory is durable.
@@ -33,6 +41,10 @@ pub(super) fn read_state(durable: &Durable) -> Result<bool, Error> {
         [] => Err(Error::State("it is empty though bytes are durable")),
         _ => Err(Error::State("it is not a state of the fs engine, version 1")),
     }
+}
+
+fn durable(offset: u64) -> Durable {
+    Durable { offset, state: EngineState(vec![STATE_VERSION]) }
 }
 
 /// Opens an unfinished file and drops what lies behind `offset`.
@@ -50,24 +62,75 @@ pub(super) fn cut(disk: &dyn Disk, path: &Path, offset: u64) -> Result<Arc<dyn D
 }
 
 impl FsWriter {
-    pub(super) fn created(
+    /// A writer of an empty file. It syncs beside its writes after each `sync_every` bytes.
+    pub(super) fn new(
         disk: Arc<dyn Disk>,
         directory: PathBuf,
         file: Arc<dyn DiskFile>,
         fence: Arc<Fence>,
+        sync_every: u64,
     ) -> FsWriter {
-        FsWriter { disk, directory, file, fence, written: 0, dirty: true, entered: false }
+        FsWriter {
+            disk,
+            directory,
+            file,
+            fence,
+            sync_every,
+            written: 0,
+            sent: 0,
+            beside: None,
+            synced: None,
+            dirty: true,
+            entered: false,
+        }
     }
 
-    pub(super) fn resumed(
-        disk: Arc<dyn Disk>,
-        directory: PathBuf,
-        file: Arc<dyn DiskFile>,
-        fence: Arc<Fence>,
-        offset: u64,
-        entered: bool,
-    ) -> FsWriter {
-        FsWriter { disk, directory, file, fence, written: offset, dirty: true, entered }
+    /// The same for a file that was cut at `offset`; `entered` says whether its entry is durable.
+    pub(super) fn resumed(self, offset: u64, entered: bool) -> FsWriter {
+        FsWriter { written: offset, sent: offset, entered, ..self }
+    }
+
+    /// Starts a sync of what was written, unless the last one still runs; more is written meanwhile. The fence keeps its failure:
+    /// the kernel tells it once, so a later sync would not see it.
+    async fn sync_beside(&mut self) -> Result<(), Error> {
+        self.look();
+        if self.beside.is_some() {
+            return Ok(());
+        }
+        let flight = self.fence.enter_alone().await?.share();
+        let (ended, beside) = oneshot::channel();
+        let (offset, sync) = (self.written, self.sync_work());
+        (self.sent, self.beside) = (offset, Some(beside));
+        drop(tokio::task::spawn_blocking(move || {
+            let outcome = flight.end(sync());
+            outcome.map(|()| ended.send(offset))
+        }));
+        Ok(())
+    }
+
+    /// Sees whether the sync beside the writes has ended.
+    fn look(&mut self) {
+        match self.beside.as_mut().map(oneshot::Receiver::try_recv) {
+            Some(Ok(offset)) => (self.beside, self.synced, self.entered) = (None, Some(offset), true),
+            // It failed, and the next call says so.
+            Some(Err(TryRecvError::Closed)) => self.beside = None,
+            Some(Err(TryRecvError::Empty)) | None => {}
+        }
+    }
+
+    /// What makes the bytes durable that were written, and the file's name once.
+    fn sync_work(&self) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
+        let (dirty, entered) = (self.dirty, self.entered);
+        let (disk, directory, file) = (self.disk.clone(), self.directory.clone(), self.file.clone());
+        move || {
+            if dirty {
+                file.sync_data().map_err(|cause| Error::from_io("syncing a layer's file", cause))?;
+            }
+            if !entered {
+                disk.sync_dir(&directory).map_err(|cause| Error::from_io("syncing a layers' directory", cause))?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -78,31 +141,30 @@ impl Writer for FsWriter {
         let (file, offset) = (self.file.clone(), self.written);
         self.written += buffer.len() as u64;
         self.dirty = true;
-        // Each write names its place, so those under way may reach the disk in any order. Their failures are kept by the
-        // fence, which the next call asks.
+        // Its failure is kept by the fence, which the next call asks.
         drop(tokio::task::spawn_blocking(move || {
             let outcome = file.write_all_at(&buffer, offset);
             drop(buffer);
             flight.end(outcome.map_err(|cause| Error::from_io("writing a layer's file", cause)))
         }));
+        if self.written - self.sent >= self.sync_every {
+            self.sync_beside().await?;
+        }
         Ok(())
+    }
+
+    fn synced(&mut self) -> Option<Durable> {
+        self.look();
+        self.synced.take().map(durable)
     }
 
     async fn sync(&mut self) -> Result<Durable, Error> {
         let flight = self.fence.enter_alone().await?;
-        let (dirty, entered) = (self.dirty, self.entered);
-        let (disk, directory, file) = (self.disk.clone(), self.directory.clone(), self.file.clone());
-        blocking(move || {
-            let bytes = if dirty { file.sync_data() } else { Ok(()) };
-            let bytes = bytes.map_err(|cause| Error::from_io("syncing a layer's file", cause));
-            flight.end(bytes.and_then(|()| {
-                let entry = if entered { Ok(()) } else { disk.sync_dir(&directory) };
-                entry.map_err(|cause| Error::from_io("syncing a layers' directory", cause))
-            }))
-        })
-        .await?;
-        (self.dirty, self.entered) = (false, true);
-        Ok(Durable { offset: self.written, state: EngineState(vec![STATE_VERSION]) })
+        self.look();
+        let sync = self.sync_work();
+        blocking(move || flight.end(sync())).await?;
+        (self.sent, self.dirty, self.entered) = (self.written, false, true);
+        Ok(durable(self.written))
     }
 
     async fn finish(mut self: Box<Self>) -> Result<u64, Error> {

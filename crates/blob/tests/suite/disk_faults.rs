@@ -95,6 +95,19 @@ async fn a_failed_fdatasync_is_never_followed_by_a_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failed_fdatasync_beside_the_writes_is_never_followed_by_a_success() {
+    let disk = FaultyDisk::new();
+    let (engine, buffers) = open(&disk).await;
+    let engine = engine.syncing_every(5000);
+    let mut writer = engine.create(location(1)).await.unwrap();
+    disk.fail_nth(Some(Call::SyncData), 1);
+    // Nobody waits for the sync that this begins; a later one would go well.
+    write(&buffers, &mut *writer, &bytes(1, 5000)).await.unwrap();
+    assert!(matches!(writer.sync().await, Err(Error::Io("syncing a layer's file", _))));
+    assert!(matches!(writer.finish().await, Err(Error::Io("syncing a layer's file", _))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_sync_of_the_directory_fails_the_writer() {
     let disk = FaultyDisk::new();
     let (engine, buffers) = open(&disk).await;

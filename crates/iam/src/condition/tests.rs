@@ -18,7 +18,7 @@ fn context(values: &[&str]) -> Context {
         action: "ecr:PutImage",
         resource: "*",
         resource_account: AccountId::DEFAULT,
-        context: &keys,
+        context: &|| keys.clone(),
     })
 }
 

@@ -4,6 +4,7 @@ use crate::condition::Condition;
 use crate::pattern::{ArnPattern, Pattern};
 use crate::principal::{Whom, Worth};
 use crate::request::{Context, Request};
+use std::cell::OnceCell;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -39,8 +40,19 @@ pub(crate) enum Resources {
 /// All that a statement is compared with.
 pub(crate) struct Facts<'a> {
     pub request: &'a Request<'a>,
-    pub context: Context,
     pub has_boundary: bool,
+    context: OnceCell<Context>,
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn of(request: &'a Request<'a>, has_boundary: bool) -> Facts<'a> {
+        Facts { request, has_boundary, context: OnceCell::new() }
+    }
+
+    /// The request's condition keys, which are put together when the first statement looks at them.
+    fn context(&self) -> &Context {
+        self.context.get_or_init(|| Context::of(self.request))
+    }
 }
 
 impl Statement {
@@ -54,7 +66,7 @@ impl Statement {
             None => Worth::Alone,
         };
         let unresolved = self.effect == Effect::Allow;
-        let holds = |condition: &Condition| condition.holds(&facts.context, unresolved);
+        let holds = |condition: &Condition| condition.holds(facts.context(), unresolved);
         let applies = self.concerns_action(facts)
             && self.concerns_resource(facts, unresolved)
             && self.conditions.iter().all(holds);
@@ -63,7 +75,7 @@ impl Statement {
 
     fn concerns_action(&self, facts: &Facts<'_>) -> bool {
         let is_it =
-            |pattern: &Pattern| pattern.matches_without_case(facts.request.action, &facts.context) == Some(true);
+            |pattern: &Pattern| pattern.matches_without_case(facts.request.action, facts.context()) == Some(true);
         match &self.actions {
             Actions::These(patterns) => patterns.iter().any(is_it),
             Actions::AllBut(patterns) => !patterns.iter().any(is_it),
@@ -71,7 +83,7 @@ impl Statement {
     }
 
     fn concerns_resource(&self, facts: &Facts<'_>, unresolved: bool) -> bool {
-        let matches = |pattern: &ArnPattern| pattern.matches(facts.request.resource, &facts.context);
+        let matches = |pattern: &ArnPattern| pattern.matches(facts.request.resource, facts.context());
         match &self.resources {
             Resources::Own => true,
             Resources::These(patterns) => patterns.iter().any(|p| matches(p).unwrap_or(false)),

@@ -75,7 +75,7 @@ fn judge(principal: &Principal, policies: &Policies) -> Decision {
         action: "ecr:PutImage",
         resource: REPOSITORY,
         resource_account: OWNER.parse().unwrap(),
-        context: &BTreeMap::new(),
+        context: &BTreeMap::new,
     };
     evaluate(&request, policies)
 }
@@ -371,7 +371,7 @@ fn conditions_see_the_requests_keys_but_no_forged_ones() {
             action: "ecr:PutImage",
             resource: "*",
             resource_account: OWNER.parse::<AccountId>().unwrap(),
-            context: &context,
+            context: &|| context.clone(),
         };
         assert_eq!(evaluate(&request, &all).is_allowed(), expected, "{context:?}");
     }

@@ -21,7 +21,7 @@ fn context(keys: &[(&str, &[&str])]) -> Context {
         action: "ecr:PutImage",
         resource: "*",
         resource_account: AccountId::DEFAULT,
-        context: &context,
+        context: &|| context.clone(),
     })
 }
 

@@ -209,3 +209,32 @@ async fn the_pushes_of_version_1_are_in_the_log_of_version_2() {
         database.remove().await;
     }
 }
+
+/// A layer as version 3 wrote it.
+const LAYER_INSERT_3: &str = "INSERT INTO layer (id, account, region, encryption, digest, size, storage_class, created_at, \
+    unreferenced_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+/// Tables whose rows leave room on their pages for the versions to come.
+const POSTGRES_ROOMY: &str =
+    "SELECT CAST(relname AS TEXT) FROM pg_class WHERE 'fillfactor=60' = ANY (reloptions) ORDER BY 1";
+
+#[tokio::test]
+async fn the_layers_of_version_3_keep_their_grace_in_version_4_without_its_index() {
+    for database in Beneath::both().await {
+        database.migrate(&MIGRATIONS[..3]).await.unwrap();
+        let unreferenced = "layer.layer_unreferenced".to_owned();
+        assert!(database.schema().await.contains(&unreferenced));
+        let names = ["000000000000".into(), "us-east-1".into(), "AES256".into()];
+        let rest = [Value::Blob(vec![1; 33]), 10.into(), "STANDARD".into(), 5.into(), 7.into()];
+        let row = [&[Value::Blob(vec![1; 16])], names.as_slice(), rest.as_slice()].concat();
+        database.query(LAYER_INSERT_3, &row).await;
+        let db = database.open().await;
+        let layer = db.read(|tx| tx.layer_get([1; 16])).await.unwrap().unwrap();
+        assert_eq!((layer.size, layer.unreferenced_since), (10, Some(7)));
+        assert!(!database.schema().await.contains(&unreferenced));
+        if let Beneath::Postgres(_) = database {
+            assert_eq!(database.query(POSTGRES_ROOMY, &[]).await, ["layer", "repository_layer"]);
+        }
+        db.close().await;
+        database.remove().await;
+    }
+}

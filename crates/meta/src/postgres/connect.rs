@@ -1,9 +1,6 @@
-//! Connections: where to, under which settings, and the pool of them.
+//! Connections: where to, and under which settings.
 use super::fault;
 use crate::Error;
-use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType, Timeouts,
-};
 use std::time::Duration;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
@@ -15,16 +12,19 @@ const PEER_WAIT: Duration = Duration::from_secs(30);
 
 /// What every connection sets. `off` would acknowledge what a crash of the server loses; anything stronger stays as the
 /// operator chose it. A sequential scan locks its whole table for a serializable transaction, so indexes are preferred
-/// however small the table; the planner charges so much for one left over that it would compile the query (`jit`). The timeouts bound a statement, and what a node that vanished mid-transaction can hold.
+/// however small the table; the planner charges so much for one left over that it would compile the query (`jit`). Every
+/// statement has one plan whatever its values, so it is planned once and not for each execution. The timeouts bound a
+/// statement, and what a node that vanished mid-transaction can hold.
 const SETTINGS: &str = "\
 SET statement_timeout = '30s';
 SET idle_in_transaction_session_timeout = '60s';
 SET enable_seqscan = off;
 SET jit = off;
+SET plan_cache_mode = force_generic_plan;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 ";
 
-const CONNECTING: &str = "connecting to PostgreSQL";
+pub(super) const CONNECTING: &str = "connecting to PostgreSQL";
 
 /// Reads the URL. No error shows a part of it, since it may hold a password.
 pub(super) fn target(url: &str) -> Result<Config, Error> {
@@ -47,8 +47,15 @@ pub(super) fn target(url: &str) -> Result<Config, Error> {
     Ok(config)
 }
 
-/// A connection outside the pool. It ends when the client is dropped.
+/// A connection, driven by this runtime. It ends when the client is dropped.
 pub(super) async fn alone(target: &Config) -> Result<Client, Error> {
+    match tokio::time::timeout(CONNECT_WAIT, connect(target)).await {
+        Ok(connected) => connected,
+        Err(_elapsed) => Err(Error::refused(CONNECTING, "it took too long")),
+    }
+}
+
+async fn connect(target: &Config) -> Result<Client, Error> {
     let (client, connection) = target.connect(NoTls).await.map_err(|error| fault::error(CONNECTING, error))?;
     tokio::spawn(async move {
         if let Err(error) = connection.await {
@@ -72,36 +79,6 @@ pub(super) async fn check_server(client: &Client) -> Result<(), Error> {
         tracing::warn!("the PostgreSQL server runs with fsync = off: a crash of its machine loses acknowledged pushes");
     }
     Ok(())
-}
-
-pub(super) fn pool(target: Config, connections: usize) -> Result<Pool, Error> {
-    let manager = Manager::from_config(target, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
-    let set_up = Hook::async_fn(|client: &mut deadpool_postgres::ClientWrapper, _| {
-        Box::pin(async move { client.batch_execute(SETTINGS).await.map_err(HookError::Backend) })
-    });
-    let timeouts = Timeouts { wait: Some(CONNECT_WAIT), create: Some(CONNECT_WAIT), recycle: Some(CONNECT_WAIT) };
-    let pool = Pool::builder(manager)
-        .max_size(connections)
-        .timeouts(timeouts)
-        .runtime(Runtime::Tokio1)
-        .post_create(set_up)
-        .build();
-    pool.map_err(|error| Error::Store("making the pool of connections".to_owned(), std::sync::Arc::new(error)))
-}
-
-/// A connection of the pool.
-pub(super) async fn client(pool: &Pool) -> Result<Object, Error> {
-    pool.get().await.map_err(|error| match error {
-        PoolError::Timeout(TimeoutType::Wait) => Error::Busy,
-        PoolError::Timeout(_) => Error::refused(CONNECTING, "it took too long"),
-        PoolError::Closed => Error::Closed,
-        PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
-            fault::error(CONNECTING, error)
-        }
-        PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(HookError::Message(_)) => {
-            Error::refused(CONNECTING, "the pool was not made for this use")
-        }
-    })
 }
 
 #[cfg(test)]

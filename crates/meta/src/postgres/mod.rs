@@ -2,6 +2,7 @@
 mod connect;
 mod fault;
 mod migrate;
+mod pool;
 mod session;
 mod transaction;
 mod value;
@@ -12,11 +13,10 @@ use crate::Error;
 use crate::db::PostgresConfig;
 use crate::job::Job;
 use crate::stats::{Counters, Stats};
-use deadpool_postgres::Pool;
+use pool::Pool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use transaction::{Mode, Runner};
 
@@ -26,7 +26,7 @@ const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 const CONNECTIONS_MAX: u32 = 1000;
 
 pub(crate) struct Store {
-    pool: Pool,
+    pool: Arc<Pool>,
     /// One permit per connection, so that `close` can wait for all of them.
     slots: Arc<Semaphore>,
     connections: u32,
@@ -42,7 +42,7 @@ impl Store {
         connect::check_server(&client).await?;
         migrate::up(client, crate::migrate::MIGRATIONS, config.now_us).await?;
         Ok(Store {
-            pool: connect::pool(target, connections as usize)?,
+            pool: Arc::new(Pool::new(target)),
             slots: Arc::new(Semaphore::new(connections as usize)),
             connections,
             closing: AtomicBool::new(false),
@@ -59,21 +59,15 @@ impl Store {
     }
 
     /// Starts the transaction on a blocking thread, where its end answers the caller.
-    async fn run(&self, mut job: Box<dyn Job>, mode: Mode) {
-        let begun = async {
-            let slot = self.slot().await?;
-            Ok((slot, connect::client(&self.pool).await?))
-        };
-        let (slot, client) = match begun.await {
-            Ok(begun) => begun,
+    async fn run(&self, job: Box<dyn Job>, mode: Mode) {
+        let slot = match self.slot().await {
+            Ok(slot) => slot,
             Err(error) => return job.answer(Some(error)),
         };
         let (pool, counters) = (self.pool.clone(), self.counters.clone());
-        let runner = Runner { runtime: Handle::current(), pool, counters, mode };
         tokio::task::spawn_blocking(move || {
-            let result = runner.run(client, job.as_mut());
+            Runner { pool: &pool, counters: &counters, mode }.run(job);
             drop(slot);
-            job.answer(result.err());
         });
     }
 

@@ -1,75 +1,288 @@
-//! A transaction's statements, on one connection.
+//! A connection, and a transaction's statements on it.
+//!
+//! The connection has a runtime of its own and is driven by the thread that runs the transaction, only while that waits: an
+//! answer of the server wakes this thread and no other. A connection that a task of the server's runtime drives costs three
+//! more wake-ups for each statement.
+//!
+//! What need not be waited for goes out with the next statement that must be, in one write: BEGIN with the first statement,
+//! and statements whose effect nobody asks for with COMMIT.
+use super::connect;
 use super::fault::{self, Class};
 use crate::error::statement;
 use crate::{Error, Row, Value};
-use deadpool_postgres::Object;
-use tokio::runtime::Handle;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use tokio::runtime::Runtime;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Statement};
+
+/// Statements at most that wait to be sent: those of an image of a hundred layers.
+const WAITING: usize = 512;
 
 pub(crate) struct Session {
-    runtime: Handle,
-    client: Object,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    client: Client,
+    /// Statements that the server has prepared, by the address and length of their texts, which are static.
+    prepared: HashMap<(usize, usize), Statement>,
+    /// What goes out with the next statement that is waited for.
+    waiting: Vec<Step<'static>>,
+    /// Whether the server has answered in this transaction: then its connection is not a lost one that nobody had noticed.
+    answered: bool,
     /// Why a statement of the transaction failed, if one did.
     pub(super) fault: Option<Class>,
     /// Whether the connection may be in a transaction that could not be ended.
     broken: bool,
+    /// How often the transaction has waited for the server.
+    exchanges: u64,
 }
 
-impl Session {
-    pub(super) fn new(runtime: Handle, client: Object) -> Session {
-        Session { runtime, client, fault: None, broken: false }
-    }
+/// One message to the server.
+struct Step<'p> {
+    sql: &'static str,
+    kind: Kind,
+    params: Cow<'p, [Value]>,
+}
 
-    /// Runs BEGIN, COMMIT or ROLLBACK.
-    pub(super) fn command(&mut self, sql: &'static str) -> Result<(), (Class, Error)> {
-        let done = self.runtime.block_on(self.client.batch_execute(sql));
-        done.map_err(|error| {
-            let class = fault::class(&error);
-            self.broken |= class != Class::Conflict;
-            (class, fault::error(sql, error))
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// BEGIN, COMMIT or ROLLBACK.
+    Command,
+    /// The number of rows changed is asked for.
+    Execute,
+    /// Rows are asked for.
+    Query,
+}
+
+enum Answer {
+    Changed(u64),
+    Rows(Vec<tokio_postgres::Row>),
+}
+
+type Answers = Vec<Result<Answer, tokio_postgres::Error>>;
+
+impl Session {
+    /// Connects, waiting on this thread.
+    pub(super) fn open(target: &Config) -> Result<Session, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|error| Error::Store(connect::CONNECTING.to_owned(), std::sync::Arc::new(error)))?;
+        let client = match runtime.block_on(connect::alone(target)) {
+            Ok(client) => client,
+            Err(error) => {
+                // A name that is still being looked up is not waited for.
+                runtime.shutdown_background();
+                return Err(error);
+            }
+        };
+        Ok(Session {
+            runtime: Some(runtime),
+            client,
+            prepared: HashMap::new(),
+            waiting: Vec::new(),
+            answered: false,
+            fault: None,
+            broken: false,
+            exchanges: 0,
         })
     }
 
-    /// Gives the connection back to its pool, or closes it if its state is unknown.
-    pub(super) fn end(self) {
-        if self.broken {
-            self.discard();
+    /// Begins a transaction, as soon as a statement is sent.
+    pub(super) fn begin(&mut self, sql: &'static str) {
+        self.fault = None;
+        self.answered = false;
+        self.exchanges = 0;
+        self.waiting.clear();
+        self.waiting.push(Step { sql, kind: Kind::Command, params: Cow::Borrowed(&[]) });
+    }
+
+    /// Sends what waits, if the server has not answered yet in this transaction: a connection that was lost before shows it now,
+    /// while nothing is in doubt. After an error nothing is kept.
+    pub(super) fn settle(&mut self) -> Result<(), (Class, Error)> {
+        if self.answered || self.untouched() { Ok(()) } else { self.exchange(None).map(drop) }
+    }
+
+    /// Commits, with all that still waits to be sent. After an error nothing is kept, unless the connection was lost: then
+    /// nobody knows.
+    pub(super) fn commit(&mut self) -> Result<(), (Class, Error)> {
+        if self.untouched() { Ok(()) } else { self.end("COMMIT") }
+    }
+
+    /// Rolls back. Where this fails the connection is not used again, and the server rolls back by itself.
+    pub(super) fn roll_back(&mut self) {
+        if !self.untouched() {
+            self.waiting.clear();
+            drop(self.end("ROLLBACK"));
         }
     }
 
-    /// Closes the connection.
-    pub(super) fn discard(self) {
-        drop(Object::take(self.client));
+    /// Whether nothing of the transaction was sent, and nothing need be: BEGIN alone.
+    fn untouched(&self) -> bool {
+        !self.answered && self.fault.is_none() && self.waiting.len() <= 1
+    }
+
+    fn end(&mut self, sql: &'static str) -> Result<(), (Class, Error)> {
+        self.waiting.push(Step { sql, kind: Kind::Command, params: Cow::Borrowed(&[]) });
+        let ended = self.exchange(None).map(drop);
+        self.answered = false;
+        self.broken |= ended.as_ref().is_err_and(|(class, _)| matches!(class, Class::Lost | Class::Other));
+        ended
+    }
+
+    /// Whether the connection may serve another transaction.
+    pub(super) fn is_sound(&self) -> bool {
+        !self.broken && !self.client.is_closed()
+    }
+
+    /// How often the transaction has waited for the server.
+    pub(super) fn exchanges(&self) -> u64 {
+        self.exchanges
     }
 
     pub(crate) fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        let rows = self.runtime.block_on(async {
-            let prepared = self.client.prepare_cached(sql).await?;
-            self.client.query(&prepared, &borrowed(params)).await
-        });
-        let rows = rows.map_err(|error| self.failed(sql, error))?;
-        rows.iter()
-            .map(|row| values(sql, row))
-            .collect::<Result<_, _>>()
-            .inspect_err(|_| self.fault = Some(Class::Other))
+        let step = Step { sql, kind: Kind::Query, params: Cow::Borrowed(params) };
+        let answer = self.statement(sql, step)?;
+        self.rows(sql, answer)
+    }
+
+    /// The same statement with each of several sets of parameters, in one exchange.
+    pub(crate) fn query_each(&mut self, sql: &'static str, sets: &[Vec<Value>]) -> Result<Vec<Vec<Row>>, Error> {
+        let mut found = Vec::with_capacity(sets.len());
+        for sets in sets.chunks(WAITING) {
+            let steps = sets.iter().map(|params| Step { sql, kind: Kind::Query, params: Cow::Borrowed(params) });
+            let answers = self.exchange_all(steps.collect()).map_err(|failure| self.failed(failure))?;
+            for answer in answers {
+                found.push(self.rows(sql, answer)?);
+            }
+        }
+        Ok(found)
     }
 
     pub(crate) fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<u64, Error> {
-        let changed = self.runtime.block_on(async {
-            let prepared = self.client.prepare_cached(sql).await?;
-            self.client.execute(&prepared, &borrowed(params)).await
-        });
-        changed.map_err(|error| self.failed(sql, error))
+        let step = Step { sql, kind: Kind::Execute, params: Cow::Borrowed(params) };
+        match self.statement(sql, step)? {
+            Answer::Changed(rows) => Ok(rows),
+            Answer::Rows(_) => Ok(0),
+        }
     }
 
-    fn failed(&mut self, sql: &str, error: tokio_postgres::Error) -> Error {
-        self.fault = Some(fault::class(&error));
-        fault::error(&statement(sql), error)
+    /// Runs a statement before the next one, or before COMMIT, which fails if it does.
+    pub(crate) fn send(&mut self, sql: &'static str, params: Vec<Value>) -> Result<(), Error> {
+        self.waiting.push(Step { sql, kind: Kind::Execute, params: Cow::Owned(params) });
+        if self.waiting.len() >= WAITING {
+            self.exchange(None).map_err(|failure| self.failed(failure))?;
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, sql: &'static str, step: Step<'_>) -> Result<Answer, Error> {
+        let answer = self.exchange(Some(step)).map_err(|failure| self.failed(failure))?;
+        answer.ok_or_else(|| Error::misuse(sql, "the server gave no answer"))
+    }
+
+    fn failed(&mut self, (class, error): (Class, Error)) -> Error {
+        self.fault = Some(class);
+        error
+    }
+
+    fn rows(&mut self, sql: &'static str, answer: Answer) -> Result<Vec<Row>, Error> {
+        let Answer::Rows(rows) = answer else { return Ok(Vec::new()) };
+        let rows = rows.iter().map(|row| values(sql, row)).collect::<Result<_, _>>();
+        rows.inspect_err(|_| self.fault = Some(Class::Other))
+    }
+
+    /// Sends what waits and then `last`, and awaits all answers; that of `last` is returned. The first error is that of all.
+    fn exchange(&mut self, last: Option<Step<'_>>) -> Result<Option<Answer>, (Class, Error)> {
+        Ok(self.exchange_all(last.into_iter().collect())?.pop())
+    }
+
+    /// Sends what waits and then `steps`, and awaits all answers; those of `steps` are returned.
+    fn exchange_all(&mut self, steps: Vec<Step<'_>>) -> Result<Vec<Answer>, (Class, Error)> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let all: Vec<&Step<'_>> = waiting.iter().chain(&steps).collect();
+        // Nothing was sent then, not even a ROLLBACK among it.
+        self.prepare(&all).inspect_err(|_| self.broken = true)?;
+        let (client, prepared) = (&self.client, &self.prepared);
+        let answers: Answers = match &self.runtime {
+            Some(runtime) => runtime.block_on(in_order(all.iter().map(|step| run(client, prepared, step)))),
+            None => Vec::new(),
+        };
+        self.answered = true;
+        self.exchanges += 1;
+        let mut kept = Vec::with_capacity(steps.len());
+        for (number, (step, answer)) in all.iter().zip(answers).enumerate() {
+            let answer = answer.map_err(|error| (fault::class(&error), fault::error(&statement(step.sql), error)))?;
+            if number >= waiting.len() {
+                kept.push(answer);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Has the server prepare what it has not yet: once for each statement in a connection's life.
+    fn prepare(&mut self, steps: &[&Step<'_>]) -> Result<(), (Class, Error)> {
+        let mut new: Vec<&'static str> = Vec::new();
+        for step in steps {
+            if step.kind != Kind::Command && !self.prepared.contains_key(&key(step.sql)) && !new.contains(&step.sql) {
+                new.push(step.sql);
+            }
+        }
+        let Some(runtime) = self.runtime.as_ref().filter(|_| !new.is_empty()) else { return Ok(()) };
+        let answers = runtime.block_on(in_order(new.iter().map(|sql| self.client.prepare(sql))));
+        for (sql, answer) in new.into_iter().zip(answers) {
+            let found = answer.map_err(|error| (fault::class(&error), fault::error(&statement(sql), error)))?;
+            self.prepared.insert(key(sql), found);
+        }
+        Ok(())
     }
 }
 
-fn borrowed(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
+impl Drop for Session {
+    fn drop(&mut self) {
+        // A runtime that is dropped waits for its threads, which is not allowed in a task.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn key(sql: &'static str) -> (usize, usize) {
+    (sql.as_ptr().addr(), sql.len())
+}
+
+async fn run(
+    client: &Client,
+    prepared: &HashMap<(usize, usize), Statement>,
+    step: &Step<'_>,
+) -> Result<Answer, tokio_postgres::Error> {
+    let params: Vec<&(dyn ToSql + Sync)> = step.params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
+    match (step.kind, prepared.get(&key(step.sql))) {
+        (Kind::Command, _) | (_, None) => client.batch_execute(step.sql).await.map(|()| Answer::Changed(0)),
+        (Kind::Execute, Some(prepared)) => client.execute(prepared, &params).await.map(Answer::Changed),
+        (Kind::Query, Some(prepared)) => client.query(prepared, &params).await.map(Answer::Rows),
+    }
+}
+
+/// Runs futures at once and returns their results in their order. A statement is sent when its future is first polled, so
+/// that happens in this order too.
+async fn in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut running: Vec<Pin<Box<F>>> = futures.map(Box::pin).collect();
+    let mut results: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
+    let all = poll_fn(|cx| {
+        let mut left = false;
+        for (future, result) in running.iter_mut().zip(&mut results).filter(|(_, result)| result.is_none()) {
+            match future.as_mut().poll(cx) {
+                Poll::Ready(output) => *result = Some(output),
+                Poll::Pending => left = true,
+            }
+        }
+        if left { Poll::Pending } else { Poll::Ready(()) }
+    });
+    pin!(all).await;
+    results.into_iter().flatten().collect()
 }
 
 fn values(sql: &str, row: &tokio_postgres::Row) -> Result<Row, Error> {
@@ -80,4 +293,29 @@ fn values(sql: &str, row: &tokio_postgres::Row) -> Result<Row, Error> {
         })
     };
     (0..row.len()).map(column).collect::<Result<_, _>>().map(Row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    #[tokio::test]
+    async fn futures_begin_in_their_order_and_so_are_their_results() {
+        let begun = RefCell::new(Vec::new());
+        let results = in_order((0..100).map(|number| {
+            let begun = &begun;
+            async move {
+                begun.borrow_mut().push(number);
+                // Later ones end first.
+                for _ in number..100 {
+                    tokio::task::yield_now().await;
+                }
+                number
+            }
+        }));
+        let expected: Vec<usize> = (0..100).collect();
+        assert_eq!(results.await, expected);
+        assert_eq!(*begun.borrow(), expected);
+    }
 }

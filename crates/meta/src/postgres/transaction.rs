@@ -1,15 +1,12 @@
 //! A transaction from BEGIN to COMMIT, and again after a conflict.
-use super::connect;
 use super::fault::Class;
+use super::pool::Pool;
 use super::session::Session;
 use crate::job::Job;
 use crate::stats::Counters;
 use crate::{Error, Tx, db};
-use deadpool_postgres::{Object, Pool};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::runtime::Handle;
 
 /// How often a transaction is run again after serialization conflicts before it is `Busy`: about a second of waits.
 const CONFLICT_RETRIES: u32 = 20;
@@ -28,10 +25,9 @@ pub(super) enum Mode {
 }
 
 /// Runs one caller's transaction on a blocking thread.
-pub(super) struct Runner {
-    pub(super) runtime: Handle,
-    pub(super) pool: Pool,
-    pub(super) counters: Arc<Counters>,
+pub(super) struct Runner<'p> {
+    pub(super) pool: &'p Pool,
+    pub(super) counters: &'p Counters,
     pub(super) mode: Mode,
 }
 
@@ -44,8 +40,9 @@ struct Failure {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    Begin,
     Closure,
+    /// What the closure left to be sent; nothing is kept.
+    Settle,
     /// A connection lost now leaves the outcome unknown.
     Commit,
 }
@@ -57,72 +54,85 @@ struct Patience {
     losses: u32,
 }
 
-impl Runner {
+impl Runner<'_> {
+    /// Runs the job and answers it. A read is answered before its transaction has ended, since its end changes nothing.
+    pub(super) fn run(&self, mut job: Box<dyn Job>) {
+        let mut session = match self.pool.take() {
+            Ok(session) => session,
+            Err(error) => return job.answer(Some(error)),
+        };
+        let result = self.decide(&mut session, job.as_mut());
+        job.answer(result.err());
+        if self.mode == Mode::Read {
+            session.roll_back();
+        }
+        self.pool.put(session);
+    }
+
     /// Runs the job until it is committed or refused. `Ok`: its own last result stands.
-    pub(super) fn run(&self, client: Object, job: &mut dyn Job) -> Result<(), Error> {
+    fn decide(&self, session: &mut Session, job: &mut dyn Job) -> Result<(), Error> {
         if self.mode == Mode::Write {
             self.counters.ran(1);
         }
-        let mut session = Session::new(self.runtime.clone(), client);
         let mut left = Patience { conflicts: CONFLICT_RETRIES, duplicates: DUPLICATE_RETRIES, losses: LOSS_RETRIES };
-        let result = loop {
-            let Err(failure) = self.attempt(&mut session, job) else { break Ok(()) };
+        loop {
+            let ended = self.attempt(session, job);
+            self.counters.exchanged(session.exchanges());
+            let Err(failure) = ended else { return Ok(()) };
             match failure.class {
                 Class::Conflict if left.conflicts > 0 => {
                     std::thread::sleep(retry_wait(CONFLICT_RETRIES - left.conflicts));
                     left.conflicts -= 1;
                 }
-                Class::Conflict => break Err(Error::Busy),
+                Class::Conflict => return Err(Error::Busy),
                 Class::Duplicate if left.duplicates > 0 => left.duplicates -= 1,
                 Class::Lost if left.losses > 0 && failure.stage != Stage::Commit => {
                     left.losses -= 1;
-                    session = self.reconnect(session)?;
+                    // With it the idle ones were likely lost too.
+                    self.pool.clear();
+                    *session = self.pool.connect()?;
                 }
                 // The closure saw its statement fail, and made of it what it wants to answer.
-                _ if failure.stage == Stage::Closure => break Ok(()),
-                _ => break Err(failure.error),
+                _ if failure.stage == Stage::Closure => return Ok(()),
+                _ => return Err(failure.error),
+            }
+            if !session.is_sound() {
+                *session = self.pool.connect()?;
             }
             if self.mode == Mode::Write {
                 self.counters.retried();
             }
-        };
-        session.end();
-        result
+        }
     }
 
     fn attempt(&self, session: &mut Session, job: &mut dyn Job) -> Result<(), Failure> {
-        let at = |stage| move |(class, error)| Failure { class, stage, error };
-        session.fault = None;
-        session
-            .command(match self.mode {
-                Mode::Write => "BEGIN ISOLATION LEVEL SERIALIZABLE",
-                Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-            })
-            .map_err(at(Stage::Begin))?;
-        let mut tx = Tx::new(db::Session::Postgres(session));
+        session.begin(match self.mode {
+            Mode::Write => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        });
+        let mut tx = Tx::new(db::Session::Postgres(session), self.counters);
         let keep = job.run(&mut tx);
         let failure = tx.failure().cloned();
-        if keep {
-            session.command("COMMIT").map_err(at(Stage::Commit))?;
-            if self.mode == Mode::Write {
-                self.counters.committed();
-            }
+        if keep && self.mode == Mode::Read {
             return Ok(());
         }
-        // Where this fails the connection is not used again, and the server rolls back by itself.
-        drop(session.command("ROLLBACK"));
+        if keep {
+            if let Err((class, error)) = session.settle() {
+                session.roll_back();
+                return Err(Failure { class, stage: Stage::Settle, error });
+            }
+            if let Err((class, error)) = session.commit() {
+                session.roll_back();
+                return Err(Failure { class, stage: Stage::Commit, error });
+            }
+            self.counters.committed();
+            return Ok(());
+        }
+        session.roll_back();
         match (session.fault, failure) {
             (Some(class), Some(error)) => Err(Failure { class, stage: Stage::Closure, error }),
             _ => Ok(()),
         }
-    }
-
-    /// Leaves a lost connection, and with it the idle ones, which were likely lost together.
-    fn reconnect(&self, session: Session) -> Result<Session, Error> {
-        session.discard();
-        drop(self.pool.retain(|_, _| false));
-        let client = self.runtime.block_on(connect::client(&self.pool))?;
-        Ok(Session::new(self.runtime.clone(), client))
     }
 }
 

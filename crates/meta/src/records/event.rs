@@ -50,9 +50,9 @@ impl Tx<'_> {
         repository: Option<Id>,
         event: EventRow,
     ) -> Result<(), Error> {
-        self.execute(
+        self.send(
             EVENT_INSERT,
-            &[
+            [
                 event.id.into(),
                 (&registry.account).into(),
                 (&registry.region).into(),

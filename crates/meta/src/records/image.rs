@@ -1,5 +1,5 @@
 //! Images, their manifests, and what they stand on.
-use super::Id;
+use super::{Id, RegistryKey};
 use crate::{Error, Row, Tx, Value};
 
 /// The columns of [`ImageRow`], in order.
@@ -29,11 +29,18 @@ statements! {
         WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL");
     IMAGE_BY_TAG = concat!("SELECT ", image_columns!(), " FROM tag JOIN image ON image.id = tag.image_id \
         WHERE tag.repository_id = $1 AND tag.name = $2");
+    IMAGE_NAMED_BY_DIGEST = concat!("SELECT ", image_columns!(), " FROM repository \
+        JOIN image ON image.repository_id = repository.id AND image.digest = $4 AND image.deleted_at IS NULL \
+        WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 AND repository.deleted_at IS NULL");
+    IMAGE_NAMED_BY_TAG = concat!("SELECT ", image_columns!(), " FROM repository \
+        JOIN tag ON tag.repository_id = repository.id AND tag.name = $4 JOIN image ON image.id = tag.image_id \
+        WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 AND repository.deleted_at IS NULL");
     IMAGE_ANY = "SELECT 1 FROM image WHERE repository_id = $1 AND deleted_at IS NULL LIMIT 1";
     IMAGE_COUNT = "SELECT count(*) FROM image WHERE repository_id = $1 AND deleted_at IS NULL";
     IMAGE_INSERT = "INSERT INTO image (id, repository_id, digest, media_type, artifact_type, subject, platform, \
         manifest_size, image_size, tag_count, storage_class, pushed_at, archived_at, activated_at, deleted_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, NULL)";
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, NULL) \
+        ON CONFLICT (repository_id, digest) WHERE deleted_at IS NULL DO NOTHING";
     IMAGE_DELETE = "UPDATE image SET deleted_at = $2, tag_count = 0 WHERE id = $1 AND deleted_at IS NULL";
     IMAGE_ADD_TAGS = "UPDATE image SET tag_count = tag_count + $2 WHERE id = $1";
     IMAGE_UNTAGGED = "SELECT pushed_at, digest FROM image WHERE repository_id = $1 AND deleted_at IS NULL AND tag_count = 0 \
@@ -50,6 +57,8 @@ statements! {
         ORDER BY image.digest LIMIT $3";
     IMAGE_LISTS = "SELECT 1 FROM image_child WHERE image_id = $1 AND digest = $2";
     MANIFEST_INSERT = "INSERT INTO manifest (image_id, bytes) VALUES ($1, $2)";
+    MANIFEST_TO_PULL = "SELECT manifest.bytes, image_pull.pulled_at FROM manifest \
+        LEFT JOIN image_pull ON image_pull.image_id = manifest.image_id WHERE manifest.image_id = $1";
     MANIFEST_GET = "SELECT bytes FROM manifest WHERE image_id = $1";
     IMAGE_CHILD_INSERT = "INSERT INTO image_child (image_id, digest, repository_id) VALUES ($1, $2, $3) \
         ON CONFLICT (image_id, digest) DO NOTHING";
@@ -61,6 +70,13 @@ statements! {
     IMAGE_PULL_GET = "SELECT pulled_at FROM image_pull WHERE image_id = $1";
     IMAGE_PULL_PUT = "INSERT INTO image_pull (image_id, pulled_at) VALUES ($1, $2) \
         ON CONFLICT (image_id) DO UPDATE SET pulled_at = excluded.pulled_at";
+}
+
+/// What a pull reads of an image beside its row.
+#[derive(Clone, Debug)]
+pub struct ManifestRow {
+    pub bytes: Vec<u8>,
+    pub pulled_at: Option<i64>,
 }
 
 #[derive(Clone, Debug)]
@@ -118,13 +134,46 @@ fn image(row: &Row) -> Result<ImageRow, Error> {
     })
 }
 
+/// The parameters of a statement about each of several digests.
+fn each(repository: Id, digests: &[Vec<u8>]) -> Vec<Vec<Value>> {
+    digests.iter().map(|digest| vec![repository.into(), digest.into()]).collect()
+}
+
 impl Tx<'_> {
     pub fn image_by_digest(&mut self, repository: Id, digest: &[u8]) -> Result<Option<ImageRow>, Error> {
         self.query_opt(IMAGE_BY_DIGEST, &[repository.into(), digest.into()])?.as_ref().map(image).transpose()
     }
 
+    /// The image of each digest, where there is one.
+    pub fn images_by_digest(&mut self, repository: Id, digests: &[Vec<u8>]) -> Result<Vec<Option<ImageRow>>, Error> {
+        let found = self.query_each(IMAGE_BY_DIGEST, &each(repository, digests))?;
+        found.iter().map(|rows| rows.first().map(image).transpose()).collect()
+    }
+
     pub fn image_by_tag(&mut self, repository: Id, tag: &str) -> Result<Option<ImageRow>, Error> {
         self.query_opt(IMAGE_BY_TAG, &[repository.into(), tag.into()])?.as_ref().map(image).transpose()
+    }
+
+    /// The same by the repository's name, in one statement: what every pull begins with.
+    pub fn image_named_by_digest(
+        &mut self,
+        registry: &RegistryKey,
+        repository: &str,
+        digest: &[u8],
+    ) -> Result<Option<ImageRow>, Error> {
+        let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), digest.into()];
+        self.query_opt(IMAGE_NAMED_BY_DIGEST, &params)?.as_ref().map(image).transpose()
+    }
+
+    /// See [`Tx::image_named_by_digest`].
+    pub fn image_named_by_tag(
+        &mut self,
+        registry: &RegistryKey,
+        repository: &str,
+        tag: &str,
+    ) -> Result<Option<ImageRow>, Error> {
+        let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), tag.into()];
+        self.query_opt(IMAGE_NAMED_BY_TAG, &params)?.as_ref().map(image).transpose()
     }
 
     /// Whether the repository has a living image.
@@ -136,8 +185,9 @@ impl Tx<'_> {
         self.query_opt(IMAGE_COUNT, &[repository.into()])?.map_or(Ok(0), |row| row.get(0))
     }
 
-    pub fn image_insert(&mut self, repository: Id, row: &ImageRow) -> Result<(), Error> {
-        self.execute(
+    /// Writes an image; false when the repository has a living one of that digest. See [`Tx::layer_insert`] for why it is tried.
+    pub fn image_insert(&mut self, repository: Id, row: &ImageRow) -> Result<bool, Error> {
+        let inserted = self.execute(
             IMAGE_INSERT,
             &[
                 row.id.into(),
@@ -156,19 +206,19 @@ impl Tx<'_> {
                 row.activated_at.into(),
             ],
         )?;
-        Ok(())
+        Ok(inserted == 1)
     }
 
     /// Marks an image deleted and removes its tags; its rows and bytes stay until the undelete window ends.
     pub fn image_delete(&mut self, id: Id, now: i64) -> Result<(), Error> {
         self.tag_delete_all(id)?;
-        self.execute(IMAGE_DELETE, &[id.into(), now.into()])?;
+        self.send(IMAGE_DELETE, [id.into(), now.into()])?;
         Ok(())
     }
 
     /// Adds to the number of tags that point at the image.
     pub fn image_add_tags(&mut self, id: Id, change: i64) -> Result<(), Error> {
-        self.execute(IMAGE_ADD_TAGS, &[id.into(), change.into()])?;
+        self.send(IMAGE_ADD_TAGS, [id.into(), change.into()])?;
         Ok(())
     }
 
@@ -226,34 +276,41 @@ impl Tx<'_> {
     }
 
     pub fn manifest_insert(&mut self, image: Id, bytes: &[u8]) -> Result<(), Error> {
-        self.execute(MANIFEST_INSERT, &[image.into(), bytes.into()])?;
+        self.send(MANIFEST_INSERT, [image.into(), bytes.into()])?;
         Ok(())
+    }
+
+    /// The manifest of an image, and when it was pulled last.
+    pub fn manifest_to_pull(&mut self, image: Id) -> Result<Option<ManifestRow>, Error> {
+        let row = self.query_opt(MANIFEST_TO_PULL, &[image.into()])?;
+        row.map(|mut row| Ok(ManifestRow { bytes: row.take(0)?, pulled_at: row.get(1)? })).transpose()
     }
 
     pub fn manifest_get(&mut self, image: Id) -> Result<Option<Vec<u8>>, Error> {
-        self.query_opt(MANIFEST_GET, &[image.into()])?.map(|row| row.get(0)).transpose()
+        self.query_opt(MANIFEST_GET, &[image.into()])?.map(|mut row| row.take(0)).transpose()
     }
 
     pub fn image_child_insert(&mut self, image: Id, digest: &[u8], repository: Id) -> Result<(), Error> {
-        self.execute(IMAGE_CHILD_INSERT, &[image.into(), digest.into(), repository.into()])?;
+        self.send(IMAGE_CHILD_INSERT, [image.into(), digest.into(), repository.into()])?;
         Ok(())
     }
 
-    /// The layer of that digest, if the repository shows it.
-    pub fn image_layer_find(&mut self, repository: Id, digest: &[u8]) -> Result<Option<Id>, Error> {
-        self.query_opt(IMAGE_LAYER_FIND, &[repository.into(), digest.into()])?.map(|row| row.get(0)).transpose()
+    /// The layer of each digest, where the repository shows it.
+    pub fn image_layers_find(&mut self, repository: Id, digests: &[Vec<u8>]) -> Result<Vec<Option<Id>>, Error> {
+        let found = self.query_each(IMAGE_LAYER_FIND, &each(repository, digests))?;
+        found.iter().map(|rows| rows.first().map(|row| row.get(0)).transpose()).collect()
     }
 
     /// Makes an image stand on a layer, which is referenced from now on.
     pub fn image_layer_insert(&mut self, image: Id, layer: Id) -> Result<(), Error> {
-        self.execute(IMAGE_LAYER_INSERT, &[image.into(), layer.into()])?;
-        self.execute(IMAGE_LAYER_REFERENCE, &[layer.into()])?;
+        self.send(IMAGE_LAYER_INSERT, [image.into(), layer.into()])?;
+        self.send(IMAGE_LAYER_REFERENCE, [layer.into()])?;
         Ok(())
     }
 
     /// Remembers the media type that a manifest gives to a layer of its repository.
     pub fn image_layer_set_type(&mut self, repository: Id, digest: &[u8], media_type: &str) -> Result<(), Error> {
-        self.execute(IMAGE_LAYER_SET_TYPE, &[repository.into(), digest.into(), media_type.into()])?;
+        self.send(IMAGE_LAYER_SET_TYPE, [repository.into(), digest.into(), media_type.into()])?;
         Ok(())
     }
 
@@ -262,7 +319,7 @@ impl Tx<'_> {
     }
 
     pub fn image_pull_put(&mut self, image: Id, now: i64) -> Result<(), Error> {
-        self.execute(IMAGE_PULL_PUT, &[image.into(), now.into()])?;
+        self.send(IMAGE_PULL_PUT, [image.into(), now.into()])?;
         Ok(())
     }
 }

@@ -48,7 +48,7 @@ pub struct JobRow {
 impl Tx<'_> {
     /// Asks for a job at `due`; one that waits already is asked for once more, at the earlier time.
     pub fn job_enqueue(&mut self, kind: &str, key: &str, due: i64) -> Result<(), Error> {
-        self.execute(JOB_ENQUEUE, &[kind.into(), key.into(), due.into()])?;
+        self.send(JOB_ENQUEUE, [kind.into(), key.into(), due.into()])?;
         Ok(())
     }
 

@@ -19,7 +19,8 @@ statements! {
         WHERE repository_layer.repository_id = $1 AND repository_layer.digest = $2");
     LAYER_LIST = concat!("SELECT ", layer_columns!(), " FROM layer WHERE id > $1 ORDER BY id LIMIT $2");
     LAYER_INSERT = "INSERT INTO layer (id, account, region, encryption, digest, size, location, data_key, storage_class, \
-        created_at, unreferenced_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+        created_at, unreferenced_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+        ON CONFLICT (account, region, encryption, digest) DO NOTHING";
     LAYER_REARM = "UPDATE layer SET unreferenced_since = $2 WHERE id = $1 AND unreferenced_since < $2";
     LAYER_DATA_INSERT = "INSERT INTO layer_data (layer_id, bytes) VALUES ($1, $2)";
     LAYER_DATA_GET = "SELECT bytes FROM layer_data WHERE layer_id = $1";
@@ -94,8 +95,12 @@ impl Tx<'_> {
         self.query(LAYER_LIST, &[after.into(), limit.into()])?.iter().map(layer).collect()
     }
 
-    pub fn layer_insert(&mut self, registry: &RegistryKey, encryption: &str, row: &LayerRow) -> Result<(), Error> {
-        self.execute(
+    /// Writes the record of a digest; false when it has one already under that encryption identity.
+    ///
+    /// Trying is better than looking first: on PostgreSQL, who has read that a row is missing conflicts with all who write
+    /// beside its place in the index.
+    pub fn layer_insert(&mut self, registry: &RegistryKey, encryption: &str, row: &LayerRow) -> Result<bool, Error> {
+        let inserted = self.execute(
             LAYER_INSERT,
             &[
                 row.id.into(),
@@ -111,22 +116,22 @@ impl Tx<'_> {
                 row.unreferenced_since.into(),
             ],
         )?;
-        Ok(())
+        Ok(inserted == 1)
     }
 
     /// Begins the grace of an unreferenced layer anew; a referenced one stays as it is.
     pub fn layer_rearm(&mut self, id: Id, now: i64) -> Result<(), Error> {
-        self.execute(LAYER_REARM, &[id.into(), now.into()])?;
+        self.send(LAYER_REARM, [id.into(), now.into()])?;
         Ok(())
     }
 
     pub fn layer_data_insert(&mut self, id: Id, bytes: &[u8]) -> Result<(), Error> {
-        self.execute(LAYER_DATA_INSERT, &[id.into(), bytes.into()])?;
+        self.send(LAYER_DATA_INSERT, [id.into(), bytes.into()])?;
         Ok(())
     }
 
     pub fn layer_data_get(&mut self, id: Id) -> Result<Option<Vec<u8>>, Error> {
-        self.query_opt(LAYER_DATA_GET, &[id.into()])?.map(|row| row.get(0)).transpose()
+        self.query_opt(LAYER_DATA_GET, &[id.into()])?.map(|mut row| row.take(0)).transpose()
     }
 
     /// Whether a living image of the repository stands on the layer.

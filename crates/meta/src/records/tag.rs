@@ -1,10 +1,12 @@
 //! Tags: names of images in a repository.
 use super::Id;
-use crate::{Error, Tx};
+use crate::{Error, Tx, Value};
 
 statements! {
     TAG_GET = "SELECT image_id, created_at, moved_at, window_principal, window_until FROM tag \
         WHERE repository_id = $1 AND name = $2";
+    TAG_INSERT = "INSERT INTO tag (repository_id, name, image_id, created_at, moved_at, window_principal, window_until) \
+        VALUES ($1, $2, $3, $4, $4, $5, $6) ON CONFLICT (repository_id, name) DO NOTHING";
     TAG_PUT = "INSERT INTO tag (repository_id, name, image_id, created_at, moved_at, window_principal, window_until) \
         VALUES ($1, $2, $3, $4, $4, $5, $6) \
         ON CONFLICT (repository_id, name) DO UPDATE SET image_id = excluded.image_id, moved_at = excluded.moved_at, \
@@ -34,6 +36,13 @@ pub struct TagWindow {
     pub until: i64,
 }
 
+/// The parameters of a tag's row.
+fn tag(repository: Id, name: &str, image: Id, now: i64, window: Option<&TagWindow>) -> [Value; 6] {
+    let principal = window.map(|window| window.principal.clone());
+    let until = window.map(|window| window.until);
+    [repository.into(), name.into(), image.into(), now.into(), principal.into(), until.into()]
+}
+
 impl Tx<'_> {
     pub fn tag_get(&mut self, repository: Id, name: &str) -> Result<Option<TagRow>, Error> {
         let Some(row) = self.query_opt(TAG_GET, &[repository.into(), name.into()])? else { return Ok(None) };
@@ -41,6 +50,21 @@ impl Tx<'_> {
         let until: Option<i64> = row.get(4)?;
         let window = principal.zip(until).map(|(principal, until)| TagWindow { principal, until });
         Ok(Some(TagRow { image: row.get(0)?, created_at: row.get(1)?, moved_at: row.get(2)?, window }))
+    }
+
+    /// Makes a new tag that holds the image; false when there is a tag of that name.
+    ///
+    /// Trying is better than looking first: on PostgreSQL, who has read that a row is missing conflicts with all who write
+    /// beside its place in the index.
+    pub fn tag_insert(
+        &mut self,
+        repository: Id,
+        name: &str,
+        image: Id,
+        now: i64,
+        window: Option<&TagWindow>,
+    ) -> Result<bool, Error> {
+        Ok(self.execute(TAG_INSERT, &tag(repository, name, image, now, window))? == 1)
     }
 
     /// Makes the tag hold the image. The caller keeps the images' `tag_count` right.
@@ -52,33 +76,30 @@ impl Tx<'_> {
         now: i64,
         window: Option<&TagWindow>,
     ) -> Result<(), Error> {
-        let principal = window.map(|window| window.principal.clone());
-        let until = window.map(|window| window.until);
-        let params = [repository.into(), name.into(), image.into(), now.into(), principal.into(), until.into()];
-        self.execute(TAG_PUT, &params)?;
+        self.send(TAG_PUT, tag(repository, name, image, now, window))?;
         Ok(())
     }
 
     pub fn tag_set_window(&mut self, repository: Id, name: &str, window: &TagWindow) -> Result<(), Error> {
         let params = [repository.into(), name.into(), (&window.principal).into(), window.until.into()];
-        self.execute(TAG_SET_WINDOW, &params)?;
+        self.send(TAG_SET_WINDOW, params)?;
         Ok(())
     }
 
     pub fn tag_delete(&mut self, repository: Id, name: &str) -> Result<(), Error> {
-        self.execute(TAG_DELETE, &[repository.into(), name.into()])?;
+        self.send(TAG_DELETE, [repository.into(), name.into()])?;
         Ok(())
     }
 
     pub fn tag_delete_all(&mut self, image: Id) -> Result<(), Error> {
-        self.execute(TAG_DELETE_ALL, &[image.into()])?;
+        self.send(TAG_DELETE_ALL, [image.into()])?;
         Ok(())
     }
 
     /// Names in order, from behind `after`.
     pub fn tag_list(&mut self, repository: Id, after: &str, limit: u32) -> Result<Vec<String>, Error> {
         let rows = self.query(TAG_LIST, &[repository.into(), after.into(), limit.into()])?;
-        rows.iter().map(|row| row.get(0)).collect()
+        rows.into_iter().map(|mut row| row.take(0)).collect()
     }
 
     /// (name, digest) in the order of names, from behind `after`.
@@ -89,11 +110,11 @@ impl Tx<'_> {
         limit: u32,
     ) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let rows = self.query(TAG_LIST_IMAGES, &[repository.into(), after.into(), limit.into()])?;
-        rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+        rows.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?))).collect()
     }
 
     pub fn tag_of_image(&mut self, image: Id) -> Result<Vec<String>, Error> {
         let rows = self.query(TAG_OF_IMAGE, &[image.into()])?;
-        rows.iter().map(|row| row.get(0)).collect()
+        rows.into_iter().map(|mut row| row.take(0)).collect()
     }
 }

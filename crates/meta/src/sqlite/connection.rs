@@ -3,10 +3,14 @@ use super::fault;
 use crate::dialect::sqlite_statement;
 use crate::error::statement;
 use crate::{Error, Row, Value};
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::Wal;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{OpenFlags, params_from_iter};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// How long a connection waits for another process's lock, such as a backup's or the `sqlite3` shell's.
@@ -18,8 +22,8 @@ const STATEMENTS_CACHED: usize = 512;
 /// Page cache in KiB.
 const WRITER_CACHE_KIB: u32 = 16 * 1024;
 const READER_CACHE_KIB: u32 = 2 * 1024;
-/// Pages of the log after which a commit copies them into the database: SQLite's own default, 4 MiB.
-const CHECKPOINT_PAGES: u32 = 1000;
+/// Pages of the log after which they are copied into the database: SQLite's own default, 4 MiB.
+pub(super) const CHECKPOINT_PAGES: u32 = 1000;
 /// What a log that was copied whole may keep of the disk.
 pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -53,6 +57,9 @@ impl Connection {
     fn set_up(&self, role: Role) -> rusqlite::Result<()> {
         self.inner.busy_timeout(LOCK_WAIT)?;
         self.inner.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+        // Plans do not depend on the values that are bound. Else SQLite prepares a statement again each time that a table of it
+        // has a partial index, which is most of what a read by key costs.
+        self.inner.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         // Temporary b-trees and savepoints' journals stay in memory: they are small, and a full /tmp is no reason to fail.
         // `fullfsync` is for macOS, where a plain fsync stops at the drive's cache.
         self.inner.execute_batch(
@@ -75,9 +82,19 @@ impl Connection {
         if mode != "wal" {
             return Err(Error::refused(name, "the file system can't share memory between connections"));
         }
-        let settings =
-            format!("PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA journal_size_limit = {LOG_BYTES};");
+        // The writer has it copied; a commit that did it would make its callers wait for another sync.
+        let settings = format!("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {LOG_BYTES};");
         self.inner.execute_batch(&settings).map_err(failed)
+    }
+
+    /// Has every commit tell how many pages the log has.
+    pub(super) fn count_log(&mut self, pages: Arc<AtomicU32>) -> Result<(), Error> {
+        let hook = move |_: &mut Wal, count| {
+            pages.store(u32::try_from(count).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        };
+        let hooked = self.inner.wal_hook(Some(hook));
+        hooked.map_err(|error| fault::error("setting the database up", error, &self.path))
     }
 
     /// Whether no transaction is open.
@@ -93,6 +110,12 @@ impl Connection {
     /// Runs a text of several statements.
     pub(super) fn script(&mut self, sql: &str) -> Result<(), Error> {
         self.inner.execute_batch(sql).map_err(|error| fault::error(&statement(sql), error, &self.path))
+    }
+
+    /// Copies the log into the database as far as readers of older snapshots allow. It waits for nobody, nor does anybody for
+    /// it. Once all was copied the next commit starts the log over.
+    pub(super) fn copy_log(&mut self) -> Result<(), Error> {
+        self.script("PRAGMA wal_checkpoint(PASSIVE)")
     }
 
     /// Copies the log into the database and empties it, waiting a little for readers of older snapshots.

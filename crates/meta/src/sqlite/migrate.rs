@@ -9,7 +9,8 @@ pub(super) fn up(connection: &mut Connection, list: &[Migration], now_us: i64) -
     Ok(())
 }
 
-/// Applies the next step, if there is one. The version is read inside the transaction that changes it.
+/// Applies the next step, if there is one; to a new database all of them, since each commit costs a sync. The version is read
+/// inside the transaction that changes it.
 fn step(connection: &mut Connection, list: &[Migration], now_us: i64) -> Result<bool, Error> {
     connection.command("BEGIN IMMEDIATE")?;
     let result = apply(connection, list, now_us);
@@ -23,8 +24,14 @@ fn apply(connection: &mut Connection, list: &[Migration], now_us: i64) -> Result
     connection.script(BOOKKEEPING)?;
     let rows = connection.query(VERSION_GET, &[])?;
     let found = rows.first().map_or(Ok(0), |row| row.get(0))?;
-    let Some(migration) = next(list, found)? else { return Ok(false) };
-    connection.script(migration.text)?;
-    connection.execute(VERSION_PUT, &[migration.version.into(), migration.name.into(), now_us.into()])?;
-    Ok(true)
+    let mut at = found;
+    while let Some(migration) = next(list, at)? {
+        connection.script(migration.text)?;
+        connection.execute(VERSION_PUT, &[migration.version.into(), migration.name.into(), now_us.into()])?;
+        at = migration.version;
+        if found > 0 {
+            break;
+        }
+    }
+    Ok(at > found)
 }

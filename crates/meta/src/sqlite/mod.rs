@@ -1,4 +1,5 @@
 //! The SQLite engine: one writer thread that commits many callers' transactions together, readers inline on the calling thread.
+mod checkpoint;
 mod connection;
 mod fault;
 mod migrate;
@@ -65,7 +66,7 @@ impl Store {
     {
         let mut connection = self.readers.take()?;
         connection.command("BEGIN DEFERRED")?;
-        let result = job::run(work, &mut Tx::new(db::Session::Sqlite(&mut connection)));
+        let result = job::run(work, &mut Tx::new(db::Session::Sqlite(&mut connection), &self.counters));
         // A connection that can't end its transaction is closed instead; what it read is good all the same.
         match connection.command("COMMIT") {
             Ok(()) => self.readers.put(connection),

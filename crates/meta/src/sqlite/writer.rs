@@ -4,16 +4,21 @@
 //! A savepoint does not isolate everything: a full disk or an I/O error ends the transaction whole, sometimes first at
 //! COMMIT. So after each job the writer looks whether the transaction is still open; if not, nothing more of the batch runs
 //! and all of it fails with that cause. The writer itself goes on, on a new connection if it must.
-use super::connection::{Connection, LOG_BYTES, Role};
+use super::checkpoint::Checkpointer;
+use super::connection::{CHECKPOINT_PAGES, Connection, LOG_BYTES, Role};
 use crate::job::Job;
 use crate::stats::Counters;
 use crate::{Error, Tx, db};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::{mpsc, watch};
 
 /// Transactions in one commit, at most.
 const BATCH: usize = 256;
+/// Pages of the log, 16 MiB, from which the writer itself copies what was added while the rest was copied beside it: only a
+/// log that was copied whole starts over, which busy callers would put off for ever.
+const START_OVER_PAGES: u32 = 4 * CHECKPOINT_PAGES;
 
 struct Writer {
     path: PathBuf,
@@ -22,13 +27,20 @@ struct Writer {
     log_limit: u64,
     /// `None` after a failure that it may not have survived: the next batch opens another.
     connection: Option<Connection>,
+    checkpointer: Checkpointer,
+    /// Whether the checkpointer has copied the log since the writer did.
+    rest_is_ours: bool,
+    /// Pages of the log, as the last commit left it.
+    pages: Arc<AtomicU32>,
+    /// Pages of the log when it was last asked to be copied.
+    asked_at: u32,
     counters: Arc<Counters>,
 }
 
 /// Starts the thread. It ends when the last sender of `waiting` is gone, and drops `ended` when the file is closed.
 pub(super) fn start(
     path: PathBuf,
-    connection: Connection,
+    mut connection: Connection,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     counters: Arc<Counters>,
     ended: watch::Sender<()>,
@@ -36,7 +48,19 @@ pub(super) fn start(
     let mut log_path = path.clone().into_os_string();
     log_path.push("-wal");
     let log_path = log_path.into();
-    let mut writer = Writer { path, log_path, log_limit: LOG_BYTES, connection: Some(connection), counters };
+    let pages = Arc::new(AtomicU32::new(0));
+    connection.count_log(pages.clone())?;
+    let mut writer = Writer {
+        checkpointer: Checkpointer::start(path.clone())?,
+        path,
+        log_path,
+        log_limit: LOG_BYTES,
+        connection: Some(connection),
+        rest_is_ours: false,
+        pages,
+        asked_at: 0,
+        counters,
+    };
     let body = move || {
         let mut batch = Vec::with_capacity(BATCH);
         while let Some(first) = waiting.blocking_recv() {
@@ -67,17 +91,22 @@ impl Writer {
         for job in batch.drain(..) {
             job.answer(result.as_ref().err().cloned());
         }
+        self.copy_log();
         self.bound_log();
     }
 
     fn transaction(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            lost => lost.insert(Connection::open(&self.path, Role::Writer)?),
+            lost => {
+                let connection = lost.insert(Connection::open(&self.path, Role::Writer)?);
+                connection.count_log(self.pages.clone())?;
+                connection
+            }
         };
         connection.command("BEGIN IMMEDIATE")?;
         for job in batch {
-            step(connection, job.as_mut())?;
+            step(connection, job.as_mut(), &self.counters)?;
         }
         connection.command("COMMIT")
     }
@@ -101,36 +130,64 @@ impl Writer {
         }
     }
 
+    /// Has the log copied each time that it has grown by so much, and copies the rest of a long one. Never both at once: only one
+    /// may copy, and the other would copy nothing.
+    fn copy_log(&mut self) {
+        let pages = self.pages.load(Ordering::Relaxed);
+        self.asked_at = if pages < self.asked_at { 0 } else { self.asked_at };
+        if self.checkpointer.is_busy() {
+            return;
+        }
+        if pages >= START_OVER_PAGES && self.rest_is_ours {
+            self.rest_is_ours = false;
+            let Some(connection) = &mut self.connection else { return };
+            if let Err(error) = connection.copy_log() {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the metadata log could not be copied");
+            }
+        } else if pages - self.asked_at >= CHECKPOINT_PAGES {
+            self.asked_at = pages;
+            self.rest_is_ours = true;
+            self.checkpointer.ring();
+        }
+    }
+
     /// Readers that always overlap would keep the log from starting over; past its limit the writer waits for them, once
     /// for each doubling.
     fn bound_log(&mut self) {
         let length = std::fs::metadata(&self.log_path).map_or(0, |file| file.len());
-        if length > self.log_limit {
+        // While the log is copied it can't be emptied; the next commit looks again.
+        if length > self.log_limit && !self.checkpointer.is_busy() {
             let emptied = self.checkpoint();
             self.log_limit = if emptied { LOG_BYTES } else { length.saturating_mul(2) };
         }
     }
 
-    /// Empties the log; `false` if it could not be. Nothing is lost then: it keeps what was committed for a later try.
+    /// Empties the log; `false` if it could not be.
     fn checkpoint(&mut self) -> bool {
-        let Some(connection) = &mut self.connection else { return false };
-        connection
-            .checkpoint()
-            .inspect_err(|error| {
-                tracing::warn!(error = error as &dyn std::error::Error, "the metadata log could not be emptied");
-            })
-            .is_ok()
+        self.connection.as_mut().is_some_and(empty_log)
     }
 
-    fn close(mut self) {
-        self.checkpoint();
+    fn close(self) {
+        // Only one at a time may copy the log.
+        self.checkpointer.stop();
+        if let Some(mut connection) = self.connection {
+            empty_log(&mut connection);
+        }
     }
 }
 
+/// Empties the log; `false` if it could not be. Nothing is lost then: it keeps what was committed for a later try.
+fn empty_log(connection: &mut Connection) -> bool {
+    let emptied = connection.checkpoint().inspect_err(|error| {
+        tracing::warn!(error = error as &dyn std::error::Error, "the metadata log could not be emptied");
+    });
+    emptied.is_ok()
+}
+
 /// Runs one job in a savepoint. An error means that the transaction is lost, and with it the batch.
-fn step(connection: &mut Connection, job: &mut dyn Job) -> Result<(), Error> {
+fn step(connection: &mut Connection, job: &mut dyn Job, counters: &Counters) -> Result<(), Error> {
     connection.command("SAVEPOINT job")?;
-    let mut tx = Tx::new(db::Session::Sqlite(connection));
+    let mut tx = Tx::new(db::Session::Sqlite(connection), counters);
     let keep = job.run(&mut tx);
     let failure = tx.failure().cloned();
     if connection.is_idle() {

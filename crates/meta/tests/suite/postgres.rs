@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 const SUM: &str = "SELECT sum(n) FROM counter";
 const SUM_CAST: &str = "SELECT CAST(sum(n) AS BIGINT) FROM counter";
 const SETTINGS: &str = "SELECT current_setting('synchronous_commit'), current_setting('transaction_isolation'), \
-     current_setting('transaction_read_only'), current_setting('enable_seqscan'), current_setting('jit')";
+     current_setting('transaction_read_only'), current_setting('enable_seqscan'), current_setting('jit'), \
+     current_setting('plan_cache_mode')";
 const END_SELF: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
 const END_OTHERS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
      WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
@@ -204,12 +205,12 @@ async fn transactions_run_under_the_settings_that_the_promises_need() {
     let Some(store) = open().await else { return };
     let settings = |tx: &mut Tx<'_>| {
         let row = tx.query_opt(SETTINGS, &[])?.unwrap();
-        (0..5).map(|column| row.get(column)).collect::<Result<Vec<String>, Error>>()
+        (0..6).map(|column| row.get(column)).collect::<Result<Vec<String>, Error>>()
     };
     let written = store.db.write(settings).await.unwrap();
-    assert_eq!(written, ["on", "serializable", "off", "off", "off"]);
+    assert_eq!(written, ["on", "serializable", "off", "off", "off", "force_generic_plan"]);
     let read = store.db.read(settings).await.unwrap();
-    assert_eq!(read, ["on", "repeatable read", "on", "off", "off"]);
+    assert_eq!(read, ["on", "repeatable read", "on", "off", "off", "force_generic_plan"]);
     store.close().await;
 }
 

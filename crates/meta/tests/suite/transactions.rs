@@ -1,6 +1,6 @@
 //! What a transaction promises, whichever engine runs it.
 use crate::store::{Store, on_both_engines};
-use meta::{Db, Error, Tx};
+use meta::{Db, Error, Tx, Value};
 use std::sync::{Arc, Barrier};
 use tokio::task::JoinSet;
 
@@ -68,6 +68,58 @@ on_both_engines! {
         tasks.join_all().await;
         let sum: i64 = counters(&store.db).await.iter().map(|(_, n)| n).sum();
         assert_eq!(sum, TASKS * EACH);
+    }
+
+    async fn what_is_sent_runs_before_the_next_statement_and_before_the_commit(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        let work = |tx: &mut Tx<'_>| {
+            // More than an engine holds back.
+            for id in 0..1000_i64 {
+                tx.send(COUNTER_INSERT, [id.into(), 0.into()])?;
+                tx.send(COUNTER_SET, [id.into(), (id * 2).into()])?;
+            }
+            let seen = get(tx, 999)?;
+            tx.send(COUNTER_INSERT, [1000.into(), 2000.into()])?;
+            Ok::<_, Error>(seen)
+        };
+        assert_eq!(store.db.write(work).await.unwrap(), Some(1998));
+        let expected: Vec<(i64, i64)> = (0..=1000).map(|id| (id, id * 2)).collect();
+        assert_eq!(counters(&store.db).await, expected);
+    }
+
+    async fn what_is_sent_and_fails_fails_the_transaction(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        insert(&store.db, 1, 1).await.unwrap();
+        for more in [false, true] {
+            let work = move |tx: &mut Tx<'_>| {
+                tx.send(COUNTER_INSERT, [2.into(), 2.into()])?;
+                tx.send(COUNTER_INSERT, [1.into(), 2.into()])?;
+                tx.send(COUNTER_INSERT, [3.into(), 2.into()])?;
+                if more {
+                    get(tx, 1)?;
+                }
+                Ok::<_, Error>(())
+            };
+            let failed = store.db.write(work).await;
+            assert!(matches!(failed, Err(Error::Store(..))), "{failed:?}");
+            assert_eq!(counters(&store.db).await, [(1, 1)]);
+        }
+        insert(&store.db, 2, 2).await.unwrap();
+    }
+
+    async fn each_set_of_parameters_has_its_own_rows(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        let fill = |tx: &mut Tx<'_>| (0..600_i64).try_for_each(|id| tx.send(COUNTER_INSERT, [id.into(), (-id).into()]));
+        store.db.write(fill).await.unwrap();
+        let wanted: Vec<i64> = (0..600).rev().chain([700, 5, 5]).collect();
+        let sets: Vec<Vec<Value>> = wanted.iter().map(|id| vec![(*id).into()]).collect();
+        let before = store.db.stats().statements;
+        let rows = store.db.read(move |tx| tx.query_each(COUNTER_GET, &sets)).await.unwrap();
+        let found: Vec<Option<i64>> = rows.iter().map(|rows| rows.first().map(|row| row.get(0).unwrap())).collect();
+        let expected: Vec<Option<i64>> = wanted.iter().map(|id| Some(-id).filter(|n| *n > -600)).collect();
+        assert_eq!(found, expected);
+        assert_eq!(store.db.stats().statements - before, 603);
+        assert_eq!(store.db.read(|tx| tx.query_each(COUNTER_GET, &[])).await.unwrap().len(), 0);
     }
 
     async fn of_racers_for_a_key_exactly_one_wins(store: &Store) {

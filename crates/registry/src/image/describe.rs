@@ -35,6 +35,8 @@ pub async fn describe(
         TagStatus::Tagged => Tagged::Tagged,
         TagStatus::Untagged => Tagged::Untagged,
     };
+    // What this node knows of pulls is told at once.
+    cx.pull_times.written().await;
     let described = read(cx, name, move |tx, row| {
         if !status.selects_active() {
             return Ok(Page { items: Vec::new(), next: None });
@@ -74,6 +76,7 @@ fn is_missing(code: FailureCode) -> bool {
 pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageId>) -> Result<Vec<ImageDetail>, Error> {
     let account = cx.registry.account.to_string();
     let repository_name = name.to_string();
+    cx.pull_times.written().await;
     let described = read(cx, name, move |tx, row| {
         let mut described: Vec<Described> = Vec::new();
         for id in &ids {

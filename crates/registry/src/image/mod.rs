@@ -5,13 +5,14 @@ mod delete;
 mod describe;
 mod list;
 mod pull;
+pub mod pull_times;
 mod put;
 mod tag_rules;
 
 pub use delete::delete_batch;
 pub use describe::{describe, describe_batch};
 pub use list::{list, tags};
-pub use pull::{get_batch, pull};
+pub use pull::{get_batch, head, pull};
 pub use put::put;
 
 use crate::Error;
@@ -68,6 +69,15 @@ pub struct Pushed {
     pub tags: Vec<String>,
     /// The immutable tags that did not move to it, though the push succeeded (`ECR.md` R 2 and 3b).
     pub kept: Vec<String>,
+}
+
+/// What is told of an image without its manifest.
+#[derive(Clone, Debug)]
+pub struct ImageHead {
+    pub digest: Digest,
+    pub media_type: String,
+    /// Bytes of the manifest.
+    pub size: u64,
 }
 
 /// An image with its manifest, as a pull sees it.

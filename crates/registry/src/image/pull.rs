@@ -1,6 +1,6 @@
 //! Pulls: an image with its manifest, and the time of its last pull (`ECR.md` A.3 BatchGetImage, B.5, K.2).
-use super::{Failure, ImageId, PulledImage, digest_of, distinct, find};
-use crate::repository::read;
+use super::{Failure, ImageHead, ImageId, PulledImage, digest_of, distinct, find};
+use crate::repository::{not_found, read};
 use crate::{Cx, Error};
 use meta::Tx;
 use meta::records::image::ImageRow;
@@ -19,33 +19,54 @@ struct Found {
 
 fn load(tx: &mut Tx<'_>, row: &ImageRow, tag: Option<String>) -> Result<Found, Error> {
     let manifest =
-        tx.manifest_get(row.id)?.ok_or_else(|| Error::server(std::io::Error::other("an image has no manifest")))?;
-    let image = PulledImage { digest: digest_of(row)?, tag, media_type: row.media_type.clone(), manifest };
-    Ok(Found { image, id: row.id, pulled_at: tx.image_pull_get(row.id)? })
+        tx.manifest_to_pull(row.id)?.ok_or_else(|| Error::server(std::io::Error::other("an image has no manifest")))?;
+    let (digest, media_type) = (digest_of(row)?, row.media_type.clone());
+    let image = PulledImage { digest, tag, media_type, manifest: manifest.bytes };
+    Ok(Found { image, id: row.id, pulled_at: manifest.pulled_at })
 }
 
-/// One image for the docker door; counts as a pull unless `head`. `None` when there is no such image;
+/// What a HEAD tells of one image, for the docker door; no pull. `None` when there is no such image;
 /// [`Error::RepositoryNotFound`] without its repository.
-pub async fn pull(
-    cx: &Cx,
-    name: &RepositoryName,
-    reference: &Reference,
-    head: bool,
-) -> Result<Option<PulledImage>, Error> {
-    let wanted = reference.clone();
-    let found = read(cx, name, move |tx, row| {
-        let (found, tag) = match &wanted {
-            Reference::Tag(tag) => (tx.image_by_tag(row.id, tag.as_str())?, Some(tag.to_string())),
-            Reference::Digest(digest) => (tx.image_by_digest(row.id, &digest.to_bytes())?, None),
-        };
-        found.map(|image| load(tx, &image, tag)).transpose()
+pub async fn head(cx: &Cx, name: &RepositoryName, reference: &Reference) -> Result<Option<ImageHead>, Error> {
+    let row = look(cx, name, reference, |_, row| Ok(row)).await?;
+    row.map(|row| {
+        let size = u64::try_from(row.manifest_size).unwrap_or(0);
+        Ok(ImageHead { digest: digest_of(&row)?, media_type: row.media_type, size })
     })
-    .await?;
+    .transpose()
+}
+
+/// One image for the docker door; counts as a pull. As [`head`] in what it misses.
+pub async fn pull(cx: &Cx, name: &RepositoryName, reference: &Reference) -> Result<Option<PulledImage>, Error> {
+    let tag = match reference {
+        Reference::Tag(tag) => Some(tag.to_string()),
+        Reference::Digest(_) => None,
+    };
+    let found = look(cx, name, reference, move |tx, row| load(tx, &row, tag.clone())).await?;
     let Some(found) = found else { return Ok(None) };
-    if !head {
-        record(cx, std::slice::from_ref(&found)).await;
-    }
+    record(cx, std::slice::from_ref(&found));
     Ok(Some(found.image))
+}
+
+/// What `more` reads of an image, in the same transaction.
+async fn look<T, F>(cx: &Cx, name: &RepositoryName, reference: &Reference, more: F) -> Result<Option<T>, Error>
+where
+    T: Send + 'static,
+    F: Fn(&mut Tx<'_>, ImageRow) -> Result<T, Error> + Send + 'static,
+{
+    let (registry, text, wanted) = (cx.registry.key(), name.to_string(), reference.clone());
+    let found = cx.db.read(move |tx| {
+        let found = match &wanted {
+            Reference::Tag(tag) => tx.image_named_by_tag(&registry, &text, tag.as_str())?,
+            Reference::Digest(digest) => tx.image_named_by_digest(&registry, &text, &digest.to_bytes())?,
+        };
+        match found {
+            Some(image) => more(tx, image).map(|found| Some(Some(found))),
+            None if tx.repository_by_name(&registry, &text)?.is_some() => Ok(Some(None)),
+            None => Ok(None),
+        }
+    });
+    found.await?.ok_or_else(|| not_found(cx, name))
 }
 
 /// Images of a batch, one per satisfied id; counts as a pull of each.
@@ -74,22 +95,14 @@ pub async fn get_batch(
         Ok((found, failures))
     })
     .await?;
-    record(cx, &found).await;
+    record(cx, &found);
     Ok((found.into_iter().map(|found| found.image).collect(), failures))
 }
 
-/// Records the pulls that are due to be. A pull does not depend on that: with a full disk it goes on all the same.
-async fn record(cx: &Cx, found: &[Found]) {
+/// Has the pulls recorded that are due to be, without waiting for it.
+fn record(cx: &Cx, found: &[Found]) {
     let now = cx.now();
     let due = now.minus(PULL_RECORD_INTERVAL).0;
     let is_due = |found: &&Found| found.pulled_at.is_none_or(|at| at <= due);
-    let ids: Vec<[u8; 16]> = found.iter().filter(is_due).map(|found| found.id).collect();
-    if ids.is_empty() {
-        return;
-    }
-    let recorded = cx.db.write(move |tx| ids.iter().try_for_each(|id| tx.image_pull_put(*id, now.0))).await;
-    if let Err(error) = recorded {
-        let error: &meta::Error = &error;
-        tracing::warn!(error = error as &dyn std::error::Error, "the time of a pull was not recorded");
-    }
+    cx.pull_times.add(found.iter().filter(is_due).map(|found| found.id), now.0);
 }

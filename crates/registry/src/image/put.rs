@@ -4,6 +4,7 @@ use super::{Change, NewImage, Pushed, PutBy, digest_of, is_index};
 use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::quirks::Behaviour;
+use crate::quota::Subject;
 use crate::repository::{TagMutability, read};
 use crate::{Constraint, Cx, Error, LayersNotFoundBy, layer};
 use meta::Tx;
@@ -89,14 +90,13 @@ async fn platform(cx: &Cx, name: &RepositoryName, manifest: &Manifest) -> Result
         os_version: Option<String>,
     }
     let Some(config) = manifest.config.as_ref().filter(|config| config.size <= MAX_CONFIG) else { return Ok(None) };
-    // By its record, since no image stands on the config yet.
-    let layer = match layer::find(cx, name, &config.digest, false).await {
-        Ok(layer) if layer.size <= MAX_CONFIG => layer,
+    // No image stands on the config yet.
+    let opened = match layer::open_as(cx, name, &config.digest, None, false).await {
+        Ok(layer::Open::Opened(opened)) if opened.layer.size <= MAX_CONFIG => opened,
         // A missing config is refused in the transaction, by its own rule.
         Ok(_) | Err(Error::LayersNotFound { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some(layer::Open::Opened(opened)) = layer::open_by_id(cx, layer.id, None).await? else { return Ok(None) };
     let mut bytes = opened.bytes;
     let mut text = Vec::new();
     while let Some(piece) = bytes.next().await? {
@@ -111,24 +111,25 @@ async fn platform(cx: &Cx, name: &RepositoryName, manifest: &Manifest) -> Result
     Ok(platform.filter(|text| text.len() <= MAX_PLATFORM && !text.chars().any(char::is_control)))
 }
 
-/// The quota of images, counted outside the push's transaction: pushes that race may exceed it by their number.
+/// The quota of images; see [`crate::quota`].
 async fn within_image_limit(cx: &Cx, name: &RepositoryName, digest: Digest) -> Result<(), Error> {
-    let limit = i64::try_from(cx.limits.images_per_repository).unwrap_or(i64::MAX);
-    let full = read(cx, name, move |tx, row| {
-        if tx.image_by_digest(row.id, &digest.to_bytes())?.is_some() {
-            return Ok(false);
-        }
-        Ok(tx.image_count(row.id)? >= limit)
-    })
-    .await?;
-    if full {
-        Err(Error::limit(
-            Some("images_per_repository"),
-            format!("The repository with name '{name}' has its maximum of {limit} images"),
-        ))
-    } else {
-        Ok(())
+    let limit = cx.limits.images_per_repository;
+    let subject = Subject::Images { registry: cx.registry.clone(), repository: name.clone() };
+    let room = cx.quota.room(subject, limit, cx.now(), async || {
+        read(cx, name, move |tx, row| {
+            // What is here already takes no more room.
+            let known = tx.image_by_digest(row.id, &digest.to_bytes())?.is_some();
+            Ok(tx.image_count(row.id)? - i64::from(known))
+        })
+        .await
+    });
+    if room.await? {
+        return Ok(());
     }
+    Err(Error::limit(
+        Some("images_per_repository"),
+        format!("The repository with name '{name}' has its maximum of {limit} images"),
+    ))
 }
 
 /// A push that was checked as far as it can be without the store.
@@ -184,6 +185,8 @@ struct Children<'a> {
     images: Vec<&'a Descriptor>,
     /// Layers that are no image's, with their records.
     layers: Vec<(&'a Descriptor, [u8; 16])>,
+    /// Digests of what is neither.
+    missing: Vec<String>,
     /// Bytes, as DescribeImages tells them.
     size: i64,
 }
@@ -193,6 +196,11 @@ struct Children<'a> {
 #[error("a tag holds an image that has no record")]
 struct TagWithoutImage;
 
+/// A row can't be written because it is there, and can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("a tag or an image is neither new nor known")]
+struct NeitherNewNorKnown;
+
 impl Put {
     fn run(&self, tx: &mut Tx<'_>) -> Result<Done, Error> {
         let Some(repository) = tx.repository_by_name(&self.registry, &self.name)? else {
@@ -200,36 +208,43 @@ impl Put {
         };
         let mutability = TagMutability::from_row(&repository.tag_mutability, &repository.mutability_filters)?;
         let judged = self.judge_all(tx, repository.id, &mutability)?;
-        let known = tx.image_by_digest(repository.id, &self.digest.to_bytes())?;
-        let (image, tag_count, mut change) = match known {
-            Some(known) => (known.id, known.tag_count, Change::Nothing),
-            None => (self.store(tx, repository.id)?, 0, Change::Stored),
+        let taken = judged.iter().filter(|judged| matches!(judged.verdict, Verdict::Take(_))).count();
+        let taken = i64::try_from(taken).unwrap_or(i64::MAX);
+        let (image, mut change) = if self.store(tx, repository.id, taken)? {
+            self.within_tag_limit(taken)?;
+            (self.id, Change::Stored)
+        } else {
+            (self.add_tags(tx, repository.id, taken)?, Change::Nothing)
         };
         if self.tags.is_empty() && change == Change::Stored {
             self.record(tx, repository.id, &self.untagged, None, false)?;
         }
-        let mut done = Done { change, tags: Vec::new(), kept: Vec::new() };
-        let mut taken = 0;
-        for judged in judged {
-            let tag = judged.tag.to_owned();
-            match &judged.verdict {
-                Verdict::Take(_) => {
-                    self.within_tag_limit(tag_count + taken)?;
-                    taken += 1;
-                    if change == Change::Nothing {
-                        change = Change::Tagged;
-                    }
-                    done.tags.push(tag);
-                }
-                Verdict::Same(_) => done.tags.push(tag),
-                Verdict::Keep(_) => done.kept.push(tag),
-            }
-            self.move_tag(tx, repository.id, image, &judged)?;
+        if change == Change::Nothing && taken > 0 {
+            change = Change::Tagged;
         }
-        Ok(Done { change, ..done })
+        let mut done = Done { change, tags: Vec::new(), kept: Vec::new() };
+        for judged in judged {
+            self.move_tag(tx, repository.id, image, &judged)?;
+            match judged.verdict {
+                Verdict::Take(_) | Verdict::Same(_) => done.tags.push(judged.tag.to_owned()),
+                Verdict::Keep(_) => done.kept.push(judged.tag.to_owned()),
+            }
+        }
+        Ok(done)
     }
 
-    /// What becomes of each tag, before anything is written. The first that may not move refuses the push.
+    /// Counts the tags of an image that was here before, and returns its id.
+    fn add_tags(&self, tx: &mut Tx<'_>, repository: [u8; 16], taken: i64) -> Result<[u8; 16], Error> {
+        let known = tx.image_by_digest(repository, &self.digest.to_bytes())?;
+        let known = known.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
+        if taken > 0 {
+            self.within_tag_limit(known.tag_count.saturating_add(taken))?;
+            tx.image_add_tags(known.id, taken)?;
+        }
+        Ok(known.id)
+    }
+
+    /// What becomes of each tag. The first that may not move refuses the push; a new one holds the pushed image at once.
     fn judge_all(
         &self,
         tx: &mut Tx<'_>,
@@ -238,15 +253,16 @@ impl Put {
     ) -> Result<Vec<Judged<'_>>, Error> {
         let mut judged = Vec::with_capacity(self.tags.len());
         for (tag, event) in &self.tags {
+            let window = first(mutability, tag, &self.push());
+            if tx.tag_insert(repository, tag, self.id, self.now.0, window.as_ref())? {
+                judged.push(Judged { tag, event, held: None, verdict: Verdict::Take(window) });
+                continue;
+            }
             let held = self.held_by(tx, repository, tag)?;
-            let verdict = match &held {
-                None => Verdict::Take(first(mutability, tag, &self.push())),
-                Some(held) => match judge(mutability, tag, &self.push(), &self.facts(tx, held)?) {
-                    Some(verdict) => verdict,
-                    None => return Err(self.refused(tag, held)?),
-                },
-            };
-            judged.push(Judged { tag, event, held, verdict });
+            match judge(mutability, tag, &self.push(), &self.facts(tx, &held)?) {
+                Some(verdict) => judged.push(Judged { tag, event, held: Some(held), verdict }),
+                None => return Err(self.refused(tag, &held)?),
+            }
         }
         Ok(judged)
     }
@@ -261,8 +277,10 @@ impl Put {
         let held = held.as_ref().map(|held| &held.image);
         match verdict {
             Verdict::Take(window) => {
-                tx.tag_put(repository, tag, image, self.now.0, window.as_ref())?;
-                tx.image_add_tags(image, 1)?;
+                // A new tag holds the pushed image already, unless that was here before, under another id.
+                if held.is_some() || image != self.id {
+                    tx.tag_put(repository, tag, image, self.now.0, window.as_ref())?;
+                }
                 if let Some(held) = held {
                     tx.image_add_tags(held.id, -1)?;
                 }
@@ -284,7 +302,7 @@ impl Put {
     }
 
     fn within_tag_limit(&self, tag_count: i64) -> Result<(), Error> {
-        if tag_count < self.tags_per_image {
+        if tag_count <= self.tags_per_image {
             return Ok(());
         }
         Err(Error::limit(
@@ -305,10 +323,10 @@ impl Put {
         }
     }
 
-    fn held_by(&self, tx: &mut Tx<'_>, repository: [u8; 16], tag: &str) -> Result<Option<HeldTag>, Error> {
-        let Some(tag_row) = tx.tag_get(repository, tag)? else { return Ok(None) };
+    fn held_by(&self, tx: &mut Tx<'_>, repository: [u8; 16], tag: &str) -> Result<HeldTag, Error> {
+        let tag_row = tx.tag_get(repository, tag)?.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
         let image = tx.image_by_tag(repository, tag)?.ok_or_else(|| Error::server(TagWithoutImage))?;
-        Ok(Some(HeldTag { tag: tag_row, image }))
+        Ok(HeldTag { tag: tag_row, image })
     }
 
     /// What the rules look at of a tag that exists.
@@ -333,16 +351,14 @@ impl Put {
         })
     }
 
-    /// Writes the image's rows; everything that it names must be in the repository.
-    fn store(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<[u8; 16], Error> {
-        let mut layers = self.find_layers(tx, repository)?;
+    /// Writes the image's rows; everything that it names must be in the repository. False when it is here already.
+    fn store(&self, tx: &mut Tx<'_>, repository: [u8; 16], tag_count: i64) -> Result<bool, Error> {
         let children = self.find_children(tx, repository)?;
-        layers.extend(children.layers);
         let size = match self.manifest.kind {
             ManifestKind::Image => i64::try_from(self.manifest.image_size()).unwrap_or(i64::MAX),
             ManifestKind::Index => children.size,
         };
-        tx.image_insert(
+        let new = tx.image_insert(
             repository,
             &ImageRow {
                 id: self.id,
@@ -353,13 +369,19 @@ impl Put {
                 platform: self.platform.clone(),
                 manifest_size: i64::try_from(self.bytes.len()).unwrap_or(i64::MAX),
                 image_size: size,
-                tag_count: 0,
+                tag_count,
                 storage_class: "STANDARD".to_owned(),
                 pushed_at: self.now.0,
                 archived_at: None,
                 activated_at: None,
             },
         )?;
+        if !new {
+            return Ok(false);
+        }
+        let mut layers = self.find_layers(tx, repository)?;
+        self.none_missing(&children)?;
+        layers.extend(children.layers);
         tx.manifest_insert(self.id, &self.bytes)?;
         for (blob, layer) in &layers {
             tx.image_layer_insert(self.id, *layer)?;
@@ -368,15 +390,17 @@ impl Put {
         for child in &children.images {
             tx.image_child_insert(self.id, &child.digest.to_bytes(), repository)?;
         }
-        Ok(self.id)
+        Ok(true)
     }
 
     /// The records of all layers that the manifest names.
     fn find_layers(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<Vec<(&Descriptor, [u8; 16])>, Error> {
-        let mut found = Vec::new();
+        let blobs = self.manifest.required_blobs();
+        let named: Vec<Vec<u8>> = blobs.iter().map(|blob| blob.digest.to_bytes()).collect();
+        let mut found = Vec::with_capacity(blobs.len());
         let mut missing = Vec::new();
-        for blob in self.manifest.required_blobs() {
-            match tx.image_layer_find(repository, &blob.digest.to_bytes())? {
+        for (blob, layer) in blobs.into_iter().zip(tx.image_layers_find(repository, &named)?) {
+            match layer {
                 Some(layer) => found.push((blob, layer)),
                 None => missing.push(blob.digest.to_string()),
             }
@@ -392,33 +416,39 @@ impl Put {
         })
     }
 
-    /// What an index lists, all of which must be here unless the index may be sparse.
+    /// What an index lists, as far as it is here.
     fn find_children(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<Children<'_>, Error> {
         let mut found = Children::default();
-        let mut missing = Vec::new();
         let (mut largest, mut layers) = (0, 0_i64);
-        for child in &self.manifest.manifests {
-            if let Some(image) = tx.image_by_digest(repository, &child.digest.to_bytes())? {
+        let listed: Vec<Vec<u8>> = self.manifest.manifests.iter().map(|child| child.digest.to_bytes()).collect();
+        let images = tx.images_by_digest(repository, &listed)?;
+        for (child, image) in self.manifest.manifests.iter().zip(images) {
+            if let Some(image) = image {
                 largest = largest.max(image.image_size);
             } else if let Some(layer) = self.listed_layer(tx, repository, child)? {
                 layers = layers.saturating_add(i64::try_from(child.size).unwrap_or(i64::MAX));
                 found.layers.push((child, layer));
                 continue;
             } else {
-                missing.push(child.digest.to_string());
+                found.missing.push(child.digest.to_string());
             }
             found.images.push(child);
-        }
-        if !missing.is_empty() && self.sparse_index == Behaviour::Faithful {
-            return Err(Error::ReferencedImagesNotFound {
-                digests: digests(&missing),
-                name: self.name.clone(),
-                account: self.registry.account.clone(),
-            });
         }
         // ECR.md A.3 DescribeImages: of a list, the size of its largest image. Layers that it lists itself are one image.
         found.size = largest.max(layers);
         Ok(found)
+    }
+
+    /// All that an index lists must be here, unless the index may be sparse.
+    fn none_missing(&self, children: &Children<'_>) -> Result<(), Error> {
+        if children.missing.is_empty() || self.sparse_index == Behaviour::Fixed {
+            return Ok(());
+        }
+        Err(Error::ReferencedImagesNotFound {
+            digests: digests(&children.missing),
+            name: self.name.clone(),
+            account: self.registry.account.clone(),
+        })
     }
 
     /// The layer that an entry of an index names: `BuildKit` lists a cache's layers and their description so.
@@ -431,7 +461,7 @@ impl Put {
         if self.layer_index == Behaviour::Faithful || entry.media_type.is_manifest() {
             return Ok(None);
         }
-        Ok(tx.image_layer_find(repository, &entry.digest.to_bytes())?)
+        Ok(tx.image_layers_find(repository, &[entry.digest.to_bytes()])?.pop().flatten())
     }
 
     fn record(

@@ -4,6 +4,7 @@ mod open;
 mod record;
 
 pub use mount::mount;
+pub(crate) use open::open_as;
 pub use open::{Bytes, Open, Opened, open, open_by_id};
 pub(crate) use record::{Kept, NewLayer, Recorded, record};
 
@@ -42,7 +43,7 @@ pub async fn check(cx: &Cx, name: &RepositoryName, digests: Vec<Digest>) -> Resu
 /// A layer for GetDownloadUrlForLayer and redirects: LayersNotFound when unknown, LayerInaccessible when no image references it
 /// (`referenced` true, as the API asks).
 pub async fn find(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: bool) -> Result<Layer, Error> {
-    layer(find_shown(cx, name, digest, referenced).await?)
+    layer(find_shown(cx, name, digest, referenced, |_, _| Ok(())).await?.0)
 }
 
 /// A layer by its record's id, for signed layer URLs. `None` when it is gone.
@@ -71,8 +72,14 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<(
         .await
 }
 
-/// A shown layer with its record; see [`find`].
-async fn find_shown(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: bool) -> Result<ShownLayer, Error> {
+/// A shown layer with its record, and what `more` reads of it in the same transaction; see [`find`].
+async fn find_shown<T: Send + 'static>(
+    cx: &Cx,
+    name: &RepositoryName,
+    digest: &Digest,
+    referenced: bool,
+    more: fn(&mut meta::Tx<'_>, &LayerRow) -> Result<T, meta::Error>,
+) -> Result<(ShownLayer, T), Error> {
     let missing = Missing::of(cx, name, digest);
     let bytes = digest.to_bytes();
     read(cx, name, move |tx, repository| {
@@ -80,7 +87,8 @@ async fn find_shown(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced:
         if referenced && !tx.layer_referenced_by(shown.layer.id, repository.id)? {
             return Err(missing.reference());
         }
-        Ok(shown)
+        let more = more(tx, &shown.layer)?;
+        Ok((shown, more))
     })
     .await
 }

@@ -3,6 +3,7 @@ use super::{Layer, find_shown, layer, size};
 use crate::quirks::Behaviour;
 use crate::{Cx, Error, System};
 use blob::Location;
+use meta::Tx;
 use meta::records::layer::{LayerRow, ShownLayer};
 use oci::{ByteRange, Digest, RepositoryName};
 use std::ops::Range;
@@ -27,30 +28,57 @@ pub enum Open {
 /// A layer for the docker door. [`Error::LayersNotFound`] when the repository doesn't show it.
 pub async fn open(cx: &Cx, name: &RepositoryName, digest: &Digest, range: Option<ByteRange>) -> Result<Open, Error> {
     let referenced = cx.quirks.unreferenced_layer_get == Behaviour::Faithful;
-    let shown = find_shown(cx, name, digest, referenced).await?;
-    if let Some(open) = open_shown(cx, shown, range).await? {
-        return Ok(open);
+    open_as(cx, name, digest, range, referenced).await
+}
+
+/// A layer that the repository shows; with `referenced` only one that an image stands on.
+pub(crate) async fn open_as(
+    cx: &Cx,
+    name: &RepositoryName,
+    digest: &Digest,
+    range: Option<ByteRange>,
+    referenced: bool,
+) -> Result<Open, Error> {
+    // The bytes may go between the record and their reading: moved, or collected. The second look finds what was moved.
+    for _ in 0..2 {
+        let (shown, data) = find_shown(cx, name, digest, referenced, inline).await?;
+        if let Some(open) = open_shown(cx, shown, data, range).await? {
+            return Ok(open);
+        }
     }
-    // The bytes went between the record and their reading: they were moved, or collected.
-    let shown = find_shown(cx, name, digest, referenced).await?;
-    open_shown(cx, shown, range).await?.ok_or_else(bytes_missing)
+    Err(bytes_missing())
 }
 
 /// A layer by its record's id, for signed layer URLs. `None` when it is gone.
 pub async fn open_by_id(system: &System, id: [u8; 16], range: Option<ByteRange>) -> Result<Option<Open>, Error> {
     // As in `open`: the second look finds what was moved after the first.
     for _ in 0..2 {
-        let Some(row) = system.db.read(move |tx| tx.layer_get(id)).await? else { return Ok(None) };
+        let found = system.db.read(move |tx| {
+            let Some(row) = tx.layer_get(id)? else { return Ok::<_, Error>(None) };
+            let data = inline(tx, &row)?;
+            Ok(Some((row, data)))
+        });
+        let Some((row, data)) = found.await? else { return Ok(None) };
         let shown = ShownLayer { layer: row, media_type: None };
-        if let Some(open) = open_shown(system, shown, range).await? {
+        if let Some(open) = open_shown(system, shown, data, range).await? {
             return Ok(Some(open));
         }
     }
     Err(bytes_missing())
 }
 
+/// The bytes of a layer that lie in its record, read with it.
+fn inline(tx: &mut Tx<'_>, row: &LayerRow) -> Result<Option<Vec<u8>>, meta::Error> {
+    if row.location.is_some() { Ok(None) } else { tx.layer_data_get(row.id) }
+}
+
 /// `None` when the bytes are not where the record says.
-async fn open_shown(system: &System, shown: ShownLayer, range: Option<ByteRange>) -> Result<Option<Open>, Error> {
+async fn open_shown(
+    system: &System,
+    shown: ShownLayer,
+    data: Option<Vec<u8>>,
+    range: Option<ByteRange>,
+) -> Result<Option<Open>, Error> {
     let size = size(&shown.layer);
     let range = match range {
         None => 0..size,
@@ -59,17 +87,20 @@ async fn open_shown(system: &System, shown: ShownLayer, range: Option<ByteRange>
             None => return Ok(Some(Open::Unsatisfiable { size })),
         },
     };
-    let Some(bytes) = bytes(system, &shown.layer, range.clone()).await? else { return Ok(None) };
+    let Some(bytes) = bytes(system, &shown.layer, data, range.clone()).await? else { return Ok(None) };
     Ok(Some(Open::Opened(Opened { layer: layer(shown)?, range, bytes })))
 }
 
-async fn bytes(system: &System, row: &LayerRow, range: Range<u64>) -> Result<Option<Bytes>, Error> {
+async fn bytes(
+    system: &System,
+    row: &LayerRow,
+    data: Option<Vec<u8>>,
+    range: Range<u64>,
+) -> Result<Option<Bytes>, Error> {
     let left = range.end - range.start;
     let from = match row.location {
         Some(location) => system.blobs.read(Location(location), range).await?.map(Stored::Location),
         None => {
-            let id = row.id;
-            let data = system.db.read(move |tx| tx.layer_data_get(id)).await?;
             let range = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
             data.zip(range)
                 .filter(|(data, (_, end))| *end <= data.len())

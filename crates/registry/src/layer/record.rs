@@ -50,29 +50,28 @@ pub(crate) fn record(
         Kept::At(location) => Some(*location),
         Kept::Inline(_) => None,
     };
-    let (id, surplus) = match tx.layer_by_digest(registry, &repository.encryption, &digest)? {
-        Some(found) => {
-            tx.layer_rearm(found.id, now)?;
-            // A commit whose answer was lost may have recorded these very bytes.
-            (found.id, location.filter(|ours| found.location != Some(ours.0)))
+    let row = LayerRow {
+        id: new.id,
+        digest: digest.clone(),
+        size: i64::try_from(new.size).unwrap_or(i64::MAX),
+        location: location.map(|location| location.0),
+        data_key: None,
+        storage_class: STANDARD.to_owned(),
+        created_at: now,
+        unreferenced_since: Some(now),
+    };
+    let (id, surplus) = if tx.layer_insert(registry, &repository.encryption, &row)? {
+        if let Kept::Inline(bytes) = &new.kept {
+            tx.layer_data_insert(new.id, bytes)?;
         }
-        None => {
-            let row = LayerRow {
-                id: new.id,
-                digest: digest.clone(),
-                size: i64::try_from(new.size).unwrap_or(i64::MAX),
-                location: location.map(|location| location.0),
-                data_key: None,
-                storage_class: STANDARD.to_owned(),
-                created_at: now,
-                unreferenced_since: Some(now),
-            };
-            tx.layer_insert(registry, &repository.encryption, &row)?;
-            if let Kept::Inline(bytes) = &new.kept {
-                tx.layer_data_insert(new.id, bytes)?;
-            }
-            (new.id, None)
-        }
+        (new.id, None)
+    } else {
+        let found = tx.layer_by_digest(registry, &repository.encryption, &digest)?;
+        // Refused as a duplicate, so it is there, unless this transaction is about to be run again.
+        let found = found.ok_or(meta::Error::Busy)?;
+        tx.layer_rearm(found.id, now)?;
+        // A commit whose answer was lost may have recorded these very bytes.
+        (found.id, location.filter(|ours| found.location != Some(ours.0)))
     };
     let newly_shown = tx.layer_show(repository.id, &digest, id, None)?;
     Ok(Recorded { newly_shown, surplus })

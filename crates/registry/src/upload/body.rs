@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes};
 /// A body as it comes in, piece by piece.
 #[async_trait::async_trait]
 pub trait Source: Send {
-    /// The next piece; `None` at the body's end. [`Error::BodyTruncated`] when it ends early.
+    /// The next piece; `None` at the body's end. [`Error::BodyTruncated`] when it ends early. Whoever stops waiting loses nothing.
     async fn next(&mut self) -> Result<Option<Bytes>, Error>;
 }
 
@@ -42,39 +42,39 @@ pub(super) struct Intake<'a> {
     rest: Bytes,
     /// How the body ended, to be told after its last bytes.
     end: Option<Piece>,
-    /// A buffer that was looked at and given back.
-    back: Option<Buffer>,
+    /// The buffer that is being filled.
+    filling: Option<Buffer>,
 }
 
 impl<'a> Intake<'a> {
     pub(super) fn new(body: &'a mut dyn Source, buffers: &'a Buffers, turn: Turn) -> Intake<'a> {
-        Intake { body, buffers, turn, rest: Bytes::new(), end: None, back: None }
+        Intake { body, buffers, turn, rest: Bytes::new(), end: None, filling: None }
     }
 
+    /// What comes next. Whoever stops waiting loses nothing.
     pub(super) async fn next(&mut self) -> Piece {
-        let mut filling = self.back.take();
-        loop {
-            if filling.as_ref().is_some_and(|buffer| buffer.room() == 0) {
-                break;
-            }
+        while self.filling.as_ref().is_none_or(|buffer| buffer.room() > 0) {
             while self.rest.is_empty() && self.end.is_none() {
                 self.read().await;
             }
             if matches!(self.end, Some(Piece::Superseded)) || self.rest.is_empty() {
                 break;
             }
-            let mut buffer = match filling {
+            let buffer = match &mut self.filling {
                 Some(buffer) => buffer,
-                None => match self.buffers.take_in_time().await {
-                    Ok(buffer) => buffer,
+                empty => match self.buffers.take_in_time().await {
+                    Ok(buffer) => empty.insert(buffer),
                     Err(error) => return Piece::Broken(error.into()),
                 },
             };
             let filled = buffer.fill(&self.rest);
             self.rest.advance(filled);
-            filling = Some(buffer);
+            if self.rest.is_empty() {
+                // Its memory goes back to the connection, which then reads the next piece into the same, still in the cache.
+                self.rest = Bytes::new();
+            }
         }
-        match (filling, &self.end) {
+        match (self.filling.take(), &self.end) {
             (_, Some(Piece::Superseded)) => Piece::Superseded,
             (Some(buffer), _) => Piece::Bytes(buffer),
             (None, _) => self.end.take().unwrap_or(Piece::End),
@@ -87,7 +87,7 @@ impl<'a> Intake<'a> {
             // Only the last buffer of a body is not full.
             Piece::Bytes(buffer) if buffer.len() <= max && buffer.room() > 0 => buffer,
             Piece::Bytes(buffer) => {
-                self.back = Some(buffer);
+                self.filling = Some(buffer);
                 return Ok(None);
             }
             Piece::End => return Ok(Some(Vec::new())),

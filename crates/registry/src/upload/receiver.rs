@@ -44,16 +44,27 @@ impl Receiver {
         self.writer.write(buffer).await
     }
 
-    /// Makes durable what the engine can. An engine may lag, but only to where a buffer ended; where it stands between two,
-    /// the hash has no state to go on from, and the former place holds.
+    /// Makes durable what the engine can.
     pub(super) async fn sync(&mut self) -> Result<Covered, Error> {
         let durable = self.writer.sync().await?;
+        Ok(self.cover(durable))
+    }
+
+    /// What became durable beside the writes since this was asked last.
+    pub(super) fn synced(&mut self) -> Option<Covered> {
+        let durable = self.writer.synced()?;
+        Some(self.cover(durable))
+    }
+
+    /// An engine may lag, but only to where a buffer ended; where it stands between two, the hash has no state to go on from, and
+    /// the former place holds.
+    fn cover(&mut self, durable: Durable) -> Covered {
         if let Some(at) = self.states.iter().position(|(offset, _)| *offset == durable.offset) {
             self.states.drain(..at);
             self.durable = durable;
         }
         let hash_state = self.states.first().map(|(_, state)| state.clone()).unwrap_or_default();
-        Ok(Covered { location: self.location, durable: self.durable.clone(), hash_state })
+        Covered { location: self.location, durable: self.durable.clone(), hash_state }
     }
 
     /// Splits off what makes the bytes readable, and the digest of all of them.

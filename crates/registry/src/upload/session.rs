@@ -161,39 +161,45 @@ impl Session {
         Hasher::resume(&self.row.hash_state).map_err(Error::server)
     }
 
-    /// Stores how far the session is. The bytes that `covered` speaks of are durable.
-    pub(super) async fn commit(&mut self, cx: &Cx, target: &Target, covered: Covered) -> Result<(), Error> {
-        let mut row = self.row.clone();
-        row.received = signed(covered.durable.offset);
-        row.engine_state = covered.durable.state.0;
-        row.hash_state = covered.hash_state;
-        row.location = Some(covered.location.0);
-        let first = row.turn == 0;
-        row.turn = row.turn.max(1);
-        let stored = row.clone();
-        let registry = target.registry.clone();
-        let key = target.id.to_string();
-        let kept = cx
-            .db
-            .write(move |tx| {
-                if !first {
-                    return tx.upload_progress(&stored);
-                }
-                if !tx.upload_insert(&registry, &stored)? {
-                    return Ok(false);
-                }
-                jobs::enqueue(tx, Kind::UploadExpire, &key, Time(stored.expires_at))?;
-                Ok::<_, meta::Error>(true)
-            })
-            .await?;
-        if !kept {
-            return Err(target.superseded(self.received()));
+    /// Stores how far the session is, and answers it as it is then. The bytes that `covered` speaks of are durable.
+    pub(super) fn commit<'a>(
+        &self,
+        cx: &'a Cx,
+        target: &'a Target,
+        covered: Covered,
+    ) -> impl Future<Output = Result<Session, Error>> + Send + use<'a> {
+        let (first, received) = (self.row.turn == 0, self.received());
+        let row = UploadRow {
+            turn: self.row.turn.max(1),
+            received: signed(covered.durable.offset),
+            engine_state: covered.durable.state.0,
+            hash_state: covered.hash_state,
+            location: Some(covered.location.0),
+            ..self.row.clone()
+        };
+        async move {
+            let (stored, registry, key) = (row.clone(), target.registry.clone(), target.id.to_string());
+            let kept = cx
+                .db
+                .write(move |tx| {
+                    if !first {
+                        return tx.upload_progress(&stored);
+                    }
+                    if !tx.upload_insert(&registry, &stored)? {
+                        return Ok(false);
+                    }
+                    jobs::enqueue(tx, Kind::UploadExpire, &key, Time(stored.expires_at))?;
+                    Ok::<_, meta::Error>(true)
+                })
+                .await?;
+            if !kept {
+                return Err(target.superseded(received));
+            }
+            if first {
+                cx.jobs.ring();
+            }
+            Ok(Session { row })
         }
-        self.row = row;
-        if first {
-            cx.jobs.ring();
-        }
-        Ok(())
     }
 }
 

@@ -1,15 +1,13 @@
 //! Streaming a body onto the end of a session.
 use super::Progress;
 use super::body::{Intake, Piece, Source};
-use super::receiver::Receiver;
+use super::receiver::{Covered, Receiver};
 use super::session::{Session, Target};
 use super::writers::Turn;
 use crate::{Cx, Error};
 use blob::{Buffer, Durable, Location};
 use oci::{Algorithm, ChunkRange};
-
-/// Bytes after which a session's progress is stored, so that a long body that breaks off need not be sent again whole.
-const COMMIT_EVERY: u64 = 64 * 1024 * 1024;
+use std::pin::Pin;
 
 /// A body on its way to a session's location.
 pub(super) struct Transfer<'a> {
@@ -25,9 +23,14 @@ pub(super) struct Transfer<'a> {
     algorithm: Algorithm,
     /// Whether what came is remembered if the rest does not come.
     resumable: bool,
+    /// Progress that is being stored while more comes.
+    storing: Option<Storing<'a>>,
     /// Nobody knows whether the last progress was stored: the store failed while it committed.
     in_doubt: bool,
 }
+
+/// A commit that is under way, which answers the session as it is then.
+type Storing<'a> = Pin<Box<dyn Future<Output = Result<Session, Error>> + Send + 'a>>;
 
 /// What a body is to a session.
 pub(super) struct Chunk {
@@ -52,7 +55,7 @@ impl<'a> Transfer<'a> {
         }
         let intake = Intake::new(body, &cx.buffers, turn);
         let Chunk { at, algorithm, resumable } = chunk;
-        Ok(Transfer { cx, target, intake, session, at, begin, algorithm, resumable, in_doubt: false })
+        Ok(Transfer { cx, target, intake, session, at, begin, algorithm, resumable, storing: None, in_doubt: false })
     }
 
     /// The whole body, if it has no more than `max` bytes; else [`Transfer::run`] will stream it.
@@ -75,6 +78,8 @@ impl<'a> Transfer<'a> {
     pub(super) async fn run(&mut self) -> Result<Option<Receiver>, Error> {
         let mut receiver = None;
         if let Err(error) = self.stream(&mut receiver).await {
+            // What the body failed with is what its client hears.
+            let _ = self.stored().await;
             if let Some(receiver) = receiver {
                 self.abandon(receiver.location()).await;
             }
@@ -92,20 +97,39 @@ impl<'a> Transfer<'a> {
 
     /// Stores how far the session is, as far as the engine can make it durable.
     pub(super) async fn commit(&mut self, receiver: &mut Receiver) -> Result<(), Error> {
+        self.stored().await?;
         let covered = receiver.sync().await.map_err(|error| self.store_error(error))?;
-        let committed = self.session.commit(self.cx, self.target, covered).await;
-        self.in_doubt |= matches!(committed, Err(Error::Server(_)));
-        committed
+        self.store(covered);
+        self.stored().await
+    }
+
+    /// Begins to store how far the session is, after what is being stored.
+    fn store(&mut self, covered: Covered) {
+        self.storing = Some(Box::pin(self.session.commit(self.cx, self.target, covered)));
+    }
+
+    /// Waits until nothing is being stored. Whoever stops waiting loses nothing.
+    async fn stored(&mut self) -> Result<(), Error> {
+        match &mut self.storing {
+            Some(storing) => {
+                let stored = storing.await;
+                self.end_storing(stored)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn end_storing(&mut self, stored: Result<Session, Error>) -> Result<(), Error> {
+        self.storing = None;
+        self.in_doubt |= matches!(stored, Err(Error::Server(_)));
+        self.session = stored?;
+        Ok(())
     }
 
     async fn stream(&mut self, receiver: &mut Option<Receiver>) -> Result<(), Error> {
-        let mut uncommitted = 0;
         loop {
-            match self.intake.next().await {
-                Piece::Bytes(buffer) => {
-                    uncommitted += buffer.len() as u64;
-                    self.receive(receiver, buffer).await?;
-                }
+            match self.next().await? {
+                Piece::Bytes(buffer) => self.receive(receiver, buffer).await?,
                 Piece::End => {
                     let position = receiver.as_ref().map_or(self.begin, Receiver::written);
                     return self.check(position, true);
@@ -118,11 +142,27 @@ impl<'a> Transfer<'a> {
                 }
                 Piece::Superseded => return Err(self.target.superseded(self.session.received())),
             }
-            if let Some(receiver) = receiver.as_mut().filter(|_| self.resumable && uncommitted >= COMMIT_EVERY) {
-                self.commit(receiver).await?;
-                uncommitted = 0;
+            // So that a long body that a crash cuts off need not be sent again whole. Of another body the receiver forgets what it
+            // need not know any more.
+            if let Some(receiver) = receiver.as_mut().filter(|_| self.storing.is_none())
+                && let Some(covered) = receiver.synced()
+                && self.resumable
+            {
+                self.store(covered);
             }
         }
+    }
+
+    /// What comes next of the body, while progress is being stored beside it.
+    async fn next(&mut self) -> Result<Piece, Error> {
+        while let Some(storing) = &mut self.storing {
+            tokio::select! {
+                biased;
+                stored = storing => self.end_storing(stored)?,
+                piece = self.intake.next() => return Ok(piece),
+            }
+        }
+        Ok(self.intake.next().await)
     }
 
     async fn receive(&mut self, receiver: &mut Option<Receiver>, buffer: Buffer) -> Result<(), Error> {

@@ -96,23 +96,6 @@ async fn what_came_of_a_body_that_broke_off_stays() {
 }
 
 #[tokio::test]
-async fn a_long_body_stores_its_progress_on_the_way() {
-    let world = World::new(Store::Memory).await;
-    let id = world.start().await;
-    let (sender, mut body) = Slow::new();
-    let cx = world.cx.clone();
-    let request = tokio::spawn(async move { upload::append(&cx, &app(), id, None, &mut body).await });
-    let piece = Bytes::from(vec![1; MIB]);
-    for _ in 0..67 {
-        sender.send(piece.clone()).await.unwrap();
-    }
-    // The client is gone, and with it the request.
-    request.abort();
-    assert!(request.await.unwrap_err().is_cancelled());
-    assert_eq!(received(&world, id).await, 64 * MIB as u64);
-}
-
-#[tokio::test]
 async fn a_chunk_out_of_place_is_refused_with_the_last_valid_byte_and_changes_nothing() {
     let cases = [
         // The range, the bytes that came, whether any were stored before.

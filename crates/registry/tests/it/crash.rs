@@ -1,12 +1,14 @@
 //! Power failures: the fs engine over a disk that drops what was not synced, 500 seeded runs.
 use super::support::*;
+use bytes::Bytes;
 use oci::{Digest, RepositoryName};
 use registry::image::{self, NewImage, PutBy};
 use registry::limits::Limits;
 use registry::quirks::Quirks;
-use registry::upload::{self, Completion, UploadId};
+use registry::upload::{self, Completion, Source, UploadId};
 use registry::{Cx, Error};
 use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
 
 const RUNS: u64 = 500;
 /// On PostgreSQL, where a database of one's own takes long to make; it is the disk beneath the layers that is judged here.
@@ -72,7 +74,7 @@ async fn run(seed: u64) -> (usize, usize, usize) {
         assert_eq!(&world.read(digest).await.unwrap(), bytes, "seed {seed}");
     }
     for (digest, manifest) in &told.images {
-        let pulled = image::pull(&world.cx, &app(), &oci::Reference::Digest(*digest), false).await.unwrap();
+        let pulled = image::pull(&world.cx, &app(), &oci::Reference::Digest(*digest)).await.unwrap();
         assert_eq!(&pulled.unwrap().manifest, manifest, "seed {seed}");
     }
     every_record_has_its_bytes(&world, seed).await;
@@ -81,6 +83,47 @@ async fn run(seed: u64) -> (usize, usize, usize) {
         resumed += usize::from(go_on(&world.cx, *id, bytes, seed).await);
     }
     (told.layers.len(), told.images.len(), resumed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_body_that_a_crash_cuts_off_goes_on_from_what_was_stored_while_it_came() {
+    for seed in 0..10 {
+        let mut world = World::with(Store::SyncingFs, seed, Limits::default(), Quirks::default()).await;
+        let id = world.start().await;
+        let (sent, enough) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Notify::new()));
+        let mut body = UntilStored { cx: world.cx.clone(), id, sent: sent.clone(), enough: enough.clone() };
+        let name = app();
+        tokio::select! {
+            appended = upload::append(&world.cx, &name, id, None, &mut body) => panic!("{appended:?}"),
+            () = enough.notified() => {}
+        }
+        drop(body);
+        world.crash(seed).await;
+        let sent = sent.lock().unwrap().clone();
+        assert!(go_on(&world.cx, id, &sent, seed).await, "seed {seed}: nothing to go on from");
+    }
+}
+
+/// A body that has no end, and stops once the session's row says that something of it is stored.
+struct UntilStored {
+    cx: Cx,
+    id: UploadId,
+    sent: Arc<Mutex<Vec<u8>>>,
+    enough: Arc<Notify>,
+}
+
+#[async_trait::async_trait]
+impl Source for UntilStored {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        if upload::status(&self.cx, &app(), self.id).await?.received > 0 {
+            self.enough.notify_one();
+            std::future::pending::<()>().await;
+        }
+        let mut sent = self.sent.lock().unwrap();
+        let piece = layer_bytes(sent.len() as u64, 64 * KIB);
+        sent.extend(&piece);
+        Ok(Some(piece.into()))
+    }
 }
 
 /// Images of a config that lives in its record and a layer that lies at a location, each pushed in some way.

@@ -152,7 +152,10 @@ async fn new_root_keys_need_an_old_one_beside_them() {
             quirks: cx.quirks.clone(),
             jobs: Bell::default(),
             uploads: Writers::default(),
+            logins: Default::default(),
             push_log: Default::default(),
+            pull_times: Default::default(),
+            quota: Default::default(),
         }
     };
     for (roots, wrong) in [

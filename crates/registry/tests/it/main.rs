@@ -11,6 +11,7 @@
 mod chunks;
 mod completion;
 mod concurrency;
+mod costs;
 mod crash;
 mod faults;
 mod inputs;

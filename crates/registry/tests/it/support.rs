@@ -32,7 +32,7 @@ pub const KIB: usize = 1024;
 pub const MIB: usize = 1024 * KIB;
 pub const HOUR: Duration = Duration::from_secs(3600);
 /// The smallest part of the engine under S3's rules; one buffer, so that tests need not move MiBs.
-pub const S3_PART: usize = 256 * KIB;
+pub const S3_PART: usize = Buffers::SIZE;
 
 /// A clock that stands still until a test moves it.
 pub struct TestClock(watch::Sender<Time>);
@@ -99,6 +99,8 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 pub enum Store {
     /// The fs engine over a disk in memory that a test can make fail.
     Fs,
+    /// The same, with a sync beside its writes after every buffer.
+    SyncingFs,
     /// The fs engine over the machine's disk.
     RealFs,
     Memory,
@@ -269,10 +271,11 @@ async fn engine(store: Store, dir: &Path, disk: &FaultyDisk, memory: &MemoryEngi
     let buffers = Buffers::new(64);
     let (root, disk): (_, Arc<dyn Disk>) = match store {
         Store::Memory | Store::S3 => return Arc::new(memory.clone()),
-        Store::Fs => ("/layers".into(), Arc::new(disk.clone())),
+        Store::Fs | Store::SyncingFs => ("/layers".into(), Arc::new(disk.clone())),
         Store::RealFs => (dir.join("layers"), Arc::new(RealDisk)),
     };
-    Arc::new(FsEngine::open(root, disk, buffers).await.unwrap())
+    let engine = FsEngine::open(root, disk, buffers).await.unwrap();
+    Arc::new(if store == Store::SyncingFs { engine.syncing_every(1) } else { engine })
 }
 
 async fn system(
@@ -294,7 +297,10 @@ async fn system(
         quirks: quirks.clone(),
         jobs: Bell::default(),
         uploads: Writers::default(),
+        logins: Default::default(),
         push_log: Default::default(),
+        pull_times: Default::default(),
+        quota: Default::default(),
     })
 }
 
@@ -306,7 +312,7 @@ fn context(system: Arc<System>, account: &str, region: &str) -> Cx {
         registry: RegistryId { account, region: region.parse().unwrap() },
         origin: Origin {
             address: [127, 0, 0, 1].into(),
-            listener: "127.0.0.1:5050".to_owned(),
+            listener: "127.0.0.1:5050".into(),
             tls: false,
             user_agent: "test".to_owned(),
             request_id: "test".to_owned(),

@@ -9,8 +9,9 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use registry::access::Caller;
 use registry::clock::Time;
+use registry::login::{NoLogin, login};
 use registry::token::{self, InvalidToken, Token};
-use registry::{Error, RegistryId, credential};
+use registry::{Error, RegistryId};
 
 /// The user name of every docker login.
 const USER: &str = "AWS";
@@ -59,20 +60,17 @@ pub enum NoToken {
     Gone,
 }
 
-/// The caller behind a request's token, and the registry that the request is about. The token's principal must still be who
-/// it was when the token was made.
+/// The caller behind a request's token, and the registry that the request is about.
 pub async fn authenticate(app: &App, head: &Parts) -> Result<(Caller, RegistryId), Unauthenticated> {
     let password = password(&head.headers).map_err(Unauthenticated::Challenge)?;
-    let token = token::verify(&app.system, &password).map_err(|why| match why {
-        InvalidToken::NotAToken => Unauthenticated::Challenge(NoToken::NotAToken),
-        InvalidToken::Foreign => Unauthenticated::Challenge(NoToken::Foreign),
-        InvalidToken::Expired { at } => Unauthenticated::Expired { at },
+    let login = login(&app.system, &app.process_keys, &password).await.map_err(|why| match why {
+        NoLogin::Token(InvalidToken::NotAToken) => Unauthenticated::Challenge(NoToken::NotAToken),
+        NoLogin::Token(InvalidToken::Foreign) => Unauthenticated::Challenge(NoToken::Foreign),
+        NoLogin::Token(InvalidToken::Expired { at }) => Unauthenticated::Expired { at },
+        NoLogin::Gone => Unauthenticated::Challenge(NoToken::Gone),
+        NoLogin::Failed(error) => error.into(),
     })?;
-    let found = credential::caller(&app.system, &app.process_keys, &token.access_key_id).await?;
-    let same =
-        |caller: &Caller| caller.account() == Some(token.registry.account) && caller.user_id() == token.principal;
-    let caller = found.filter(same).ok_or(Unauthenticated::Challenge(NoToken::Gone))?;
-    Ok((caller, registry(app, head, &token)?))
+    Ok((login.caller.clone(), registry(app, head, &login.token)?))
 }
 
 /// The host's registry, else the token's own.

@@ -7,7 +7,7 @@ use crate::room::Room;
 use http::{HeaderName, StatusCode, header};
 use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use registry::Error;
-use registry::image::{self, FailureCode, ImageId, NewImage, PutBy};
+use registry::image::{self, FailureCode, ImageHead, ImageId, NewImage, PulledImage, PutBy};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -30,16 +30,21 @@ pub async fn get(
     reference: &Reference,
     head: bool,
 ) -> Result<Response, Refusal> {
-    let wanted = if head { 0 } else { Manifest::MAX_BYTES };
-    let room = Room::take(&call.app.call_bodies, wanted).await.map_err(|error| call.refuse(error))?;
-    let pulled = image::pull(call.cx, name, reference, head).await.map_err(|error| call.refuse(error))?;
-    let pulled = pulled.ok_or_else(Refusal::manifest_unknown)?;
-    let length = pulled.manifest.len().to_string();
-    let mut response = http::Response::new(if head { body::empty() } else { body::full(room.hold(pulled.manifest)) });
-    set(&mut response, header::CONTENT_TYPE, &pulled.media_type);
-    set(&mut response, header::CONTENT_LENGTH, &length);
-    set(&mut response, CONTENT_DIGEST.clone(), &pulled.digest.to_string());
-    set(&mut response, header::ETAG, &body::etag(&pulled.digest));
+    let refuse = |error| call.refuse(error);
+    let (head, body) = if head {
+        let head = image::head(call.cx, name, reference).await.map_err(refuse)?;
+        (head.ok_or_else(Refusal::manifest_unknown)?, body::empty())
+    } else {
+        let room = Room::take(&call.app.call_bodies, Manifest::MAX_BYTES).await.map_err(refuse)?;
+        let pulled = image::pull(call.cx, name, reference).await.map_err(refuse)?;
+        let PulledImage { digest, media_type, manifest, .. } = pulled.ok_or_else(Refusal::manifest_unknown)?;
+        (ImageHead { digest, media_type, size: manifest.len() as u64 }, body::full(room.hold(manifest)))
+    };
+    let mut response = http::Response::new(body);
+    set(&mut response, header::CONTENT_TYPE, &head.media_type);
+    response.headers_mut().insert(header::CONTENT_LENGTH, head.size.into());
+    set(&mut response, CONTENT_DIGEST.clone(), &head.digest.to_string());
+    set(&mut response, header::ETAG, &body::etag(&head.digest));
     Ok(response)
 }
 

@@ -24,6 +24,7 @@ use crate::conditional::Condition;
 use error::{About, Refusal};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use oci::{Reference, RepositoryName};
 use query::Query;
 use registry::push_log::{self, Attempt};
 use registry::{Cx, Origin, RegistryId, access};
@@ -58,7 +59,7 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
     let deadline = Instant::now() + app.system.limits.request_time;
     let mut body = RequestBody::new(body, &head.headers, deadline);
     let tls = origin.tls;
-    let mut known = Known::of_stranger(app, &head, tls);
+    let mut known = Known::default();
     let answered = answer(app, &head, (&mut body, deadline), origin, &mut known).await;
     match known.cx {
         Some(_) => body.discard(),
@@ -66,9 +67,9 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
     }
     let mut response = match answered {
         Ok(response) => response,
-        Err(Refused::Challenge(why)) => challenge(app, &head, tls, why, &known.about),
+        Err(Refused::Challenge(why)) => challenge(app, &head, tls, why, &known.about(app, &head, tls)),
         Err(Refused::With(refusal)) => {
-            let refusal = refusal.cured(&known.about);
+            let refusal = refusal.cured(&known.about(app, &head, tls));
             if let (Some(cx), Some(attempt)) = (&known.cx, known.attempt) {
                 push_log::refused(cx, attempt, refusal.logged());
             }
@@ -86,17 +87,19 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
 }
 
 /// What is known of a call by the time that it is answered.
+#[derive(Default)]
 struct Known {
     /// Once its caller is known.
     cx: Option<Cx>,
     /// Of a step of a push.
     attempt: Option<Attempt>,
-    /// What a refusal's cure depends on.
-    about: About,
+    /// The image that the call is about.
+    image: Option<(RepositoryName, Reference)>,
 }
 
 impl Known {
-    fn of_stranger(app: &App, head: &Parts, tls: bool) -> Known {
+    /// What a refusal's cure depends on.
+    fn about(&self, app: &App, head: &Parts, tls: bool) -> About {
         let host = basic::host(head);
         let default = app.addresses.default_registry();
         let (registry, named) = match app.addresses.host(host.unwrap_or_default()) {
@@ -106,9 +109,15 @@ impl Known {
         };
         let reached_at = app.addresses.reached_at(host, tls);
         let host = reached_at.split_once("://").map_or(reached_at.as_str(), |(_, host)| host).to_owned();
-        let upload_life = app.system.limits.upload_life;
-        let about = About { host, registry, named, caller: None, pushes: false, image: None, upload_life };
-        Known { cx: None, attempt: None, about }
+        About {
+            host,
+            registry: self.cx.as_ref().map_or(registry, |cx| cx.registry.clone()),
+            named,
+            caller: self.cx.as_ref().and_then(|cx| cx.caller.account()),
+            pushes: self.attempt.is_some(),
+            image: self.image.clone(),
+            upload_life: app.system.limits.upload_life,
+        }
     }
 }
 
@@ -129,14 +138,13 @@ async fn answer(
     head: &Parts,
     (body, deadline): (&mut RequestBody, Instant),
     origin: Origin,
-    Known { cx, attempt, about }: &mut Known,
+    Known { cx, attempt, image }: &mut Known,
 ) -> Result<Response, Refused> {
     let quirks = &app.system.quirks;
     let (caller, registry) = match basic::authenticate(app, head).await {
         Ok(found) => found,
         Err(error) => return Err(error::unauthenticated(error, quirks).map_or_else(Refused::Challenge, Refused::from)),
     };
-    (about.caller, about.registry) = (caller.account(), registry.clone());
     let cx: &Cx = cx.insert(Cx { system: app.system.clone(), caller, registry, origin });
     let endpoint = Endpoint::parse(head.uri.path()).map_err(|path| Refusal::path(path, quirks))?;
     let query = Query(head.uri.query().unwrap_or_default());
@@ -146,8 +154,7 @@ async fn answer(
         has_body: !body.is_empty(),
     };
     let operation = Operation::find(&head.method, endpoint, hints).map_err(Refusal::method_not_allowed)?;
-    *attempt = operation.attempt();
-    (about.pushes, about.image) = (attempt.is_some(), operation.image());
+    (*attempt, *image) = (operation.attempt(), operation.image());
     let optional = access::authorize(cx, &operation.needs()).await.map_err(|error| error::refuse(error, quirks))?;
     let response = run(Call { app, cx, head, query, body, deadline, optional }, operation).await?;
     Ok(conditionally(head, response)?)
@@ -236,8 +243,8 @@ fn bare(status: StatusCode) -> Response {
 }
 
 /// An answer in JSON.
-fn json(value: &serde_json::Value, content_type: &'static str) -> Response {
-    let mut response = http::Response::new(body::full(value.to_string()));
+fn json(text: String, content_type: &'static str) -> Response {
+    let mut response = http::Response::new(body::full(text));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }

@@ -9,10 +9,20 @@ use serde_json::json;
 
 const JSON: &str = "application/json";
 
+/// OCI distribution-spec "Listing Tags".
+#[derive(serde::Serialize)]
+struct TagList<'a> {
+    name: &'a str,
+    tags: &'a [String],
+}
+
 pub async fn tags(call: Call<'_>, name: &RepositoryName) -> Result<Response, Refusal> {
     let n = call.query.page(&call.cx.quirks)?;
     let (tags, more) = image::tags(call.cx, name, call.query.last(), n).await.map_err(|error| call.refuse(error))?;
-    let mut response = json(&json!({ "name": name.as_str(), "tags": tags }), JSON);
+    // Written at once: a page of a thousand names as a tree of values costs more than reading them.
+    let page = serde_json::to_string(&TagList { name: name.as_str(), tags: &tags });
+    let page = page.map_err(|error| call.refuse(registry::Error::server(error)))?;
+    let mut response = json(page, JSON);
     if let Some(last) = tags.last().filter(|_| more) {
         link(&mut response, &format!("/v2/{name}/tags/list"), last, n, &[]);
     }
@@ -24,7 +34,7 @@ pub async fn catalog(call: Call<'_>) -> Result<Response, Refusal> {
     let after = call.query.last().map(String::into_bytes);
     let page = repository::list(call.cx, after, n).await.map_err(|error| call.refuse(error))?;
     let names: Vec<&str> = page.items.iter().map(|repository| repository.name.as_str()).collect();
-    let mut response = json(&json!({ "repositories": names }), JSON);
+    let mut response = json(json!({ "repositories": names }).to_string(), JSON);
     if let Some(last) = names.last().filter(|_| page.next.is_some()) {
         link(&mut response, "/v2/_catalog", last, n, &[]);
     }

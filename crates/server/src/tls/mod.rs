@@ -3,10 +3,12 @@
 pub mod acme;
 #[cfg(feature = "acme")]
 mod challenge;
+mod gathered;
 pub mod issue;
 mod pair;
 mod reload;
 
+pub use gathered::Gathered;
 pub use pair::{Files, NEAR_EXPIRY, Pair, PairError};
 pub use reload::{LOOK_EVERY, Reloader};
 
@@ -28,6 +30,10 @@ use tokio_rustls::server::TlsStream;
 /// The names of HTTP/1.1 and HTTP/2 in ALPN (RFC 7301, RFC 9113 3.2).
 const HTTP_1_1: &[u8] = b"http/1.1";
 const HTTP_2: &[u8] = b"h2";
+
+/// Bytes that a TLS connection holds of what it sends, beside the buffers of all transfers: a slow client of each of all
+/// connections makes half a GiB of it. rustls's own limit is half of this, and makes more writes.
+const SEND_BYTES: usize = 128 * 1024;
 
 /// What an https:// listener speaks: TLS 1.2 and 1.3, with the certificate that is served at the moment.
 #[derive(Clone)]
@@ -51,7 +57,7 @@ impl Tls {
 
     /// Shakes hands with a client that has begun to.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
-        self.acceptor.accept(stream).await
+        self.acceptor.accept_with(stream, |session| session.set_buffer_limit(Some(SEND_BYTES))).await
     }
 }
 

@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("registry", &["oci", "aws", "iam", "meta", "blob"]),
     ("server", &["registry", "oci", "aws", "iam", "meta", "blob"]),
     ("testkit", &["server", "registry", "oci", "aws", "iam", "meta", "blob"]),
+    ("bench", &["oci", "aws"]),
 ];
 
 /// Crates that speak HTTP; the domain must do without them.

@@ -3,6 +3,7 @@
 
 mod admin;
 mod arrows;
+mod costs;
 mod docker;
 mod docs;
 mod doors;

@@ -168,12 +168,13 @@ impl Server {
         let system: Arc<System> = self.app.system.clone();
         let (stop_doors, doors_stopped) = watch::channel(false);
         let (stop_jobs, jobs_stopped) = watch::channel(false);
-        let (jobs, log) = (
+        let (jobs, log, pulls) = (
             registry::jobs::run(system.clone(), jobs_stopped.clone()),
-            registry::push_log::run(system.clone(), jobs_stopped),
+            registry::push_log::run(system.clone(), jobs_stopped.clone()),
+            registry::image::pull_times::run(system.clone(), jobs_stopped),
         );
         let mut jobs = tokio::spawn(async {
-            tokio::join!(jobs, log);
+            tokio::join!(jobs, log, pulls);
         });
         let mut doors = tokio::spawn(listener::serve(self.app.clone(), self.listeners, doors_stopped));
         let mut renewing = self.certificate.map(|keeper| keeper.run(signals)).unwrap_or_default();

@@ -79,7 +79,10 @@ pub async fn open(settings: &Settings, data: &DataDir) -> Result<(Arc<System>, A
         quirks: settings.quirks.clone(),
         jobs: Default::default(),
         uploads: Default::default(),
+        logins: Default::default(),
         push_log: Default::default(),
+        pull_times: Default::default(),
+        quota: Default::default(),
     });
     let administrator = administrator(&system, settings, data).await?;
     Ok((system, administrator))

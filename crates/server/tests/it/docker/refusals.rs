@@ -56,7 +56,7 @@ fn password_of_nobody(app: &TestApp) -> String {
     let caller = Caller::Administrator { account: registry.account, access_key_id: "AKIAGONE".to_owned() };
     let origin = Origin {
         address: app.address.ip(),
-        listener: app.address.to_string(),
+        listener: app.address.to_string().into(),
         tls: false,
         user_agent: String::new(),
         request_id: String::new(),

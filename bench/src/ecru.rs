@@ -1,0 +1,120 @@
+//! Ecru as a process: built, started, and called as its administrator.
+use crate::Result;
+use crate::http::{Connection, Target};
+use crate::postgres::Postgres;
+use crate::process::{Process, answers, free_address};
+use crate::server::{Kind, Server};
+use crate::tls::Tls;
+use aws::sigv4::{Head, SigningKey, sign};
+use oci::{Algorithm, Digest};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The keys of `ecru serve --dev`.
+const KEY: SigningKey<'_> = SigningKey { access_key_id: "test", secret: "test", session_token: None };
+const REGION: &str = "us-east-1";
+
+/// How a server is started.
+#[derive(Clone)]
+pub struct Ecru {
+    pub binary: PathBuf,
+    /// In the place of SQLite; each start has a database of its own.
+    pub postgres: Option<Postgres>,
+}
+
+/// Builds the server as it is released, and says where the binary is.
+pub fn build(target: &Path) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).args(["build", "--release", "--locked", "-p", "server"]).status()?;
+    if !status.success() {
+        return Err("the server can't be built".into());
+    }
+    Ok(target.join("release/ecru"))
+}
+
+impl Ecru {
+    /// Starts it on a directory, which may be new, and logs in.
+    pub fn start(&self, directory: &Path) -> Result<Server> {
+        let mut server = self.spawn(directory)?;
+        server.target.authorization = format!("Basic {}", token(&server.target)?);
+        Ok(server)
+    }
+
+    /// Starts it, and returns when it is ready.
+    pub fn spawn(&self, directory: &Path) -> Result<Server> {
+        self.spawn_with(directory, None, &[])
+    }
+
+    /// The same with TLS, and with further flags.
+    pub fn start_tls(&self, directory: &Path, tls: &Tls, flags: &[&str]) -> Result<Server> {
+        let mut server = self.spawn_with(directory, Some(tls), flags)?;
+        server.target.authorization = format!("Basic {}", token(&server.target)?);
+        Ok(server)
+    }
+
+    fn spawn_with(&self, directory: &Path, tls: Option<&Tls>, flags: &[&str]) -> Result<Server> {
+        let address = free_address()?;
+        let mut command = Command::new(&self.binary);
+        // Settings of whoever runs this must not be settings of what is measured.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ECRU_")) {
+            command.env_remove(name);
+        }
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        command
+            .args(["serve", "--dev", "--listen", &format!("{scheme}://{address}"), "--data"])
+            .arg(directory)
+            .args(flags);
+        if let Some(tls) = tls {
+            command.arg("--tls-cert").arg(&tls.certificate).arg("--tls-key").arg(&tls.key);
+        }
+        if let Some(postgres) = &self.postgres {
+            command.env("ECRU_POSTGRES", postgres.database()?).env("ECRU_ROOT_KEY", "00".repeat(32));
+        }
+        let log = directory.with_extension("log");
+        let mut process = Process::start(&mut command, &log)?;
+        let target = Target { address, authorization: String::new(), tls: tls.map(|tls| tls.client.clone()) };
+        let ready = target.request("GET", "/readyz", "", b"");
+        process.wait_until(&log, || answers(&target, &ready))?;
+        Ok(Server { kind: Kind::Ecru, target, process, directory: directory.to_owned() })
+    }
+}
+
+/// Makes a repository.
+pub fn repository(target: &Target, name: &str) -> Result<()> {
+    call(target, "CreateRepository", &json!({"repositoryName": name})).map(|_| ())
+}
+
+/// The token that docker logs in with, as it goes behind `Basic`.
+fn token(target: &Target) -> Result<String> {
+    let answer = call(target, "GetAuthorizationToken", &json!({}))?;
+    let token = answer["authorizationData"][0]["authorizationToken"].as_str().ok_or("an answer without a token")?;
+    Ok(token.to_owned())
+}
+
+/// Calls an operation of ECR.
+pub fn call(target: &Target, operation: &str, input: &Value) -> Result<Value> {
+    let (_, body) = Connection::open(target)?.call(&signed(target, operation, input)?, &[200])?;
+    Ok(serde_json::from_slice(&body)?)
+}
+
+/// The request of an operation, signed now.
+#[expect(clippy::disallowed_methods, reason = "a program of its own: no test moves its clock")]
+pub fn signed(target: &Target, operation: &str, input: &Value) -> Result<Vec<u8>> {
+    let body = input.to_string().into_bytes();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
+    let host = target.address.to_string();
+    let operation = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
+    let content_type = "application/x-amz-json-1.1";
+    let headers: [(&str, &[u8]); 3] =
+        [("host", host.as_bytes()), ("content-type", content_type.as_bytes()), ("x-amz-target", operation.as_bytes())];
+    let head = Head { method: "POST", path: "/", query: "", headers: &headers };
+    let hash = Digest::of(Algorithm::Sha256, &body).hash().try_into()?;
+    let signature = sign(&head, hash, &KEY, REGION, "ecr", i64::try_from(now.as_micros())?);
+    let mut more = format!("content-type: {content_type}\r\nx-amz-target: {operation}\r\n");
+    for (name, value) in signature {
+        more.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let unauthorized = Target { authorization: String::new(), ..target.clone() };
+    Ok(unauthorized.request("POST", "/", &more, &body))
+}

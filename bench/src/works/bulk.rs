@@ -1,0 +1,137 @@
+//! Big layers in and out.
+use super::upload::{By, push_big, send_big};
+use crate::Result;
+use crate::bare::Loop;
+use crate::bench::{Bench, Side, Turns, remove};
+use crate::content::{Big, MIB, fresh_seed};
+use crate::http::{Connection, Target};
+use crate::report::{Goal, Report, Unit};
+use crate::sample::{Sample, ratio};
+use crate::server::{Done, Kind, Server};
+use crate::threads;
+
+pub const REPOSITORY: &str = "bulk";
+
+/// MiB of the layer, and what that is called.
+pub fn layer(bench: &Bench) -> (u64, &'static str) {
+    if bench.quick { (256, "256 MiB") } else { (1024, "1 GiB") }
+}
+
+pub fn push_patch(bench: &Bench, report: &mut Report) -> Result<()> {
+    push(bench, report, "one PATCH", By::Patch)
+}
+
+pub fn push_put(bench: &Bench, report: &mut Report) -> Result<()> {
+    push(bench, report, "one PUT", By::Put)
+}
+
+/// Each turn has a server of its own on a new directory, so that no disk fills and no memory is left from before.
+fn push(bench: &Bench, report: &mut Report, how: &str, by: By) -> Result<()> {
+    let (mib, size) = layer(bench);
+    let turn = |side, _| {
+        let server = bench.start(side)?;
+        let mut big = Big::new(mib, fresh_seed());
+        server.repository(REPOSITORY)?;
+        let sample = server.measure(|target| push_once(&server, target, &mut big, by));
+        let directory = server.directory.clone();
+        drop(server);
+        remove(&directory)?;
+        sample
+    };
+    let mut sides = bench.sides();
+    sides.extend([Side::Bare(Loop::Receive), Side::Bare(Loop::ReceiveDirect)]);
+    let turns = bench.rounds(&sides, turn)?;
+    let mut goals = Vec::new();
+    if !turns.peer.0.is_empty() {
+        goals.push(Goal::at_least("MB/s", 2.0, ratio(&turns.ecru, &turns.peer, Sample::rate).of_medians));
+        goals.push(Goal::at_most("CPU", 0.4, ratio(&turns.ecru, &turns.peer, Sample::cpu_each).of_medians));
+    }
+    goals.push(to_bare(&turns));
+    report.row(&format!("push {size}, {how}"), Unit::Bytes, &turns, &goals);
+    Ok(())
+}
+
+fn to_bare(turns: &Turns) -> Goal {
+    Goal::at_most("CPU to bare", 1.3, ratio(&turns.ecru, &turns.bare, Sample::cpu_each).of_medians)
+}
+
+fn push_once(server: &Server, target: &Target, big: &mut Big, by: By) -> Result<Done> {
+    let mut connection = Connection::open(target)?;
+    if server.kind == Kind::Bare {
+        send_big(&mut connection, target, "PUT", "/", big, 201)?;
+    } else {
+        push_big(&mut connection, target, REPOSITORY, big, by)?;
+    }
+    Ok(Done::bytes(big.len()))
+}
+
+pub fn pull_one(bench: &Bench, report: &mut Report) -> Result<()> {
+    pull(bench, report, 1)
+}
+
+pub fn pull_four(bench: &Bench, report: &mut Report) -> Result<()> {
+    pull(bench, report, 4)
+}
+
+fn pull(bench: &Bench, report: &mut Report, streams: usize) -> Result<()> {
+    let (mib, size) = layer(bench);
+    let mut sides = bench.sides();
+    sides.push(Side::Bare(Loop::Send));
+    let servers = bench.start_all(&sides)?;
+    let mut big = Big::new(mib, fresh_seed());
+    for (_, server) in &servers {
+        place(server, &mut big)?;
+    }
+    let path = format!("/v2/{REPOSITORY}/blobs/{}", big.digest);
+    for is_cached in [true, false] {
+        let turns = bench.rounds_of(&servers, |server, _| {
+            if is_cached {
+                pull_once(&server.target, &path, 1, big.len())?;
+            } else {
+                server.forget_pages()?;
+            }
+            server.measure(|target| pull_once(target, &path, streams, big.len()))
+        })?;
+        let mut goals = Vec::new();
+        if !turns.peer.0.is_empty() {
+            goals.push(Goal::at_least("MB/s", 1.1, ratio(&turns.ecru, &turns.peer, Sample::rate).of_medians));
+            goals.push(Goal::at_most("CPU", 0.7, ratio(&turns.ecru, &turns.peer, Sample::cpu_each).of_medians));
+        }
+        goals.push(to_bare(&turns));
+        let streams = if streams == 1 { "1 stream".to_owned() } else { format!("{streams} streams") };
+        let cached = if is_cached { "cached" } else { "from disk" };
+        report.row(&format!("pull {size}, {streams}, {cached}"), Unit::Bytes, &turns, &goals);
+    }
+    for (_, server) in servers {
+        let directory = server.directory.clone();
+        drop(server);
+        remove(&directory)?;
+    }
+    Ok(())
+}
+
+/// Puts the layer where a server will serve it from.
+fn place(server: &Server, big: &mut Big) -> Result<()> {
+    if server.kind == Kind::Bare {
+        let mut file = std::fs::File::create(server.directory.join(crate::bare::FILE))?;
+        return Ok(big.each(|piece| std::io::Write::write_all(&mut file, piece))?);
+    }
+    server.repository(REPOSITORY)?;
+    push_big(&mut Connection::open(&server.target)?, &server.target, REPOSITORY, big, By::Put)
+}
+
+pub fn pull_once(target: &Target, path: &str, streams: usize, length: u64) -> Result<Done> {
+    let get = target.head("GET", path, "", None);
+    threads::each(streams, |_| {
+        let mut connection = Connection::open(target)?;
+        let mut through = vec![0; MIB];
+        connection.send(get.as_bytes())?;
+        let answer = connection.answer(false)?;
+        answer.must_be(&[200], get.as_bytes(), b"")?;
+        match connection.skip(answer.body, &mut through)? {
+            read if read == length => Ok(()),
+            read => Err(format!("a pull had {read} bytes of {length}").into()),
+        }
+    })?;
+    Ok(Done::bytes(length * streams as u64))
+}

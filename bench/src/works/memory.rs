@@ -1,0 +1,106 @@
+//! What connections cost in memory, idle and at work.
+use super::upload::{By, begin, push_big};
+use crate::Result;
+use crate::bench::{Bench, Side, remove};
+use crate::content::{Big, MIB, fresh_seed};
+use crate::http::{Connection, Target};
+use crate::report::{NONE, Report, Table, mib};
+use crate::server::Server;
+use crate::threads;
+use std::time::{Duration, Instant};
+
+const REPOSITORY: &str = "memory";
+/// Connections that only stay open, one step after the other.
+const IDLE: [usize; 2] = [100, 1000];
+/// Transfers at once.
+const ACTIVE: usize = 200;
+/// A slow client: this much, then a pause, which makes 1.3 MB/s.
+const PIECE: usize = 64 * 1024;
+const PAUSE: Duration = Duration::from_millis(50);
+/// Larger than what all buffers of the way hold, so that every transfer is under way until its end.
+const LAYER_MIB: u64 = 64;
+
+pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    raise_open_files()?;
+    let span = Duration::from_secs(if bench.quick { 2 } else { 10 });
+    let mut table = Table::new("Resident memory in MiB", &["connections", "Ecru", &bench.peer_name()]);
+    let mut columns = Vec::new();
+    for side in bench.sides() {
+        let server = bench.start(side)?;
+        columns.push(states(&server, span)?);
+        let directory = server.directory.clone();
+        drop(server);
+        remove(&directory)?;
+    }
+    let peer = (!matches!(bench.sides()[..], [Side::Ecru])).then(|| columns.pop()).flatten();
+    for (number, (state, bytes)) in columns.pop().unwrap_or_default().into_iter().enumerate() {
+        let theirs = peer.as_ref().and_then(|column| column.get(number));
+        table.rows.push(vec![state, mib(bytes), theirs.map_or(NONE.to_owned(), |(_, bytes)| mib(*bytes))]);
+    }
+    report.table(table);
+    Ok(())
+}
+
+/// Each state with the bytes in memory, the highest that was seen in it.
+fn states(server: &Server, span: Duration) -> Result<Vec<(String, u64)>> {
+    let target = &server.target;
+    let mut found = vec![("none, just started".to_owned(), server.process.resident()?)];
+    server.repository(REPOSITORY)?;
+    let ping = target.request("GET", "/v2/", "", b"");
+    let mut idle = Vec::new();
+    for count in IDLE {
+        server.process.reset_peak()?;
+        while idle.len() < count {
+            let mut connection = Connection::open(target)?;
+            connection.ask(&ping, &[200])?;
+            idle.push(connection);
+        }
+        found.push((format!("{count} idle"), server.process.peak()?));
+    }
+    drop(idle);
+    let mut big = Big::new(LAYER_MIB, fresh_seed());
+    push_big(&mut Connection::open(target)?, target, REPOSITORY, &mut big, By::Put)?;
+    server.process.reset_peak()?;
+    let get = target.head("GET", &format!("/v2/{REPOSITORY}/blobs/{}", big.digest), "", None);
+    threads::each(ACTIVE, |_| pull_slowly(target, get.as_bytes(), span))?;
+    found.push((format!("{ACTIVE} slow pulls"), server.process.peak()?));
+    server.process.reset_peak()?;
+    threads::each(ACTIVE, |_| push_slowly(target, span))?;
+    found.push((format!("{ACTIVE} slow pushes"), server.process.peak()?));
+    Ok(found)
+}
+
+fn pull_slowly(target: &Target, get: &[u8], span: Duration) -> Result<()> {
+    let end = Instant::now() + span;
+    let mut connection = Connection::open(target)?;
+    connection.send(get)?;
+    connection.answer(false)?.must_be(&[200], get, b"")?;
+    let mut piece = vec![0; PIECE];
+    while Instant::now() < end {
+        connection.read(&mut piece)?;
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+fn push_slowly(target: &Target, span: Duration) -> Result<()> {
+    let end = Instant::now() + span;
+    let mut connection = Connection::open(target)?;
+    let upload = begin(&mut connection, target, REPOSITORY)?;
+    let length = LAYER_MIB * MIB as u64;
+    connection.send(target.head("PATCH", &upload, "", Some(length)).as_bytes())?;
+    let piece = vec![7; PIECE];
+    while Instant::now() < end {
+        connection.send(&piece)?;
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// Each connection takes a file.
+fn raise_open_files() -> Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}

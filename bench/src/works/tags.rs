@@ -1,0 +1,72 @@
+//! Pages of tags, in a repository of few and in one of many.
+use super::kept;
+use crate::Result;
+use crate::bench::Bench;
+use crate::content::Noise;
+use crate::http::{Connection, Target};
+use crate::report::{Goal, Report, Table, milliseconds};
+use crate::sample::Samples;
+use crate::server::Done;
+use std::time::{Duration, Instant};
+
+const PAGE: usize = 1000;
+const PAGES: usize = 200;
+/// How much the two may differ and still be called the same: what one run differs from the next by.
+const SAME: f64 = 1.15;
+
+/// Ecru alone: docker-registry 2.8 has no pages of tags.
+pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    let many = if bench.quick { 100_000 } else { 1_000_000 };
+    let repositories = [("few", 10_000), ("many", many)];
+    let directory = kept::tags(bench, &repositories)?;
+    let server = bench.ecru.start(&directory)?;
+    let mut found = [Samples::default(), Samples::default()];
+    for round in 0..bench.rounds {
+        for (which, (repository, tags)) in repositories.iter().enumerate() {
+            let seed = (round * 2 + which) as u64;
+            found[which].0.push(server.measure(|target| read(target, repository, *tags, seed))?);
+        }
+    }
+    drop(server);
+    let mut table =
+        Table::new("Pages of 1,000 tags", &["tags", "a page", "p50 / p99", "CPU of a page", "goal", "reached"]);
+    let page = |samples: &Samples| Duration::from_secs_f64(1.0 / samples.rate());
+    let few = page(&found[0]);
+    for ((_, tags), samples) in repositories.iter().zip(&found) {
+        let same = page(samples).as_secs_f64() / few.as_secs_f64();
+        let goals = [
+            Goal::within("a page", Duration::from_micros(1200), page(samples)),
+            Goal::at_most("to 10,000", SAME, same),
+        ];
+        let (p50, p99) = (samples.latency(0.5).unwrap_or_default(), samples.latency(0.99).unwrap_or_default());
+        table.rows.push(vec![
+            tags.to_string(),
+            format!("{} ms", milliseconds(page(samples))),
+            format!("{} / {} ms", milliseconds(p50), milliseconds(p99)),
+            format!("{:.0} µs", samples.cpu_each() * 1e6),
+            Goal::texts(&goals),
+            Goal::reached(&goals),
+        ]);
+    }
+    report.table(table);
+    Ok(())
+}
+
+/// Pages that begin behind tags anywhere in the repository.
+fn read(target: &Target, repository: &str, tags: usize, seed: u64) -> Result<Done> {
+    let mut noise = Noise::new(seed);
+    let mut connection = Connection::open(target)?;
+    let mut latencies = Vec::with_capacity(PAGES);
+    for _ in 0..PAGES {
+        let last = noise.next() % (tags - PAGE) as u64;
+        let path = format!("/v2/{repository}/tags/list?n={PAGE}&last=build-{last:07}");
+        let began = Instant::now();
+        let (_, body) = connection.call(target.head("GET", &path, "", None).as_bytes(), &[200])?;
+        latencies.push(began.elapsed());
+        let found = body.windows(6).filter(|bytes| bytes == b"build-").count();
+        if found != PAGE {
+            return Err(format!("a page of {repository} had {found} tags").into());
+        }
+    }
+    Ok(Done::things(vec![(latencies, 0)]))
+}

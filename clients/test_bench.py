@@ -1,0 +1,20 @@
+"""The load client runs as docs/performance.md says: a short run, whose figures nobody looks at."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from ecru import binary
+
+
+def test_the_bench_drives_a_server_and_prints_what_it_did():
+    program = binary().with_name("bench")
+    works = ["manifests", "small-images"]
+    ran = subprocess.run(
+        [program, "--quick", "--rounds", "1", "--peer", "none", "--ecru", binary(), *works],
+        capture_output=True, text=True, timeout=120, env={**os.environ, "ECRU_LOG_LEVEL": "warn"},
+    )
+    assert ran.returncode == 0, ran.stderr
+    for row in ("HEAD + GET of a manifest by tag", "small images"):
+        line = next(line for line in ran.stdout.splitlines() if line.startswith("|") and row in line)
+        assert "/s" in line, line

@@ -1,0 +1,130 @@
+//! Who a docker token speaks for: what it says, and whether its principal is still there (`ECR.md` G.6).
+//!
+//! Every request on `/v2/` asks this, so what was found is kept for [`KNOWN_TIME`], and a check is one look-up.
+use crate::access::Caller;
+use crate::clock::Time;
+use crate::credential::{self, ProcessKeys};
+use crate::token::{self, InvalidToken, Token};
+use crate::{Error, System};
+use aws_lc_rs::digest::{SHA256, digest};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long the store is not asked again about a token's principal: a key that is taken away on any node is refused on all
+/// within a second (DESIGN "Caches").
+pub const KNOWN_TIME: Duration = Duration::from_millis(500);
+/// Tokens that are kept at once; a client that fetches one for each call can't fill the memory with them.
+const KNOWN_TOKENS: usize = 4096;
+
+/// A token with the principal that it speaks for.
+#[derive(Debug)]
+pub struct Login {
+    pub token: Token,
+    pub caller: Caller,
+}
+
+/// Why a password is no login.
+#[derive(Debug, thiserror::Error)]
+pub enum NoLogin {
+    #[error(transparent)]
+    Token(#[from] InvalidToken),
+    #[error("the credentials that the token was made for are gone")]
+    Gone,
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// What this node found out about tokens a moment ago, by their SHA-256.
+#[derive(Default)]
+pub struct Logins(Mutex<HashMap<[u8; 32], Known>>);
+
+#[derive(Clone)]
+struct Known {
+    login: Arc<Login>,
+    since: Time,
+}
+
+impl Known {
+    fn holds(&self, now: Time) -> bool {
+        // A clock that was set back says nothing about how long ago it was.
+        self.since <= now && now < self.since.plus(KNOWN_TIME)
+    }
+}
+
+/// Reads and verifies a password, and finds its principal, who must still be who it was when the token was made.
+pub async fn login(system: &System, process: &ProcessKeys, password: &str) -> Result<Arc<Login>, NoLogin> {
+    let now = system.now();
+    let key = sha256(password);
+    if let Some(known) = system.logins.get(&key).filter(|known| known.holds(now)) {
+        known.login.token.check_expiry(now)?;
+        return Ok(known.login);
+    }
+    let token = token::verify(system, password)?;
+    let found = credential::caller(system, process, &token.access_key_id).await?;
+    let same =
+        |caller: &Caller| caller.account() == Some(token.registry.account) && caller.user_id() == token.principal;
+    let caller = found.filter(same).ok_or(NoLogin::Gone)?;
+    let login = Arc::new(Login { token, caller });
+    system.logins.put(key, Known { login: login.clone(), since: now }, now);
+    Ok(login)
+}
+
+impl Logins {
+    fn get(&self, key: &[u8; 32]) -> Option<Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn put(&self, key: [u8; 32], known: Known, now: Time) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= KNOWN_TOKENS {
+            all.retain(|_, known| known.holds(now));
+        }
+        if all.len() < KNOWN_TOKENS {
+            all.insert(key, known);
+        }
+    }
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RegistryId;
+    use aws::AccountId;
+
+    fn known(since: i64) -> Known {
+        let registry = RegistryId { account: AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        let (issued, expires) = (Time(0), Time(i64::MAX));
+        let token = Token { registry, principal: "p".to_owned(), access_key_id: "k".to_owned(), issued, expires };
+        Known { login: Arc::new(Login { token, caller: Caller::Nobody }), since: Time(since) }
+    }
+
+    #[test]
+    fn what_is_known_holds_for_its_time_and_not_when_the_clock_was_set_back() {
+        let time = i64::try_from(KNOWN_TIME.as_micros()).unwrap();
+        for (now, holds) in [(999, false), (1000, true), (1000 + time - 1, true), (1000 + time, false)] {
+            assert_eq!(known(1000).holds(Time(now)), holds, "{now}");
+        }
+    }
+
+    #[test]
+    fn there_are_never_more_than_the_bound_and_stale_ones_make_room() {
+        let logins = Logins::default();
+        let key = |number: usize| sha256(&number.to_string());
+        for number in 0..=KNOWN_TOKENS {
+            logins.put(key(number), known(0), Time(0));
+        }
+        assert_eq!(logins.0.lock().unwrap().len(), KNOWN_TOKENS);
+        assert!(logins.get(&key(KNOWN_TOKENS)).is_none());
+        let later = Time(0).plus(KNOWN_TIME);
+        logins.put(key(KNOWN_TOKENS), known(later.0), later);
+        assert_eq!(logins.0.lock().unwrap().len(), 1);
+        assert!(logins.get(&key(KNOWN_TOKENS)).is_some());
+    }
+}

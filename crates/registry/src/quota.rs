@@ -1,0 +1,139 @@
+//! Quotas of how many there may be (`ECR.md` M), without counting for every one that is made.
+//!
+//! A count is O(n), and a counter would be a row that every push to a repository wants to change: on PostgreSQL these would
+//! conflict. So a node remembers what an exact count left as room, and lets a part of that be used before it counts again; near
+//! the limit that part is nothing, and every call counts. What is made at once may exceed a quota by its number, and so may what
+//! each further node makes of the part that it counted up to [`COUNT_LIFE`] ago.
+use crate::clock::Time;
+use crate::{Error, RegistryId};
+use oci::RepositoryName;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// The part of the room that is used without a further count: one in so many.
+const SHARE: u64 = 64;
+/// How long a count holds: other nodes use the same room.
+const COUNT_LIFE: Duration = Duration::from_secs(10);
+/// Subjects at most whose room is remembered; of further ones every call counts. With the longest names 2 MiB.
+const REMEMBERED: usize = 4096;
+
+/// What is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    Repositories(RegistryId),
+    Images { registry: RegistryId, repository: RepositoryName },
+}
+
+/// The room that this node knows of.
+#[derive(Default)]
+pub struct Quota(Mutex<HashMap<Subject, Room>>);
+
+struct Room {
+    /// How many more may be made without a count.
+    left: u64,
+    until: Time,
+}
+
+impl Quota {
+    /// Whether there is room for one more; `count` says how many there are, and is asked only when that must be known.
+    pub(crate) async fn room(
+        &self,
+        subject: Subject,
+        limit: u64,
+        now: Time,
+        count: impl AsyncFnOnce() -> Result<i64, Error>,
+    ) -> Result<bool, Error> {
+        if self.take(&subject, now) {
+            return Ok(true);
+        }
+        let counted = u64::try_from(count().await?).unwrap_or(0);
+        let free = limit.saturating_sub(counted);
+        self.remember(subject, Room { left: free / SHARE, until: now.plus(COUNT_LIFE) }, now);
+        Ok(free > 0)
+    }
+
+    fn take(&self, subject: &Subject, now: Time) -> bool {
+        let mut rooms = self.lock();
+        let Some(room) = rooms.get_mut(subject).filter(|room| room.left > 0 && room.until > now) else { return false };
+        room.left -= 1;
+        true
+    }
+
+    fn remember(&self, subject: Subject, room: Room, now: Time) {
+        let mut rooms = self.lock();
+        if rooms.len() >= REMEMBERED {
+            rooms.retain(|_, room| room.left > 0 && room.until > now);
+        }
+        if room.left > 0 && rooms.len() < REMEMBERED {
+            rooms.insert(subject, room);
+        }
+    }
+
+    /// Nothing that holds this lock can panic halfway through a change, so a poisoned one is as good.
+    fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Room>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time(1_000_000_000);
+
+    fn images(number: usize) -> Subject {
+        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        Subject::Images { registry, repository: format!("app{number}").parse().unwrap() }
+    }
+
+    /// How often `calls` calls at `now` count, of which each finds `count`; and whether the last had room.
+    async fn counts(quota: &Quota, (count, limit): (i64, u64), now: Time, calls: usize) -> (usize, bool) {
+        let (mut counted, mut room) = (0, false);
+        for _ in 0..calls {
+            let asked = quota.room(images(0), limit, now, async || {
+                counted += 1;
+                Ok(count)
+            });
+            room = asked.await.unwrap();
+        }
+        (counted, room)
+    }
+
+    #[tokio::test]
+    async fn far_from_the_limit_few_calls_count_and_near_it_all() {
+        for ((count, limit), calls, expected) in [
+            ((0, 100_000), 1563, (1, true)),
+            ((0, 100_000), 1564, (2, true)),
+            ((99_936, 100_000), 4, (2, true)),
+            ((99_937, 100_000), 4, (4, true)),
+            ((100_000, 100_000), 4, (4, false)),
+            ((100_001, 100_000), 4, (4, false)),
+            ((0, 2), 2, (2, true)),
+        ] {
+            assert_eq!(counts(&Quota::default(), (count, limit), NOW, calls).await, expected, "{count} of {limit}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_count_holds_for_its_life_and_only_for_its_subject() {
+        let quota = Quota::default();
+        assert_eq!(counts(&quota, (0, 100_000), NOW, 2).await, (1, true));
+        let last = Time(NOW.plus(COUNT_LIFE).0 - 1);
+        assert_eq!(counts(&quota, (0, 100_000), last, 2).await, (0, true));
+        assert!(!quota.take(&images(1), NOW));
+        assert_eq!(counts(&quota, (100_000, 100_000), NOW.plus(COUNT_LIFE), 1).await, (1, false));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_makes_room_when_it_is_old() {
+        let quota = Quota::default();
+        let until = NOW.plus(COUNT_LIFE);
+        for number in 0..REMEMBERED + 10 {
+            quota.remember(images(number), Room { left: 1, until }, NOW);
+        }
+        assert_eq!(quota.lock().len(), REMEMBERED);
+        quota.remember(images(0), Room { left: 1, until: until.plus(COUNT_LIFE) }, until);
+        assert_eq!(quota.lock().len(), 1);
+    }
+}

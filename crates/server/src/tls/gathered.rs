@@ -1,0 +1,97 @@
+//! A TLS stream that is read in larger pieces than its records.
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A stream each of whose reads gives all that is there, as far as it fits. A read of TLS gives one record at most, 16 KiB, and
+/// each piece of a body costs its way from the connection to the handler.
+pub struct Gathered<S>(pub S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        while buffer.remaining() > 0 {
+            let filled = buffer.filled().len();
+            match Pin::new(&mut self.0).poll_read(cx, buffer) {
+                Poll::Ready(Ok(())) if buffer.filled().len() > filled => {}
+                // The end, which the next read meets again, as it does an error.
+                Poll::Ready(Ok(())) => break,
+                _ if filled > before => break,
+                nothing => return nothing,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gathered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, join};
+
+    /// A stream of records: each read gives one of them at most, and then there are no more, an error, or a wait.
+    struct Records {
+        left: Vec<&'static [u8]>,
+        then: fn() -> Poll<io::Result<()>>,
+    }
+
+    impl AsyncRead for Records {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let Some(record) = self.left.first_mut() else { return (self.then)() };
+            let count = record.len().min(buffer.remaining());
+            buffer.put_slice(&record[..count]);
+            *record = &record[count..];
+            self.left.retain(|record| !record.is_empty());
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_gives_all_records_that_are_there_and_what_comes_then_is_the_next_reads() {
+        let broken = || Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        let ended = || Poll::Ready(Ok(()));
+        let waits = || Poll::Pending;
+        for then in [broken as fn() -> _, ended, waits] {
+            let records = Records { left: vec![b"one", b"two", b"three"], then };
+            let mut gathered = Gathered(join(records, tokio::io::sink()));
+            let mut buffer = [0; 8];
+            assert_eq!(gathered.read(&mut buffer).await.unwrap(), 8);
+            assert_eq!(&buffer, b"onetwoth");
+            assert_eq!(gathered.read(&mut buffer).await.unwrap(), 3);
+            assert_eq!(&buffer[..3], b"ree");
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            let mut rest = ReadBuf::new(&mut buffer);
+            let polled =
+                Pin::new(&mut gathered).poll_read(&mut cx, &mut rest).map(|read| read.map_err(|error| error.kind()));
+            assert_eq!(polled, then().map(|read| read.map_err(|error| error.kind())));
+            assert!(rest.filled().is_empty());
+        }
+    }
+}
