@@ -12,7 +12,10 @@ pub const PARTS: &[(&str, &[&str])] = &[
     ("log", &["tracing", "access_log"]),
     ("metadata", &["sqlite3", "rusqlite", "meta::", "tokio_postgres"]),
     ("authorization", &["iam::", "registry::access"]),
-    ("authentication", &["server::authenticate", "registry::token", "registry::keys", "aws::sigv4", "aws_lc"]),
+    (
+        "authentication",
+        &["server::authenticate", "registry::login", "registry::token", "registry::keys", "aws::sigv4", "aws_lc"],
+    ),
     ("layers", &["blob::"]),
     ("network, HTTP", &["tcp_", "sock_", "epoll", "hyper::", "http::", "mio::", "server::connection", "server::wire"]),
     ("runtime", &["tokio::", "futex", "schedule"]),

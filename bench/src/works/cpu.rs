@@ -1,5 +1,5 @@
 //! What one request of each kind costs the server in processor time.
-use super::upload::{self, closing, push_image};
+use super::upload::{self, push_image};
 use crate::Result;
 use crate::bench::{Bench, Side, Turns};
 use crate::content::{Layer, MANIFEST_TYPE, Noise, SmallImage, fresh_seed, manifest};
@@ -34,10 +34,7 @@ const KINDS: &[(&str, Make)] = &[
     ("GET blob of 10 KiB", |server, image, count| Ok(Some(same(blob(server, "GET", &image.layer), count, &[200])))),
     ("HEAD manifest by tag", |server, image, count| Ok(Some(same(of_tag(server, "HEAD", image), count, &[200])))),
     ("GET manifest by tag", |server, image, count| Ok(Some(same(of_tag(server, "GET", image), count, &[200])))),
-    ("POST upload", |server, _, count| {
-        let path = format!("/v2/{REPOSITORY}/blobs/uploads/");
-        Ok(Some(same(server.target.request("POST", &path, "", b""), count, &[202])))
-    }),
+    ("POST upload", |server, _, count| Ok(Some(same(upload::opening(&server.target, REPOSITORY), count, &[202])))),
     ("PUT blob of 1 KiB", |server, _, count| Ok(Some(uploads(server, count, 1024)?))),
     ("PUT blob of 10 KiB", |server, _, count| Ok(Some(uploads(server, count, 10 * 1024)?))),
     ("PUT manifest by tag", |server, image, count| Ok(Some(manifests(server, image, count)))),
@@ -164,7 +161,7 @@ fn uploads(server: &Server, count: usize, length: usize) -> Result<Batch> {
         .map(|_| {
             let layer = Layer::new(noise.bytes(length));
             let upload = upload::begin(&mut connection, &server.target, REPOSITORY)?;
-            Ok(server.target.request("PUT", &closing(&upload, &layer.digest), "", &layer.bytes))
+            Ok(upload::whole(&server.target, &upload, &layer))
         })
         .collect();
     Ok(Batch { requests: requests?, wanted: &[201] })
@@ -172,11 +169,10 @@ fn uploads(server: &Server, count: usize, length: usize) -> Result<Batch> {
 
 /// Images that differ in their manifests alone, a tag each.
 fn manifests(server: &Server, image: &SmallImage, count: usize) -> Batch {
-    let (more, seed) = (format!("content-type: {MANIFEST_TYPE}\r\n"), fresh_seed());
+    let seed = fresh_seed();
     let request = |number: usize| {
         let tag = format!("v{seed}-{number}");
-        let manifest = manifest(&image.config, &image.layer, &tag);
-        server.target.request("PUT", &format!("/v2/{REPOSITORY}/manifests/{tag}"), &more, &manifest)
+        upload::naming(&server.target, REPOSITORY, &tag, &manifest(&image.config, &image.layer, &tag))
     };
     Batch { requests: (0..count).map(request).collect(), wanted: &[201] }
 }

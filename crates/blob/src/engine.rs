@@ -5,6 +5,10 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// Bytes after which those that came are made durable while more come: a long body that breaks off goes on from there, the disk is
+/// busy from the start, and the sync at the end finds little to do.
+pub(crate) const SYNC_EVERY: u64 = 32 * 1024 * 1024;
+
 /// An upload's state as its engine keeps it: opaque and versioned; stored with the session's row.
 ///
 /// The default (no bytes) is the state of a writer that never synced.

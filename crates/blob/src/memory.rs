@@ -1,4 +1,5 @@
 //! The engine that keeps layers in memory, for tests: as a file system would, or under S3's rules.
+use crate::engine::SYNC_EVERY;
 use crate::{Buffer, Buffers, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer, lock};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -44,8 +45,17 @@ impl MemoryEngine {
         MemoryEngine { store: Arc::default(), buffers, min_part: Some(min_part.max(1)) }
     }
 
-    fn writer(&self, location: Location, id: u64) -> Box<dyn Writer> {
-        Box::new(MemoryWriter { engine: self.clone(), location, id, pending: Vec::new(), failure: None })
+    /// A writer that goes on at `told`.
+    fn writer(&self, location: Location, id: u64, told: u64) -> Box<dyn Writer> {
+        Box::new(MemoryWriter {
+            engine: self.clone(),
+            location,
+            id,
+            pending: Vec::new(),
+            stored: None,
+            told,
+            failure: None,
+        })
     }
 
     /// What a reader may see of a location.
@@ -67,7 +77,7 @@ impl Engine for MemoryEngine {
         store
             .objects
             .insert(location, Object { bytes: Arc::default(), finished: false, parts: Vec::new(), writer: id });
-        Ok(self.writer(location, id))
+        Ok(self.writer(location, id, 0))
     }
 
     async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error> {
@@ -91,7 +101,7 @@ impl Engine for MemoryEngine {
         Arc::make_mut(&mut object.bytes).truncate(len);
         object.finished = false;
         object.writer = id;
-        Ok(self.writer(location, id))
+        Ok(self.writer(location, id, durable.offset))
     }
 
     async fn read(&self, location: Location, range: Range<u64>) -> Result<Option<Box<dyn Reader>>, Error> {
@@ -170,6 +180,10 @@ struct MemoryWriter {
     id: u64,
     /// Bytes that do not make a part yet (S3's rules).
     pending: Vec<u8>,
+    /// What the last write made durable.
+    stored: Option<Durable>,
+    /// Up to where that was told.
+    told: u64,
     failure: Option<Error>,
 }
 
@@ -203,7 +217,14 @@ impl MemoryWriter {
 impl Writer for MemoryWriter {
     async fn write(&mut self, buffer: Buffer) -> Result<(), Error> {
         self.pending.extend_from_slice(&buffer);
-        self.store(false).map(drop)
+        self.stored = Some(self.store(false)?);
+        Ok(())
+    }
+
+    fn synced(&mut self) -> Option<Durable> {
+        let stored = self.stored.take_if(|stored| stored.offset >= self.told + SYNC_EVERY)?;
+        self.told = stored.offset;
+        Some(stored)
     }
 
     async fn sync(&mut self) -> Result<Durable, Error> {

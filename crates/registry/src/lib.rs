@@ -18,6 +18,7 @@ pub mod layer;
 pub mod layer_url;
 pub mod limits;
 pub mod login;
+mod outbox;
 pub mod push_log;
 pub mod quirks;
 mod quota;
@@ -32,3 +33,10 @@ pub mod upload;
 pub use cx::{Cx, Origin, RegistryId, System};
 pub use error::{Constraint, Error, LayersNotFoundBy};
 pub use quota::Quota;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a mutex whose data stays whole though a holder panicked, as all of this crate's do.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

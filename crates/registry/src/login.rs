@@ -5,10 +5,10 @@ use crate::access::Caller;
 use crate::clock::Time;
 use crate::credential::{self, ProcessKeys};
 use crate::token::{self, InvalidToken, Token};
-use crate::{Error, System};
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::{Error, System, lock};
+use oci::{Algorithm, Digest};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How long the store is not asked again about a token's principal: a key that is taken away on any node is refused on all
@@ -37,7 +37,7 @@ pub enum NoLogin {
 
 /// What this node found out about tokens a moment ago, by their SHA-256.
 #[derive(Default)]
-pub struct Logins(Mutex<HashMap<[u8; 32], Known>>);
+pub struct Logins(Mutex<HashMap<Digest, Known>>);
 
 #[derive(Clone)]
 struct Known {
@@ -55,7 +55,7 @@ impl Known {
 /// Reads and verifies a password, and finds its principal, who must still be who it was when the token was made.
 pub async fn login(system: &System, process: &ProcessKeys, password: &str) -> Result<Arc<Login>, NoLogin> {
     let now = system.now();
-    let key = sha256(password);
+    let key = Digest::of(Algorithm::Sha256, password.as_bytes());
     if let Some(known) = system.logins.get(&key).filter(|known| known.holds(now)) {
         known.login.token.check_expiry(now)?;
         return Ok(known.login);
@@ -71,12 +71,12 @@ pub async fn login(system: &System, process: &ProcessKeys, password: &str) -> Re
 }
 
 impl Logins {
-    fn get(&self, key: &[u8; 32]) -> Option<Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    fn get(&self, key: &Digest) -> Option<Known> {
+        lock(&self.0).get(key).cloned()
     }
 
-    fn put(&self, key: [u8; 32], known: Known, now: Time) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn put(&self, key: Digest, known: Known, now: Time) {
+        let mut all = lock(&self.0);
         if all.len() >= KNOWN_TOKENS {
             all.retain(|_, known| known.holds(now));
         }
@@ -84,12 +84,6 @@ impl Logins {
             all.insert(key, known);
         }
     }
-}
-
-fn sha256(text: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-    hash
 }
 
 #[cfg(test)]
@@ -116,7 +110,7 @@ mod tests {
     #[test]
     fn there_are_never_more_than_the_bound_and_stale_ones_make_room() {
         let logins = Logins::default();
-        let key = |number: usize| sha256(&number.to_string());
+        let key = |number: usize| Digest::of(Algorithm::Sha256, number.to_string().as_bytes());
         for number in 0..=KNOWN_TOKENS {
             logins.put(key(number), known(0), Time(0));
         }

@@ -5,10 +5,10 @@
 //! the limit that part is nothing, and every call counts. What is made at once may exceed a quota by its number, and so may what
 //! each further node makes of the part that it counted up to [`COUNT_LIFE`] ago.
 use crate::clock::Time;
-use crate::{Error, RegistryId};
+use crate::{Error, RegistryId, lock};
 use oci::RepositoryName;
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// The part of the room that is used without a further count: one in so many.
@@ -54,25 +54,20 @@ impl Quota {
     }
 
     fn take(&self, subject: &Subject, now: Time) -> bool {
-        let mut rooms = self.lock();
+        let mut rooms = lock(&self.0);
         let Some(room) = rooms.get_mut(subject).filter(|room| room.left > 0 && room.until > now) else { return false };
         room.left -= 1;
         true
     }
 
     fn remember(&self, subject: Subject, room: Room, now: Time) {
-        let mut rooms = self.lock();
+        let mut rooms = lock(&self.0);
         if rooms.len() >= REMEMBERED {
             rooms.retain(|_, room| room.left > 0 && room.until > now);
         }
         if room.left > 0 && rooms.len() < REMEMBERED {
             rooms.insert(subject, room);
         }
-    }
-
-    /// Nothing that holds this lock can panic halfway through a change, so a poisoned one is as good.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Subject, Room>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,8 +127,8 @@ mod tests {
         for number in 0..REMEMBERED + 10 {
             quota.remember(images(number), Room { left: 1, until }, NOW);
         }
-        assert_eq!(quota.lock().len(), REMEMBERED);
+        assert_eq!(lock(&quota.0).len(), REMEMBERED);
         quota.remember(images(0), Room { left: 1, until: until.plus(COUNT_LIFE) }, until);
-        assert_eq!(quota.lock().len(), 1);
+        assert_eq!(lock(&quota.0).len(), 1);
     }
 }

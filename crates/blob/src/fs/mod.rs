@@ -7,6 +7,7 @@ mod reader;
 mod writer;
 
 use crate::disk::{Disk, DiskFile};
+use crate::engine::SYNC_EVERY;
 use crate::{Buffers, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer};
 use async_trait::async_trait;
 use fence::{Fence, Fences};
@@ -19,10 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use writer::FsWriter;
-
-/// Bytes after which those that came are synced while more come: the disk is busy from the start, and the sync at the end finds
-/// little to do.
-const SYNC_EVERY: u64 = 32 * 1024 * 1024;
 
 /// The fs engine over one directory, which belongs to one process at a time (the server's lock on its data directory).
 pub struct FsEngine {

@@ -52,10 +52,7 @@ impl Tx<'_> {
         Ok(Some(TagRow { image: row.get(0)?, created_at: row.get(1)?, moved_at: row.get(2)?, window }))
     }
 
-    /// Makes a new tag that holds the image; false when there is a tag of that name.
-    ///
-    /// Trying is better than looking first: on PostgreSQL, who has read that a row is missing conflicts with all who write
-    /// beside its place in the index.
+    /// Makes a new tag that holds the image; false when there is a tag of that name. See [`Tx::layer_insert`] for why it is tried.
     pub fn tag_insert(
         &mut self,
         repository: Id,

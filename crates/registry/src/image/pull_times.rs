@@ -3,101 +3,53 @@
 //!
 //! What a crash takes is recorded by the next pull.
 use crate::System;
+use crate::outbox::Outbox;
 use meta::records::Id;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, watch};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Images whose pulls wait to be recorded at most, on one node. One more is recorded by a later pull of it.
 const QUEUE: usize = 4096;
 
-/// Pulls of this node on their way to the store.
-pub struct PullTimes {
-    waiting: Mutex<Waiting>,
-    bell: Notify,
-    /// The number of the last load that was written.
-    written: watch::Sender<u64>,
-}
-
+/// The time of each image's last pull on this node, by its id, so that transactions of several nodes meet rows in one order.
 #[derive(Default)]
-struct Waiting {
-    /// The time of each image's last pull, by its id, so that transactions of several nodes meet rows in one order.
-    pulled: BTreeMap<Id, i64>,
-    /// Loads that were taken from here to be written.
-    loads: u64,
-}
-
-impl Default for PullTimes {
-    fn default() -> PullTimes {
-        PullTimes { waiting: Mutex::default(), bell: Notify::new(), written: watch::Sender::new(0) }
-    }
-}
+pub struct PullTimes(Outbox<Id, i64>);
 
 impl PullTimes {
     /// Puts pulls at `now` on their way.
     pub(super) fn add(&self, images: impl Iterator<Item = Id>, now: i64) {
-        let mut waiting = self.lock();
-        for image in images {
-            if waiting.pulled.len() < QUEUE || waiting.pulled.contains_key(&image) {
-                waiting.pulled.insert(image, now);
+        let mut images = images.peekable();
+        if images.peek().is_none() {
+            return;
+        }
+        self.0.change(|waiting| {
+            for image in images {
+                if waiting.len() < QUEUE || waiting.contains_key(&image) {
+                    waiting.insert(image, now);
+                }
             }
-        }
-        let ring = !waiting.pulled.is_empty();
-        drop(waiting);
-        if ring {
-            self.bell.notify_one();
-        }
+        });
     }
 
     /// Returns once all that was pulled before has been recorded, or could not be. It takes [`run`].
     pub(super) async fn written(&self) {
-        let load = {
-            let waiting = self.lock();
-            waiting.loads + u64::from(!waiting.pulled.is_empty())
-        };
-        // The sender lives as long as this.
-        let _ = self.written.subscribe().wait_for(|written| *written >= load).await;
-    }
-
-    /// All that waits, and the number of this load; `None` when nothing does.
-    fn take(&self) -> Option<(BTreeMap<Id, i64>, u64)> {
-        let mut waiting = self.lock();
-        if waiting.pulled.is_empty() {
-            return None;
-        }
-        waiting.loads += 1;
-        Some((std::mem::take(&mut waiting.pulled), waiting.loads))
-    }
-
-    /// Nothing that holds this lock can panic halfway through a change, so a poisoned one is as good.
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.written().await;
     }
 }
 
 /// Records the pulls that wait, until `stop` turns true or is dropped; what waits then is recorded first.
-pub async fn run(system: Arc<System>, mut stop: watch::Receiver<bool>) {
-    loop {
-        write(&system).await;
-        tokio::select! {
-            () = system.pull_times.bell.notified() => {}
-            _ = stop.wait_for(|stop| *stop) => break,
-        }
-    }
-    write(&system).await;
+pub async fn run(system: Arc<System>, stop: watch::Receiver<bool>) {
+    system.pull_times.0.run(stop, |pulled| write(&system, pulled)).await;
 }
 
 /// A pull does not depend on its record: with a full disk it goes on all the same.
-async fn write(system: &System) {
-    while let Some((pulled, number)) = system.pull_times.take() {
-        let count = pulled.len();
-        let recorded =
-            system.db.write(move |tx| pulled.iter().try_for_each(|(image, at)| tx.image_pull_put(*image, *at)));
-        if let Err(error) = recorded.await {
-            let error: &meta::Error = &error;
-            tracing::warn!(error = error as &dyn std::error::Error, count, "The times of pulls were not recorded");
-        }
-        system.pull_times.written.send_replace(number);
+async fn write(system: &System, pulled: BTreeMap<Id, i64>) {
+    let count = pulled.len();
+    let recorded = system.db.write(move |tx| pulled.iter().try_for_each(|(image, at)| tx.image_pull_put(*image, *at)));
+    if let Err(error) = recorded.await {
+        let error: &meta::Error = &error;
+        tracing::warn!(error = error as &dyn std::error::Error, count, "The times of pulls were not recorded");
     }
 }
 
@@ -111,9 +63,9 @@ mod tests {
         let id = |number: usize| (number as u128).to_be_bytes();
         times.add((0..QUEUE).map(id), 1);
         times.add([id(QUEUE), id(7)].into_iter(), 2);
-        let (pulled, number) = times.take().unwrap();
+        let (pulled, number) = times.0.take().unwrap();
         assert_eq!((pulled.len(), number), (QUEUE, 1));
         assert_eq!((pulled[&id(7)], pulled[&id(8)]), (2, 1));
-        assert!(times.take().is_none());
+        assert!(times.0.take().is_none());
     }
 }

@@ -1,14 +1,14 @@
 //! The way of a refusal from its call to its repository's ring.
 use super::{Attempt, RING, Refusal};
 use crate::event::excerpt;
+use crate::outbox::Outbox;
 use crate::{Cx, Error, RegistryId, System};
 use aws_lc_rs::digest::{Context, SHA256};
 use meta::records::push_refusal::PushRefusalRow;
 use oci::RepositoryName;
-use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// Refusals that wait to be written, at most, on one node; of further ones only the number is kept. With the longest texts they
 /// hold some 6 MiB.
@@ -18,21 +18,11 @@ const BATCH: usize = 64;
 /// Characters of a refusal's message at most; the longest that a person reads.
 const MAX_MESSAGE: usize = 1000;
 
-/// Refusals of this node on their way to the store.
-pub struct Queue {
-    waiting: Mutex<Waiting>,
-    bell: Notify,
-    /// The number of the last load that was written.
-    written: watch::Sender<u64>,
-    dropped: AtomicU64,
-}
-
+/// Refusals of this node on their way to the store. The same refusal of one repository again is counted, and takes no more room.
 #[derive(Default)]
-struct Waiting {
-    /// The same refusal of one repository again is counted, and takes no more room.
-    refusals: BTreeMap<Key, Queued>,
-    /// Loads that were taken from here to be written.
-    loads: u64,
+pub struct Queue {
+    waiting: Outbox<Key, Queued>,
+    dropped: AtomicU64,
 }
 
 /// A repository and a hash of what makes two of its refusals the same.
@@ -44,13 +34,6 @@ struct Queued {
     row: PushRefusalRow,
 }
 
-impl Default for Queue {
-    fn default() -> Queue {
-        let (waiting, bell, written) = (Mutex::default(), Notify::new(), watch::Sender::new(0));
-        Queue { waiting, bell, written, dropped: AtomicU64::new(0) }
-    }
-}
-
 impl Queue {
     /// Refusals that were not written, since the queue was full or the store refused them.
     pub fn dropped(&self) -> u64 {
@@ -59,7 +42,7 @@ impl Queue {
 
     /// How many wait: [`QUEUE`] at most.
     pub fn len(&self) -> usize {
-        self.lock().refusals.len()
+        self.waiting.len()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -68,12 +51,7 @@ impl Queue {
 
     /// Returns once all that was refused before has been written or dropped. It takes [`run`].
     pub(super) async fn written(&self) {
-        let load = {
-            let waiting = self.lock();
-            waiting.loads + u64::from(!waiting.refusals.is_empty())
-        };
-        // The sender lives as long as this.
-        let _ = self.written.subscribe().wait_for(|written| *written >= load).await;
+        self.waiting.written().await;
     }
 
     fn add(&self, queued: Queued) {
@@ -81,31 +59,16 @@ impl Queue {
         let mut same = [0; 32];
         same.copy_from_slice(&queued.row.same);
         let key = (registry.account, registry.region, queued.repository.to_string(), same);
-        let mut waiting = self.lock();
-        if let Some(older) = waiting.refusals.get_mut(&key) {
-            let row = &older.row;
-            older.row = PushRefusalRow { first_at: row.first_at, times: row.times + 1, ..queued.row };
-        } else if waiting.refusals.len() < QUEUE {
-            waiting.refusals.insert(key, queued);
-        } else {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-        drop(waiting);
-        self.bell.notify_one();
-    }
-
-    /// All that waits, and the number of this load; `None` when nothing does.
-    fn take(&self) -> Option<(Vec<Queued>, u64)> {
-        let mut waiting = self.lock();
-        if waiting.refusals.is_empty() {
-            return None;
-        }
-        waiting.loads += 1;
-        Some((std::mem::take(&mut waiting.refusals).into_values().collect(), waiting.loads))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.change(|waiting| {
+            if let Some(older) = waiting.get_mut(&key) {
+                let row = &older.row;
+                older.row = PushRefusalRow { first_at: row.first_at, times: row.times + 1, ..queued.row };
+            } else if waiting.len() < QUEUE {
+                waiting.insert(key, queued);
+            } else {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
+        });
     }
 }
 
@@ -149,29 +112,18 @@ fn same(principal: &str, attempt: &Attempt, refusal: &Refusal, message: &str) ->
 }
 
 /// Writes what is queued, until `stop` turns true or is dropped; what waits then is written first.
-pub async fn run(system: Arc<System>, mut stop: watch::Receiver<bool>) {
-    loop {
-        write(&system).await;
-        tokio::select! {
-            () = system.push_log.bell.notified() => {}
-            _ = stop.wait_for(|stop| *stop) => break,
-        }
-    }
-    write(&system).await;
+pub async fn run(system: Arc<System>, stop: watch::Receiver<bool>) {
+    system.push_log.waiting.run(stop, |load| write(&system, load.into_values().collect())).await;
 }
 
-async fn write(system: &Arc<System>) {
-    let queue = &system.push_log;
-    while let Some((mut load, number)) = queue.take() {
-        while !load.is_empty() {
-            let batch = load.split_off(load.len().saturating_sub(BATCH));
-            let count = batch.iter().map(|queued| u64::try_from(queued.row.times).unwrap_or(0)).sum();
-            if let Err(error) = write_batch(system, batch).await {
-                queue.dropped.fetch_add(count, Ordering::Relaxed);
-                tracing::warn!(%error, count, "Refused pushes could not be written to the push log");
-            }
+async fn write(system: &System, mut load: Vec<Queued>) {
+    while !load.is_empty() {
+        let batch = load.split_off(load.len().saturating_sub(BATCH));
+        let count = batch.iter().map(|queued| u64::try_from(queued.row.times).unwrap_or(0)).sum();
+        if let Err(error) = write_batch(system, batch).await {
+            system.push_log.dropped.fetch_add(count, Ordering::Relaxed);
+            tracing::warn!(%error, count, "Refused pushes could not be written to the push log");
         }
-        queue.written.send_replace(number);
     }
 }
 
@@ -222,8 +174,8 @@ mod tests {
             queue.add(queued(7, at));
         }
         assert_eq!((queue.len(), queue.dropped()), (1, 0));
-        let (load, _) = queue.take().unwrap();
-        let row = &load[0].row;
+        let (load, _) = queue.waiting.take().unwrap();
+        let row = &load.values().next().unwrap().row;
         assert_eq!((row.times, row.first_at, row.last_at, row.request_id.as_str()), (5000, 1, 5000, "5000"));
 
         for number in 0..QUEUE + 10 {

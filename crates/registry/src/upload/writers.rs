@@ -1,6 +1,7 @@
 //! One writer per session on this node: a newer request ends the older one and waits for it.
+use crate::lock;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 /// Which upload sessions are being written on this node.
@@ -79,11 +80,6 @@ impl Drop for Turn {
             running.by_id.remove(&self.id);
         }
     }
-}
-
-/// Nothing that holds this lock can panic halfway through a change, so a poisoned one is as good.
-fn lock(running: &Mutex<Running>) -> MutexGuard<'_, Running> {
-    running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -96,6 +96,30 @@ async fn what_came_of_a_body_that_broke_off_stays() {
 }
 
 #[tokio::test]
+async fn a_long_body_stores_its_progress_on_the_way() {
+    const EVERY: u64 = 32 * MIB as u64;
+    for store in [Store::Memory, Store::S3, Store::Fs] {
+        let world = World::new(store).await;
+        let id = world.start().await;
+        let (sender, mut body) = Slow::new();
+        let cx = world.cx.clone();
+        let request = tokio::spawn(async move { upload::append(&cx, &app(), id, None, &mut body).await });
+        let piece = Bytes::from(vec![1; MIB]);
+        let mut sent = 0;
+        while received(&world, id).await == 0 {
+            assert!(sent < 4 * EVERY, "{store:?}: nothing is stored");
+            sender.send(piece.clone()).await.unwrap();
+            sent += MIB as u64;
+        }
+        // The client is gone, and with it the request.
+        request.abort();
+        assert!(request.await.unwrap_err().is_cancelled());
+        let stored = received(&world, id).await;
+        assert!((EVERY..=sent).contains(&stored), "{store:?}: {stored} of {sent}");
+    }
+}
+
+#[tokio::test]
 async fn a_chunk_out_of_place_is_refused_with_the_last_valid_byte_and_changes_nothing() {
     let cases = [
         // The range, the bytes that came, whether any were stored before.
