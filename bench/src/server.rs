@@ -73,6 +73,14 @@ impl Server {
             Ok(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?)
         })
     }
+
+    /// Has every file of it in the page cache.
+    pub fn recall_pages(&self) -> Result<()> {
+        each_file(&self.directory, &mut |path| {
+            std::io::copy(&mut std::fs::File::open(path)?, &mut std::io::sink())?;
+            Ok(())
+        })
+    }
 }
 
 fn each_file(directory: &Path, what: &mut impl FnMut(&Path) -> Result<()>) -> Result<()> {

@@ -191,10 +191,7 @@ impl Connection {
     async fn serve(self, stream: TcpStream, tls: Option<Tls>, stop: Stop) {
         let traffic = self.app.metrics.traffic().clone();
         let peer = self.peer;
-        let answer = move |request, spoken| {
-            let connection = self.clone();
-            async move { connection.answer(request, spoken).await }
-        };
+        let answer = move |request, spoken| self.clone().answer(request, spoken);
         if let Err(error) = connection::serve(stream, tls.as_ref(), &traffic, stop, answer).await {
             // A client that went away, or spoke something else: what could be answered was.
             tracing::debug!(%peer, "A connection ended early: {}", Chain(&error));
@@ -214,11 +211,12 @@ impl Connection {
         let has_body = !request.body().is_end_stream();
         let span = tracing::info_span!("request", request.id = request_id);
         let (app, running) = (self.app, self.running);
-        let handler = async move {
+        // In its box from the start: it is the largest part of a request's future, which hyper moves several times.
+        let handler = Box::pin(async move {
             let response = handle(app, route, request, origin).await;
             drop(running);
             response
-        };
+        });
         let handler = handler.instrument(span);
         let handled = if has_body { handler::beside(handler).await } else { handler::inline(handler).await };
         let mut response = handled.unwrap_or_else(|error| {

@@ -160,22 +160,23 @@ async fn answer(
     Ok(conditionally(head, response)?)
 }
 
+/// What takes a body holds some KiB while it runs, which the future of every other call would carry along: it has a box.
 async fn run(call: Call<'_>, operation: Operation) -> Result<Response, Refusal> {
     match operation {
         Operation::Ping => Ok(ping()),
         Operation::Catalog => repositories::catalog(call).await,
         Operation::ListTags { name } => repositories::tags(call, &name).await,
         Operation::GetManifest { name, reference, head } => manifests::get(call, &name, &reference, head).await,
-        Operation::PutManifest { name, reference } => manifests::put(call, &name, &reference).await,
+        Operation::PutManifest { name, reference } => Box::pin(manifests::put(call, &name, &reference)).await,
         Operation::DeleteManifest { name, reference } => manifests::delete(call, &name, &reference).await,
         Operation::ListReferrers { name, digest } => referrers::list(call, &name, &digest).await,
         Operation::HeadBlob { name, digest } => blobs::head(call, &name, &digest).await,
         Operation::GetBlob { name, digest } => blobs::get(call, &name, &digest).await,
         Operation::DeleteBlob { name, digest } => blobs::delete(call, &name, &digest).await,
-        Operation::StartUpload { name, whole: true, .. } => uploads::put_whole(call, &name).await,
+        Operation::StartUpload { name, whole: true, .. } => Box::pin(uploads::put_whole(call, &name)).await,
         Operation::StartUpload { name, whole: false, mount } => uploads::start(call, &name, mount).await,
-        Operation::AppendUpload { name, id } => uploads::append(call, &name, &id).await,
-        Operation::CompleteUpload { name, id, .. } => uploads::complete(call, &name, &id).await,
+        Operation::AppendUpload { name, id } => Box::pin(uploads::append(call, &name, &id)).await,
+        Operation::CompleteUpload { name, id, .. } => Box::pin(uploads::complete(call, &name, &id)).await,
         Operation::UploadStatus { name, id } => uploads::status(call, &name, &id).await,
         Operation::CancelUpload { name, id } => uploads::cancel(call, &name, &id).await,
     }

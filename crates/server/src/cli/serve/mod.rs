@@ -76,7 +76,7 @@ impl Serve {
         let variables = |name: &str| std::env::var(name).ok();
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let settings = config::resolve(self.given, self.config.as_deref(), &variables, names)?;
-        logging::start(settings.log_format, settings.log_level)?;
+        let _gathering = logging::start(settings.log_format, settings.log_level)?;
         // Whatever the stores write is the owner's alone, also in a directory that somebody else made.
         umask(Mode::RWXG | Mode::RWXO);
         warn_of(&settings);

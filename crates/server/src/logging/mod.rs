@@ -1,10 +1,15 @@
 //! Log lines: what happened, on stderr, as text for a person or as JSON for a collector.
+mod lines;
+
+pub use lines::Gathering;
+
+use lines::Lines;
 use std::io::IsTerminal as _;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -31,28 +36,32 @@ impl std::str::FromStr for LogFormat {
 #[error("it must be text or json")]
 pub struct InvalidLogFormat;
 
-/// Something in this process logs already.
+/// Why there is no log.
 #[derive(Debug, thiserror::Error)]
-#[error("the log can't be started")]
-pub struct LoggingError(#[source] Box<dyn std::error::Error + Send + Sync>);
+pub enum LoggingError {
+    #[error("something in this process logs already")]
+    Started(#[from] TryInitError),
+    #[error("the log's thread can't be started")]
+    Thread(#[from] std::io::Error),
+}
 
-/// Sends the log of the whole process to stderr, in colour only to a terminal.
-pub fn start(format: LogFormat, level: LevelFilter) -> Result<(), LoggingError> {
-    let stderr = std::io::stderr;
-    let lines = match format {
-        LogFormat::Text => {
-            fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal()).with_target(false).boxed()
-        }
+/// Sends the log of the whole process to stderr, in colour only to a terminal. What waits is written when the result is dropped;
+/// later lines are written at once.
+pub fn start(format: LogFormat, level: LevelFilter) -> Result<Gathering, LoggingError> {
+    let terminal = std::io::stderr().is_terminal();
+    let (lines, gathering) = Lines::to(std::io::stderr())?;
+    let layer = match format {
+        LogFormat::Text => fmt::layer().with_writer(lines).with_ansi(terminal).with_target(false).boxed(),
         LogFormat::Json => fmt::layer()
-            .with_writer(stderr)
+            .with_writer(lines)
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
             .boxed(),
     };
-    let started = tracing_subscriber::registry().with(lines.with_filter(filter(level))).try_init();
-    started.map_err(|error| LoggingError(error.into()))
+    tracing_subscriber::registry().with(layer.with_filter(filter(level))).try_init()?;
+    Ok(gathering)
 }
 
 /// PostgreSQL's notices come as INFO, and say at each start that the tables exist already.
