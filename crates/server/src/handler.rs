@@ -17,7 +17,7 @@ where
     Inline(Some(Box::pin(AssertUnwindSafe(handler).catch_unwind()))).await.map_err(Panicked::new)
 }
 
-/// Runs a handler in a task of its own, beside its connection's: for one that takes a body, which it hashes and stores while
+/// Runs a handler in a task of its own, beside its connection's: for one that takes a large body, which it hashes and stores while
 /// the connection receives more of it.
 pub async fn beside<T, F>(handler: F) -> Result<T, Panicked>
 where

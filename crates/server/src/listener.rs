@@ -30,6 +30,8 @@ const BACKLOG: u32 = 1024;
 pub const DRAIN_TIME: Duration = Duration::from_secs(25);
 /// How much longer the handlers may go on whose connections were cut off: their transactions end before their store closes.
 const HANDLERS_DRAIN_TIME: Duration = Duration::from_secs(1);
+/// Bytes of a body at most that its connection's own task takes: it came with the request's head, or comes in a few reads.
+const SMALL_BODY_BYTES: u64 = 64 * 1024;
 /// How long to wait when no connection can be accepted, as when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -208,7 +210,7 @@ impl Connection {
         };
         let line = Line::begin(&self.app, route.door(), (request.method(), request.uri()), &origin);
         let request_id = origin.request_id.clone();
-        let has_body = !request.body().is_end_stream();
+        let is_small = request.body().size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
         let span = tracing::info_span!("request", request.id = request_id);
         let (app, running) = (self.app, self.running);
         // In its box from the start: it is the largest part of a request's future, which hyper moves several times.
@@ -218,7 +220,7 @@ impl Connection {
             response
         });
         let handler = handler.instrument(span);
-        let handled = if has_body { handler::beside(handler).await } else { handler::inline(handler).await };
+        let handled = if is_small { handler::inline(handler).await } else { handler::beside(handler).await };
         let mut response = handled.unwrap_or_else(|error| {
             tracing::error!(request.id = request_id, %error, "A request's handler broke off");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "An internal error occurred\n")

@@ -102,6 +102,11 @@ impl Connection {
         self.inner.is_autocommit()
     }
 
+    /// Rows that were changed since the connection was opened.
+    pub(super) fn changes(&self) -> u64 {
+        self.inner.total_changes()
+    }
+
     /// Runs a statement that has neither parameters nor rows.
     pub(super) fn command(&mut self, sql: &'static str) -> Result<(), Error> {
         self.execute(sql, &[]).map(drop)

@@ -1,9 +1,12 @@
 //! The one thread that writes: group commit.
 //!
-//! Each caller's transaction is a savepoint inside one SQLite transaction, and every caller is answered after its commit.
-//! A savepoint does not isolate everything: a full disk or an I/O error ends the transaction whole, sometimes first at
-//! COMMIT. So after each job the writer looks whether the transaction is still open; if not, nothing more of the batch runs
-//! and all of it fails with that cause. The writer itself goes on, on a new connection if it must.
+//! Callers' transactions run one after the other inside one SQLite transaction, and every caller is answered after its commit.
+//! Where one of them takes back what it has done, the batch is rolled back and run again, each in a savepoint. Savepoints for all
+//! would cost more: SQLite keeps a copy of each page that one of them is the first to change.
+//!
+//! A full disk or an I/O error ends the transaction whole, sometimes first at COMMIT. So after each job the writer looks whether
+//! the transaction is still open; if not, nothing more of the batch runs and all of it fails with that cause. The writer itself
+//! goes on, on a new connection if it must.
 use super::checkpoint::Checkpointer;
 use super::connection::{CHECKPOINT_PAGES, Connection, LOG_BYTES, Role};
 use crate::job::Job;
@@ -105,8 +108,10 @@ impl Writer {
             }
         };
         connection.command("BEGIN IMMEDIATE")?;
-        for job in batch {
-            step(connection, job.as_mut(), &self.counters)?;
+        if !together(connection, batch, &self.counters)? {
+            connection.command("ROLLBACK")?;
+            connection.command("BEGIN IMMEDIATE")?;
+            apart(connection, batch, &self.counters)?;
         }
         connection.command("COMMIT")
     }
@@ -184,17 +189,36 @@ fn empty_log(connection: &mut Connection) -> bool {
     emptied.is_ok()
 }
 
-/// Runs one job in a savepoint. An error means that the transaction is lost, and with it the batch.
-fn step(connection: &mut Connection, job: &mut dyn Job, counters: &Counters) -> Result<(), Error> {
-    connection.command("SAVEPOINT job")?;
+/// Runs jobs one after the other; `false` where one of them has changed something that it would not keep, and the rest did not run.
+fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<bool, Error> {
+    for job in batch {
+        let before = connection.changes();
+        if !run(connection, job.as_mut(), counters)? && connection.changes() != before {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Runs each job in a savepoint, and takes back what those have done that would not keep it.
+fn apart(connection: &mut Connection, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<(), Error> {
+    for job in batch {
+        connection.command("SAVEPOINT job")?;
+        if !run(connection, job.as_mut(), counters)? {
+            connection.command("ROLLBACK TO job")?;
+        }
+        connection.command("RELEASE job")?;
+    }
+    Ok(())
+}
+
+/// Runs one job; `false` if it would not keep what it has done. An error means that the transaction is lost, and with it the batch.
+fn run(connection: &mut Connection, job: &mut dyn Job, counters: &Counters) -> Result<bool, Error> {
     let mut tx = Tx::new(db::Session::Sqlite(connection), counters);
     let keep = job.run(&mut tx);
     let failure = tx.failure().cloned();
     if connection.is_idle() {
         return Err(failure.unwrap_or(Error::Busy));
     }
-    if !keep {
-        connection.command("ROLLBACK TO job")?;
-    }
-    connection.command("RELEASE job")
+    Ok(keep)
 }

@@ -3,6 +3,8 @@ use crate::gate::{Gate, Started, start};
 use crate::store::{Engine, Store};
 use crate::transactions::{COUNTER_INSERT, COUNTER_TABLE, counters, insert};
 use meta::{Db, Error};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Holds the writer inside a transaction until the gate opens.
 pub async fn hold_writer(db: &Db) -> (Gate, Started<Result<(), Error>>) {
@@ -44,6 +46,43 @@ async fn writers_that_wait_together_share_one_commit() {
     assert_eq!(after.jobs - before.jobs, 201);
     assert_eq!(after.commits - before.commits, 2, "the one that held the writer, and all the others");
     assert_eq!(counters(&store.db).await.len(), 200);
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_runs_again_only_where_something_is_taken_back() {
+    let store = Store::open(Engine::Sqlite).await.unwrap();
+    store.define(COUNTER_TABLE).await;
+    for (writes, expected) in [(false, 1), (true, 2)] {
+        let (gate, held) = hold_writer(&store.db).await;
+        let runs = Arc::new(AtomicUsize::new(0));
+        let (db, counted) = (store.db.clone(), runs.clone());
+        let kept = start(async move {
+            db.write(move |tx| {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tx.execute(COUNTER_INSERT, &[i64::from(writes).into(), 0_i64.into()])
+            })
+            .await
+        });
+        let kept = kept.await;
+        let db = store.db.clone();
+        let refused = start(async move {
+            db.write(move |tx| {
+                if writes {
+                    tx.execute(COUNTER_INSERT, &[7_i64.into(), 0_i64.into()])?;
+                }
+                Err::<(), Error>(Error::Busy)
+            })
+            .await
+        });
+        let refused = refused.await;
+        gate.open();
+        held.await.unwrap();
+        assert_eq!(kept.await.unwrap(), 1);
+        assert!(matches!(refused.await, Err(Error::Busy)));
+        assert_eq!(runs.load(Ordering::Relaxed), expected);
+    }
+    assert_eq!(counters(&store.db).await, [(0, 0), (1, 0)]);
     store.close().await;
 }
 
