@@ -6,13 +6,17 @@ use crate::content::MIB;
 use crate::http::Target;
 use crate::process::{Process, free_address, listens};
 use crate::server::{Kind, Server};
+use crate::tls::{Tls, server_config};
 use oci::{Algorithm, Hasher};
+use rustix::fs::OFlags;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 /// What one read or write moves.
 const BUFFER: usize = 256 * 1024;
@@ -41,33 +45,44 @@ pub struct Bare {
     listen: SocketAddr,
     #[arg(long)]
     directory: PathBuf,
+    /// PEM files, for a loop through TLS.
+    #[arg(long, requires = "key")]
+    certificate: Option<PathBuf>,
+    #[arg(long)]
+    key: Option<PathBuf>,
 }
 
-/// Starts this program as a bare loop.
-pub fn start(run: Loop, directory: &Path) -> Result<Server> {
+/// Starts this program as a bare loop, through TLS if there is a certificate for it.
+pub fn start(run: Loop, directory: &Path, tls: Option<&Tls>) -> Result<Server> {
     let address = free_address()?;
     std::fs::create_dir_all(directory)?;
     let name = clap::ValueEnum::to_possible_value(&run).ok_or("a loop without a name")?;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bare", name.get_name(), "--listen", &address.to_string(), "--directory"]).arg(directory);
+    if let Some(tls) = tls {
+        command.arg("--certificate").arg(&tls.certificate).arg("--key").arg(&tls.key);
+    }
     let log = directory.with_extension("log");
     let mut process = Process::start(&mut command, &log)?;
     process.wait_until(&log, || listens(address))?;
-    let target = Target { address, authorization: String::new(), tls: None };
+    let target = Target { address, authorization: String::new(), tls: tls.map(|tls| tls.client.clone()) };
     Ok(Server { kind: Kind::Bare, target, process, directory: directory.to_owned() })
 }
 
 impl Bare {
     /// Serves until it is killed, each connection in a thread.
     pub fn run(self) -> Result<()> {
+        let config = match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Some(server_config(certificate, key)?),
+            _ => None,
+        };
         let listener = TcpListener::bind(self.listen)?;
         for stream in listener.incoming() {
-            let (stream, path, run) = (stream?, self.directory.join(FILE), self.run);
+            let (stream, path, run, config) = (stream?, self.directory.join(FILE), self.run, config.clone());
             std::thread::spawn(move || {
-                let ended = match run {
-                    Loop::Receive => receive(stream, &path),
-                    Loop::ReceiveDirect => receive_direct(stream, &path),
-                    Loop::Send => send(stream, &path),
+                let ended = match config {
+                    None => run.serve(stream, &path),
+                    Some(config) => encrypted(stream, config).and_then(|stream| run.serve(stream, &path)),
                 };
                 if let Err(error) = ended {
                     eprintln!("{error}");
@@ -78,7 +93,47 @@ impl Bare {
     }
 }
 
-/// Bytes that begin at an address that direct writes take.
+impl Loop {
+    fn serve(self, stream: impl Read + Write, path: &Path) -> Result<()> {
+        match self {
+            Loop::Receive => receive(stream, path, BUFFER, OFlags::empty()),
+            Loop::ReceiveDirect => receive(stream, path, DIRECT_BUFFER, OFlags::DIRECT),
+            Loop::Send => send(stream, path),
+        }
+    }
+}
+
+/// A socket that TLS reads in large pieces: by itself it asks for its next record.
+struct Ahead(BufReader<TcpStream>);
+
+impl Read for Ahead {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(into)
+    }
+}
+
+impl Write for Ahead {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.get_mut().write(bytes)
+    }
+
+    fn write_vectored(&mut self, slices: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+        self.0.get_mut().write_vectored(slices)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn encrypted(stream: TcpStream, config: Arc<ServerConfig>) -> Result<StreamOwned<ServerConnection, Ahead>> {
+    let mut session = ServerConnection::new(config)?;
+    session.set_buffer_limit(Some(BUFFER));
+    Ok(StreamOwned::new(session, Ahead(BufReader::with_capacity(BUFFER, stream))))
+}
+
+/// Bytes that begin at an address that direct writes take. A copy of page-aligned bytes, which the kernel's are, to an address a
+/// little behind a page's beginning, where the C library puts large allocations, takes some processors five times as long.
 pub struct Aligned {
     bytes: Vec<u8>,
     start: usize,
@@ -98,37 +153,17 @@ impl Aligned {
     }
 }
 
-fn receive(mut stream: TcpStream, path: &Path) -> Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    while let Some((length, held)) = head(&mut stream, &mut buffer)? {
-        let mut file = File::create(path)?;
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        let (mut missing, mut filled) = (length, held);
-        loop {
-            hasher.update(&buffer[..filled]);
-            file.write_all(&buffer[..filled])?;
-            missing -= filled as u64;
-            if missing == 0 {
-                break;
-            }
-            filled = read_some(&mut stream, &mut buffer)?;
-        }
-        file.sync_data()?;
-        created(&mut stream, &hasher)?;
-    }
-    Ok(())
-}
-
-fn receive_direct(mut stream: TcpStream, path: &Path) -> Result<()> {
-    let mut memory = Aligned::new(DIRECT_BUFFER);
+/// Receives layers, and writes each to the file in pieces of that buffer.
+fn receive(mut stream: impl Read + Write, path: &Path, buffer: usize, flags: OFlags) -> Result<()> {
+    let mut memory = Aligned::new(buffer);
     let buffer = memory.all();
     while let Some((length, mut filled)) = head(&mut stream, buffer)? {
-        let direct = i32::try_from(rustix::fs::OFlags::DIRECT.bits())?;
-        let file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(direct).open(path)?;
+        let flags = i32::try_from(flags.bits())?;
+        let file = OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)?;
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let mut written = 0;
         while written < length {
-            while filled < DIRECT_BUFFER && written + (filled as u64) < length {
+            while filled < buffer.len() && written + (filled as u64) < length {
                 filled += read_some(&mut stream, &mut buffer[filled..])?;
             }
             hasher.update(&buffer[..filled]);
@@ -143,29 +178,32 @@ fn receive_direct(mut stream: TcpStream, path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn created(stream: &mut TcpStream, hasher: &Hasher) -> Result<()> {
+fn created(stream: &mut impl Write, hasher: &Hasher) -> Result<()> {
     let digest = hasher.clone().finish();
     let answer = format!("HTTP/1.1 201 Created\r\ndocker-content-digest: {digest}\r\ncontent-length: 0\r\n\r\n");
-    Ok(stream.write_all(answer.as_bytes())?)
+    stream.write_all(answer.as_bytes())?;
+    Ok(stream.flush()?)
 }
 
-fn send(mut stream: TcpStream, path: &Path) -> Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    while head(&mut stream, &mut buffer)?.is_some() {
+fn send(mut stream: impl Read + Write, path: &Path) -> Result<()> {
+    let mut memory = Aligned::new(BUFFER);
+    let buffer = memory.all();
+    while head(&mut stream, buffer)?.is_some() {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
         stream.write_all(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").as_bytes())?;
         let mut sent = 0;
         while sent < length {
-            let read = file.read_at(&mut buffer, sent)?;
+            let read = file.read_at(buffer, sent)?;
             stream.write_all(&buffer[..read])?;
             sent += read as u64;
         }
+        stream.flush()?;
     }
     Ok(())
 }
 
-fn read_some(stream: &mut TcpStream, into: &mut [u8]) -> Result<usize> {
+fn read_some(stream: &mut impl Read, into: &mut [u8]) -> Result<usize> {
     match stream.read(into)? {
         0 => Err("the client closed the connection within a body".into()),
         read => Ok(read),
@@ -174,7 +212,7 @@ fn read_some(stream: &mut TcpStream, into: &mut [u8]) -> Result<usize> {
 
 /// Reads a request's head. Returns the length of its body and how much of it came with the head, which is then at the buffer's
 /// beginning; `None` when there is no further request.
-fn head(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<Option<(u64, usize)>> {
+fn head(stream: &mut impl Read, buffer: &mut [u8]) -> Result<Option<(u64, usize)>> {
     let mut filled = 0;
     let end = loop {
         let read = stream.read(&mut buffer[filled..])?;

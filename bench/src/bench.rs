@@ -79,7 +79,7 @@ impl Bench {
             (Side::Peer, Peer::Ecru(ecru)) => ecru.start(&directory),
             (Side::Peer, Peer::DockerRegistry(_)) => docker_registry::start(&directory),
             (Side::Peer, Peer::None) => Err("there is no peer".into()),
-            (Side::Bare(run), _) => bare::start(run, &directory),
+            (Side::Bare(run), _) => bare::start(run, &directory, None),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Certificates as `ecru tls init` makes them, and a client that trusts them.
 use crate::Result;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -33,4 +33,11 @@ impl Tls {
         let (certificate, key) = (directory.join("server.pem"), directory.join("server-key.pem"));
         Ok(Tls { authority, certificate, key, client: Arc::new(client) })
     }
+}
+
+/// What a bare loop speaks, from PEM files.
+pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
+    let chain = CertificateDer::pem_file_iter(certificate)?.collect::<std::result::Result<_, _>>()?;
+    let key = PrivateKeyDer::from_pem_file(key)?;
+    Ok(Arc::new(ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?))
 }

@@ -55,7 +55,7 @@ fn to_bare(turns: &Turns) -> Goal {
     Goal::at_most("CPU to bare", 1.3, ratio(&turns.ecru, &turns.bare, Sample::cpu_each).of_medians)
 }
 
-fn push_once(server: &Server, target: &Target, big: &mut Big, by: By) -> Result<Done> {
+pub fn push_once(server: &Server, target: &Target, big: &mut Big, by: By) -> Result<Done> {
     let mut connection = Connection::open(target)?;
     if server.kind == Kind::Bare {
         send_big(&mut connection, target, "PUT", "/", big, 201)?;
@@ -80,6 +80,7 @@ fn pull(bench: &Bench, report: &mut Report, streams: usize) -> Result<()> {
     let servers = bench.start_all(&sides)?;
     let mut big = Big::new(mib, fresh_seed());
     for (_, server) in &servers {
+        server.repository(REPOSITORY)?;
         place(server, &mut big)?;
     }
     let path = format!("/v2/{REPOSITORY}/blobs/{}", big.digest);
@@ -110,13 +111,12 @@ fn pull(bench: &Bench, report: &mut Report, streams: usize) -> Result<()> {
     Ok(())
 }
 
-/// Puts the layer where a server will serve it from.
-fn place(server: &Server, big: &mut Big) -> Result<()> {
+/// Puts the layer where a server will serve it from, in a repository that is there.
+pub fn place(server: &Server, big: &mut Big) -> Result<()> {
     if server.kind == Kind::Bare {
         let mut file = std::fs::File::create(server.directory.join(crate::bare::FILE))?;
         return Ok(big.each(|piece| std::io::Write::write_all(&mut file, piece))?);
     }
-    server.repository(REPOSITORY)?;
     push_big(&mut Connection::open(&server.target)?, &server.target, REPOSITORY, big, By::Put)
 }
 

@@ -1,12 +1,13 @@
 //! What connections cost in memory, idle and at work.
 use super::upload::{By, begin, push_big};
 use crate::Result;
-use crate::bench::{Bench, Side, remove};
+use crate::bench::{Bench, Peer, Side, remove};
 use crate::content::{Big, MIB, fresh_seed};
 use crate::http::{Connection, Target};
 use crate::report::{NONE, Report, Table, mib};
 use crate::server::Server;
 use crate::threads;
+use crate::tls::Tls;
 use std::time::{Duration, Instant};
 
 const REPOSITORY: &str = "memory";
@@ -23,26 +24,41 @@ const LAYER_MIB: u64 = 64;
 pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     raise_open_files()?;
     let span = Duration::from_secs(if bench.quick { 2 } else { 10 });
-    let mut table = Table::new("Resident memory in MiB", &["connections", "Ecru", &bench.peer_name()]);
-    let mut columns = Vec::new();
-    for side in bench.sides() {
-        let server = bench.start(side)?;
-        columns.push(states(&server, span)?);
-        let directory = server.directory.clone();
-        drop(server);
-        remove(&directory)?;
-    }
-    let peer = (!matches!(bench.sides()[..], [Side::Ecru])).then(|| columns.pop()).flatten();
-    for (number, (state, bytes)) in columns.pop().unwrap_or_default().into_iter().enumerate() {
-        let theirs = peer.as_ref().and_then(|column| column.get(number));
-        table.rows.push(vec![state, mib(bytes), theirs.map_or(NONE.to_owned(), |(_, bytes)| mib(*bytes))]);
+    let head = ["connections", "Ecru", "Ecru through TLS", &bench.peer_name()];
+    let mut table = Table::new("Resident memory in MiB", &head);
+    let plain = column(bench.start(Side::Ecru)?, span)?;
+    let directory = bench.directory.join("tls");
+    remove(&directory)?;
+    let tls = Tls::init(&bench.ecru.binary, &directory)?;
+    let encrypted = bench.directory.join("ecru-tls");
+    remove(&encrypted)?;
+    let encrypted = column(bench.ecru.start_tls(&encrypted, &tls, &[])?, span)?;
+    remove(&directory)?;
+    let peer = match bench.peer {
+        Peer::None => Vec::new(),
+        _ => column(bench.start(Side::Peer)?, span)?,
+    };
+    for (number, (state, bytes)) in plain.into_iter().enumerate() {
+        let other = |column: &Column| column.get(number).map_or(NONE.to_owned(), |(_, bytes)| mib(*bytes));
+        table.rows.push(vec![state, mib(bytes), other(&encrypted), other(&peer)]);
     }
     report.table(table);
     Ok(())
 }
 
 /// Each state with the bytes in memory, the highest that was seen in it.
-fn states(server: &Server, span: Duration) -> Result<Vec<(String, u64)>> {
+type Column = Vec<(String, u64)>;
+
+/// What a server takes, which then ends.
+fn column(server: Server, span: Duration) -> Result<Column> {
+    let column = states(&server, span)?;
+    let directory = server.directory.clone();
+    drop(server);
+    remove(&directory)?;
+    Ok(column)
+}
+
+fn states(server: &Server, span: Duration) -> Result<Column> {
     let target = &server.target;
     let mut found = vec![("none, just started".to_owned(), server.process.resident()?)];
     server.repository(REPOSITORY)?;

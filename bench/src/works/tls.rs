@@ -1,11 +1,12 @@
 //! What TLS costs: big layers through it, beside the same over plain HTTP.
-use super::bulk::{REPOSITORY, layer, pull_once};
-use super::upload::{By, begin, closing, push_big};
+use super::bulk::{REPOSITORY, layer, place, pull_once, push_once};
+use super::upload::{By, begin, closing};
 use crate::Result;
+use crate::bare::{self, Loop};
 use crate::bench::{Bench, Side, Turns, remove};
 use crate::content::{Big, fresh_seed};
 use crate::http::{Connection, Target};
-use crate::report::{Goal, Report, Table, Unit, times};
+use crate::report::{Goal, Report, Table, Unit, of, times};
 use crate::sample::{Sample, ratio};
 use crate::server::{Done, Server};
 use crate::tls::Tls;
@@ -26,7 +27,18 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let directory = bench.directory.join("tls");
     remove(&directory)?;
     let tls = Tls::init(&bench.ecru.binary, &directory)?;
-    let head = ["work", "TLS", "plain", "CPU TLS", "CPU plain", "CPU ratio", "goal", "reached"];
+    let head = [
+        "work",
+        "TLS",
+        "plain",
+        "CPU TLS",
+        "CPU plain",
+        "CPU ratio",
+        "CPU bare loop with TLS",
+        "to bare loop with TLS",
+        "goal",
+        "reached",
+    ];
     let mut table = Table::new("Through TLS, beside plain HTTP", &head);
     for over in [Over::Http1, Over::Http2] {
         if over == Over::Http2 && !curl_speaks_http2() {
@@ -46,6 +58,8 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
                 unit.cpu(turns.ecru.cpu_each()),
                 unit.cpu(turns.peer.cpu_each()),
                 times(cpu),
+                of(&turns.bare, |bare| unit.cpu(bare.cpu_each())),
+                of(&turns.bare, |bare| times(ratio(&turns.ecru, bare, Sample::cpu_each))),
                 Goal::texts(goals),
                 Goal::reached(goals),
             ]);
@@ -58,17 +72,25 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The server with TLS has Ecru's turn, the one without the peer's.
-const SIDES: [Side; 2] = [Side::Ecru, Side::Peer];
+/// The server with TLS has Ecru's turn, the one without the peer's. The bare loop speaks HTTP/1.1 through TLS.
+fn sides(over: Over, run: Loop) -> Vec<Side> {
+    let sides = [Side::Ecru, Side::Peer, Side::Bare(run)];
+    if over == Over::Http1 { sides.to_vec() } else { sides[..2].to_vec() }
+}
 
 fn start(bench: &Bench, tls: &Tls, side: Side, over: Over) -> Result<Server> {
-    let name = if side == Side::Ecru { "ecru-tls" } else { "ecru-plain" };
+    let name = match side {
+        Side::Ecru => "ecru-tls",
+        Side::Peer => "ecru-plain",
+        Side::Bare(_) => "bare-tls",
+    };
     let directory = bench.directory.join(name);
     remove(&directory)?;
     let flags: &[&str] = if over == Over::Http2 { &["--http2"] } else { &[] };
     let server = match side {
         Side::Ecru => bench.ecru.start_tls(&directory, tls, flags)?,
-        _ => bench.ecru.start(&directory)?,
+        Side::Peer => bench.ecru.start(&directory)?,
+        Side::Bare(run) => bare::start(run, &directory, Some(tls))?,
     };
     server.repository(REPOSITORY)?;
     Ok(server)
@@ -76,7 +98,7 @@ fn start(bench: &Bench, tls: &Tls, side: Side, over: Over) -> Result<Server> {
 
 fn push(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<Turns> {
     let file = bench.directory.join("tls/layer");
-    bench.rounds(&SIDES, |side, _| {
+    bench.rounds(&sides(over, Loop::Receive), |side, _| {
         let server = start(bench, tls, side, over)?;
         let mut big = Big::new(mib, fresh_seed());
         let by_curl = side == Side::Ecru && over == Over::Http2;
@@ -85,13 +107,11 @@ fn push(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<Turns> {
             big.each(|piece| file.write_all(piece))?;
         }
         let sample = server.measure(|target| {
-            let mut connection = Connection::open(target)?;
-            if by_curl {
-                let upload = begin(&mut connection, target, REPOSITORY)?;
-                curl(target, tls, &closing(&upload, &big.digest), Some(&file))?;
-            } else {
-                push_big(&mut connection, target, REPOSITORY, &mut big, By::Put)?;
+            if !by_curl {
+                return push_once(&server, target, &mut big, By::Put);
             }
+            let upload = begin(&mut Connection::open(target)?, target, REPOSITORY)?;
+            curl(target, tls, &closing(&upload, &big.digest), Some(&file))?;
             Ok(Done::bytes(big.len()))
         })?;
         let directory = server.directory.clone();
@@ -104,9 +124,9 @@ fn push(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<Turns> {
 fn pull(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<Turns> {
     let mut big = Big::new(mib, fresh_seed());
     let mut servers = Vec::new();
-    for side in SIDES {
+    for side in sides(over, Loop::Send) {
         let server = start(bench, tls, side, over)?;
-        push_big(&mut Connection::open(&server.target)?, &server.target, REPOSITORY, &mut big, By::Put)?;
+        place(&server, &mut big)?;
         servers.push((side, server));
     }
     let path = format!("/v2/{REPOSITORY}/blobs/{}", big.digest);

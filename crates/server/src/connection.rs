@@ -2,7 +2,7 @@
 use crate::body::{Request, Response, plain};
 use crate::metrics::Traffic;
 use crate::streams::{Streams, Useless};
-use crate::tls::{Gathered, Tls, is_challenge, is_http2};
+use crate::tls::{Ahead, Gathered, Tls, is_challenge, is_http2};
 use crate::wire::Wire;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, StatusCode, Uri};
@@ -14,7 +14,7 @@ use std::convert::Infallible;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, copy, sink};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -33,8 +33,6 @@ const HEAD_TIME: Duration = Duration::from_secs(100);
 /// Bytes that a connection buffers of what it reads, and of small writes; it takes them only while large bodies come. Each read is a
 /// change of task and perhaps of thread: this measured a seventh less processor time for a push than half of it.
 const BUFFER_BYTES: usize = 512 * 1024;
-/// Bytes that are read at once beneath TLS, which by itself asks for its next record, 16 KiB.
-const TLS_BUFFER_BYTES: usize = 64 * 1024;
 /// Streams at once of an HTTP/2 connection: the least that RFC 9113 6.5.2 recommends.
 const STREAMS: u32 = 100;
 /// Bytes that a client may send on one HTTP/2 stream, and on all of a connection, before the server has taken them.
@@ -119,8 +117,7 @@ where
         wire.stream().peek(&mut first).await?;
         match (tls, first[0] == TLS_HANDSHAKE) {
             (Some(tls), true) => {
-                let wire = BufReader::with_capacity(TLS_BUFFER_BYTES, wire);
-                tls.accept(wire).await.map(|stream| Opened::Tls(Box::new(stream))).map_err(Ended::Handshake)
+                tls.accept(Ahead::new(wire)).await.map(|stream| Opened::Tls(Box::new(stream))).map_err(Ended::Handshake)
             }
             (Some(_), false) => Ok(Opened::Plain(wire, Spoken::PlainToTls)),
             (None, false) => Ok(Opened::Plain(wire, Spoken::AsListened)),
@@ -152,7 +149,7 @@ where
 /// What is ready for its first request.
 enum Opened {
     Plain(Wire<TcpStream>, Spoken),
-    Tls(Box<TlsStream<BufReader<Wire<TcpStream>>>>),
+    Tls(Box<TlsStream<Ahead<Wire<TcpStream>>>>),
 }
 
 /// Serves HTTP/1.1; the first request's head has until `until`.

@@ -1,6 +1,7 @@
 //! TLS on the listeners: the certificate, the protocols, and how a private authority is made.
 #[cfg(feature = "acme")]
 pub mod acme;
+mod ahead;
 #[cfg(feature = "acme")]
 mod challenge;
 mod gathered;
@@ -8,6 +9,7 @@ pub mod issue;
 mod pair;
 mod reload;
 
+pub use ahead::Ahead;
 pub use gathered::Gathered;
 pub use pair::{Files, NEAR_EXPIRY, Pair, PairError};
 pub use reload::{LOOK_EVERY, Reloader};
