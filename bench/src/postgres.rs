@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Where `scripts/with-postgres` says the server is.
-const VARIABLE: &str = "ECRU_TEST_POSTGRES";
+/// Where `scripts/with-postgres` says the server's Unix socket is: what a server on the same machine is best reached by.
+const VARIABLE: &str = "ECRU_TEST_POSTGRES_SOCKET";
 
 /// A running server, by the URL of its superuser.
 #[derive(Clone)]

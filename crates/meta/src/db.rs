@@ -1,6 +1,7 @@
 //! The store of records, whichever engine lies beneath it.
 use crate::job::job;
 use crate::migrate::PROBE_PUT;
+use crate::statement::{Answer, Asked, Attempt, Change, Lookup, Pending, found};
 use crate::stats::{Counters, Stats};
 use crate::{Error, Row, Value, postgres, sqlite};
 use std::fmt;
@@ -32,7 +33,7 @@ pub struct SqliteConfig {
 pub struct PostgresConfig {
     /// A libpq URL; never logged.
     pub url: String,
-    /// Connections at most.
+    /// Connections at most; 2 at least are used, one for look-ups and one for transactions.
     pub max_connections: usize,
     /// The time to record for migrations, in microseconds since 1970 UTC.
     pub now_us: i64,
@@ -89,6 +90,17 @@ impl Db {
         let (job, answer) = job(work);
         store.read(job).await;
         answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
+    }
+
+    /// Finds one row, without a transaction. What was committed before is seen.
+    pub async fn look_up<T>(&self, lookup: Lookup<T>) -> Result<Option<T>, Error> {
+        let (sql, params) = (lookup.sql, lookup.params.as_slice());
+        no_nul(sql, params)?;
+        let rows = match &self.engine {
+            Engine::Sqlite(store) => store.look_up(sql, params)?,
+            Engine::Postgres(store) => store.look_up(sql, params).await?,
+        };
+        found(sql, rows, lookup.row)
     }
 
     /// Whether a transaction can be committed now, for readiness: commits a small one.
@@ -151,7 +163,7 @@ impl<'c> Tx<'c> {
 impl Tx<'_> {
     /// All rows. Parameters are `$1`, `$2` … on both engines.
     pub fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        self.statement(sql, holds_nul(params), 1, |session| match session {
+        self.statement(no_nul(sql, params), |session| match session {
             Session::Sqlite(connection) => connection.query(sql, params),
             Session::Postgres(session) => session.query(sql, params),
         })
@@ -168,19 +180,76 @@ impl Tx<'_> {
         Ok(rows.pop())
     }
 
-    /// The rows of one statement for each of several sets of parameters. On PostgreSQL all of them go out together and cost
-    /// one exchange with the server.
-    pub fn query_each(&mut self, sql: &'static str, sets: &[Vec<Value>]) -> Result<Vec<Vec<Row>>, Error> {
-        let nul = sets.iter().any(|params| holds_nul(params));
-        self.statement(sql, nul, sets.len(), |session| match session {
-            Session::Sqlite(connection) => sets.iter().map(|params| connection.query(sql, params)).collect(),
-            Session::Postgres(session) => session.query_each(sql, sets),
+    /// Finds one row; as [`Db::look_up`], in this transaction.
+    pub fn look_up<T>(&mut self, lookup: Lookup<T>) -> Result<Option<T>, Error> {
+        let asked = self.ask(lookup)?;
+        self.answer(asked)
+    }
+
+    /// Finds one row by each of several look-ups. On PostgreSQL all of them go out together and cost one exchange.
+    pub fn look_up_each<T>(&mut self, lookups: impl Iterator<Item = Lookup<T>>) -> Result<Vec<Option<T>>, Error> {
+        let asked = lookups.map(|lookup| self.ask(lookup)).collect::<Result<Vec<_>, _>>()?;
+        asked.into_iter().map(|asked| self.answer(asked)).collect()
+    }
+
+    /// Runs a look-up whose answer is asked for later. On PostgreSQL it goes out with the first statement that is waited for, so
+    /// that several cost one exchange; what it finds is as of its place among the transaction's statements.
+    pub fn ask<T>(&mut self, lookup: Lookup<T>) -> Result<Asked<T>, Error> {
+        let Lookup { sql, params, row } = lookup;
+        let answer = self.statement(no_nul(sql, &params), |session| match session {
+            Session::Sqlite(connection) => {
+                connection.query(sql, &params).map(|rows| Pending::Known(Answer::Rows(rows)))
+            }
+            Session::Postgres(session) => session.ask_rows(sql, params).map(Pending::Waiting),
+        })?;
+        Ok(Asked { sql, row, answer })
+    }
+
+    /// What a look-up found.
+    pub fn answer<T>(&mut self, asked: Asked<T>) -> Result<Option<T>, Error> {
+        let answer = self.wait(asked.sql, asked.answer)?;
+        let found = found(asked.sql, answer.rows(), asked.row);
+        found.inspect_err(|error| self.failure = Some(error.clone()))
+    }
+
+    /// Tries a change: whether it found its row, or had room for it.
+    pub fn change(&mut self, change: Change) -> Result<bool, Error> {
+        let attempt = self.attempt(change)?;
+        self.succeeded(attempt)
+    }
+
+    /// Tries a change whose outcome is asked for later; as [`Tx::ask`].
+    pub fn attempt(&mut self, change: Change) -> Result<Attempt, Error> {
+        let Change { sql, params } = change;
+        let answer = self.statement(no_nul(sql, &params), |session| match session {
+            Session::Sqlite(connection) => {
+                connection.execute(sql, &params).map(|rows| Pending::Known(Answer::Changed(rows)))
+            }
+            Session::Postgres(session) => session.ask_changed(sql, params).map(Pending::Waiting),
+        })?;
+        Ok(Attempt { sql, answer })
+    }
+
+    /// The outcome of a change; see [`Tx::change`].
+    pub fn succeeded(&mut self, attempt: Attempt) -> Result<bool, Error> {
+        Ok(self.wait(attempt.sql, attempt.answer)?.changed() > 0)
+    }
+
+    /// The answer to a statement that was counted when it was asked.
+    fn wait(&mut self, sql: &'static str, answer: Pending) -> Result<Answer, Error> {
+        let number = match answer {
+            Pending::Known(answer) => return Ok(answer),
+            Pending::Waiting(number) => number,
+        };
+        self.unless_failed(|session| match session {
+            Session::Sqlite(_) => Err(Error::misuse(sql, "SQLite answers at once")),
+            Session::Postgres(session) => session.answer(sql, number),
         })
     }
 
     /// The number of rows changed.
     pub fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<u64, Error> {
-        self.statement(sql, holds_nul(params), 1, |session| match session {
+        self.statement(no_nul(sql, params), |session| match session {
             Session::Sqlite(connection) => connection.execute(sql, params),
             Session::Postgres(session) => session.execute(sql, params),
         })
@@ -189,35 +258,36 @@ impl Tx<'_> {
     /// Runs a statement whose effect need not be known. On PostgreSQL it goes out with the next statement, or with the commit,
     /// and costs no exchange of its own; if it fails, they do.
     pub fn send<const N: usize>(&mut self, sql: &'static str, params: [Value; N]) -> Result<(), Error> {
-        self.statement(sql, holds_nul(&params), 1, |session| match session {
+        self.statement(no_nul(sql, &params), |session| match session {
             Session::Sqlite(connection) => connection.execute(sql, &params).map(drop),
             Session::Postgres(session) => session.send(sql, Vec::from(params)),
         })
     }
 
-    /// Runs a statement, `times` times, unless one failed before.
+    /// Runs a statement, unless one failed before or its parameters are refused.
     fn statement<R>(
         &mut self,
-        sql: &'static str,
-        nul: bool,
-        times: usize,
+        checked: Result<(), Error>,
         run: impl FnOnce(&mut Session<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
+        self.counters.stated(u64::from(self.failure.is_none()));
+        self.unless_failed(|session| checked.and_then(|()| run(session)))
+    }
+
+    fn unless_failed<R>(&mut self, run: impl FnOnce(&mut Session<'_>) -> Result<R, Error>) -> Result<R, Error> {
         if self.failure.is_some() {
             return Err(Error::Poisoned);
         }
-        self.counters.stated(times as u64);
-        let result = if nul {
-            // PostgreSQL's text can't hold it, so neither engine takes it.
-            Err(Error::misuse(sql, "a text parameter holds a NUL character"))
-        } else {
-            run(&mut self.session)
-        };
+        let result = run(&mut self.session);
         self.failure = result.as_ref().err().cloned();
         result
     }
 }
 
-fn holds_nul(params: &[Value]) -> bool {
-    params.iter().any(Value::holds_nul)
+/// PostgreSQL's text can't hold a NUL character, so neither engine takes it.
+fn no_nul(sql: &str, params: &[Value]) -> Result<(), Error> {
+    if params.iter().any(Value::holds_nul) {
+        return Err(Error::misuse(sql, "a text parameter holds a NUL character"));
+    }
+    Ok(())
 }

@@ -3,7 +3,8 @@
 //! `sqlite` and `postgres` run a statement in a transaction and know nothing else; `records` holds every query of Ecru, a
 //! file per record; `dialect` is where the engines' SQL differs.
 //! A transaction is a synchronous closure: on SQLite it runs on the one writer thread (group commit), on PostgreSQL on a
-//! blocking thread; nothing can await anything foreign inside it, and it may run more than once.
+//! blocking thread; nothing can await anything foreign inside it, and it may run more than once. What one statement finds needs
+//! none: a [`Lookup`].
 
 mod db;
 mod dialect;
@@ -12,6 +13,7 @@ mod job;
 mod migrate;
 mod postgres;
 mod sqlite;
+mod statement;
 mod stats;
 mod value;
 
@@ -23,5 +25,6 @@ pub mod records;
 
 pub use db::{Db, PostgresConfig, SqliteConfig, Tx};
 pub use error::Error;
+pub use statement::{Asked, Attempt, Change, Lookup};
 pub use stats::Stats;
 pub use value::{FromValue, Row, TakeValue, Value};

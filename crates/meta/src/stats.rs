@@ -10,7 +10,7 @@ pub struct Stats {
     pub commits: u64,
     /// Write transactions that were run again after a conflict or a lost connection.
     pub retries: u64,
-    /// Statements of transactions, of reads too; BEGIN, COMMIT and the like are not counted.
+    /// Statements of transactions and look-ups; BEGIN, COMMIT and the like are not counted.
     pub statements: u64,
     /// How often callers waited for the database server's answer, COMMIT included and preparing left out; 0 on SQLite.
     pub exchanges: u64,

@@ -49,6 +49,16 @@ impl Row {
         let value = self.0.get_mut(column).map(|value| std::mem::replace(value, Value::Null));
         value.and_then(T::take_value).ok_or(crate::Error::Column(column))
     }
+
+    /// As [`Row::take`]; `None` where the column is NULL.
+    pub fn take_some<T: TakeValue>(&mut self, column: usize) -> Result<Option<T>, crate::Error> {
+        if self.holds(column) { self.take(column).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether the column is there and not NULL.
+    pub fn holds(&self, column: usize) -> bool {
+        self.0.get(column).is_some_and(|value| *value != Value::Null)
+    }
 }
 
 /// A type that a column can be read as. `None`: the column holds another type.

@@ -1,7 +1,7 @@
 //! Account settings (`ECR.md` A.1 GetAccountSetting, PutAccountSetting).
 use crate::event::{self, Event};
 use crate::{Constraint, Cx, Error};
-use meta::records::RegistryKey;
+use meta::records::{RegistryKey, account};
 
 /// One setting: its values (legacy ones last) and its default.
 pub(crate) struct Setting {
@@ -34,15 +34,15 @@ fn setting(name: &str) -> Result<&'static Setting, Error> {
 
 /// The value of a setting in a transaction, or its default.
 pub(crate) fn value(tx: &mut meta::Tx<'_>, registry: &RegistryKey, setting: &Setting) -> Result<String, meta::Error> {
-    let stored = tx.account_setting_get(registry, setting.name)?;
+    let stored = tx.look_up(account::setting(registry, setting.name))?;
     Ok(stored.unwrap_or_else(|| setting.default.to_owned()))
 }
 
 /// The value of a setting, or its default. An unknown name is [`Error::Validation`].
 pub async fn get(cx: &Cx, name: &str) -> Result<String, Error> {
     let setting = setting(name)?;
-    let registry = cx.registry.key();
-    Ok(cx.db.read(move |tx| value(tx, &registry, setting)).await?)
+    let stored = cx.db.look_up(account::setting(&cx.registry.key(), setting.name)).await?;
+    Ok(stored.unwrap_or_else(|| setting.default.to_owned()))
 }
 
 /// Sets a value; one that the setting doesn't take is [`Error::InvalidParameter`] on `value`.
@@ -57,7 +57,7 @@ pub async fn put(cx: &Cx, name: &str, value: &str) -> Result<(), Error> {
     let event = Event::new(cx, "account-setting.put", None);
     cx.db
         .write(move |tx| {
-            let before = tx.account_setting_get(&registry, setting.name)?;
+            let before = tx.look_up(account::setting(&registry, setting.name))?;
             tx.account_setting_put(&registry, setting.name, &value, now)?;
             let detail = serde_json::json!({ "name": setting.name, "before": before, "after": value });
             event::record(tx, Event { detail, ..event.clone() })?;

@@ -3,6 +3,7 @@ use crate::access::Caller;
 use crate::keys::Purpose;
 use crate::{Error, System};
 use aws::AccountId;
+use meta::records::account;
 use zeroize::Zeroizing;
 
 /// A key that may sign. Has no `Debug`, since it holds the secret.
@@ -52,8 +53,7 @@ pub async fn find(system: &System, process: &ProcessKeys, access_key_id: &str) -
     if access_key_id.len() > MAX_ID_LENGTH {
         return Ok(None);
     }
-    let id = access_key_id.to_owned();
-    let row = system.db.read(move |tx| tx.access_key_get(&id)).await?;
+    let row = system.db.look_up(account::access_key(access_key_id)).await?;
     let Some(row) = row.filter(|row| row.active) else { return Ok(None) };
     let account = row.account.parse().map_err(Error::server)?;
     let secret = system

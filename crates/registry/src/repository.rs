@@ -3,7 +3,7 @@ use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::quota::Subject;
 use crate::{Constraint, Cx, Error, resource_tags};
-use meta::records::repository::RepositoryRow;
+use meta::records::{self, repository::RepositoryRow};
 use oci::RepositoryName;
 use serde_json::json;
 
@@ -157,7 +157,7 @@ async fn within_limit(cx: &Cx, name: &RepositoryName) -> Result<(), Error> {
 
 /// [`Error::RepositoryNotFound`] when there is none of that name.
 pub async fn get(cx: &Cx, name: &RepositoryName) -> Result<Repository, Error> {
-    repository(cx, read(cx, name, |_, row| Ok(row.clone())).await?)
+    repository(cx, row(cx, name).await?)
 }
 
 /// All or nothing; the first missing name is the error.
@@ -237,6 +237,12 @@ pub async fn put_scan_on_push(cx: &Cx, name: &RepositoryName, scan_on_push: bool
     .await?;
     changed.scan_on_push = scan_on_push;
     Ok(changed)
+}
+
+/// The repository's row, for what needs no more; [`Error::RepositoryNotFound`] without it.
+pub(crate) async fn row(cx: &Cx, name: &RepositoryName) -> Result<RepositoryRow, Error> {
+    let found = cx.db.look_up(records::repository::by_name(&cx.registry.key(), name.as_str())).await?;
+    found.ok_or_else(|| not_found(cx, name))
 }
 
 /// Runs `work` on the repository's row in one read-only transaction; [`Error::RepositoryNotFound`] without it.

@@ -228,7 +228,7 @@ async fn the_layers_of_version_3_keep_their_grace_in_version_4_without_its_index
         let row = [&[Value::Blob(vec![1; 16])], names.as_slice(), rest.as_slice()].concat();
         database.query(LAYER_INSERT_3, &row).await;
         let db = database.open().await;
-        let layer = db.read(|tx| tx.layer_get([1; 16])).await.unwrap().unwrap();
+        let layer = db.look_up(crate::records::layer::by_id([1; 16])).await.unwrap().unwrap();
         assert_eq!((layer.size, layer.unreferenced_since), (10, Some(7)));
         assert!(!database.schema().await.contains(&unreferenced));
         if let Beneath::Postgres(_) = database {

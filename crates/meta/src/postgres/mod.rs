@@ -1,6 +1,8 @@
-//! The PostgreSQL engine: a pool of connections, and a transaction per caller on a blocking thread.
+//! The PostgreSQL engine: a pool of connections with a transaction per caller on a blocking thread, and a few connections that
+//! all look-ups share.
 mod connect;
 mod fault;
+mod lookups;
 mod migrate;
 mod pool;
 mod session;
@@ -9,10 +11,11 @@ mod value;
 
 pub(crate) use session::Session;
 
-use crate::Error;
 use crate::db::PostgresConfig;
 use crate::job::Job;
 use crate::stats::{Counters, Stats};
+use crate::{Error, Row, Value};
+use lookups::Lookups;
 use pool::Pool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,14 +23,17 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use transaction::{Mode, Runner};
 
-/// How long a transaction waits for a free connection before it is `Busy`.
+/// How long a transaction waits for a free connection, or a look-up for its turn, before it is `Busy`.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
 /// Connections at most, whatever the setting says: more than any server should be asked for.
 const CONNECTIONS_MAX: u32 = 1000;
+/// One for look-ups, one for transactions.
+const CONNECTIONS_MIN: u32 = 2;
 
 pub(crate) struct Store {
+    lookups: Lookups,
     pool: Arc<Pool>,
-    /// One permit per connection, so that `close` can wait for all of them.
+    /// One permit per connection of the pool, so that `close` can wait for all of them.
     slots: Arc<Semaphore>,
     connections: u32,
     closing: AtomicBool,
@@ -36,12 +42,16 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn open(config: PostgresConfig) -> Result<Store, Error> {
-        let connections = u32::try_from(config.max_connections).unwrap_or(u32::MAX).clamp(1, CONNECTIONS_MAX);
+        let connections =
+            u32::try_from(config.max_connections).unwrap_or(u32::MAX).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
+        let shared = lookups::connections(connections);
+        let connections = connections - shared;
         let target = connect::target(&config.url)?;
         let client = connect::alone(&target).await?;
         connect::check_server(&client).await?;
         migrate::up(client, crate::migrate::MIGRATIONS, config.now_us).await?;
         Ok(Store {
+            lookups: Lookups::new(target.clone(), shared),
             pool: Arc::new(Pool::new(target)),
             slots: Arc::new(Semaphore::new(connections as usize)),
             connections,
@@ -56,6 +66,13 @@ impl Store {
 
     pub(crate) async fn read(&self, job: Box<dyn Job>) {
         self.run(job, Mode::Read).await;
+    }
+
+    /// Runs one statement that reads, on a connection that it shares with others.
+    pub(crate) async fn look_up(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        self.counters.stated(1);
+        self.counters.exchanged(1);
+        self.lookups.run(sql, params).await
     }
 
     /// Starts the transaction on a blocking thread, where its end answers the caller.
@@ -88,6 +105,7 @@ impl Store {
 
     pub(crate) async fn close(&self) {
         self.closing.store(true, Ordering::Release);
+        self.lookups.close().await;
         // The semaphore is fair: who waited before is served first, and an error says that another `close` was here.
         let all = self.slots.acquire_many(self.connections).await;
         self.slots.close();

@@ -5,10 +5,11 @@
 //! more wake-ups for each statement.
 //!
 //! What need not be waited for goes out with the next statement that must be, in one write: BEGIN with the first statement,
-//! and statements whose effect nobody asks for with COMMIT.
+//! statements whose answers are asked for later, and those whose effect nobody asks for with COMMIT.
 use super::connect;
 use super::fault::{self, Class};
 use crate::error::statement;
+use crate::statement::Answer;
 use crate::{Error, Row, Value};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -30,6 +31,10 @@ pub(crate) struct Session {
     prepared: HashMap<(usize, usize), Statement>,
     /// What goes out with the next statement that is waited for.
     waiting: Vec<Step<'static>>,
+    /// How many statements of the transaction are to be answered later.
+    asked: usize,
+    /// The answers that came, in the order of their statements; `None` once they were told.
+    answers: Vec<Option<Reply>>,
     /// Whether the server has answered in this transaction: then its connection is not a lost one that nobody had noticed.
     answered: bool,
     /// Why a statement of the transaction failed, if one did.
@@ -45,6 +50,14 @@ struct Step<'p> {
     sql: &'static str,
     kind: Kind,
     params: Cow<'p, [Value]>,
+    /// Whether its answer is kept until it is asked for.
+    kept: bool,
+}
+
+impl Step<'static> {
+    fn command(sql: &'static str) -> Step<'static> {
+        Step { sql, kind: Kind::Command, params: Cow::Borrowed(&[]), kept: false }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,12 +70,13 @@ enum Kind {
     Query,
 }
 
-enum Answer {
+/// An answer as it came.
+enum Reply {
     Changed(u64),
     Rows(Vec<tokio_postgres::Row>),
 }
 
-type Answers = Vec<Result<Answer, tokio_postgres::Error>>;
+type Replies = Vec<Result<Reply, tokio_postgres::Error>>;
 
 impl Session {
     /// Connects, waiting on this thread.
@@ -83,6 +97,8 @@ impl Session {
             client,
             prepared: HashMap::new(),
             waiting: Vec::new(),
+            asked: 0,
+            answers: Vec::new(),
             answered: false,
             fault: None,
             broken: false,
@@ -95,8 +111,10 @@ impl Session {
         self.fault = None;
         self.answered = false;
         self.exchanges = 0;
+        self.asked = 0;
+        self.answers.clear();
         self.waiting.clear();
-        self.waiting.push(Step { sql, kind: Kind::Command, params: Cow::Borrowed(&[]) });
+        self.waiting.push(Step::command(sql));
     }
 
     /// Sends what waits, if the server has not answered yet in this transaction: a connection that was lost before shows it now,
@@ -125,7 +143,7 @@ impl Session {
     }
 
     fn end(&mut self, sql: &'static str) -> Result<(), (Class, Error)> {
-        self.waiting.push(Step { sql, kind: Kind::Command, params: Cow::Borrowed(&[]) });
+        self.waiting.push(Step::command(sql));
         let ended = self.exchange(None).map(drop);
         self.answered = false;
         self.broken |= ended.as_ref().is_err_and(|(class, _)| matches!(class, Class::Lost | Class::Other));
@@ -143,44 +161,56 @@ impl Session {
     }
 
     pub(crate) fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
-        let step = Step { sql, kind: Kind::Query, params: Cow::Borrowed(params) };
-        let answer = self.statement(sql, step)?;
-        self.rows(sql, answer)
-    }
-
-    /// The same statement with each of several sets of parameters, in one exchange.
-    pub(crate) fn query_each(&mut self, sql: &'static str, sets: &[Vec<Value>]) -> Result<Vec<Vec<Row>>, Error> {
-        let mut found = Vec::with_capacity(sets.len());
-        for sets in sets.chunks(WAITING) {
-            let steps = sets.iter().map(|params| Step { sql, kind: Kind::Query, params: Cow::Borrowed(params) });
-            let answers = self.exchange_all(steps.collect()).map_err(|failure| self.failed(failure))?;
-            for answer in answers {
-                found.push(self.rows(sql, answer)?);
-            }
-        }
-        Ok(found)
+        Ok(self.statement(Kind::Query, sql, params)?.rows())
     }
 
     pub(crate) fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<u64, Error> {
-        let step = Step { sql, kind: Kind::Execute, params: Cow::Borrowed(params) };
-        match self.statement(sql, step)? {
-            Answer::Changed(rows) => Ok(rows),
-            Answer::Rows(_) => Ok(0),
-        }
+        Ok(self.statement(Kind::Execute, sql, params)?.changed())
     }
 
     /// Runs a statement before the next one, or before COMMIT, which fails if it does.
     pub(crate) fn send(&mut self, sql: &'static str, params: Vec<Value>) -> Result<(), Error> {
-        self.waiting.push(Step { sql, kind: Kind::Execute, params: Cow::Owned(params) });
+        self.wait_with(Step { sql, kind: Kind::Execute, params: Cow::Owned(params), kept: false })
+    }
+
+    /// Runs a statement before the next one; [`Session::answer`] tells the rows of that number.
+    pub(crate) fn ask_rows(&mut self, sql: &'static str, params: Vec<Value>) -> Result<usize, Error> {
+        self.ask(Kind::Query, sql, params)
+    }
+
+    /// The same for the number of rows changed.
+    pub(crate) fn ask_changed(&mut self, sql: &'static str, params: Vec<Value>) -> Result<usize, Error> {
+        self.ask(Kind::Execute, sql, params)
+    }
+
+    fn ask(&mut self, kind: Kind, sql: &'static str, params: Vec<Value>) -> Result<usize, Error> {
+        let number = self.asked;
+        self.asked += 1;
+        self.wait_with(Step { sql, kind, params: Cow::Owned(params), kept: true })?;
+        Ok(number)
+    }
+
+    /// The answer to the statement of that number, once.
+    pub(crate) fn answer(&mut self, sql: &'static str, number: usize) -> Result<Answer, Error> {
+        if number >= self.answers.len() {
+            self.exchange(None).map_err(|failure| self.failed(failure))?;
+        }
+        let reply = self.answers.get_mut(number).and_then(Option::take);
+        self.told(sql, reply)
+    }
+
+    fn wait_with(&mut self, step: Step<'static>) -> Result<(), Error> {
+        self.waiting.push(step);
         if self.waiting.len() >= WAITING {
             self.exchange(None).map_err(|failure| self.failed(failure))?;
         }
         Ok(())
     }
 
-    fn statement(&mut self, sql: &'static str, step: Step<'_>) -> Result<Answer, Error> {
-        let answer = self.exchange(Some(step)).map_err(|failure| self.failed(failure))?;
-        answer.ok_or_else(|| Error::misuse(sql, "the server gave no answer"))
+    fn statement(&mut self, kind: Kind, sql: &'static str, params: &[Value]) -> Result<Answer, Error> {
+        let step = Step { sql, kind, params: Cow::Borrowed(params), kept: false };
+        let reply = self.exchange(Some(step)).map_err(|failure| self.failed(failure))?;
+        self.told(sql, reply)
     }
 
     fn failed(&mut self, (class, error): (Class, Error)) -> Error {
@@ -188,38 +218,40 @@ impl Session {
         error
     }
 
-    fn rows(&mut self, sql: &'static str, answer: Answer) -> Result<Vec<Row>, Error> {
-        let Answer::Rows(rows) = answer else { return Ok(Vec::new()) };
-        let rows = rows.iter().map(|row| values(sql, row)).collect::<Result<_, _>>();
-        rows.inspect_err(|_| self.fault = Some(Class::Other))
+    fn told(&mut self, sql: &'static str, reply: Option<Reply>) -> Result<Answer, Error> {
+        match reply {
+            Some(Reply::Changed(rows)) => Ok(Answer::Changed(rows)),
+            Some(Reply::Rows(rows)) => {
+                let rows = rows.iter().map(|row| values(sql, row)).collect::<Result<_, _>>();
+                rows.map(Answer::Rows).inspect_err(|_| self.fault = Some(Class::Other))
+            }
+            None => Err(Error::misuse(sql, "the server gave no answer")),
+        }
     }
 
     /// Sends what waits and then `last`, and awaits all answers; that of `last` is returned. The first error is that of all.
-    fn exchange(&mut self, last: Option<Step<'_>>) -> Result<Option<Answer>, (Class, Error)> {
-        Ok(self.exchange_all(last.into_iter().collect())?.pop())
-    }
-
-    /// Sends what waits and then `steps`, and awaits all answers; those of `steps` are returned.
-    fn exchange_all(&mut self, steps: Vec<Step<'_>>) -> Result<Vec<Answer>, (Class, Error)> {
+    fn exchange(&mut self, last: Option<Step<'_>>) -> Result<Option<Reply>, (Class, Error)> {
         let waiting = std::mem::take(&mut self.waiting);
-        let all: Vec<&Step<'_>> = waiting.iter().chain(&steps).collect();
+        let all: Vec<&Step<'_>> = waiting.iter().chain(&last).collect();
         // Nothing was sent then, not even a ROLLBACK among it.
         self.prepare(&all).inspect_err(|_| self.broken = true)?;
         let (client, prepared) = (&self.client, &self.prepared);
-        let answers: Answers = match &self.runtime {
+        let replies: Replies = match &self.runtime {
             Some(runtime) => runtime.block_on(in_order(all.iter().map(|step| run(client, prepared, step)))),
             None => Vec::new(),
         };
         self.answered = true;
         self.exchanges += 1;
-        let mut kept = Vec::with_capacity(steps.len());
-        for (number, (step, answer)) in all.iter().zip(answers).enumerate() {
-            let answer = answer.map_err(|error| (fault::class(&error), fault::error(&statement(step.sql), error)))?;
-            if number >= waiting.len() {
-                kept.push(answer);
+        let mut of_last = None;
+        for (number, (step, reply)) in all.iter().zip(replies).enumerate() {
+            let reply = reply.map_err(|error| (fault::class(&error), fault::error(&statement(step.sql), error)))?;
+            if step.kept {
+                self.answers.push(Some(reply));
+            } else if number >= waiting.len() {
+                of_last = Some(reply);
             }
         }
-        Ok(kept)
+        Ok(of_last)
     }
 
     /// Has the server prepare what it has not yet: once for each statement in a connection's life.
@@ -249,7 +281,8 @@ impl Drop for Session {
     }
 }
 
-fn key(sql: &'static str) -> (usize, usize) {
+/// What a statement's text is known by.
+pub(super) fn key(sql: &'static str) -> (usize, usize) {
     (sql.as_ptr().addr(), sql.len())
 }
 
@@ -257,12 +290,12 @@ async fn run(
     client: &Client,
     prepared: &HashMap<(usize, usize), Statement>,
     step: &Step<'_>,
-) -> Result<Answer, tokio_postgres::Error> {
+) -> Result<Reply, tokio_postgres::Error> {
     let params: Vec<&(dyn ToSql + Sync)> = step.params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
     match (step.kind, prepared.get(&key(step.sql))) {
-        (Kind::Command, _) | (_, None) => client.batch_execute(step.sql).await.map(|()| Answer::Changed(0)),
-        (Kind::Execute, Some(prepared)) => client.execute(prepared, &params).await.map(Answer::Changed),
-        (Kind::Query, Some(prepared)) => client.query(prepared, &params).await.map(Answer::Rows),
+        (Kind::Command, _) | (_, None) => client.batch_execute(step.sql).await.map(|()| Reply::Changed(0)),
+        (Kind::Execute, Some(prepared)) => client.execute(prepared, &params).await.map(Reply::Changed),
+        (Kind::Query, Some(prepared)) => client.query(prepared, &params).await.map(Reply::Rows),
     }
 }
 
@@ -285,7 +318,7 @@ async fn in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
     results.into_iter().flatten().collect()
 }
 
-fn values(sql: &str, row: &tokio_postgres::Row) -> Result<Row, Error> {
+pub(super) fn values(sql: &str, row: &tokio_postgres::Row) -> Result<Row, Error> {
     let column = |index: usize| {
         row.try_get::<_, Value>(index).map_err(|_| match row.columns()[index].type_() {
             &Type::NUMERIC => Error::misuse(sql, "a column is numeric: cast it to BIGINT"),

@@ -1,6 +1,6 @@
 //! Accounts, access keys, account settings, and the proof of the root keys.
 use super::RegistryKey;
-use crate::{Error, Tx};
+use crate::{Error, Lookup, Tx};
 
 statements! {
     ROOT_KEY_GET = "SELECT proof FROM root_key WHERE number = $1";
@@ -25,6 +25,19 @@ pub struct AccessKeyRow {
     /// Sealed.
     pub secret: Vec<u8>,
     pub active: bool,
+}
+
+/// The access key of that id.
+pub fn access_key(id: &str) -> Lookup<AccessKeyRow> {
+    Lookup::new(ACCESS_KEY_GET, [id.into()], |row| {
+        Ok(AccessKeyRow { account: row.get(0)?, principal: row.get(1)?, secret: row.get(2)?, active: row.get(3)? })
+    })
+}
+
+/// The value of a setting that was set.
+pub fn setting(registry: &RegistryKey, name: &str) -> Lookup<String> {
+    let params = [(&registry.account).into(), (&registry.region).into(), name.into()];
+    Lookup::new(ACCOUNT_SETTING_GET, params, |mut row| row.take(0))
 }
 
 impl Tx<'_> {
@@ -58,22 +71,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub fn access_key_get(&mut self, id: &str) -> Result<Option<AccessKeyRow>, Error> {
-        let row = self.query_opt(ACCESS_KEY_GET, &[id.into()])?;
-        row.map(|row| {
-            Ok(AccessKeyRow { account: row.get(0)?, principal: row.get(1)?, secret: row.get(2)?, active: row.get(3)? })
-        })
-        .transpose()
-    }
-
     pub fn access_key_count(&mut self, account: &str, principal: &str) -> Result<i64, Error> {
         self.query_opt(ACCESS_KEY_COUNT, &[account.into(), principal.into()])?.map_or(Ok(0), |row| row.get(0))
-    }
-
-    pub fn account_setting_get(&mut self, registry: &RegistryKey, name: &str) -> Result<Option<String>, Error> {
-        let row =
-            self.query_opt(ACCOUNT_SETTING_GET, &[(&registry.account).into(), (&registry.region).into(), name.into()])?;
-        row.map(|row| row.get(0)).transpose()
     }
 
     pub fn account_setting_put(

@@ -1,6 +1,6 @@
 //! Images, their manifests, and what they stand on.
 use super::{Id, RegistryKey};
-use crate::{Error, Row, Tx, Value};
+use crate::{Change, Error, Lookup, Row, Tx, Value};
 
 /// The columns of [`ImageRow`], in order.
 macro_rules! image_columns {
@@ -24,17 +24,62 @@ macro_rules! page {
     };
 }
 
+/// `$columns` of the image that a tag of a named repository holds, `$more` joined to it. A row of nothing: the repository has none.
+macro_rules! named_by_tag {
+    ($columns:literal, $more:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM repository LEFT JOIN tag ON tag.repository_id = repository.id AND tag.name = $4 \
+              LEFT JOIN image ON image.id = tag.image_id",
+            $more,
+            " WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 \
+              AND repository.deleted_at IS NULL"
+        )
+    };
+}
+
+/// The same by the image's digest.
+macro_rules! named_by_digest {
+    ($columns:literal, $more:literal) => {
+        concat!(
+            "SELECT ",
+            $columns,
+            " FROM repository LEFT JOIN image ON image.repository_id = repository.id AND image.digest = $4 \
+              AND image.deleted_at IS NULL",
+            $more,
+            " WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 \
+              AND repository.deleted_at IS NULL"
+        )
+    };
+}
+
+/// The columns of [`ImageHeadRow`], in order.
+macro_rules! head {
+    ($named:ident) => {
+        $named!("image.digest, image.media_type, image.manifest_size", "")
+    };
+}
+
+/// The columns of [`ImagePullRow`], in order.
+macro_rules! pull {
+    ($named:ident) => {
+        $named!(
+            "image.digest, image.media_type, image.id, manifest.bytes, image_pull.pulled_at",
+            " LEFT JOIN manifest ON manifest.image_id = image.id LEFT JOIN image_pull ON image_pull.image_id = image.id"
+        )
+    };
+}
+
 statements! {
     IMAGE_BY_DIGEST = concat!("SELECT ", image_columns!(), " FROM image \
         WHERE repository_id = $1 AND digest = $2 AND deleted_at IS NULL");
     IMAGE_BY_TAG = concat!("SELECT ", image_columns!(), " FROM tag JOIN image ON image.id = tag.image_id \
         WHERE tag.repository_id = $1 AND tag.name = $2");
-    IMAGE_NAMED_BY_DIGEST = concat!("SELECT ", image_columns!(), " FROM repository \
-        JOIN image ON image.repository_id = repository.id AND image.digest = $4 AND image.deleted_at IS NULL \
-        WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 AND repository.deleted_at IS NULL");
-    IMAGE_NAMED_BY_TAG = concat!("SELECT ", image_columns!(), " FROM repository \
-        JOIN tag ON tag.repository_id = repository.id AND tag.name = $4 JOIN image ON image.id = tag.image_id \
-        WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 AND repository.deleted_at IS NULL");
+    IMAGE_HEAD_BY_DIGEST = head!(named_by_digest);
+    IMAGE_HEAD_BY_TAG = head!(named_by_tag);
+    IMAGE_PULL_BY_DIGEST = pull!(named_by_digest);
+    IMAGE_PULL_BY_TAG = pull!(named_by_tag);
     IMAGE_ANY = "SELECT 1 FROM image WHERE repository_id = $1 AND deleted_at IS NULL LIMIT 1";
     IMAGE_COUNT = "SELECT count(*) FROM image WHERE repository_id = $1 AND deleted_at IS NULL";
     IMAGE_INSERT = "INSERT INTO image (id, repository_id, digest, media_type, artifact_type, subject, platform, \
@@ -63,13 +108,34 @@ statements! {
     IMAGE_CHILD_INSERT = "INSERT INTO image_child (image_id, digest, repository_id) VALUES ($1, $2, $3) \
         ON CONFLICT (image_id, digest) DO NOTHING";
     IMAGE_LAYER_FIND = "SELECT layer_id FROM repository_layer WHERE repository_id = $1 AND digest = $2";
-    IMAGE_LAYER_INSERT = "INSERT INTO image_layer (image_id, layer_id) VALUES ($1, $2) ON CONFLICT (image_id, layer_id) DO NOTHING";
+    IMAGE_LAYERS_INSERT = "INSERT INTO image_layer (image_id, layer_id) \
+        VALUES ($1, $2), ($1, $3), ($1, $4), ($1, $5), ($1, $6), ($1, $7), ($1, $8), ($1, $9) \
+        ON CONFLICT (image_id, layer_id) DO NOTHING";
+    // One layer in a statement: by a list of them PostgreSQL reads, and locks, all that a repository shows.
     IMAGE_LAYER_REFERENCE = "UPDATE layer SET unreferenced_since = NULL WHERE id = $1 AND unreferenced_since IS NOT NULL";
     IMAGE_LAYER_SET_TYPE = "UPDATE repository_layer SET media_type = $3 WHERE repository_id = $1 AND digest = $2 \
         AND (media_type IS NULL OR media_type <> $3)";
     IMAGE_PULL_GET = "SELECT pulled_at FROM image_pull WHERE image_id = $1";
     IMAGE_PULL_PUT = "INSERT INTO image_pull (image_id, pulled_at) VALUES ($1, $2) \
         ON CONFLICT (image_id) DO UPDATE SET pulled_at = excluded.pulled_at";
+}
+
+/// What a HEAD tells of an image.
+#[derive(Clone, Debug)]
+pub struct ImageHeadRow {
+    pub digest: Vec<u8>,
+    pub media_type: String,
+    pub manifest_size: i64,
+}
+
+/// What a pull reads of an image.
+#[derive(Clone, Debug)]
+pub struct ImagePullRow {
+    pub digest: Vec<u8>,
+    pub media_type: String,
+    pub id: Id,
+    pub manifest: Vec<u8>,
+    pub pulled_at: Option<i64>,
 }
 
 /// What a pull reads of an image beside its row.
@@ -116,6 +182,14 @@ impl PushCursor {
     pub const START: PushCursor = PushCursor { pushed_at: i64::MIN, digest: Vec::new() };
 }
 
+/// Layers that one statement inserts: as many as most images have. A statement costs far more than a further row in it.
+const TOGETHER: usize = 8;
+
+/// The ids of up to [`TOGETHER`] layers; the last one fills up what is over, since to insert it twice changes nothing.
+fn filled(layers: &[Id]) -> [Value; TOGETHER] {
+    std::array::from_fn(|place| layers.get(place).or(layers.last()).copied().into())
+}
+
 fn image(row: &Row) -> Result<ImageRow, Error> {
     Ok(ImageRow {
         id: row.get(0)?,
@@ -134,46 +208,101 @@ fn image(row: &Row) -> Result<ImageRow, Error> {
     })
 }
 
-/// The parameters of a statement about each of several digests.
-fn each(repository: Id, digests: &[Vec<u8>]) -> Vec<Vec<Value>> {
-    digests.iter().map(|digest| vec![repository.into(), digest.into()]).collect()
+/// How a call names an image of a repository.
+#[derive(Clone, Copy, Debug)]
+pub enum ImageName<'a> {
+    Tag(&'a str),
+    Digest(&'a [u8]),
+}
+
+/// The living image of that digest.
+pub fn by_digest(repository: Id, digest: &[u8]) -> Lookup<ImageRow> {
+    Lookup::new(IMAGE_BY_DIGEST, [repository.into(), digest.into()], |row| image(&row))
+}
+
+/// The image that the tag holds.
+pub fn by_tag(repository: Id, tag: &str) -> Lookup<ImageRow> {
+    Lookup::new(IMAGE_BY_TAG, [repository.into(), tag.into()], |row| image(&row))
+}
+
+/// The layer of that digest, where the repository shows it.
+pub fn layer_named(repository: Id, digest: &[u8]) -> Lookup<Id> {
+    Lookup::new(IMAGE_LAYER_FIND, [repository.into(), digest.into()], |row| row.get(0))
+}
+
+/// What a HEAD tells of an image that its repository's name and its own find; nothing without the repository.
+pub fn head_named(registry: &RegistryKey, repository: &str, name: ImageName<'_>) -> Lookup<Option<ImageHeadRow>> {
+    let sql = match name {
+        ImageName::Tag(_) => IMAGE_HEAD_BY_TAG,
+        ImageName::Digest(_) => IMAGE_HEAD_BY_DIGEST,
+    };
+    Lookup::new(sql, named(registry, repository, name), |mut row| {
+        let Some(digest) = row.take_some(0)? else { return Ok(None) };
+        Ok(Some(ImageHeadRow { digest, media_type: row.take(1)?, manifest_size: row.get(2)? }))
+    })
+}
+
+/// What a pull reads of it, as [`head_named`] finds it.
+pub fn pull_named(registry: &RegistryKey, repository: &str, name: ImageName<'_>) -> Lookup<Option<ImagePullRow>> {
+    let sql = match name {
+        ImageName::Tag(_) => IMAGE_PULL_BY_TAG,
+        ImageName::Digest(_) => IMAGE_PULL_BY_DIGEST,
+    };
+    Lookup::new(sql, named(registry, repository, name), |mut row| {
+        let Some(digest) = row.take_some(0)? else { return Ok(None) };
+        Ok(Some(ImagePullRow {
+            digest,
+            media_type: row.take(1)?,
+            id: row.get(2)?,
+            manifest: row.take(3)?,
+            pulled_at: row.get(4)?,
+        }))
+    })
+}
+
+fn named(registry: &RegistryKey, repository: &str, name: ImageName<'_>) -> [Value; 4] {
+    let name = match name {
+        ImageName::Tag(tag) => tag.into(),
+        ImageName::Digest(digest) => digest.into(),
+    };
+    [(&registry.account).into(), (&registry.region).into(), repository.into(), name]
+}
+
+/// Writes an image, unless the repository has a living one of that digest. See [`super::layer::insert`] for why it is tried.
+pub fn insert(repository: Id, row: &ImageRow) -> Change {
+    Change::new(
+        IMAGE_INSERT,
+        [
+            row.id.into(),
+            repository.into(),
+            (&row.digest).into(),
+            (&row.media_type).into(),
+            row.artifact_type.clone().into(),
+            row.subject.clone().into(),
+            row.platform.clone().into(),
+            row.manifest_size.into(),
+            row.image_size.into(),
+            row.tag_count.into(),
+            (&row.storage_class).into(),
+            row.pushed_at.into(),
+            row.archived_at.into(),
+            row.activated_at.into(),
+        ],
+    )
 }
 
 impl Tx<'_> {
     pub fn image_by_digest(&mut self, repository: Id, digest: &[u8]) -> Result<Option<ImageRow>, Error> {
-        self.query_opt(IMAGE_BY_DIGEST, &[repository.into(), digest.into()])?.as_ref().map(image).transpose()
+        self.look_up(by_digest(repository, digest))
     }
 
     /// The image of each digest, where there is one.
     pub fn images_by_digest(&mut self, repository: Id, digests: &[Vec<u8>]) -> Result<Vec<Option<ImageRow>>, Error> {
-        let found = self.query_each(IMAGE_BY_DIGEST, &each(repository, digests))?;
-        found.iter().map(|rows| rows.first().map(image).transpose()).collect()
+        self.look_up_each(digests.iter().map(|digest| by_digest(repository, digest)))
     }
 
     pub fn image_by_tag(&mut self, repository: Id, tag: &str) -> Result<Option<ImageRow>, Error> {
-        self.query_opt(IMAGE_BY_TAG, &[repository.into(), tag.into()])?.as_ref().map(image).transpose()
-    }
-
-    /// The same by the repository's name, in one statement: what every pull begins with.
-    pub fn image_named_by_digest(
-        &mut self,
-        registry: &RegistryKey,
-        repository: &str,
-        digest: &[u8],
-    ) -> Result<Option<ImageRow>, Error> {
-        let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), digest.into()];
-        self.query_opt(IMAGE_NAMED_BY_DIGEST, &params)?.as_ref().map(image).transpose()
-    }
-
-    /// See [`Tx::image_named_by_digest`].
-    pub fn image_named_by_tag(
-        &mut self,
-        registry: &RegistryKey,
-        repository: &str,
-        tag: &str,
-    ) -> Result<Option<ImageRow>, Error> {
-        let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), tag.into()];
-        self.query_opt(IMAGE_NAMED_BY_TAG, &params)?.as_ref().map(image).transpose()
+        self.look_up(by_tag(repository, tag))
     }
 
     /// Whether the repository has a living image.
@@ -183,30 +312,6 @@ impl Tx<'_> {
 
     pub fn image_count(&mut self, repository: Id) -> Result<i64, Error> {
         self.query_opt(IMAGE_COUNT, &[repository.into()])?.map_or(Ok(0), |row| row.get(0))
-    }
-
-    /// Writes an image; false when the repository has a living one of that digest. See [`Tx::layer_insert`] for why it is tried.
-    pub fn image_insert(&mut self, repository: Id, row: &ImageRow) -> Result<bool, Error> {
-        let inserted = self.execute(
-            IMAGE_INSERT,
-            &[
-                row.id.into(),
-                repository.into(),
-                (&row.digest).into(),
-                (&row.media_type).into(),
-                row.artifact_type.clone().into(),
-                row.subject.clone().into(),
-                row.platform.clone().into(),
-                row.manifest_size.into(),
-                row.image_size.into(),
-                row.tag_count.into(),
-                (&row.storage_class).into(),
-                row.pushed_at.into(),
-                row.archived_at.into(),
-                row.activated_at.into(),
-            ],
-        )?;
-        Ok(inserted == 1)
     }
 
     /// Marks an image deleted and removes its tags; its rows and bytes stay until the undelete window ends.
@@ -295,17 +400,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The layer of each digest, where the repository shows it.
-    pub fn image_layers_find(&mut self, repository: Id, digests: &[Vec<u8>]) -> Result<Vec<Option<Id>>, Error> {
-        let found = self.query_each(IMAGE_LAYER_FIND, &each(repository, digests))?;
-        found.iter().map(|rows| rows.first().map(|row| row.get(0)).transpose()).collect()
-    }
-
-    /// Makes an image stand on a layer, which is referenced from now on.
-    pub fn image_layer_insert(&mut self, image: Id, layer: Id) -> Result<(), Error> {
-        self.send(IMAGE_LAYER_INSERT, [image.into(), layer.into()])?;
-        self.send(IMAGE_LAYER_REFERENCE, [layer.into()])?;
-        Ok(())
+    /// Makes an image stand on layers, which are referenced from now on.
+    pub fn image_layers_insert(&mut self, image: Id, layers: &[Id]) -> Result<(), Error> {
+        for layers in layers.chunks(TOGETHER) {
+            let [a, b, c, d, e, f, g, h] = filled(layers);
+            self.send(IMAGE_LAYERS_INSERT, [image.into(), a, b, c, d, e, f, g, h])?;
+        }
+        layers.iter().try_for_each(|layer| self.send(IMAGE_LAYER_REFERENCE, [(*layer).into()]))
     }
 
     /// Remembers the media type that a manifest gives to a layer of its repository.

@@ -1,5 +1,5 @@
 //! The durable queue of background work.
-use crate::{Error, Tx};
+use crate::{Error, Lookup, Tx};
 
 statements! {
     JOB_ENQUEUE = "INSERT INTO job (kind, key, due_at, wanted, attempts, claimed_until, last_error) \
@@ -43,6 +43,11 @@ pub struct JobRow {
     pub attempts: i64,
     pub claimed_until: Option<i64>,
     pub last_error: Option<String>,
+}
+
+/// When the next job is due, or the next claim ends.
+pub fn next() -> Lookup<i64> {
+    Lookup::new(JOB_NEXT, [], |row| row.get(0))
 }
 
 impl Tx<'_> {
@@ -99,11 +104,6 @@ impl Tx<'_> {
     pub fn job_failed(&mut self, job: &ClaimedJob, due: i64, error: &str) -> Result<(), Error> {
         self.execute(JOB_FAILED, &[(&job.kind).into(), (&job.key).into(), due.into(), error.into()])?;
         Ok(())
-    }
-
-    /// When the next job is due, or the next claim ends.
-    pub fn job_next(&mut self) -> Result<Option<i64>, Error> {
-        self.query_opt(JOB_NEXT, &[])?.map(|row| row.get(0)).transpose()
     }
 
     pub fn job_get(&mut self, kind: &str, key: &str) -> Result<Option<JobRow>, Error> {

@@ -1,6 +1,6 @@
 //! Layers, the small ones' bytes, and what each repository shows.
 use super::{Id, RegistryKey};
-use crate::{Error, Row, Tx};
+use crate::{Change, Error, Lookup, Row, Tx};
 
 /// The columns of [`LayerRow`], in order.
 macro_rules! layer_columns {
@@ -10,8 +10,33 @@ macro_rules! layer_columns {
     };
 }
 
+/// The columns of [`ShownLayer`], `$columns` behind them and `$more` joined, of a layer that a named repository shows. A row of
+/// nothing: it shows none.
+macro_rules! named {
+    ($columns:literal, $more:literal) => {
+        concat!(
+            "SELECT ",
+            layer_columns!(),
+            ", repository_layer.media_type",
+            $columns,
+            " FROM repository LEFT JOIN repository_layer ON repository_layer.repository_id = repository.id \
+              AND repository_layer.digest = $4 LEFT JOIN layer ON layer.id = repository_layer.layer_id",
+            $more,
+            " WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 \
+              AND repository.deleted_at IS NULL"
+        )
+    };
+}
+
 statements! {
+    LAYER_NAMED = named!("", "");
+    LAYER_TO_READ = named!(
+        ", repository.id, layer_data.bytes",
+        " LEFT JOIN layer_data ON layer_data.layer_id = layer.id AND layer.location IS NULL"
+    );
     LAYER_GET = concat!("SELECT ", layer_columns!(), " FROM layer WHERE id = $1");
+    LAYER_GET_TO_READ = concat!("SELECT ", layer_columns!(), ", layer_data.bytes FROM layer \
+        LEFT JOIN layer_data ON layer_data.layer_id = layer.id AND layer.location IS NULL WHERE layer.id = $1");
     LAYER_BY_DIGEST = concat!("SELECT ", layer_columns!(), " FROM layer \
         WHERE account = $1 AND region = $2 AND encryption = $3 AND digest = $4");
     LAYER_SHOWN = concat!("SELECT ", layer_columns!(), ", repository_layer.media_type \
@@ -23,11 +48,11 @@ statements! {
         ON CONFLICT (account, region, encryption, digest) DO NOTHING";
     LAYER_REARM = "UPDATE layer SET unreferenced_since = $2 WHERE id = $1 AND unreferenced_since < $2";
     LAYER_DATA_INSERT = "INSERT INTO layer_data (layer_id, bytes) VALUES ($1, $2)";
-    LAYER_DATA_GET = "SELECT bytes FROM layer_data WHERE layer_id = $1";
     LAYER_REFERENCED_BY = "SELECT 1 FROM image_layer JOIN image ON image.id = image_layer.image_id \
         WHERE image_layer.layer_id = $1 AND image.repository_id = $2 AND image.deleted_at IS NULL LIMIT 1";
     LAYER_SHOW = "INSERT INTO repository_layer (repository_id, digest, layer_id, media_type) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (repository_id, digest) DO NOTHING";
+    LAYER_SHOW_OTHER = "UPDATE repository_layer SET layer_id = $3 WHERE repository_id = $1 AND digest = $2";
     LAYER_HIDE = "DELETE FROM repository_layer WHERE repository_id = $1 AND digest = $2";
 }
 
@@ -68,11 +93,84 @@ fn layer(row: &Row) -> Result<LayerRow, Error> {
     })
 }
 
-impl Tx<'_> {
-    pub fn layer_get(&mut self, id: Id) -> Result<Option<LayerRow>, Error> {
-        self.query_opt(LAYER_GET, &[id.into()])?.as_ref().map(layer).transpose()
-    }
+/// A layer as a repository shows it, with what its reader needs.
+#[derive(Clone, Debug)]
+pub struct LayerToRead {
+    pub shown: ShownLayer,
+    pub repository: Id,
+    /// Its bytes, if they lie in `layer_data`.
+    pub bytes: Option<Vec<u8>>,
+}
 
+fn shown(row: &Row) -> Result<ShownLayer, Error> {
+    Ok(ShownLayer { layer: layer(row)?, media_type: row.get(8)? })
+}
+
+fn shown_as(repository: Id, digest: &[u8]) -> Lookup<ShownLayer> {
+    Lookup::new(LAYER_SHOWN, [repository.into(), digest.into()], |row| shown(&row))
+}
+
+/// The layer of that digest, if the repository of that name shows it; nothing without the repository.
+pub fn named(registry: &RegistryKey, repository: &str, digest: &[u8]) -> Lookup<Option<ShownLayer>> {
+    let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), digest.into()];
+    Lookup::new(LAYER_NAMED, params, |row| if row.holds(0) { shown(&row).map(Some) } else { Ok(None) })
+}
+
+/// The same with its bytes, where they lie in a record.
+pub fn to_read(registry: &RegistryKey, repository: &str, digest: &[u8]) -> Lookup<Option<LayerToRead>> {
+    let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), digest.into()];
+    Lookup::new(LAYER_TO_READ, params, |mut row| {
+        if !row.holds(0) {
+            return Ok(None);
+        }
+        Ok(Some(LayerToRead { shown: shown(&row)?, repository: row.get(9)?, bytes: row.take_some(10)? }))
+    })
+}
+
+/// The layer of that record's id.
+pub fn by_id(id: Id) -> Lookup<LayerRow> {
+    Lookup::new(LAYER_GET, [id.into()], |row| layer(&row))
+}
+
+/// The same with its bytes, where they lie in a record.
+pub fn by_id_to_read(id: Id) -> Lookup<(LayerRow, Option<Vec<u8>>)> {
+    Lookup::new(LAYER_GET_TO_READ, [id.into()], |mut row| Ok((layer(&row)?, row.take_some(8)?)))
+}
+
+/// Whether a living image of the repository stands on the layer.
+pub fn referenced_by(id: Id, repository: Id) -> Lookup<()> {
+    Lookup::new(LAYER_REFERENCED_BY, [id.into(), repository.into()], |_| Ok(()))
+}
+
+/// Writes the record of a digest, unless it has one already under that encryption identity.
+///
+/// Trying is better than looking first: on PostgreSQL, who has read that a row is missing conflicts with all who write
+/// beside its place in the index.
+pub fn insert(registry: &RegistryKey, encryption: &str, row: &LayerRow) -> Change {
+    Change::new(
+        LAYER_INSERT,
+        [
+            row.id.into(),
+            (&registry.account).into(),
+            (&registry.region).into(),
+            encryption.into(),
+            (&row.digest).into(),
+            row.size.into(),
+            row.location.into(),
+            row.data_key.clone().into(),
+            (&row.storage_class).into(),
+            row.created_at.into(),
+            row.unreferenced_since.into(),
+        ],
+    )
+}
+
+/// Shows a layer in a repository, unless it shows one of that digest.
+pub fn show(repository: Id, digest: &[u8], id: Id, media_type: Option<&str>) -> Change {
+    Change::new(LAYER_SHOW, [repository.into(), digest.into(), id.into(), media_type.into()])
+}
+
+impl Tx<'_> {
     /// The one record of a digest in a registry under an encryption identity.
     pub fn layer_by_digest(
         &mut self,
@@ -86,37 +184,17 @@ impl Tx<'_> {
 
     /// The layer of that digest, if the repository shows it.
     pub fn layer_shown(&mut self, repository: Id, digest: &[u8]) -> Result<Option<ShownLayer>, Error> {
-        let row = self.query_opt(LAYER_SHOWN, &[repository.into(), digest.into()])?;
-        row.map(|row| Ok(ShownLayer { layer: layer(&row)?, media_type: row.get(8)? })).transpose()
+        self.look_up(shown_as(repository, digest))
+    }
+
+    /// The layer of each digest, where the repository shows it.
+    pub fn layers_shown(&mut self, repository: Id, digests: &[Vec<u8>]) -> Result<Vec<Option<ShownLayer>>, Error> {
+        self.look_up_each(digests.iter().map(|digest| shown_as(repository, digest)))
     }
 
     /// The layers of every registry by id, from behind `after`.
     pub fn layer_list(&mut self, after: Id, limit: u32) -> Result<Vec<LayerRow>, Error> {
         self.query(LAYER_LIST, &[after.into(), limit.into()])?.iter().map(layer).collect()
-    }
-
-    /// Writes the record of a digest; false when it has one already under that encryption identity.
-    ///
-    /// Trying is better than looking first: on PostgreSQL, who has read that a row is missing conflicts with all who write
-    /// beside its place in the index.
-    pub fn layer_insert(&mut self, registry: &RegistryKey, encryption: &str, row: &LayerRow) -> Result<bool, Error> {
-        let inserted = self.execute(
-            LAYER_INSERT,
-            &[
-                row.id.into(),
-                (&registry.account).into(),
-                (&registry.region).into(),
-                encryption.into(),
-                (&row.digest).into(),
-                row.size.into(),
-                row.location.into(),
-                row.data_key.clone().into(),
-                (&row.storage_class).into(),
-                row.created_at.into(),
-                row.unreferenced_since.into(),
-            ],
-        )?;
-        Ok(inserted == 1)
     }
 
     /// Begins the grace of an unreferenced layer anew; a referenced one stays as it is.
@@ -130,25 +208,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub fn layer_data_get(&mut self, id: Id) -> Result<Option<Vec<u8>>, Error> {
-        self.query_opt(LAYER_DATA_GET, &[id.into()])?.map(|mut row| row.take(0)).transpose()
-    }
-
-    /// Whether a living image of the repository stands on the layer.
+    /// See [`referenced_by`].
     pub fn layer_referenced_by(&mut self, id: Id, repository: Id) -> Result<bool, Error> {
-        Ok(self.query_opt(LAYER_REFERENCED_BY, &[id.into(), repository.into()])?.is_some())
+        Ok(self.look_up(referenced_by(id, repository))?.is_some())
     }
 
-    /// Shows a layer in a repository; false when it is shown already.
-    pub fn layer_show(
-        &mut self,
-        repository: Id,
-        digest: &[u8],
-        id: Id,
-        media_type: Option<&str>,
-    ) -> Result<bool, Error> {
-        let params = [repository.into(), digest.into(), id.into(), media_type.into()];
-        Ok(self.execute(LAYER_SHOW, &params)? == 1)
+    /// Has a repository that shows a layer of that digest show this one.
+    pub fn layer_show_other(&mut self, repository: Id, digest: &[u8], id: Id) -> Result<(), Error> {
+        self.send(LAYER_SHOW_OTHER, [repository.into(), digest.into(), id.into()])?;
+        Ok(())
     }
 
     /// Takes a layer from what a repository shows.

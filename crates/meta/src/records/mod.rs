@@ -1,4 +1,5 @@
-//! Every query of Ecru, a file per record. Methods of [`crate::Tx`], noun first, verb last.
+//! Every query of Ecru, a file per record. Methods of [`crate::Tx`], noun first, verb last; what is also found without a
+//! transaction is a function that makes a [`crate::Lookup`].
 
 /// Statements as named constants, and `ALL` of a file, so that one test prepares every statement on both engines.
 macro_rules! statements {

@@ -1,6 +1,6 @@
 //! Repositories and their resource tags.
 use super::{Id, RegistryKey};
-use crate::{Error, Row, Tx};
+use crate::{Error, Lookup, Row, Tx};
 
 statements! {
     REPOSITORY_BY_NAME = "SELECT id, name, created_at, tag_mutability, mutability_filters, scan_on_push, encryption, protected \
@@ -46,10 +46,16 @@ fn repository(row: &Row) -> Result<RepositoryRow, Error> {
     })
 }
 
+/// The living repository of that name.
+pub fn by_name(registry: &RegistryKey, name: &str) -> Lookup<RepositoryRow> {
+    let params = [(&registry.account).into(), (&registry.region).into(), name.into()];
+    Lookup::new(REPOSITORY_BY_NAME, params, |row| repository(&row))
+}
+
 impl Tx<'_> {
+    /// See [`by_name`].
     pub fn repository_by_name(&mut self, registry: &RegistryKey, name: &str) -> Result<Option<RepositoryRow>, Error> {
-        let params = [(&registry.account).into(), (&registry.region).into(), name.into()];
-        self.query_opt(REPOSITORY_BY_NAME, &params)?.as_ref().map(repository).transpose()
+        self.look_up(by_name(registry, name))
     }
 
     /// The living repositories by name, from behind `after`.

@@ -1,6 +1,6 @@
 //! Tags: names of images in a repository.
 use super::Id;
-use crate::{Error, Tx, Value};
+use crate::{Change, Error, Lookup, Tx, Value};
 
 statements! {
     TAG_GET = "SELECT image_id, created_at, moved_at, window_principal, window_until FROM tag \
@@ -43,27 +43,22 @@ fn tag(repository: Id, name: &str, image: Id, now: i64, window: Option<&TagWindo
     [repository.into(), name.into(), image.into(), now.into(), principal.into(), until.into()]
 }
 
-impl Tx<'_> {
-    pub fn tag_get(&mut self, repository: Id, name: &str) -> Result<Option<TagRow>, Error> {
-        let Some(row) = self.query_opt(TAG_GET, &[repository.into(), name.into()])? else { return Ok(None) };
+/// The tag of that name.
+pub fn by_name(repository: Id, name: &str) -> Lookup<TagRow> {
+    Lookup::new(TAG_GET, [repository.into(), name.into()], |row| {
         let principal: Option<String> = row.get(3)?;
         let until: Option<i64> = row.get(4)?;
         let window = principal.zip(until).map(|(principal, until)| TagWindow { principal, until });
-        Ok(Some(TagRow { image: row.get(0)?, created_at: row.get(1)?, moved_at: row.get(2)?, window }))
-    }
+        Ok(TagRow { image: row.get(0)?, created_at: row.get(1)?, moved_at: row.get(2)?, window })
+    })
+}
 
-    /// Makes a new tag that holds the image; false when there is a tag of that name. See [`Tx::layer_insert`] for why it is tried.
-    pub fn tag_insert(
-        &mut self,
-        repository: Id,
-        name: &str,
-        image: Id,
-        now: i64,
-        window: Option<&TagWindow>,
-    ) -> Result<bool, Error> {
-        Ok(self.execute(TAG_INSERT, &tag(repository, name, image, now, window))? == 1)
-    }
+/// Makes a new tag that holds the image, unless there is a tag of that name. See [`super::layer::insert`] for why it is tried.
+pub fn insert(repository: Id, name: &str, image: Id, now: i64, window: Option<&TagWindow>) -> Change {
+    Change::new(TAG_INSERT, tag(repository, name, image, now, window))
+}
 
+impl Tx<'_> {
     /// Makes the tag hold the image. The caller keeps the images' `tag_count` right.
     pub fn tag_put(
         &mut self,

@@ -1,10 +1,20 @@
 //! Upload sessions that left something behind.
 use super::{Id, RegistryKey};
-use crate::{Error, Row, Tx};
+use crate::{Change, Error, Lookup, Row, Tx};
+
+/// The columns of [`UploadRow`], in order.
+macro_rules! upload_columns {
+    () => {
+        "upload.id, upload.repository_id, upload.state, upload.turn, upload.received, upload.parts, upload.small_part, \
+         upload.location, upload.hash_state, upload.engine_state, upload.digest, upload.expires_at"
+    };
+}
 
 statements! {
-    UPLOAD_GET = "SELECT id, repository_id, state, turn, received, parts, small_part, location, hash_state, engine_state, \
-        digest, expires_at FROM upload WHERE id = $1";
+    UPLOAD_GET = concat!("SELECT ", upload_columns!(), " FROM upload WHERE id = $1");
+    UPLOAD_NAMED = concat!("SELECT ", upload_columns!(), ", repository.id, repository.encryption FROM repository \
+        LEFT JOIN upload ON upload.id = $4 \
+        WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 AND repository.deleted_at IS NULL");
     UPLOAD_INSERT = "INSERT INTO upload (id, account, region, repository_id, state, turn, received, parts, small_part, \
         location, hash_state, engine_state, digest, expires_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING";
@@ -63,9 +73,40 @@ fn upload(row: &Row) -> Result<UploadRow, Error> {
     })
 }
 
+/// The row of a session that left something behind.
+pub fn by_id(id: Id) -> Lookup<UploadRow> {
+    Lookup::new(UPLOAD_GET, [id.into()], |row| upload(&row))
+}
+
+/// What a call that names an upload needs first.
+#[derive(Clone, Debug)]
+pub struct NamedUpload {
+    /// The living repository of that name.
+    pub repository: Id,
+    /// Its encryption identity, which never changes.
+    pub encryption: String,
+    /// The session's row, if it left something behind.
+    pub upload: Option<UploadRow>,
+}
+
+/// A session and the repository of that name; nothing without the repository.
+pub fn named(registry: &RegistryKey, repository: &str, id: Id) -> Lookup<NamedUpload> {
+    let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), id.into()];
+    Lookup::new(UPLOAD_NAMED, params, |row| {
+        let upload = if row.holds(0) { Some(upload(&row)?) } else { None };
+        Ok(NamedUpload { repository: row.get(12)?, encryption: row.get(13)?, upload })
+    })
+}
+
+/// Ends an open session whose bytes became a layer, unless another has taken it since `turn`, or it ended.
+pub fn complete(id: Id, turn: i64, digest: &[u8]) -> Change {
+    Change::new(UPLOAD_COMPLETE, [id.into(), turn.into(), digest.into()])
+}
+
 impl Tx<'_> {
+    /// See [`by_id`].
     pub fn upload_get(&mut self, id: Id) -> Result<Option<UploadRow>, Error> {
-        self.query_opt(UPLOAD_GET, &[id.into()])?.as_ref().map(upload).transpose()
+        self.look_up(by_id(id))
     }
 
     /// Writes a session's first row; false when it has one already.
@@ -113,11 +154,6 @@ impl Tx<'_> {
             ],
         )?;
         Ok(changed == 1)
-    }
-
-    /// Ends an open session whose bytes became a layer; false when another has taken it since `turn`, or it ended.
-    pub fn upload_complete(&mut self, id: Id, turn: i64, digest: &[u8]) -> Result<bool, Error> {
-        Ok(self.execute(UPLOAD_COMPLETE, &[id.into(), turn.into(), digest.into()])? == 1)
     }
 
     /// Ends a session for good, whoever has it.

@@ -11,7 +11,7 @@ pub(crate) use connection::Connection;
 use crate::db::SqliteConfig;
 use crate::job::{self, Job};
 use crate::stats::{Counters, Stats};
-use crate::{Error, Tx, db};
+use crate::{Error, Row, Tx, Value, db};
 use connection::Role;
 use readers::Readers;
 use std::path::PathBuf;
@@ -73,6 +73,16 @@ impl Store {
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a read connection was given up"),
         }
         result
+    }
+
+    /// Runs one statement that reads, on this thread; by itself it is its own transaction. The connection of one that failed is
+    /// closed.
+    pub(crate) fn look_up(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        let mut connection = self.readers.take()?;
+        self.counters.stated(1);
+        let rows = connection.query(sql, params)?;
+        self.readers.put(connection);
+        Ok(rows)
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -12,6 +12,7 @@ mod gate;
 mod group_commit;
 mod kill;
 mod lifecycle;
+mod lookups;
 mod postgres;
 mod store;
 mod transactions;

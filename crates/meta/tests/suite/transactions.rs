@@ -1,6 +1,6 @@
 //! What a transaction promises, whichever engine runs it.
-use crate::store::{Store, on_both_engines};
-use meta::{Db, Error, Tx, Value};
+use crate::store::{Engine, Store, on_both_engines};
+use meta::{Change, Db, Error, Lookup, Tx};
 use std::sync::{Arc, Barrier};
 use tokio::task::JoinSet;
 
@@ -9,6 +9,12 @@ pub const COUNTER_INSERT: &str = "INSERT INTO counter (id, n) VALUES ($1, $2)";
 pub const COUNTER_GET: &str = "SELECT n FROM counter WHERE id = $1";
 pub const COUNTER_SET: &str = "UPDATE counter SET n = $2 WHERE id = $1";
 pub const COUNTER_LIST: &str = "SELECT id, n FROM counter ORDER BY id";
+
+const COUNTER_TRY: &str = "INSERT INTO counter (id, n) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
+
+fn counter(id: i64) -> Lookup<i64> {
+    Lookup::new(COUNTER_GET, [id.into()], |row| row.get(0))
+}
 
 pub fn get(tx: &mut Tx<'_>, id: i64) -> Result<Option<i64>, Error> {
     tx.query_opt(COUNTER_GET, &[id.into()])?.map(|row| row.get(0)).transpose()
@@ -107,19 +113,60 @@ on_both_engines! {
         insert(&store.db, 2, 2).await.unwrap();
     }
 
-    async fn each_set_of_parameters_has_its_own_rows(store: &Store) {
+    async fn each_of_several_look_ups_has_its_own_row(store: &Store) {
         store.define(COUNTER_TABLE).await;
         let fill = |tx: &mut Tx<'_>| (0..600_i64).try_for_each(|id| tx.send(COUNTER_INSERT, [id.into(), (-id).into()]));
         store.db.write(fill).await.unwrap();
         let wanted: Vec<i64> = (0..600).rev().chain([700, 5, 5]).collect();
-        let sets: Vec<Vec<Value>> = wanted.iter().map(|id| vec![(*id).into()]).collect();
-        let before = store.db.stats().statements;
-        let rows = store.db.read(move |tx| tx.query_each(COUNTER_GET, &sets)).await.unwrap();
-        let found: Vec<Option<i64>> = rows.iter().map(|rows| rows.first().map(|row| row.get(0).unwrap())).collect();
         let expected: Vec<Option<i64>> = wanted.iter().map(|id| Some(-id).filter(|n| *n > -600)).collect();
+        let before = store.db.stats();
+        let found = store.db.read(move |tx| tx.look_up_each(wanted.iter().map(|id| counter(*id)))).await.unwrap();
         assert_eq!(found, expected);
-        assert_eq!(store.db.stats().statements - before, 603);
-        assert_eq!(store.db.read(|tx| tx.query_each(COUNTER_GET, &[])).await.unwrap().len(), 0);
+        let after = store.db.stats();
+        assert_eq!(after.statements - before.statements, 603);
+        assert!(after.exchanges - before.exchanges <= 2, "hundreds go together");
+        assert!(store.db.read(|tx| tx.look_up_each(std::iter::empty::<Lookup<i64>>())).await.unwrap().is_empty());
+    }
+
+    async fn what_is_asked_sees_what_came_before_it_and_is_answered_in_any_order(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        let before = store.db.stats().exchanges;
+        let work = |tx: &mut Tx<'_>| {
+            let none = tx.ask(counter(1))?;
+            let new = tx.attempt(Change::new(COUNTER_TRY, [1.into(), 10.into()]))?;
+            let ten = tx.ask(counter(1))?;
+            let again = tx.attempt(Change::new(COUNTER_TRY, [1.into(), 11.into()]))?;
+            tx.send(COUNTER_SET, [1.into(), 12.into()])?;
+            let twelve = tx.ask(counter(1))?;
+            let never_answered = tx.ask(counter(1))?;
+            drop(never_answered);
+            Ok::<_, Error>((
+                tx.answer(twelve)?,
+                tx.succeeded(again)?,
+                tx.answer(none)?,
+                tx.succeeded(new)?,
+                tx.look_up(counter(1))?,
+                tx.answer(ten)?,
+            ))
+        };
+        let found = store.db.write(work).await.unwrap();
+        assert_eq!(found, (Some(12), false, None, true, Some(12), Some(10)));
+        assert_eq!(store.db.stats().exchanges - before, if store.engine == Engine::Postgres { 3 } else { 0 });
+    }
+
+    async fn what_was_asked_and_failed_fails_whoever_waits_and_the_transaction(store: &Store) {
+        store.define(COUNTER_TABLE).await;
+        insert(&store.db, 1, 10).await.unwrap();
+        let hiding = store.db.write(|tx| {
+            let taken = tx.attempt(Change::new(COUNTER_SET, [1.into(), 11.into()]));
+            let duplicate = tx.attempt(Change::new(COUNTER_INSERT, [1.into(), 1.into()]));
+            let outcome = duplicate.and_then(|duplicate| tx.succeeded(duplicate));
+            assert!(outcome.is_err());
+            assert!(matches!(taken.and_then(|taken| tx.succeeded(taken)), Ok(true) | Err(Error::Poisoned)));
+            Ok::<_, Error>(())
+        });
+        assert!(hiding.await.is_err());
+        assert_eq!(counters(&store.db).await, [(1, 10)]);
     }
 
     async fn of_racers_for_a_key_exactly_one_wins(store: &Store) {

@@ -172,7 +172,11 @@ pub struct ImageDetail {
 }
 
 pub(crate) fn digest_of(row: &ImageRow) -> Result<Digest, Error> {
-    Digest::from_bytes(&row.digest).map_err(Error::server)
+    stored_digest(&row.digest)
+}
+
+fn stored_digest(bytes: &[u8]) -> Result<Digest, Error> {
+    Digest::from_bytes(bytes).map_err(Error::server)
 }
 
 fn is_index(media_type: &str) -> bool {

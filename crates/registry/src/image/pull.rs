@@ -1,9 +1,10 @@
 //! Pulls: an image with its manifest, and the time of its last pull (`ECR.md` A.3 BatchGetImage, B.5, K.2).
-use super::{Failure, ImageHead, ImageId, PulledImage, digest_of, distinct, find};
+use super::{Failure, ImageHead, ImageId, PulledImage, digest_of, distinct, find, stored_digest};
 use crate::repository::{not_found, read};
 use crate::{Cx, Error};
-use meta::Tx;
-use meta::records::image::ImageRow;
+use meta::records::RegistryKey;
+use meta::records::image::{self, ImageName, ImageRow};
+use meta::{Lookup, Tx};
 use oci::{Reference, RepositoryName};
 use std::time::Duration;
 
@@ -28,12 +29,9 @@ fn load(tx: &mut Tx<'_>, row: &ImageRow, tag: Option<String>) -> Result<Found, E
 /// What a HEAD tells of one image, for the docker door; no pull. `None` when there is no such image;
 /// [`Error::RepositoryNotFound`] without its repository.
 pub async fn head(cx: &Cx, name: &RepositoryName, reference: &Reference) -> Result<Option<ImageHead>, Error> {
-    let row = look(cx, name, reference, |_, row| Ok(row)).await?;
-    row.map(|row| {
-        let size = u64::try_from(row.manifest_size).unwrap_or(0);
-        Ok(ImageHead { digest: digest_of(&row)?, media_type: row.media_type, size })
-    })
-    .transpose()
+    let Some(row) = look(cx, name, reference, image::head_named).await? else { return Ok(None) };
+    let size = u64::try_from(row.manifest_size).unwrap_or(0);
+    Ok(Some(ImageHead { digest: stored_digest(&row.digest)?, media_type: row.media_type, size }))
 }
 
 /// One image for the docker door; counts as a pull. As [`head`] in what it misses.
@@ -42,31 +40,27 @@ pub async fn pull(cx: &Cx, name: &RepositoryName, reference: &Reference) -> Resu
         Reference::Tag(tag) => Some(tag.to_string()),
         Reference::Digest(_) => None,
     };
-    let found = look(cx, name, reference, move |tx, row| load(tx, &row, tag.clone())).await?;
-    let Some(found) = found else { return Ok(None) };
+    let Some(row) = look(cx, name, reference, image::pull_named).await? else { return Ok(None) };
+    let (digest, media_type) = (stored_digest(&row.digest)?, row.media_type);
+    let image = PulledImage { digest, tag, media_type, manifest: row.manifest };
+    let found = Found { image, id: row.id, pulled_at: row.pulled_at };
     record(cx, std::slice::from_ref(&found));
     Ok(Some(found.image))
 }
 
-/// What `more` reads of an image, in the same transaction.
-async fn look<T, F>(cx: &Cx, name: &RepositoryName, reference: &Reference, more: F) -> Result<Option<T>, Error>
-where
-    T: Send + 'static,
-    F: Fn(&mut Tx<'_>, ImageRow) -> Result<T, Error> + Send + 'static,
-{
-    let (registry, text, wanted) = (cx.registry.key(), name.to_string(), reference.clone());
-    let found = cx.db.read(move |tx| {
-        let found = match &wanted {
-            Reference::Tag(tag) => tx.image_named_by_tag(&registry, &text, tag.as_str())?,
-            Reference::Digest(digest) => tx.image_named_by_digest(&registry, &text, &digest.to_bytes())?,
-        };
-        match found {
-            Some(image) => more(tx, image).map(|found| Some(Some(found))),
-            None if tx.repository_by_name(&registry, &text)?.is_some() => Ok(Some(None)),
-            None => Ok(None),
-        }
-    });
-    found.await?.ok_or_else(|| not_found(cx, name))
+/// What `of` says is to be read of an image.
+async fn look<T>(
+    cx: &Cx,
+    name: &RepositoryName,
+    reference: &Reference,
+    of: fn(&RegistryKey, &str, ImageName<'_>) -> Lookup<Option<T>>,
+) -> Result<Option<T>, Error> {
+    let registry = cx.registry.key();
+    let lookup = match reference {
+        Reference::Tag(tag) => of(&registry, name.as_str(), ImageName::Tag(tag.as_str())),
+        Reference::Digest(digest) => of(&registry, name.as_str(), ImageName::Digest(&digest.to_bytes())),
+    };
+    cx.db.look_up(lookup).await?.ok_or_else(|| not_found(cx, name))
 }
 
 /// Images of a batch, one per satisfied id; counts as a pull of each.

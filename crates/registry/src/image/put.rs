@@ -7,10 +7,10 @@ use crate::quirks::Behaviour;
 use crate::quota::Subject;
 use crate::repository::{TagMutability, read};
 use crate::{Constraint, Cx, Error, LayersNotFoundBy, layer};
-use meta::Tx;
-use meta::records::RegistryKey;
 use meta::records::image::ImageRow;
 use meta::records::tag::TagRow;
+use meta::records::{self, RegistryKey};
+use meta::{Asked, Attempt, Tx};
 use oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind, RepositoryName};
 use serde_json::json;
 
@@ -191,6 +191,15 @@ struct Children<'a> {
     size: i64,
 }
 
+/// What a push has tried, before it is known what of it was new.
+struct Tried<'a> {
+    tags: Vec<Attempt>,
+    children: Children<'a>,
+    image: Attempt,
+    /// The layers that the manifest names.
+    layers: Vec<(&'a Descriptor, Asked<[u8; 16]>)>,
+}
+
 /// The rows contradict each other.
 #[derive(Debug, thiserror::Error)]
 #[error("a tag holds an image that has no record")]
@@ -207,11 +216,16 @@ impl Put {
             return Err(Error::RepositoryNotFound { name: self.name.clone(), account: self.registry.account.clone() });
         };
         let mutability = TagMutability::from_row(&repository.tag_mutability, &repository.mutability_filters)?;
-        let judged = self.judge_all(tx, repository.id, &mutability)?;
+        let tried = self.try_all(tx, repository.id, &mutability)?;
+        let judged = self.judge_all(tx, repository.id, &mutability, tried.tags)?;
         let taken = judged.iter().filter(|judged| matches!(judged.verdict, Verdict::Take(_))).count();
         let taken = i64::try_from(taken).unwrap_or(i64::MAX);
-        let (image, mut change) = if self.store(tx, repository.id, taken)? {
+        let (image, mut change) = if tx.succeeded(tried.image)? {
+            self.store(tx, repository.id, tried.children, tried.layers)?;
             self.within_tag_limit(taken)?;
+            if taken != self.tag_count() {
+                tx.image_add_tags(self.id, taken - self.tag_count())?;
+            }
             (self.id, Change::Stored)
         } else {
             (self.add_tags(tx, repository.id, taken)?, Change::Nothing)
@@ -233,6 +247,28 @@ impl Put {
         Ok(done)
     }
 
+    /// Tries all rows of a push that is new in everything, as most are, and looks its layers up: together they cost one exchange.
+    /// What was not new is put right later.
+    fn try_all(&self, tx: &mut Tx<'_>, repository: [u8; 16], mutability: &TagMutability) -> Result<Tried<'_>, Error> {
+        let mut tags = Vec::with_capacity(self.tags.len());
+        for (tag, _) in &self.tags {
+            let window = first(mutability, tag, &self.push());
+            tags.push(tx.attempt(records::tag::insert(repository, tag, self.id, self.now.0, window.as_ref()))?);
+        }
+        let children = self.find_children(tx, repository)?;
+        let image = tx.attempt(records::image::insert(repository, &self.row(&children)))?;
+        let mut layers = Vec::new();
+        for blob in self.manifest.required_blobs() {
+            layers.push((blob, tx.ask(records::image::layer_named(repository, &blob.digest.to_bytes()))?));
+        }
+        Ok(Tried { tags, children, image, layers })
+    }
+
+    /// The tags that the image has if all are new or move to it.
+    fn tag_count(&self) -> i64 {
+        i64::try_from(self.tags.len()).unwrap_or(i64::MAX)
+    }
+
     /// Counts the tags of an image that was here before, and returns its id.
     fn add_tags(&self, tx: &mut Tx<'_>, repository: [u8; 16], taken: i64) -> Result<[u8; 16], Error> {
         let known = tx.image_by_digest(repository, &self.digest.to_bytes())?;
@@ -250,11 +286,12 @@ impl Put {
         tx: &mut Tx<'_>,
         repository: [u8; 16],
         mutability: &TagMutability,
+        tried: Vec<Attempt>,
     ) -> Result<Vec<Judged<'_>>, Error> {
         let mut judged = Vec::with_capacity(self.tags.len());
-        for (tag, event) in &self.tags {
-            let window = first(mutability, tag, &self.push());
-            if tx.tag_insert(repository, tag, self.id, self.now.0, window.as_ref())? {
+        for ((tag, event), tried) in self.tags.iter().zip(tried) {
+            if tx.succeeded(tried)? {
+                let window = first(mutability, tag, &self.push());
                 judged.push(Judged { tag, event, held: None, verdict: Verdict::Take(window) });
                 continue;
             }
@@ -324,9 +361,10 @@ impl Put {
     }
 
     fn held_by(&self, tx: &mut Tx<'_>, repository: [u8; 16], tag: &str) -> Result<HeldTag, Error> {
-        let tag_row = tx.tag_get(repository, tag)?.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
-        let image = tx.image_by_tag(repository, tag)?.ok_or_else(|| Error::server(TagWithoutImage))?;
-        Ok(HeldTag { tag: tag_row, image })
+        let row = tx.ask(records::tag::by_name(repository, tag))?;
+        let image = tx.look_up(records::image::by_tag(repository, tag))?;
+        let tag = tx.answer(row)?.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
+        Ok(HeldTag { tag, image: image.ok_or_else(|| Error::server(TagWithoutImage))? })
     }
 
     /// What the rules look at of a tag that exists.
@@ -351,56 +389,61 @@ impl Put {
         })
     }
 
-    /// Writes the image's rows; everything that it names must be in the repository. False when it is here already.
-    fn store(&self, tx: &mut Tx<'_>, repository: [u8; 16], tag_count: i64) -> Result<bool, Error> {
-        let children = self.find_children(tx, repository)?;
+    fn row(&self, children: &Children<'_>) -> ImageRow {
         let size = match self.manifest.kind {
             ManifestKind::Image => i64::try_from(self.manifest.image_size()).unwrap_or(i64::MAX),
             ManifestKind::Index => children.size,
         };
-        let new = tx.image_insert(
-            repository,
-            &ImageRow {
-                id: self.id,
-                digest: self.digest.to_bytes(),
-                media_type: self.media_type.clone(),
-                artifact_type: self.manifest.referrer_artifact_type().map(str::to_owned),
-                subject: self.subject.map(|subject| subject.to_bytes()),
-                platform: self.platform.clone(),
-                manifest_size: i64::try_from(self.bytes.len()).unwrap_or(i64::MAX),
-                image_size: size,
-                tag_count,
-                storage_class: "STANDARD".to_owned(),
-                pushed_at: self.now.0,
-                archived_at: None,
-                activated_at: None,
-            },
-        )?;
-        if !new {
-            return Ok(false);
+        ImageRow {
+            id: self.id,
+            digest: self.digest.to_bytes(),
+            media_type: self.media_type.clone(),
+            artifact_type: self.manifest.referrer_artifact_type().map(str::to_owned),
+            subject: self.subject.map(|subject| subject.to_bytes()),
+            platform: self.platform.clone(),
+            manifest_size: i64::try_from(self.bytes.len()).unwrap_or(i64::MAX),
+            image_size: size,
+            tag_count: self.tag_count(),
+            storage_class: "STANDARD".to_owned(),
+            pushed_at: self.now.0,
+            archived_at: None,
+            activated_at: None,
         }
-        let mut layers = self.find_layers(tx, repository)?;
+    }
+
+    /// Writes what belongs to a new image's row; everything that it names must be in the repository.
+    fn store(
+        &self,
+        tx: &mut Tx<'_>,
+        repository: [u8; 16],
+        children: Children<'_>,
+        layers: Vec<(&Descriptor, Asked<[u8; 16]>)>,
+    ) -> Result<(), Error> {
+        let mut layers = self.all_found(tx, layers)?;
         self.none_missing(&children)?;
         layers.extend(children.layers);
         tx.manifest_insert(self.id, &self.bytes)?;
-        for (blob, layer) in &layers {
-            tx.image_layer_insert(self.id, *layer)?;
+        let records: Vec<[u8; 16]> = layers.iter().map(|(_, layer)| *layer).collect();
+        tx.image_layers_insert(self.id, &records)?;
+        for (blob, _) in &layers {
             tx.image_layer_set_type(repository, &blob.digest.to_bytes(), blob.media_type.as_str())?;
         }
         for child in &children.images {
             tx.image_child_insert(self.id, &child.digest.to_bytes(), repository)?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The records of all layers that the manifest names.
-    fn find_layers(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<Vec<(&Descriptor, [u8; 16])>, Error> {
-        let blobs = self.manifest.required_blobs();
-        let named: Vec<Vec<u8>> = blobs.iter().map(|blob| blob.digest.to_bytes()).collect();
-        let mut found = Vec::with_capacity(blobs.len());
+    fn all_found<'a>(
+        &self,
+        tx: &mut Tx<'_>,
+        asked: Vec<(&'a Descriptor, Asked<[u8; 16]>)>,
+    ) -> Result<Vec<(&'a Descriptor, [u8; 16])>, Error> {
+        let mut found = Vec::with_capacity(asked.len());
         let mut missing = Vec::new();
-        for (blob, layer) in blobs.into_iter().zip(tx.image_layers_find(repository, &named)?) {
-            match layer {
+        for (blob, asked) in asked {
+            match tx.answer(asked)? {
                 Some(layer) => found.push((blob, layer)),
                 None => missing.push(blob.digest.to_string()),
             }
@@ -461,7 +504,7 @@ impl Put {
         if self.layer_index == Behaviour::Faithful || entry.media_type.is_manifest() {
             return Ok(None);
         }
-        Ok(tx.image_layers_find(repository, &[entry.digest.to_bytes()])?.pop().flatten())
+        Ok(tx.look_up(records::image::layer_named(repository, &entry.digest.to_bytes()))?)
     }
 
     fn record(

@@ -2,7 +2,7 @@
 use super::{Kind, Outcome};
 use crate::System;
 use crate::clock::Time;
-use meta::records::job::ClaimedJob;
+use meta::records::job::{self, ClaimedJob};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -68,14 +68,14 @@ async fn one(system: &Arc<System>) -> Result<bool, meta::Error> {
 
 async fn wake_at(system: &System) -> Time {
     let now = system.now();
-    let next = system.db.read(|tx| tx.job_next()).await.ok().flatten().map_or(Time(i64::MAX), Time);
+    let next = system.db.look_up(job::next()).await.ok().flatten().map_or(Time(i64::MAX), Time);
     next.clamp(now.plus(SHORTEST_SLEEP), now.plus(LONGEST_SLEEP))
 }
 
 async fn claim(system: &System) -> Result<Option<ClaimedJob>, meta::Error> {
     let now = system.now();
     // Reading costs nothing; a write transaction would.
-    if system.db.read(|tx| tx.job_next()).await?.is_none_or(|due| due > now.0) {
+    if system.db.look_up(job::next()).await?.is_none_or(|due| due > now.0) {
         return Ok(None);
     }
     let until = now.plus(CLAIM);

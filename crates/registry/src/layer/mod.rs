@@ -10,9 +10,12 @@ pub(crate) use record::{Kept, NewLayer, Recorded, record};
 
 use crate::clock::Time;
 use crate::event::{self, Event};
-use crate::repository::read;
+use crate::repository::{not_found, read};
 use crate::{Cx, Error, LayersNotFoundBy, System};
-use meta::records::layer::{LayerRow, ShownLayer};
+use meta::records::{
+    self,
+    layer::{LayerRow, LayerToRead, ShownLayer},
+};
 use oci::{Digest, RepositoryName};
 
 /// A layer that a repository shows.
@@ -30,25 +33,27 @@ pub struct Layer {
 /// in the order in which they were asked for.
 pub async fn check(cx: &Cx, name: &RepositoryName, digests: Vec<Digest>) -> Result<Vec<Layer>, Error> {
     let outlives = outlives(cx);
-    let shown = read(cx, name, move |tx, repository| {
-        digests
-            .iter()
-            .map(|digest| Ok(tx.layer_shown(repository.id, &digest.to_bytes())?))
-            .collect::<Result<Vec<_>, Error>>()
-    })
-    .await?;
+    let digests: Vec<Vec<u8>> = digests.iter().map(Digest::to_bytes).collect();
+    let shown = match digests.as_slice() {
+        // docker asks for one at a time.
+        [digest] => {
+            let found = cx.db.look_up(records::layer::named(&cx.registry.key(), name.as_str(), digest)).await?;
+            vec![found.ok_or_else(|| not_found(cx, name))?]
+        }
+        _ => read(cx, name, move |tx, repository| Ok(tx.layers_shown(repository.id, &digests)?)).await?,
+    };
     shown.into_iter().flatten().filter(|shown| outlives(&shown.layer)).map(layer).collect()
 }
 
 /// A layer for GetDownloadUrlForLayer and redirects: LayersNotFound when unknown, LayerInaccessible when no image references it
 /// (`referenced` true, as the API asks).
 pub async fn find(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: bool) -> Result<Layer, Error> {
-    layer(find_shown(cx, name, digest, referenced, |_, _| Ok(())).await?.0)
+    layer(find_shown(cx, name, digest, referenced).await?.shown)
 }
 
 /// A layer by its record's id, for signed layer URLs. `None` when it is gone.
 pub async fn by_id(system: &System, id: [u8; 16]) -> Result<Option<Layer>, Error> {
-    let row = system.db.read(move |tx| tx.layer_get(id)).await?;
+    let row = system.db.look_up(records::layer::by_id(id)).await?;
     row.map(|row| layer(ShownLayer { layer: row, media_type: None })).transpose()
 }
 
@@ -72,25 +77,17 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<(
         .await
 }
 
-/// A shown layer with its record, and what `more` reads of it in the same transaction; see [`find`].
-async fn find_shown<T: Send + 'static>(
-    cx: &Cx,
-    name: &RepositoryName,
-    digest: &Digest,
-    referenced: bool,
-    more: fn(&mut meta::Tx<'_>, &LayerRow) -> Result<T, meta::Error>,
-) -> Result<(ShownLayer, T), Error> {
+/// A shown layer with its record, and its bytes where they lie in one; see [`find`].
+async fn find_shown(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: bool) -> Result<LayerToRead, Error> {
     let missing = Missing::of(cx, name, digest);
-    let bytes = digest.to_bytes();
-    read(cx, name, move |tx, repository| {
-        let shown = tx.layer_shown(repository.id, &bytes)?.ok_or_else(|| missing.layer())?;
-        if referenced && !tx.layer_referenced_by(shown.layer.id, repository.id)? {
-            return Err(missing.reference());
-        }
-        let more = more(tx, &shown.layer)?;
-        Ok((shown, more))
-    })
-    .await
+    let found = cx.db.look_up(records::layer::to_read(&cx.registry.key(), name.as_str(), &digest.to_bytes())).await?;
+    let found = found.ok_or_else(|| missing.repository())?.ok_or_else(|| missing.layer())?;
+    if referenced
+        && cx.db.look_up(records::layer::referenced_by(found.shown.layer.id, found.repository)).await?.is_none()
+    {
+        return Err(missing.reference());
+    }
+    Ok(found)
 }
 
 fn layer(shown: ShownLayer) -> Result<Layer, Error> {

@@ -4,6 +4,7 @@ use crate::account_setting::{self, BLOB_MOUNTING, ENABLED};
 use crate::event::{self, Event};
 use crate::quirks::Behaviour;
 use crate::{Cx, Error};
+use meta::records;
 use oci::{Digest, RepositoryName};
 use serde_json::json;
 
@@ -31,7 +32,8 @@ pub async fn mount(cx: &Cx, from: &RepositoryName, to: &RepositoryName, digest: 
                 return Ok(false);
             }
             tx.layer_rearm(shown.layer.id, now)?;
-            if tx.layer_show(to.id, &bytes, shown.layer.id, shown.media_type.as_deref())? {
+            let media_type = shown.media_type.as_deref();
+            if tx.change(records::layer::show(to.id, &bytes, shown.layer.id, media_type))? {
                 event::record(tx, Event { repository: Some(to.id), ..event.clone() })?;
             }
             Ok(true)

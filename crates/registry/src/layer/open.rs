@@ -3,8 +3,10 @@ use super::{Layer, find_shown, layer, size};
 use crate::quirks::Behaviour;
 use crate::{Cx, Error, System};
 use blob::Location;
-use meta::Tx;
-use meta::records::layer::{LayerRow, ShownLayer};
+use meta::records::{
+    self,
+    layer::{LayerRow, ShownLayer},
+};
 use oci::{ByteRange, Digest, RepositoryName};
 use std::ops::Range;
 
@@ -41,8 +43,8 @@ pub(crate) async fn open_as(
 ) -> Result<Open, Error> {
     // The bytes may go between the record and their reading: moved, or collected. The second look finds what was moved.
     for _ in 0..2 {
-        let (shown, data) = find_shown(cx, name, digest, referenced, inline).await?;
-        if let Some(open) = open_shown(cx, shown, data, range).await? {
+        let found = find_shown(cx, name, digest, referenced).await?;
+        if let Some(open) = open_shown(cx, found.shown, found.bytes, range).await? {
             return Ok(open);
         }
     }
@@ -53,23 +55,13 @@ pub(crate) async fn open_as(
 pub async fn open_by_id(system: &System, id: [u8; 16], range: Option<ByteRange>) -> Result<Option<Open>, Error> {
     // As in `open`: the second look finds what was moved after the first.
     for _ in 0..2 {
-        let found = system.db.read(move |tx| {
-            let Some(row) = tx.layer_get(id)? else { return Ok::<_, Error>(None) };
-            let data = inline(tx, &row)?;
-            Ok(Some((row, data)))
-        });
-        let Some((row, data)) = found.await? else { return Ok(None) };
+        let Some((row, data)) = system.db.look_up(records::layer::by_id_to_read(id)).await? else { return Ok(None) };
         let shown = ShownLayer { layer: row, media_type: None };
         if let Some(open) = open_shown(system, shown, data, range).await? {
             return Ok(Some(open));
         }
     }
     Err(bytes_missing())
-}
-
-/// The bytes of a layer that lie in its record, read with it.
-fn inline(tx: &mut Tx<'_>, row: &LayerRow) -> Result<Option<Vec<u8>>, meta::Error> {
-    if row.location.is_some() { Ok(None) } else { tx.layer_data_get(row.id) }
 }
 
 /// `None` when the bytes are not where the record says.

@@ -1,6 +1,6 @@
 //! Making a layer exist: the one place that writes its record.
 use blob::Location;
-use meta::records::layer::LayerRow;
+use meta::records::layer::{self, LayerRow};
 use meta::records::{Id, RegistryKey};
 use oci::Digest;
 
@@ -36,12 +36,12 @@ pub(crate) struct Recorded {
     pub surplus: Option<Location>,
 }
 
-/// Shows the layer in the repository. One that exists already under the same encryption identity is taken as it is, and the
-/// grace of an unreferenced one begins anew.
+/// Shows the layer in a repository of that encryption identity. One that exists already under the same is taken as it is, and
+/// the grace of an unreferenced one begins anew.
 pub(crate) fn record(
     tx: &mut meta::Tx<'_>,
     registry: &RegistryKey,
-    repository: &meta::records::repository::RepositoryRow,
+    (repository, encryption): (Id, &str),
     new: &NewLayer,
     now: i64,
 ) -> Result<Recorded, meta::Error> {
@@ -60,19 +60,23 @@ pub(crate) fn record(
         created_at: now,
         unreferenced_since: Some(now),
     };
-    let (id, surplus) = if tx.layer_insert(registry, &repository.encryption, &row)? {
+    let recorded = tx.attempt(layer::insert(registry, encryption, &row))?;
+    // Most layers are new, so this one is shown before it is known whether there was one: both cost one exchange.
+    let shown = tx.attempt(layer::show(repository, &digest, new.id, None))?;
+    let newly_shown = tx.succeeded(shown)?;
+    if tx.succeeded(recorded)? {
         if let Kept::Inline(bytes) = &new.kept {
             tx.layer_data_insert(new.id, bytes)?;
         }
-        (new.id, None)
-    } else {
-        let found = tx.layer_by_digest(registry, &repository.encryption, &digest)?;
-        // Refused as a duplicate, so it is there, unless this transaction is about to be run again.
-        let found = found.ok_or(meta::Error::Busy)?;
-        tx.layer_rearm(found.id, now)?;
-        // A commit whose answer was lost may have recorded these very bytes.
-        (found.id, location.filter(|ours| found.location != Some(ours.0)))
-    };
-    let newly_shown = tx.layer_show(repository.id, &digest, id, None)?;
-    Ok(Recorded { newly_shown, surplus })
+        return Ok(Recorded { newly_shown, surplus: None });
+    }
+    let found = tx.layer_by_digest(registry, encryption, &digest)?;
+    // Refused as a duplicate, so it is there, unless this transaction is about to be run again.
+    let found = found.ok_or(meta::Error::Busy)?;
+    if newly_shown {
+        tx.layer_show_other(repository, &digest, found.id)?;
+    }
+    tx.layer_rearm(found.id, now)?;
+    // A commit whose answer was lost may have recorded these very bytes.
+    Ok(Recorded { newly_shown, surplus: location.filter(|ours| found.location != Some(ours.0)) })
 }

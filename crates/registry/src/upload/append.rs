@@ -5,6 +5,7 @@ use super::transfer::{Chunk, Transfer};
 use super::{Progress, UploadId};
 use crate::{Constraint, Cx, Error};
 use bytes::Bytes;
+use meta::records::upload::UploadRow;
 use oci::{ChunkRange, RepositoryName};
 
 /// Values of [`meta::records::upload::UploadRow::small_part`].
@@ -21,9 +22,8 @@ pub async fn append(
     at: Option<ChunkRange>,
     body: &mut dyn Source,
 ) -> Result<Progress, Error> {
-    let target = Target::find(cx, name, id).await?;
-    let turn = cx.uploads.take(id.0).await.map_err(|_| target.superseded(0))?;
-    let session = open(cx, &target).await?;
+    let (target, row, turn) = Target::to_write(cx, name, id).await?;
+    let session = open(cx, &target, row).await?;
     let chunk = Chunk { at, algorithm: target.claim.algorithm, resumable: true };
     let mut transfer = Transfer::new(cx, &target, session, chunk, (body, turn))?;
     store(&mut transfer).await
@@ -43,9 +43,8 @@ pub async fn put_part(
     if size > max {
         return Err(Error::invalid("layerPartBlob", Constraint::MaxLength(max)));
     }
-    let target = Target::find(cx, name, id).await?;
-    let turn = cx.uploads.take(id.0).await.map_err(|_| target.superseded(0))?;
-    let mut session = open(cx, &target).await?;
+    let (target, row, turn) = Target::to_write(cx, name, id).await?;
+    let mut session = open(cx, &target, row).await?;
     let received = session.received();
     if at.len() != size {
         return Err(target.invalid_part(format!("The part has {size} bytes, but its range has {}", at.len()), received));
@@ -60,8 +59,8 @@ pub async fn put_part(
     store(&mut transfer).await
 }
 
-async fn open(cx: &Cx, target: &Target) -> Result<Session, Error> {
-    match take(cx, target).await? {
+async fn open(cx: &Cx, target: &Target, row: Option<UploadRow>) -> Result<Session, Error> {
+    match take(cx, target, row).await? {
         Taken::Open(session) => Ok(session),
         Taken::Complete(_) => Err(target.not_found()),
     }

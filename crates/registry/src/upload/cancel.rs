@@ -10,8 +10,7 @@ use oci::RepositoryName;
 
 /// Ends a session and drops its bytes. A request that still writes to it is ended first. The id stays dead until it expires.
 pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), Error> {
-    let target = Target::find(cx, name, id).await?;
-    let turn = cx.uploads.take(id.0).await.map_err(|_| target.superseded(0))?;
+    let (target, _, turn) = Target::to_write(cx, name, id).await?;
     let now = cx.now();
     let unwritten = UploadRow { state: CANCELLED.to_owned(), turn: 1, ..Session::new(cx, &target).row };
     let row = cx

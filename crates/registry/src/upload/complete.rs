@@ -9,7 +9,7 @@ use crate::event::{self, Event};
 use crate::layer::{self, Kept, NewLayer, Recorded};
 use crate::{Cx, Error};
 use blob::Location;
-use meta::records::upload::CANCELLED;
+use meta::records::{self, upload::CANCELLED};
 use oci::{ChunkRange, Digest, Hasher, RepositoryName};
 use serde_json::json;
 
@@ -35,8 +35,7 @@ pub async fn complete(
     body: &mut dyn Source,
     how: Completion,
 ) -> Result<(), Error> {
-    let target = Target::find(cx, name, id).await?;
-    match run(cx, &target, digest, at, body, how).await {
+    match run(cx, (name, id), digest, at, body, how).await {
         // The API has no error of its own for this; its client tries again and finds what the newer request did.
         Err(Error::InvalidLayerPart { .. }) if how == Completion::Api => Err(Error::Busy),
         other => other,
@@ -51,14 +50,15 @@ pub async fn put_whole(cx: &Cx, name: &RepositoryName, digest: &Digest, body: &m
 
 async fn run(
     cx: &Cx,
-    target: &Target,
+    (name, id): (&RepositoryName, UploadId),
     digest: &Digest,
     at: Option<ChunkRange>,
     body: &mut dyn Source,
     how: Completion,
 ) -> Result<(), Error> {
-    let turn = cx.uploads.take(target.id.0).await.map_err(|_| target.superseded(0))?;
-    let session = match take(cx, target).await? {
+    let (target, row, turn) = Target::to_write(cx, name, id).await?;
+    let target = &target;
+    let session = match take(cx, target, row).await? {
         Taken::Open(session) => session,
         Taken::Complete(layer) if layer == digest.to_bytes() => return drain(body).await,
         Taken::Complete(_) => return Err(target.not_found()),
@@ -189,13 +189,20 @@ async fn record(cx: &Cx, target: &Target, session: &Session, new: NewLayer) -> R
     let event = Event { digest: Some(new.digest), detail, ..Event::new(cx, "layer.push", Some(target.repository)) };
     cx.db
         .write(move |tx| {
-            let repository = target.repository(tx)?;
-            let recorded = layer::record(tx, &target.registry, &repository, &new, now)?;
-            if turn > 0 {
-                if !tx.upload_complete(target.id.0, turn, &new.digest.to_bytes())? {
+            // What is asked goes out with what the record needs.
+            let found = target.ask(tx)?;
+            let ended = match turn {
+                0 => None,
+                _ => Some(tx.attempt(records::upload::complete(target.id.0, turn, &new.digest.to_bytes()))?),
+            };
+            let repository = (target.repository, target.encryption.as_str());
+            let recorded = layer::record(tx, &target.registry, repository, &new, now)?;
+            let row = target.answer(tx, found)?;
+            if let Some(ended) = ended {
+                if !tx.succeeded(ended)? {
                     return Err(target.superseded(received));
                 }
-            } else if tx.upload_get(target.id.0)?.is_some_and(|row| row.state == CANCELLED) {
+            } else if row.is_some_and(|row| row.state == CANCELLED) {
                 return Err(target.not_found());
             }
             if recorded.newly_shown {

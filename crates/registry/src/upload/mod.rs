@@ -38,16 +38,15 @@ pub struct Progress {
 ///
 /// `algorithm` is the hash that will be computed while bytes come; a digest of the other one costs reading them again.
 pub async fn start(cx: &Cx, name: &RepositoryName, algorithm: Algorithm) -> Result<UploadId, Error> {
-    let repository = repository::get(cx, name).await?.id;
+    let repository = repository::row(cx, name).await?.id;
     let owner = Owner { registry: &cx.registry, repository };
     Ok(UploadId::new(&cx.keys, cx.random.as_ref(), owner, Claim { made_at: cx.now(), algorithm }))
 }
 
 /// [`Error::UploadNotFound`] for one that ended or never was.
 pub async fn status(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<Progress, Error> {
-    let target = Target::find(cx, name, id).await?;
-    let (key, now) = (id.0, cx.now());
-    let row = cx.db.read(move |tx| tx.upload_get(key)).await?;
+    let (target, row) = Target::find(cx, name, id).await?;
+    let now = cx.now();
     let received = match &row {
         None if target.expires_at(cx) > now => Some(0),
         Some(row) if row.state == OPEN && row.expires_at > now.0 => Some(session::unsigned(row.received)),

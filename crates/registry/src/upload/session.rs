@@ -1,12 +1,14 @@
 //! A session's row: taken by raising its turn, and changed only under the turn that was taken.
 use super::id::{Claim, Owner, UploadId};
 use super::receiver::Covered;
+use super::writers::{Named, Turn};
 use crate::clock::Time;
 use crate::jobs::{self, Kind};
-use crate::{Cx, Error, repository};
+use crate::repository::not_found;
+use crate::{Cx, Error};
 use blob::{Durable, EngineState, Location};
-use meta::records::RegistryKey;
-use meta::records::upload::{COMPLETE, OPEN, UploadRow};
+use meta::records::upload::{COMPLETE, NamedUpload, OPEN, UploadRow};
+use meta::records::{self, RegistryKey};
 use oci::{Algorithm, Digest, Hasher, RepositoryName};
 
 /// The session that a call names, once its id was found right.
@@ -16,23 +18,50 @@ pub(super) struct Target {
     pub claim: Claim,
     /// The repository's id.
     pub repository: [u8; 16],
+    /// The repository's encryption identity.
+    pub encryption: String,
     pub registry: RegistryKey,
     name: String,
 }
 
 impl Target {
-    /// [`Error::RepositoryNotFound`], or [`Error::UploadNotFound`] for an id that was not made here for this repository.
-    pub(super) async fn find(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<Target, Error> {
-        let repository = repository::get(cx, name).await?.id;
+    /// Finds the session, with its row if it left something behind. [`Error::RepositoryNotFound`], or [`Error::UploadNotFound`]
+    /// for an id that was not made here for this repository.
+    pub(super) async fn find(
+        cx: &Cx,
+        name: &RepositoryName,
+        id: UploadId,
+    ) -> Result<(Target, Option<UploadRow>), Error> {
+        let registry = cx.registry.key();
+        let found = cx.db.look_up(records::upload::named(&registry, name.as_str(), id.0)).await?;
+        let NamedUpload { repository, encryption, upload } = found.ok_or_else(|| not_found(cx, name))?;
         let owner = Owner { registry: &cx.registry, repository };
         match id.verify(&cx.keys, owner) {
-            Some(claim) => Ok(Target { id, claim, repository, registry: cx.registry.key(), name: name.to_string() }),
+            Some(claim) => Ok((Target { id, claim, repository, encryption, registry, name: name.to_string() }, upload)),
             None => Err(Error::UploadNotFound {
                 id: id.to_string(),
                 name: name.to_string(),
                 account: cx.registry.account.to_string(),
             }),
         }
+    }
+
+    /// The same for a request that writes: it becomes the session's writer on this node first, so that what is found stays so.
+    pub(super) async fn to_write(
+        cx: &Cx,
+        name: &RepositoryName,
+        id: UploadId,
+    ) -> Result<(Target, Option<UploadRow>, Turn), Error> {
+        let session = Named { registry: cx.registry.clone(), repository: name.clone(), id };
+        let turn = cx.uploads.take(session).await.map_err(|_| Error::InvalidLayerPart {
+            reason: SUPERSEDED.to_owned(),
+            account: cx.registry.account.to_string(),
+            name: name.to_string(),
+            id: id.to_string(),
+            last_valid_byte: None,
+        })?;
+        let (target, row) = Target::find(cx, name, id).await?;
+        Ok((target, row, turn))
     }
 
     /// When a session without a row ends.
@@ -72,15 +101,27 @@ impl Target {
 
     /// For the older of two requests that write one session at once.
     pub(super) fn superseded(&self, received: u64) -> Error {
-        self.invalid_part("A newer request has taken this upload", received)
+        self.invalid_part(SUPERSEDED, received)
     }
 
-    /// The repository's row in a transaction; its name may be another repository's by now.
-    pub(super) fn repository(&self, tx: &mut meta::Tx<'_>) -> Result<meta::records::repository::RepositoryRow, Error> {
-        let row = tx.repository_by_name(&self.registry, &self.name)?;
-        row.filter(|row| row.id == self.repository).ok_or_else(|| self.repository_not_found())
+    /// Looks for the session again, in a transaction.
+    pub(super) fn ask(&self, tx: &mut meta::Tx<'_>) -> Result<meta::Asked<NamedUpload>, meta::Error> {
+        tx.ask(records::upload::named(&self.registry, &self.name, self.id.0))
+    }
+
+    /// The row that [`Target::ask`] found. The repository's name may be another one's by now.
+    pub(super) fn answer(
+        &self,
+        tx: &mut meta::Tx<'_>,
+        asked: meta::Asked<NamedUpload>,
+    ) -> Result<Option<UploadRow>, Error> {
+        let found = tx.answer(asked)?.filter(|found| found.repository == self.repository);
+        Ok(found.ok_or_else(|| self.repository_not_found())?.upload)
     }
 }
+
+/// What the older of two requests that write one session at once hears.
+const SUPERSEDED: &str = "A newer request has taken this upload";
 
 /// An open session that this request has taken.
 pub(super) struct Session {
@@ -95,10 +136,11 @@ pub(super) enum Taken {
     Complete(Vec<u8>),
 }
 
-/// Takes the session from whoever has it on other nodes. [`Error::UploadNotFound`] for one that expired or was cancelled.
-pub(super) async fn take(cx: &Cx, target: &Target) -> Result<Taken, Error> {
+/// Takes the session, which has that row, from whoever has it on other nodes. [`Error::UploadNotFound`] for one that expired or
+/// was cancelled.
+pub(super) async fn take(cx: &Cx, target: &Target, row: Option<UploadRow>) -> Result<Taken, Error> {
     let (id, now) = (target.id.0, cx.now());
-    let Some(row) = cx.db.read(move |tx| tx.upload_get(id)).await? else {
+    let Some(row) = row else {
         return match target.expires_at(cx) > now {
             true => Ok(Taken::Open(Session::new(cx, target))),
             false => Err(target.not_found()),

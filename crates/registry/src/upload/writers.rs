@@ -1,5 +1,7 @@
 //! One writer per session on this node: a newer request ends the older one and waits for it.
-use crate::lock;
+use super::UploadId;
+use crate::{RegistryId, lock};
+use oci::RepositoryName;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
@@ -14,7 +16,15 @@ pub struct Writers(Arc<Mutex<Running>>);
 struct Running {
     /// Tickets that were given out; a higher one is newer.
     tickets: u64,
-    by_id: HashMap<[u8; 16], Writer>,
+    by_session: HashMap<Named, Writer>,
+}
+
+/// A session as a call names it: with its repository, since an id alone does not show yet that the caller may write it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Named {
+    pub registry: RegistryId,
+    pub repository: RepositoryName,
+    pub id: UploadId,
 }
 
 struct Writer {
@@ -29,7 +39,7 @@ pub(super) struct Superseded;
 
 impl Writers {
     /// Ends whoever writes the session, waits until that is so, and becomes its writer. A call that came later wins.
-    pub(super) async fn take(&self, id: [u8; 16]) -> Result<Turn, Superseded> {
+    pub(super) async fn take(&self, session: Named) -> Result<Turn, Superseded> {
         let ticket = {
             let mut running = lock(&self.0);
             running.tickets += 1;
@@ -38,13 +48,13 @@ impl Writers {
         loop {
             let older = {
                 let mut running = lock(&self.0);
-                match running.by_id.get(&id) {
+                match running.by_session.get(&session) {
                     Some(writer) if writer.ticket > ticket => return Err(Superseded),
                     Some(writer) => writer.stop.clone(),
                     None => {
                         let (stop, stopped) = watch::channel(false);
-                        running.by_id.insert(id, Writer { ticket, stop: Arc::new(stop) });
-                        return Ok(Turn { writers: self.0.clone(), id, ticket, stopped });
+                        running.by_session.insert(session.clone(), Writer { ticket, stop: Arc::new(stop) });
+                        return Ok(Turn { writers: self.0.clone(), session, ticket, stopped });
                     }
                 }
             };
@@ -57,7 +67,7 @@ impl Writers {
 /// The right to write a session on this node, until it is dropped.
 pub(super) struct Turn {
     writers: Arc<Mutex<Running>>,
-    id: [u8; 16],
+    session: Named,
     ticket: u64,
     /// Dropped last: whoever waits for that finds the entry gone.
     stopped: watch::Receiver<bool>,
@@ -76,8 +86,8 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut running = lock(&self.writers);
-        if running.by_id.get(&self.id).is_some_and(|writer| writer.ticket == self.ticket) {
-            running.by_id.remove(&self.id);
+        if running.by_session.get(&self.session).is_some_and(|writer| writer.ticket == self.ticket) {
+            running.by_session.remove(&self.session);
         }
     }
 }
@@ -86,33 +96,36 @@ impl Drop for Turn {
 mod tests {
     use super::*;
 
-    const ID: [u8; 16] = [1; 16];
+    fn session(repository: &str, id: u8) -> Named {
+        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        Named { registry, repository: repository.parse().unwrap(), id: UploadId([id; 16]) }
+    }
 
     #[tokio::test]
     async fn a_newer_request_ends_the_older_and_waits_for_it() {
         let writers = Arc::new(Writers::default());
-        let mut older = writers.take(ID).await.unwrap();
+        let mut older = writers.take(session("app", 1)).await.unwrap();
         let newer = tokio::spawn({
             let writers = writers.clone();
-            async move { writers.take(ID).await.map(drop) }
+            async move { writers.take(session("app", 1)).await.map(drop) }
         });
         older.superseded().await;
         tokio::task::yield_now().await;
         assert!(!newer.is_finished(), "the older one still writes");
         drop(older);
         assert_eq!(newer.await.unwrap(), Ok(()));
-        assert!(lock(&writers.0).by_id.is_empty());
+        assert!(lock(&writers.0).by_session.is_empty());
     }
 
     #[tokio::test]
     async fn of_several_that_wait_the_newest_wins() {
         let writers = Arc::new(Writers::default());
-        let oldest = writers.take(ID).await.unwrap();
+        let oldest = writers.take(session("app", 1)).await.unwrap();
         let mut waiting = Vec::new();
         for _ in 0..4 {
             let writers = writers.clone();
             waiting.push(tokio::spawn(async move {
-                let taken = writers.take(ID).await;
+                let taken = writers.take(session("app", 1)).await;
                 match taken {
                     // Holds it until a newer one comes; nobody disturbs the newest.
                     Ok(mut turn) => tokio::select! {
@@ -136,8 +149,11 @@ mod tests {
     #[tokio::test]
     async fn sessions_do_not_disturb_each_other() {
         let writers = Writers::default();
-        let one = writers.take([1; 16]).await.unwrap();
-        let two = writers.take([2; 16]).await.unwrap();
-        assert_eq!((*one.stopped.borrow(), *two.stopped.borrow()), (false, false));
+        let mut turns = Vec::new();
+        // An id that was made for another repository is another session, as far as anybody knows.
+        for (repository, id) in [("app", 1), ("app", 2), ("other", 1)] {
+            turns.push(writers.take(session(repository, id)).await.unwrap());
+        }
+        assert!(turns.iter().all(|turn| !*turn.stopped.borrow()));
     }
 }

@@ -29,9 +29,9 @@ async fn reference(cx: &Cx, repository: &str, digest: Digest) -> [u8; 16] {
                 archived_at: None,
                 activated_at: None,
             };
-            tx.image_insert(repository, &row)?;
+            tx.change(meta::records::image::insert(repository, &row))?;
             let layer = tx.layer_shown(repository, &digest.to_bytes())?.unwrap().layer.id;
-            tx.image_layer_insert(image, layer)
+            tx.image_layers_insert(image, &[layer])
         })
         .await
         .unwrap();

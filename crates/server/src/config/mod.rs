@@ -216,8 +216,8 @@ pub enum SettingsError {
         "PostgreSQL needs a root key that all nodes share: set ECRU_ROOT_KEY or root_key_file (`openssl rand -base64 32` makes one)"
     )]
     NoRootKey,
-    #[error("postgres_connections must be 1 or more")]
-    NoConnections,
+    #[error("postgres_connections must be 2 or more: one is for look-ups, one for changes")]
+    TooFewConnections,
     #[error("listen: there must be one address at least")]
     NoListener,
     #[error("tls_cert and tls_key must be set together")]
@@ -333,8 +333,8 @@ fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<
             MetadataStore::Postgres { url, connections }
         }
     };
-    if given.postgres_connections == Some(0) {
-        return Err(SettingsError::NoConnections);
+    if given.postgres_connections.is_some_and(|connections| connections < 2) {
+        return Err(SettingsError::TooFewConnections);
     }
     Ok(Settings {
         data: given.data.unwrap_or_else(|| DEFAULT_DATA.into()),

@@ -199,7 +199,7 @@ fn a_wrong_variable_is_refused_without_its_value() {
         (vec![("ECRU_ADMIN_SECRET_ACCESS_KEY", "hunter2")], "must be set together"),
         (vec![("ECRU_ROOT_KEY", KEY), ("ECRU_ROOT_KEY_FILE", "x")], "both set"),
         (vec![postgres], "PostgreSQL needs a root key"),
-        (vec![postgres, ("ECRU_ROOT_KEY", KEY), ("ECRU_POSTGRES_CONNECTIONS", "0")], "must be 1 or more"),
+        (vec![postgres, ("ECRU_ROOT_KEY", KEY), ("ECRU_POSTGRES_CONNECTIONS", "1")], "must be 2 or more"),
     ] {
         let said = refusal(&[], &variables, "");
         assert!(said.contains(named) && !said.contains("hunter2"), "{variables:?}: {said}");

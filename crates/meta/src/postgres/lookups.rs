@@ -1,0 +1,177 @@
+//! Look-ups, on a few connections that all of them share.
+//!
+//! A look-up is one statement, which needs no transaction and so no connection to itself. Each is sent as it comes, and the server
+//! answers them in turn: no thread waits, and under load one write and one read of a socket carry many. In a transaction of its
+//! own, on a thread of its own, it cost twice as much. Only what is found by a key goes this way, so that nothing slow is in front.
+use super::CONNECTION_WAIT;
+use super::connect::{self, CONNECTING};
+use super::fault::{self, Class};
+use super::session::{key, values};
+use crate::error::statement;
+use crate::{Error, Row, Value};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Statement};
+
+/// Connections at most that look-ups share: each keeps one process of the server busy.
+const CONNECTIONS: u32 = 4;
+/// One connection in so many is for look-ups, where there are few.
+const SHARE: u32 = 4;
+/// Look-ups at most that are on their way at once; the next ones wait.
+const UNDER_WAY: u32 = 1024;
+
+/// A statement alone is a transaction of the server's default kind, which the operator may have changed.
+const SETTINGS: &str = "\
+SET default_transaction_isolation = 'read committed';
+SET default_transaction_read_only = on;
+";
+
+/// How many of all connections are for look-ups.
+pub(super) fn connections(all: u32) -> u32 {
+    (all / SHARE).clamp(1, CONNECTIONS)
+}
+
+pub(super) struct Lookups {
+    target: Config,
+    lines: Vec<Line>,
+    /// A permit for each look-up, so that `close` can wait for all of them.
+    places: Semaphore,
+}
+
+/// A place for a connection. It is made when it is first needed, and again after it was lost.
+#[derive(Default)]
+struct Line {
+    link: Mutex<Arc<OnceCell<Link>>>,
+    /// Look-ups that wait for its answers.
+    waiting: AtomicUsize,
+}
+
+/// A connection, driven by a task of the runtime that made it.
+struct Link {
+    client: Client,
+    /// Statements that the server has prepared.
+    prepared: Mutex<HashMap<(usize, usize), Statement>>,
+}
+
+type Failure = (Class, Error);
+
+impl Lookups {
+    pub(super) fn new(target: Config, connections: u32) -> Lookups {
+        let lines = (0..connections).map(|_| Line::default()).collect();
+        Lookups { target, lines, places: Semaphore::new(UNDER_WAY as usize) }
+    }
+
+    /// The rows of a statement that reads. It is run once more, on another connection, after its own was lost.
+    pub(super) async fn run(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
+        let place = match tokio::time::timeout(CONNECTION_WAIT, self.places.acquire()).await {
+            Ok(place) => place.map_err(|_closed| Error::Closed)?,
+            Err(_elapsed) => return Err(Error::Busy),
+        };
+        let line = self.lines.iter().min_by_key(|line| line.waiting.load(Ordering::Relaxed)).ok_or(Error::Closed)?;
+        let _counted = Counted::new(&line.waiting);
+        let rows = match self.attempt(line, sql, params).await {
+            Err((Class::Lost, _)) => self.attempt(line, sql, params).await,
+            other => other,
+        };
+        drop(place);
+        rows.map_err(|(_, error)| error)
+    }
+
+    async fn attempt(&self, line: &Line, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Failure> {
+        let cell = line.cell();
+        let link = cell.get_or_try_init(|| Link::open(&self.target)).await.map_err(|error| (Class::Other, error))?;
+        let rows = link.query(sql, params).await;
+        if let Err((Class::Lost, _)) = &rows {
+            line.renew(&cell);
+        }
+        rows
+    }
+
+    /// Waits for the look-ups that are under way; there is none afterwards.
+    pub(super) async fn close(&self) {
+        // The semaphore is fair, and an error says that another `close` was here.
+        let all = self.places.acquire_many(UNDER_WAY).await;
+        self.places.close();
+        self.lines.iter().for_each(|line| line.renew(&line.cell()));
+        drop(all);
+    }
+}
+
+impl Line {
+    /// Where its connection is, or will be: all who need it at once make it once.
+    fn cell(&self) -> Arc<OnceCell<Link>> {
+        let mut current = lock(&self.link);
+        if current.get().is_some_and(|link| link.client.is_closed()) {
+            *current = Arc::default();
+        }
+        current.clone()
+    }
+
+    /// Has the next look-up connect again, unless another one that met the loss has seen to it.
+    fn renew(&self, lost: &Arc<OnceCell<Link>>) {
+        let mut current = lock(&self.link);
+        if Arc::ptr_eq(&current, lost) {
+            *current = Arc::default();
+        }
+    }
+}
+
+impl Link {
+    async fn open(target: &Config) -> Result<Link, Error> {
+        let client = connect::alone(target).await?;
+        client.batch_execute(SETTINGS).await.map_err(|error| fault::error(CONNECTING, error))?;
+        Ok(Link { client, prepared: Mutex::default() })
+    }
+
+    async fn query(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Failure> {
+        let failed = |error| (fault::class(&error), fault::error(&statement(sql), error));
+        let known = lock(&self.prepared).get(&key(sql)).cloned();
+        let prepared = match known {
+            Some(prepared) => prepared,
+            None => {
+                let new = self.client.prepare(sql).await.map_err(failed)?;
+                lock(&self.prepared).insert(key(sql), new.clone());
+                new
+            }
+        };
+        let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
+        let rows = self.client.query(&prepared, &params).await.map_err(failed)?;
+        rows.iter().map(|row| values(sql, row)).collect::<Result<_, _>>().map_err(|error| (Class::Other, error))
+    }
+}
+
+/// Counts a look-up for as long as it lives: its caller may stop waiting.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl Counted<'_> {
+    fn new(count: &AtomicUsize) -> Counted<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Nothing that holds such a lock can panic halfway through a change, so a poisoned one is as good.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn look_ups_and_transactions_share_the_connections_and_neither_is_left_without() {
+        for (all, expected) in [(2, 1), (4, 1), (7, 1), (8, 2), (16, CONNECTIONS), (1000, CONNECTIONS)] {
+            assert_eq!(connections(all), expected, "of {all}");
+        }
+    }
+}
