@@ -1,8 +1,10 @@
 //! Log lines: what happened, on stderr, as text for a person or as JSON for a collector.
+mod fields;
 mod lines;
 
 pub use lines::Gathering;
 
+use fields::Fields;
 use lines::Lines;
 use std::io::IsTerminal as _;
 use tracing::level_filters::LevelFilter;
@@ -51,7 +53,10 @@ pub fn start(format: LogFormat, level: LevelFilter) -> Result<Gathering, Logging
     let terminal = std::io::stderr().is_terminal();
     let (lines, gathering) = Lines::to(std::io::stderr())?;
     let layer = match format {
-        LogFormat::Text => fmt::layer().with_writer(lines).with_ansi(terminal).with_target(false).boxed(),
+        LogFormat::Text if terminal => fmt::layer().with_writer(lines).with_target(false).boxed(),
+        LogFormat::Text => {
+            fmt::layer().with_writer(lines).with_ansi(false).with_target(false).fmt_fields(Fields).boxed()
+        }
         LogFormat::Json => fmt::layer()
             .with_writer(lines)
             .json()
