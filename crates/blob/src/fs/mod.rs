@@ -1,7 +1,8 @@
 //! The engine that keeps layers in files: `ROOT/<last two hex digits of the location>/<location>`.
 //!
 //! Nothing is renamed or copied: a file is written where it stays. A durability claim is made only after the file's
-//! fdatasync and, once for each file, its directory's fsync; the directories themselves are synced at opening.
+//! fdatasync and, once for each file, its directory's fsync. The 256 directories are made when a first file comes: all at once they
+//! were most of what a start in a new directory took.
 mod fence;
 mod reader;
 mod writer;
@@ -19,6 +20,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::OnceCell;
 use writer::FsWriter;
 
 /// The fs engine over one directory, which belongs to one process at a time (the server's lock on its data directory).
@@ -27,21 +29,24 @@ pub struct FsEngine {
     disk: Arc<dyn Disk>,
     buffers: Buffers,
     writers: Fences,
+    /// Which directories are there for certain, as long as this process runs.
+    shards: [OnceCell<()>; 256],
     sync_every: u64,
     checks: AtomicU64,
 }
 
 impl FsEngine {
-    /// Opens the store in `root`, making it and its 256 directories where they are missing; `root`'s parent must exist.
+    /// Opens the store in `root`, making it where it is missing; its parent must exist.
     ///
-    /// The directories are synced at every opening, since the process that made them may have died before it did.
+    /// Both are synced at every opening, since the process that made what is in them may have died before it did.
     pub async fn open(root: impl Into<PathBuf>, disk: Arc<dyn Disk>, buffers: Buffers) -> Result<FsEngine, Error> {
         let root = root.into();
         let (at, on) = (root.clone(), disk.clone());
-        blocking(move || lay_out(&at, &*on).map_err(|cause| Error::from_io("making the layers' directories", cause)))
-            .await?;
+        let there = move || lay_out(&at, &*on).map_err(|cause| Error::from_io("making the layers' directory", cause));
+        let there = blocking(there).await?;
         let (writers, checks) = (Fences::default(), AtomicU64::new(0));
-        Ok(FsEngine { root, disk, buffers, writers, sync_every: SYNC_EVERY, checks })
+        let shards = std::array::from_fn(|shard| OnceCell::new_with(there[shard].then_some(())));
+        Ok(FsEngine { root, disk, buffers, writers, shards, sync_every: SYNC_EVERY, checks })
     }
 
     /// The same engine, whose writers sync beside their writes after each `bytes`; 32 MiB if this is not called.
@@ -59,6 +64,17 @@ impl FsEngine {
         FsWriter::new(self.disk.clone(), directory(&self.root, shard(location)), file, fence, self.sync_every)
     }
 
+    /// Makes a directory, durably, unless it is known to be there.
+    async fn make_shard(&self, shard: u8) -> Result<(), Error> {
+        let make = || {
+            let (disk, root) = (self.disk.clone(), self.root.clone());
+            blocking(move || {
+                make_shard(&*disk, &root, shard).map_err(|cause| Error::from_io("making a layers' directory", cause))
+            })
+        };
+        self.shards[usize::from(shard)].get_or_try_init(make).await.copied()
+    }
+
     /// Opens a finished or unfinished file and tells its length; `None` when there is none.
     async fn open_file(&self, location: Location) -> Result<Option<(Arc<dyn DiskFile>, u64)>, Error> {
         let (disk, path) = (self.disk.clone(), self.path(location));
@@ -74,6 +90,7 @@ impl FsEngine {
 #[async_trait]
 impl Engine for FsEngine {
     async fn create(&self, location: Location) -> Result<Box<dyn Writer>, Error> {
+        self.make_shard(shard(location)).await?;
         let (disk, path) = (self.disk.clone(), self.path(location));
         let file = blocking(move || match disk.create_new(&path) {
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => Err(Error::Exists),
@@ -144,14 +161,25 @@ fn directory(root: &Path, shard: u8) -> PathBuf {
     root.join(format!("{shard:02x}"))
 }
 
-fn lay_out(root: &Path, disk: &dyn Disk) -> io::Result<()> {
+/// Makes the root; tells which directories are in it, durably.
+fn lay_out(root: &Path, disk: &dyn Disk) -> io::Result<[bool; 256]> {
     make_directory(disk, root)?;
     if let Some(parent) = root.parent() {
         disk.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     }
-    for shard in 0..=u8::MAX {
-        make_directory(disk, &directory(root, shard))?;
-    }
+    let mut there = [false; 256];
+    disk.list(root, &mut |name| {
+        let shard = name.to_str().and_then(|name| u8::from_str_radix(name, 16).ok());
+        if let Some(shard) = shard.filter(|shard| Path::new(name) == directory(Path::new(""), *shard)) {
+            there[usize::from(shard)] = true;
+        }
+    })?;
+    disk.sync_dir(root)?;
+    Ok(there)
+}
+
+fn make_shard(disk: &dyn Disk, root: &Path, shard: u8) -> io::Result<()> {
+    make_directory(disk, &directory(root, shard))?;
     disk.sync_dir(root)
 }
 
@@ -171,7 +199,7 @@ fn list(disk: &dyn Disk, root: &Path, after: Option<Location>, limit: usize) -> 
         let room = limit - page.len();
         // The smallest `room` of the directory, whatever its size.
         let mut found = BTreeSet::new();
-        disk.list(&directory(root, shard), &mut |name| {
+        let listed = disk.list(&directory(root, shard), &mut |name| {
             found.extend(
                 location_in(shard, name)
                     .filter(|location| after.is_none_or(|after| position(after) < position(*location))),
@@ -179,7 +207,12 @@ fn list(disk: &dyn Disk, root: &Path, after: Option<Location>, limit: usize) -> 
             if found.len() > room {
                 found.pop_last();
             }
-        })?;
+        });
+        match listed {
+            // No file has come to it yet.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            result => result?,
+        }
         page.extend(found);
     }
     Ok(page)

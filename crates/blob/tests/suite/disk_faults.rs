@@ -111,7 +111,12 @@ async fn a_failed_fdatasync_beside_the_writes_is_never_followed_by_a_success() {
 async fn a_failed_sync_of_the_directory_fails_the_writer() {
     let disk = FaultyDisk::new();
     let (engine, buffers) = open(&disk).await;
-    disk.fail_nth(Some(Call::SyncDir), 1);
+    // The root's sync, which makes the directory durable: again, though the directory is there by then.
+    for _ in 0..2 {
+        disk.fail_nth(Some(Call::SyncDir), 1);
+        assert!(matches!(put(&engine, &buffers, 1, 10).await, Err(Error::Io("making a layers' directory", _))));
+    }
+    disk.fail_nth(Some(Call::SyncDir), 2);
     assert!(matches!(put(&engine, &buffers, 1, 10).await, Err(Error::Io("syncing a layers' directory", _))));
 }
 
@@ -140,6 +145,8 @@ async fn each_call_of_the_disk_may_fail_and_nothing_is_acknowledged_that_is_not_
     let calls = disk.calls() - before;
     assert!(calls > 20, "the course is shorter than it should be: {calls} calls");
     for nth in 1..=calls {
+        let disk = FaultyDisk::new();
+        let (engine, buffers) = open(&disk).await;
         disk.fail_nth(None, nth);
         let failed = course(&engine, &buffers, &bytes).await;
         assert!(matches!(failed, Err(Error::Io(..))), "the failure of call {nth} was answered with {failed:?}");
@@ -167,6 +174,10 @@ async fn files_that_are_not_locations_are_not_listed() {
     put(&engine, &buffers, 1, 1).await.unwrap();
     let name = location(1).to_string();
     let wrong_directory = if name.ends_with("00") { "01" } else { "00" };
+    for directory in ["/layers/00", "/layers/01"] {
+        // One of the two may be there.
+        drop(disk.mkdir(directory.as_ref()));
+    }
     for path in [
         format!("/layers/{wrong_directory}/{name}"),
         "/layers/00/lost+found".into(),
