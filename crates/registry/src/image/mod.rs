@@ -4,6 +4,7 @@ pub(crate) mod cursor;
 mod delete;
 mod describe;
 mod list;
+mod platform;
 mod pull;
 pub mod pull_times;
 mod put;

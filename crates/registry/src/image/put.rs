@@ -1,21 +1,18 @@
 //! A push: one transaction that stores the image, moves its tags by every rule of the repository, and writes the events.
 use super::tag_rules::{Held, Push, Verdict, first, judge};
-use super::{Change, NewImage, Pushed, PutBy, digest_of, is_index};
+use super::{Change, NewImage, Pushed, PutBy, digest_of, is_index, platform};
 use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::quirks::Behaviour;
 use crate::quota::Subject;
 use crate::repository::{TagMutability, read};
-use crate::{Constraint, Cx, Error, LayersNotFoundBy, layer};
+use crate::{Constraint, Cx, Error, LayersNotFoundBy};
 use meta::records::image::ImageRow;
 use meta::records::tag::TagRow;
 use meta::records::{self, RegistryKey};
 use meta::{Asked, Attempt, Tx};
 use oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind, RepositoryName};
 use serde_json::json;
-
-/// Bytes of a config at most that are read for its platform; a larger one counts as unknown.
-const MAX_CONFIG: u64 = 4 * 1024 * 1024;
 
 /// Stores an image and moves its tags, by every rule of the repository. All of it happens or nothing: a tag that may not move
 /// refuses the whole push, and is the one that the refusal names.
@@ -31,7 +28,7 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
         return Err(Error::ImageDigestDoesNotMatch { given: given.to_string(), computed: digest.to_string() });
     }
     // Whoever puts it: a push window may hold the image later, under another tag.
-    let platform = platform(cx, name, &manifest).await?;
+    let platform = platform::of(cx, name, &manifest).await?;
     let named = manifest.manifests.len().max(manifest.layers.len());
     if named > cx.limits.manifest_descriptors {
         return Err(Error::limit(
@@ -74,41 +71,6 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
     let (media_type, subject) = (put.media_type.clone(), put.subject);
     let Done { change, tags, kept } = cx.db.write(move |tx| put.run(tx)).await?;
     Ok(Pushed { digest, media_type, subject, change, tags, kept })
-}
-
-/// Bytes of a platform at most; one that is longer counts as unknown. The names of Go's platforms have a tenth of it.
-const MAX_PLATFORM: usize = 256;
-
-/// `os/architecture/variant/os.version` of an image's config; `None` for an index and for a config that says none.
-async fn platform(cx: &Cx, name: &RepositoryName, manifest: &Manifest) -> Result<Option<String>, Error> {
-    #[derive(serde::Deserialize)]
-    struct Config {
-        os: Option<String>,
-        architecture: Option<String>,
-        variant: Option<String>,
-        #[serde(rename = "os.version")]
-        os_version: Option<String>,
-    }
-    let Some(config) = manifest.config.as_ref().filter(|config| config.size <= MAX_CONFIG) else { return Ok(None) };
-    // No image stands on the config yet.
-    let opened = match layer::open_as(cx, name, &config.digest, None, false).await {
-        Ok(layer::Open::Opened(opened)) if opened.layer.size <= MAX_CONFIG => opened,
-        // A missing config is refused in the transaction, by its own rule.
-        Ok(_) | Err(Error::LayersNotFound { .. }) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut bytes = opened.bytes;
-    let mut text = Vec::new();
-    while let Some(piece) = bytes.next().await? {
-        text.extend_from_slice(&piece);
-    }
-    let config: Option<Config> = serde_json::from_slice(&text).ok();
-    let platform = config.and_then(|config| {
-        let parts = [Some(config.os?), Some(config.architecture?), config.variant, config.os_version];
-        Some(parts.map(Option::unwrap_or_default).join("/"))
-    });
-    // A client writes what it likes here, and it goes into a row: what no platform holds is none.
-    Ok(platform.filter(|text| text.len() <= MAX_PLATFORM && !text.chars().any(char::is_control)))
 }
 
 /// The quota of images; see [`crate::quota`].
