@@ -158,6 +158,16 @@ class Machine:
         """Writes a file as root of the machine would."""
         self.run("bash", "-c", f"mkdir -p $(dirname {path}) && cat > {path}", input=text)
 
+    def access_lines(self, text):
+        """The access lines of its server that have a text. It waits for the first: a line may come after its answer."""
+        deadline = time.monotonic() + ecru.LOG_SECONDS
+        while True:
+            lines = [line for line in self.logs["ecru"].read_text().splitlines() if " request door=" in line and text in line]
+            if lines:
+                return lines
+            assert time.monotonic() < deadline, f"no line of {text} in:\n{self.log_text()}"
+            time.sleep(0.02)
+
     def log_text(self):
         return "\n".join(f"== {name}\n{log.read_text(errors='replace')[-3000:]}" for name, log in self.logs.items())
 

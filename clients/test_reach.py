@@ -7,15 +7,9 @@ from pages import Page, assert_printed
 PAGE = Page("reach.md")
 
 
-def access_lines(server):
-    """The access lines of the server's log."""
-    return [line for line in server.logs["ecru"].read_text().splitlines() if " request door=" in line]
-
-
 def peers(server, agent):
     """The source addresses that the access log shows of a client by its User-Agent."""
-    lines = [line for line in access_lines(server) if agent in line]
-    assert lines, f"no line of {agent} in:\n{server.log_text()}"
+    lines = server.access_lines(agent)
     return {field.removeprefix("peer=") for line in lines for field in line.split() if field.startswith("peer=")}
 
 

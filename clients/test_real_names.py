@@ -72,7 +72,7 @@ def test_every_client_works_by_the_real_names_without_an_endpoint_setting(machin
     assert_printed(push_shown, here.bash(push))
     assert_printed(rest_shown, here.bash(rest))
     # It was the helper that asked for docker's token: nobody logged in.
-    asked = [line for line in here.logs["ecru"].read_text().splitlines() if 'operation="GetAuthorizationToken"' in line]
+    asked = here.access_lines('operation="GetAuthorizationToken"')
     assert any("aws-sdk-go" in line for line in asked), asked
 
 
