@@ -52,6 +52,10 @@ statements! {
         WHERE image_layer.layer_id = $1 AND image.repository_id = $2 AND image.deleted_at IS NULL LIMIT 1";
     LAYER_SHOW = "INSERT INTO repository_layer (repository_id, digest, layer_id, media_type) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (repository_id, digest) DO NOTHING";
+    LAYER_SHOW_RECEIVED = "INSERT INTO repository_layer (repository_id, digest, layer_id, media_type) \
+        SELECT repository.id, $2, $3, NULL FROM repository WHERE repository.id = $1 AND repository.deleted_at IS NULL \
+        AND NOT EXISTS (SELECT 1 FROM upload WHERE upload.id = $4 AND upload.state = 'cancelled') \
+        ON CONFLICT (repository_id, digest) DO NOTHING";
     LAYER_SHOW_OTHER = "UPDATE repository_layer SET layer_id = $3 WHERE repository_id = $1 AND digest = $2";
     LAYER_HIDE = "DELETE FROM repository_layer WHERE repository_id = $1 AND digest = $2";
 }
@@ -168,6 +172,11 @@ pub fn insert(registry: &RegistryKey, encryption: &str, row: &LayerRow) -> Chang
 /// Shows a layer in a repository, unless it shows one of that digest.
 pub fn show(repository: Id, digest: &[u8], id: Id, media_type: Option<&str>) -> Change {
     Change::new(LAYER_SHOW, [repository.into(), digest.into(), id.into(), media_type.into()])
+}
+
+/// Shows a layer that an upload brought, unless the repository shows one of that digest, or is gone, or the upload was cancelled.
+pub fn show_received(repository: Id, digest: &[u8], id: Id, upload: Id) -> Change {
+    Change::new(LAYER_SHOW_RECEIVED, [repository.into(), digest.into(), id.into(), upload.into()])
 }
 
 impl Tx<'_> {

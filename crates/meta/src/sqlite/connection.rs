@@ -204,3 +204,18 @@ impl ToSql for Value {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both flags stand in one line of `.cargo/config.toml`; of `fdatasync` itself SQLite tells nothing.
+    #[test]
+    fn sqlite_is_compiled_with_the_flags_of_this_workspace() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut connection = Connection::open(&directory.path().join("ecru.db"), Role::Writer).unwrap();
+        let options = connection.query("PRAGMA compile_options", &[]).unwrap();
+        let options: Vec<String> = options.iter().map(|row| row.get(0).unwrap()).collect();
+        assert!(options.contains(&"DEFAULT_MEMSTATUS=0".to_owned()), "{options:?}");
+    }
+}

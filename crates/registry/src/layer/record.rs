@@ -30,18 +30,19 @@ pub(crate) struct NewLayer {
 /// What [`record`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recorded {
-    /// The repository shows it only from now on.
+    /// The repository shows it only from now on. Else it showed it before, or it is gone, or the upload was cancelled.
     pub newly_shown: bool,
     /// The layer has these bytes elsewhere: what lies at this location is no one's.
     pub surplus: Option<Location>,
 }
 
-/// Shows the layer in a repository of that encryption identity. One that exists already under the same is taken as it is, and
-/// the grace of an unreferenced one begins anew.
+/// Shows the layer that an upload brought in a repository of that encryption identity. One that exists already under the same is
+/// taken as it is, and the grace of an unreferenced one begins anew.
 pub(crate) fn record(
     tx: &mut meta::Tx<'_>,
     registry: &RegistryKey,
     (repository, encryption): (Id, &str),
+    upload: Id,
     new: &NewLayer,
     now: i64,
 ) -> Result<Recorded, meta::Error> {
@@ -62,7 +63,7 @@ pub(crate) fn record(
     };
     let recorded = tx.attempt(layer::insert(registry, encryption, &row))?;
     // Most layers are new, so this one is shown before it is known whether there was one: both cost one exchange.
-    let shown = tx.attempt(layer::show(repository, &digest, new.id, None))?;
+    let shown = tx.attempt(layer::show_received(repository, &digest, new.id, upload))?;
     let newly_shown = tx.succeeded(shown)?;
     if tx.succeeded(recorded)? {
         if let Kept::Inline(bytes) = &new.kept {

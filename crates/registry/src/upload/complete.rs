@@ -189,15 +189,14 @@ async fn record(cx: &Cx, target: &Target, session: &Session, new: NewLayer) -> R
     let event = Event { digest: Some(new.digest), detail, ..Event::new(cx, "layer.push", Some(target.repository)) };
     cx.db
         .write(move |tx| {
-            // What is asked goes out with what the record needs.
-            let found = target.ask(tx)?;
             let ended = match turn {
                 0 => None,
                 _ => Some(tx.attempt(records::upload::complete(target.id.0, turn, &new.digest.to_bytes()))?),
             };
             let repository = (target.repository, target.encryption.as_str());
-            let recorded = layer::record(tx, &target.registry, repository, &new, now)?;
-            let row = target.answer(tx, found)?;
+            let recorded = layer::record(tx, &target.registry, repository, target.id.0, &new, now)?;
+            // What is not new may be so because the repository or the session is gone.
+            let row = if recorded.newly_shown { None } else { target.again(tx)? };
             if let Some(ended) = ended {
                 if !tx.succeeded(ended)? {
                     return Err(target.superseded(received));

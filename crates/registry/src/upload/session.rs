@@ -104,18 +104,10 @@ impl Target {
         self.invalid_part(SUPERSEDED, received)
     }
 
-    /// Looks for the session again, in a transaction.
-    pub(super) fn ask(&self, tx: &mut meta::Tx<'_>) -> Result<meta::Asked<NamedUpload>, meta::Error> {
-        tx.ask(records::upload::named(&self.registry, &self.name, self.id.0))
-    }
-
-    /// The row that [`Target::ask`] found. The repository's name may be another one's by now.
-    pub(super) fn answer(
-        &self,
-        tx: &mut meta::Tx<'_>,
-        asked: meta::Asked<NamedUpload>,
-    ) -> Result<Option<UploadRow>, Error> {
-        let found = tx.answer(asked)?.filter(|found| found.repository == self.repository);
+    /// Looks for the session's row again, in a transaction. The repository's name may be another one's by now.
+    pub(super) fn again(&self, tx: &mut meta::Tx<'_>) -> Result<Option<UploadRow>, Error> {
+        let found = tx.look_up(records::upload::named(&self.registry, &self.name, self.id.0))?;
+        let found = found.filter(|found| found.repository == self.repository);
         Ok(found.ok_or_else(|| self.repository_not_found())?.upload)
     }
 }

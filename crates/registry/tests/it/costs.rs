@@ -62,7 +62,7 @@ async fn a_small_layer_costs_one_write_transaction() {
     let put = async {
         upload::complete(cx, &app(), id, &digest, None, &mut whole(&bytes), Completion::Docker).await.unwrap();
     };
-    assert_eq!(cost(cx, put).await, of(1, 6, 3));
+    assert_eq!(cost(cx, put).await, of(1, 5, 3));
 }
 
 #[tokio::test]
