@@ -18,7 +18,7 @@ statements! {
     UPLOAD_INSERT = "INSERT INTO upload (id, account, region, repository_id, state, turn, received, parts, small_part, \
         location, hash_state, engine_state, digest, expires_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING";
-    UPLOAD_TAKE = "UPDATE upload SET turn = turn + 1 WHERE id = $1 AND turn = $2 AND state = 'open'";
+    UPLOAD_TAKE = "UPDATE upload SET turn = turn + 1 WHERE id = $1 AND turn = $2 AND received = $3 AND state = 'open'";
     UPLOAD_PROGRESS = "UPDATE upload SET received = $3, parts = $4, small_part = $5, location = $6, hash_state = $7, \
         engine_state = $8 WHERE id = $1 AND turn = $2 AND state = 'open'";
     UPLOAD_COMPLETE = "UPDATE upload SET state = 'complete', digest = $3, location = NULL \
@@ -133,9 +133,9 @@ impl Tx<'_> {
         Ok(inserted == 1)
     }
 
-    /// Takes an open session from whoever had it at `turn`; false when it is no longer at that turn, or ended.
-    pub fn upload_take(&mut self, id: Id, turn: i64) -> Result<bool, Error> {
-        Ok(self.execute(UPLOAD_TAKE, &[id.into(), turn.into()])? == 1)
+    /// Takes an open session from whoever had it; false when it is no longer as `row` says, or ended.
+    pub fn upload_take(&mut self, row: &UploadRow) -> Result<bool, Error> {
+        Ok(self.execute(UPLOAD_TAKE, &[row.id.into(), row.turn.into(), row.received.into()])? == 1)
     }
 
     /// Stores how far an open session is, under the row's turn; false when another has taken it, or it ended.

@@ -131,7 +131,7 @@ pub(super) enum Taken {
 /// Takes the session, which has that row, from whoever has it on other nodes. [`Error::UploadNotFound`] for one that expired or
 /// was cancelled.
 pub(super) async fn take(cx: &Cx, target: &Target, row: Option<UploadRow>) -> Result<Taken, Error> {
-    let (id, now) = (target.id.0, cx.now());
+    let now = cx.now();
     let Some(row) = row else {
         return match target.expires_at(cx) > now {
             true => Ok(Taken::Open(Session::new(cx, target))),
@@ -143,11 +143,11 @@ pub(super) async fn take(cx: &Cx, target: &Target, row: Option<UploadRow>) -> Re
     }
     match row.state.as_str() {
         OPEN => {
-            let turn = row.turn;
-            if !cx.db.write(move |tx| tx.upload_take(id, turn)).await? {
+            let found = row.clone();
+            if !cx.db.write(move |tx| tx.upload_take(&found)).await? {
                 return Err(target.superseded(unsigned(row.received)));
             }
-            Ok(Taken::Open(Session { row: UploadRow { turn: turn + 1, ..row } }))
+            Ok(Taken::Open(Session { row: UploadRow { turn: row.turn + 1, ..row } }))
         }
         COMPLETE => Ok(Taken::Complete(row.digest.unwrap_or_default())),
         _ => Err(target.not_found()),

@@ -1,6 +1,7 @@
 //! Several requests at once on one session, and on one digest.
 use super::support::*;
 use bytes::Bytes;
+use meta::records;
 use registry::upload::{self, Completion, Progress, UploadId};
 use registry::{Cx, Error};
 use tokio::sync::mpsc;
@@ -66,6 +67,22 @@ async fn a_request_on_another_node_takes_the_session() {
             assert_eq!(world.locations().await, 1, "{store:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_node_that_read_an_older_row_does_not_take_the_session() {
+    let world = World::new(Store::Fs).await;
+    let id = world.start().await;
+    let row = async || world.cx.db.look_up(records::upload::by_id(id.0)).await.unwrap().unwrap();
+    upload::append(&world.cx, &app(), id, None, &mut whole(b"one")).await.unwrap();
+    let older = row().await;
+    let progress = records::upload::UploadRow { received: 6, ..older.clone() };
+    assert!(world.cx.db.write(move |tx| tx.upload_progress(&progress)).await.unwrap(), "in the same turn");
+    let newer = row().await;
+    assert_eq!(older.turn, newer.turn);
+    let take = async |row: records::upload::UploadRow| world.cx.db.write(move |tx| tx.upload_take(&row)).await.unwrap();
+    assert!(!take(older).await);
+    assert!(take(newer).await);
 }
 
 #[tokio::test]
