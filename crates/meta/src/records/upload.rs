@@ -98,6 +98,11 @@ pub fn named(registry: &RegistryKey, repository: &str, id: Id) -> Lookup<NamedUp
     })
 }
 
+/// Takes an open session from whoever had it, unless another has taken it since `turn`, or it received more, or it ended.
+pub fn take(id: Id, turn: i64, received: i64) -> Change {
+    Change::new(UPLOAD_TAKE, [id.into(), turn.into(), received.into()])
+}
+
 /// Ends an open session whose bytes became a layer, unless another has taken it since `turn`, or it ended.
 pub fn complete(id: Id, turn: i64, digest: &[u8]) -> Change {
     Change::new(UPLOAD_COMPLETE, [id.into(), turn.into(), digest.into()])
@@ -131,11 +136,6 @@ impl Tx<'_> {
             ],
         )?;
         Ok(inserted == 1)
-    }
-
-    /// Takes an open session from whoever had it; false when it is no longer as `row` says, or ended.
-    pub fn upload_take(&mut self, row: &UploadRow) -> Result<bool, Error> {
-        Ok(self.execute(UPLOAD_TAKE, &[row.id.into(), row.turn.into(), row.received.into()])? == 1)
     }
 
     /// Stores how far an open session is, under the row's turn; false when another has taken it, or it ended.

@@ -143,11 +143,11 @@ pub(super) async fn take(cx: &Cx, target: &Target, row: Option<UploadRow>) -> Re
     }
     match row.state.as_str() {
         OPEN => {
-            let found = row.clone();
-            if !cx.db.write(move |tx| tx.upload_take(&found)).await? {
+            let (id, turn, received) = (row.id, row.turn, row.received);
+            if !cx.db.write(move |tx| tx.change(records::upload::take(id, turn, received))).await? {
                 return Err(target.superseded(unsigned(row.received)));
             }
-            Ok(Taken::Open(Session { row: UploadRow { turn: row.turn + 1, ..row } }))
+            Ok(Taken::Open(Session { row: UploadRow { turn: turn + 1, ..row } }))
         }
         COMPLETE => Ok(Taken::Complete(row.digest.unwrap_or_default())),
         _ => Err(target.not_found()),

@@ -80,7 +80,10 @@ async fn a_node_that_read_an_older_row_does_not_take_the_session() {
     assert!(world.cx.db.write(move |tx| tx.upload_progress(&progress)).await.unwrap(), "in the same turn");
     let newer = row().await;
     assert_eq!(older.turn, newer.turn);
-    let take = async |row: records::upload::UploadRow| world.cx.db.write(move |tx| tx.upload_take(&row)).await.unwrap();
+    let take = async |row: records::upload::UploadRow| {
+        let take = move || records::upload::take(row.id, row.turn, row.received);
+        world.cx.db.write(move |tx| tx.change(take())).await.unwrap()
+    };
     assert!(!take(older).await);
     assert!(take(newer).await);
 }
