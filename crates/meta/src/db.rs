@@ -56,6 +56,17 @@ impl Db {
         Ok(Db { engine: Engine::Postgres(Arc::new(postgres::Store::open(config).await?)) })
     }
 
+    /// Opens an existing SQLite database as it is, beside a server that may be running: makes and migrates nothing.
+    /// [`Error::Absent`] where there is none, [`Error::Older`] or [`Error::Newer`] when its version is not this program's.
+    pub async fn attach_sqlite(path: PathBuf) -> Result<Db, Error> {
+        Ok(Db { engine: Engine::Sqlite(Arc::new(sqlite::Store::attach(path).await?)) })
+    }
+
+    /// The same for a PostgreSQL database, with so many connections at most (2 at least).
+    pub async fn attach_postgres(url: &str, max_connections: usize) -> Result<Db, Error> {
+        Ok(Db { engine: Engine::Postgres(Arc::new(postgres::Store::attach(url, max_connections).await?)) })
+    }
+
     /// Runs a read-write transaction. It is durable when this returns `Ok`; any `Err` from the closure rolls it back whole.
     /// The closure may run more than once and must have no side effects.
     ///

@@ -25,6 +25,13 @@ pub enum Error {
     Poisoned,
     #[error("the database's format {found} is newer than this program's {known}")]
     Newer { found: i64, known: i64 },
+    #[error(
+        "the database's format {found} is older than this program's {known}; a start of `ecru serve` brings it up to date"
+    )]
+    Older { found: i64, known: i64 },
+    /// There is no database, or one that holds nothing of Ecru's.
+    #[error("there are no records of ecru")]
+    Absent,
     #[error("the metadata store is shutting down")]
     Closed,
 }

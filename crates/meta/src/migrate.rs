@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS probe (
 ) STRICT;
 ";
 
+/// Whether a database has the bookkeeping, on each engine.
+pub(crate) const SQLITE_IS_OURS: &str =
+    "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_migration'";
+pub(crate) const POSTGRES_IS_OURS: &str = "SELECT to_regclass('schema_migration') IS NOT NULL";
 pub(crate) const VERSION_GET: &str = "SELECT coalesce(max(version), 0) FROM schema_migration";
 pub(crate) const VERSION_PUT: &str = "INSERT INTO schema_migration (version, name, applied_at) VALUES ($1, $2, $3)";
 /// The readiness check's write.
@@ -42,6 +46,16 @@ pub(crate) fn next(list: &[Migration], found: i64) -> Result<Option<&Migration>,
         return Err(Error::Newer { found, known });
     }
     Ok(list.iter().find(|migration| migration.version > found))
+}
+
+/// Refuses a database whose version `found` is not this program's: for those who may not migrate it.
+pub(crate) fn exact(list: &[Migration], found: i64) -> Result<(), Error> {
+    let known = list.last().map_or(0, |last| last.version);
+    match found {
+        0 => Err(Error::Absent),
+        found if found < known => Err(Error::Older { found, known }),
+        found => next(list, found).map(drop),
+    }
 }
 
 #[cfg(test)]

@@ -24,10 +24,16 @@ const FILE_MODE: u32 = 0o600;
 /// A name that a file has until it is whole.
 const UNFINISHED: &str = ".new";
 
+/// Where the files of a data directory are. Whoever has only this may read beside a running server.
+#[derive(Clone, Debug)]
+pub struct DataFiles {
+    path: PathBuf,
+}
+
 /// A data directory that belongs to this process until it is dropped.
 #[derive(Debug)]
 pub struct DataDir {
-    path: PathBuf,
+    files: DataFiles,
     /// Held by flock, which ends with the process however it ends.
     _lock: File,
 }
@@ -46,6 +52,8 @@ pub struct Endpoint {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
+    #[error("{} is no data directory of ecru; name the one that `ecru serve` uses with --data", .0.display())]
+    None(PathBuf),
     #[error("another ecru already serves the data directory {}", .0.display())]
     InUse(PathBuf),
     #[error("{} is no data directory of ecru, and not empty; name an empty or new one with --data", .0.display())]
@@ -62,35 +70,15 @@ pub enum DataDirError {
     Io { doing: &'static str, path: PathBuf, source: io::Error },
 }
 
-impl DataDir {
-    /// Takes the directory for this process, making it where it is missing. It is refused while another process has it.
-    pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
-        let made = !path.exists();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(DIRECTORY_MODE)
-            .create(path)
-            .map_err(io_error("making the data directory", path))?;
-        let path = path.canonicalize().map_err(io_error("opening the data directory", path))?;
-        if made && let Some(parent) = path.parent() {
-            sync_directory(parent)?;
-        }
-        let foreign = holds_something(&path)?;
-        let format = read_optional(&path.join(FORMAT_FILE))?;
-        if format.is_none() && foreign {
-            return Err(DataDirError::Foreign(path));
-        }
-        let lock = lock(&path)?;
-        // The one who held the lock before may have written it meanwhile.
-        match read_optional(&path.join(FORMAT_FILE))? {
-            Some(found) if found.trim_end() == FORMAT => {}
-            Some(found) => {
-                let found = found.trim_end().chars().take(20).collect();
-                return Err(DataDirError::Format { path, found });
-            }
-            None => write_whole(&path, FORMAT_FILE, format!("{FORMAT}\n").as_bytes())?,
-        }
-        Ok(DataDir { path, _lock: lock })
+impl DataFiles {
+    /// The files of a data directory that exists, without a claim to it: a server may be running there.
+    pub fn existing(path: &Path) -> Result<DataFiles, DataDirError> {
+        let absent = || DataDirError::None(path.to_owned());
+        let path = match path.canonicalize() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(absent()),
+            found => found.map_err(io_error("opening the data directory", path))?,
+        };
+        if has_format(&path)? { Ok(DataFiles { path }) } else { Err(absent()) }
     }
 
     /// The directory's absolute path.
@@ -113,12 +101,53 @@ impl DataDir {
         self.path.join(CREDENTIALS_FILE)
     }
 
+    /// The keys of `root.key`; `None` where the directory has no such file.
+    pub fn given_root_keys(&self) -> Result<Option<RootKeys>, DataDirError> {
+        let path = self.path.join(ROOT_KEY_FILE);
+        let Some(text) = read_optional(&path)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|source| DataDirError::RootKey { path, source })
+    }
+}
+
+impl std::ops::Deref for DataDir {
+    type Target = DataFiles;
+    fn deref(&self) -> &DataFiles {
+        &self.files
+    }
+}
+
+impl DataDir {
+    /// Takes the directory for this process, making it where it is missing. It is refused while another process has it.
+    pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
+        let made = !path.exists();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(path)
+            .map_err(io_error("making the data directory", path))?;
+        let path = path.canonicalize().map_err(io_error("opening the data directory", path))?;
+        if made && let Some(parent) = path.parent() {
+            sync_directory(parent)?;
+        }
+        let foreign = holds_something(&path)?;
+        let format = read_optional(&path.join(FORMAT_FILE))?;
+        if format.is_none() && foreign {
+            return Err(DataDirError::Foreign(path));
+        }
+        let lock = lock(&path)?;
+        // The one who held the lock before may have written it meanwhile.
+        if !has_format(&path)? {
+            write_whole(&path, FORMAT_FILE, format!("{FORMAT}\n").as_bytes())?;
+        }
+        Ok(DataDir { files: DataFiles { path }, _lock: lock })
+    }
+
     /// The keys of `root.key`, which is made on a first start, and never beside a database that has lost it.
     pub fn root_keys(&self, random: &dyn Random) -> Result<RootKeys, DataDirError> {
-        let path = self.path.join(ROOT_KEY_FILE);
-        if let Some(text) = read_optional(&path)? {
-            return text.parse().map_err(|source| DataDirError::RootKey { path, source });
+        if let Some(keys) = self.given_root_keys()? {
+            return Ok(keys);
         }
+        let path = self.path.join(ROOT_KEY_FILE);
         if self.database().exists() {
             return Err(DataDirError::RootKeyLost(path));
         }
@@ -163,6 +192,18 @@ impl Endpoint {
         let path = data.join(ENDPOINT_FILE);
         let Some(text) = read_optional(&path)? else { return Ok(None) };
         toml::from_str(&text).map(Some).map_err(|_| DataDirError::Endpoint(path))
+    }
+}
+
+/// Whether the directory has a format; one that this program does not know is refused.
+fn has_format(path: &Path) -> Result<bool, DataDirError> {
+    match read_optional(&path.join(FORMAT_FILE))? {
+        None => Ok(false),
+        Some(found) if found.trim_end() == FORMAT => Ok(true),
+        Some(found) => {
+            let found = found.trim_end().chars().take(20).collect();
+            Err(DataDirError::Format { path: path.to_owned(), found })
+        }
     }
 }
 

@@ -44,9 +44,24 @@ impl FsEngine {
         let (at, on) = (root.clone(), disk.clone());
         let there = move || lay_out(&at, &*on).map_err(|cause| Error::from_io("making the layers' directory", cause));
         let there = blocking(there).await?;
+        Ok(FsEngine::over(root, disk, buffers, there))
+    }
+
+    /// Opens the store that is in `root` to read it, beside the process that it belongs to: makes nothing. [`Error::Io`] of kind
+    /// NotFound when there is no such directory.
+    pub async fn attach(root: impl Into<PathBuf>, disk: Arc<dyn Disk>, buffers: Buffers) -> Result<FsEngine, Error> {
+        let root = root.into();
+        let (at, on) = (root.clone(), disk.clone());
+        let there =
+            move || shards_in(&at, &*on).map_err(|cause| Error::from_io("opening the layers' directory", cause));
+        let there = blocking(there).await?;
+        Ok(FsEngine::over(root, disk, buffers, there))
+    }
+
+    fn over(root: PathBuf, disk: Arc<dyn Disk>, buffers: Buffers, there: [bool; 256]) -> FsEngine {
         let (writers, checks) = (Fences::default(), AtomicU64::new(0));
         let shards = std::array::from_fn(|shard| OnceCell::new_with(there[shard].then_some(())));
-        Ok(FsEngine { root, disk, buffers, writers, shards, sync_every: SYNC_EVERY, checks })
+        FsEngine { root, disk, buffers, writers, shards, sync_every: SYNC_EVERY, checks }
     }
 
     /// The same engine, whose writers sync beside their writes after each `bytes`; 32 MiB if this is not called.
@@ -167,6 +182,13 @@ fn lay_out(root: &Path, disk: &dyn Disk) -> io::Result<[bool; 256]> {
     if let Some(parent) = root.parent() {
         disk.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     }
+    let there = shards_in(root, disk)?;
+    disk.sync_dir(root)?;
+    Ok(there)
+}
+
+/// Which directories are in the root.
+fn shards_in(root: &Path, disk: &dyn Disk) -> io::Result<[bool; 256]> {
     let mut there = [false; 256];
     disk.list(root, &mut |name| {
         let shard = name.to_str().and_then(|name| u8::from_str_radix(name, 16).ok());
@@ -174,7 +196,6 @@ fn lay_out(root: &Path, disk: &dyn Disk) -> io::Result<[bool; 256]> {
             there[usize::from(shard)] = true;
         }
     })?;
-    disk.sync_dir(root)?;
     Ok(there)
 }
 

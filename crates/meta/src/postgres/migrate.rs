@@ -2,7 +2,7 @@
 use super::fault;
 use crate::Error;
 use crate::dialect::postgres_schema;
-use crate::migrate::{BOOKKEEPING, Migration, VERSION_GET, VERSION_PUT, next};
+use crate::migrate::{BOOKKEEPING, Migration, POSTGRES_IS_OURS, VERSION_GET, VERSION_PUT, exact, next};
 use tokio_postgres::Client;
 
 /// The advisory lock of migrations, "ecru" and a zero. It belongs to the session and goes with it.
@@ -16,6 +16,17 @@ pub(super) async fn up(mut client: Client, list: &[Migration], now_us: i64) -> R
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await.map_err(|error| fault::error(name, error))?;
     while step(&mut client, list, now_us).await? {}
     Ok(())
+}
+
+/// Refuses a database of another version, and one that is not Ecru's.
+pub(super) async fn check(client: &Client, list: &[Migration]) -> Result<(), Error> {
+    let failed = |error| fault::error("reading the schema's version", error);
+    let ours = client.query_one(POSTGRES_IS_OURS, &[]).await.map_err(failed)?;
+    let found = match ours.try_get(0).map_err(failed)? {
+        false => 0,
+        true => client.query_one(VERSION_GET, &[]).await.and_then(|row| row.try_get(0)).map_err(failed)?,
+    };
+    exact(list, found)
 }
 
 /// Applies the next step, if there is one.

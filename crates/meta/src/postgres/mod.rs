@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_postgres::Config;
 use transaction::{Mode, Runner};
 
 /// How long a transaction waits for a free connection, or a look-up for its turn, before it is `Busy`.
@@ -42,22 +43,33 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn open(config: PostgresConfig) -> Result<Store, Error> {
-        let connections =
-            u32::try_from(config.max_connections).unwrap_or(u32::MAX).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
-        let shared = lookups::connections(connections);
-        let connections = connections - shared;
         let target = connect::target(&config.url)?;
         let client = connect::alone(&target).await?;
         connect::check_server(&client).await?;
         migrate::up(client, crate::migrate::MIGRATIONS, config.now_us).await?;
-        Ok(Store {
+        Ok(Store::over(target, config.max_connections))
+    }
+
+    /// Connects to a database as it is: other processes may use it too.
+    pub(crate) async fn attach(url: &str, max_connections: usize) -> Result<Store, Error> {
+        let target = connect::target(url)?;
+        let client = connect::alone(&target).await?;
+        migrate::check(&client, crate::migrate::MIGRATIONS).await?;
+        Ok(Store::over(target, max_connections))
+    }
+
+    fn over(target: Config, max_connections: usize) -> Store {
+        let connections = u32::try_from(max_connections).unwrap_or(u32::MAX).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
+        let shared = lookups::connections(connections);
+        let connections = connections - shared;
+        Store {
             lookups: Lookups::new(target.clone(), shared),
             pool: Arc::new(Pool::new(target)),
             slots: Arc::new(Semaphore::new(connections as usize)),
             connections,
             closing: AtomicBool::new(false),
             counters: Arc::default(),
-        })
+        }
     }
 
     pub(crate) async fn write(&self, job: Box<dyn Job>) {

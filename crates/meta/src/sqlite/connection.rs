@@ -29,6 +29,8 @@ pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
+    /// A writer that makes the database where it is missing.
+    Maker,
     Writer,
     Reader,
 }
@@ -43,12 +45,12 @@ pub(crate) struct Connection {
 impl Connection {
     pub(super) fn open(path: &Path, role: Role) -> Result<Connection, Error> {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        flags.set(OpenFlags::SQLITE_OPEN_CREATE, role == Role::Writer);
+        flags.set(OpenFlags::SQLITE_OPEN_CREATE, role == Role::Maker);
         let inner = rusqlite::Connection::open_with_flags(path, flags)
             .map_err(|error| fault::error("opening the database", error, path))?;
         let connection = Connection { inner, path: path.to_owned(), texts: HashMap::new() };
         connection.set_up(role).map_err(|error| fault::error("setting the database up", error, path))?;
-        if role == Role::Writer {
+        if role != Role::Reader {
             connection.use_log()?;
         }
         Ok(connection)
@@ -66,7 +68,7 @@ impl Connection {
             "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;
              PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
         )?;
-        let cache = if role == Role::Writer { WRITER_CACHE_KIB } else { READER_CACHE_KIB };
+        let cache = if role == Role::Reader { READER_CACHE_KIB } else { WRITER_CACHE_KIB };
         self.inner.execute_batch(&format!("PRAGMA cache_size = -{cache};"))?;
         if role == Role::Reader {
             self.inner.execute_batch("PRAGMA query_only = ON;")?;
@@ -213,7 +215,7 @@ mod tests {
     #[test]
     fn sqlite_is_compiled_with_the_flags_of_this_workspace() {
         let directory = tempfile::tempdir().unwrap();
-        let mut connection = Connection::open(&directory.path().join("ecru.db"), Role::Writer).unwrap();
+        let mut connection = Connection::open(&directory.path().join("ecru.db"), Role::Maker).unwrap();
         let options = connection.query("PRAGMA compile_options", &[]).unwrap();
         let options: Vec<String> = options.iter().map(|row| row.get(0).unwrap()).collect();
         assert!(options.contains(&"DEFAULT_MEMSTATUS=0".to_owned()), "{options:?}");

@@ -1,12 +1,22 @@
 //! Brings a SQLite database's schema up to date.
 use super::Connection;
 use crate::Error;
-use crate::migrate::{BOOKKEEPING, Migration, VERSION_GET, VERSION_PUT, next};
+use crate::migrate::{BOOKKEEPING, Migration, SQLITE_IS_OURS, VERSION_GET, VERSION_PUT, exact, next};
 
 /// Applies every step that the database lacks.
 pub(super) fn up(connection: &mut Connection, list: &[Migration], now_us: i64) -> Result<(), Error> {
     while step(connection, list, now_us)? {}
     Ok(())
+}
+
+/// Refuses a database of another version, and one that is not Ecru's.
+pub(super) fn check(connection: &mut Connection, list: &[Migration]) -> Result<(), Error> {
+    let ours: i64 = connection.query(SQLITE_IS_OURS, &[])?.first().map_or(Ok(0), |row| row.get(0))?;
+    let found = match ours {
+        0 => 0,
+        _ => connection.query(VERSION_GET, &[])?.first().map_or(Ok(0), |row| row.get(0))?,
+    };
+    exact(list, found)
 }
 
 /// Applies the next step, if there is one; to a new database all of them, since each commit costs a sync. The version is read

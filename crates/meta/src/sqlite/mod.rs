@@ -38,8 +38,26 @@ impl Store {
 
     fn open_blocking(config: SqliteConfig) -> Result<Store, Error> {
         let path = absolute(config.path)?;
-        let mut connection = Connection::open(&path, Role::Writer)?;
+        let mut connection = Connection::open(&path, Role::Maker)?;
         migrate::up(&mut connection, crate::migrate::MIGRATIONS, config.now_us)?;
+        Store::start(path, connection)
+    }
+
+    /// Opens a database as it is: another process may have it open too.
+    pub(crate) async fn attach(path: PathBuf) -> Result<Store, Error> {
+        let opening = tokio::task::spawn_blocking(move || {
+            let path = absolute(path)?;
+            if !path.exists() {
+                return Err(Error::Absent);
+            }
+            let mut connection = Connection::open(&path, Role::Writer)?;
+            migrate::check(&mut connection, crate::migrate::MIGRATIONS)?;
+            Store::start(path, connection)
+        });
+        opening.await.unwrap_or(Err(Error::Panicked))
+    }
+
+    fn start(path: PathBuf, connection: Connection) -> Result<Store, Error> {
         let counters = Arc::new(Counters::default());
         let (queue, waiting) = mpsc::channel(WAITING_WRITES);
         let (ended, writer_ended) = watch::channel(());
@@ -113,7 +131,7 @@ pub(crate) mod beneath {
     use std::path::Path;
 
     pub(crate) fn connect(path: &Path) -> Result<Connection, Error> {
-        Connection::open(path, Role::Writer)
+        Connection::open(path, Role::Maker)
     }
 
     pub(crate) fn migrate(path: &Path, list: &[Migration], now_us: i64) -> Result<(), Error> {

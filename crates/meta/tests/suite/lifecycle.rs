@@ -5,6 +5,7 @@ use meta::Error;
 use tokio::task::JoinSet;
 
 const VERSION_PUT: &str = "INSERT INTO schema_migration (version, name, applied_at) VALUES ($1, $2, $3)";
+const VERSION_DELETE: &str = "DELETE FROM schema_migration WHERE version >= $1";
 const VERSION_LIST: &str = "SELECT version, applied_at FROM schema_migration ORDER BY version";
 const PROBE_GET: &str = "SELECT writes FROM probe";
 
@@ -45,6 +46,29 @@ on_both_engines! {
             Err(Error::Newer { found: 999, known }) => assert!((1..999).contains(&known), "{known}"),
             other => panic!("{:?}", other.map(|db| db.engine())),
         }
+    }
+
+    async fn one_attached_sees_and_makes_commits_beside_its_owner_and_migrates_nothing(store: &Store) {
+        let beside = store.attach().await.unwrap();
+        store.define(COUNTER_TABLE).await;
+        insert(&store.db, 1, 10).await.unwrap();
+        insert(&beside, 2, 20).await.unwrap();
+        assert_eq!(counters(&store.db).await, [(1, 10), (2, 20)]);
+        assert_eq!(counters(&beside).await, [(1, 10), (2, 20)]);
+        beside.close().await;
+        let known = store.db.read(|tx| tx.query(VERSION_LIST, &[])).await.unwrap().len() as i64;
+
+        // Another version is refused, whichever it is, and stays as it is.
+        store.db.write(|tx| tx.execute(VERSION_PUT, &[999.into(), "later".into(), 0.into()])).await.unwrap();
+        let newer = store.attach().await.err();
+        assert!(matches!(newer, Some(Error::Newer { found: 999, known: k }) if k == known), "{newer:?}");
+        store.db.write(move |tx| tx.execute(VERSION_DELETE, &[known.into()])).await.unwrap();
+        let older = store.attach().await.err();
+        assert!(matches!(older, Some(Error::Older { found, known: k }) if (found, k) == (known - 1, known)), "{older:?}");
+        store.db.write(|tx| tx.execute(VERSION_DELETE, &[1.into()])).await.unwrap();
+        let absent = store.attach().await.err();
+        assert!(matches!(absent, Some(Error::Absent)), "{absent:?}");
+        assert_eq!(store.db.read(|tx| tx.query(VERSION_LIST, &[])).await.unwrap().len(), 0);
     }
 
     async fn a_check_commits_a_write(store: &Store) {

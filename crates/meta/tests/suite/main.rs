@@ -6,6 +6,7 @@
     reason = "the helpers of tests fail the test that uses them"
 )]
 
+mod attach;
 mod database;
 mod full_disk;
 mod gate;

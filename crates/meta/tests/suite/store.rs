@@ -49,6 +49,15 @@ impl Store {
         }
     }
 
+    /// One over the same database as it is, as a command opens it beside a server.
+    pub async fn attach(&self) -> Result<Db, Error> {
+        match (&self.directory, &self.database) {
+            (Some(directory), _) => Db::attach_sqlite(directory.path().join("ecru.db")).await,
+            (None, Some(database)) => Db::attach_postgres(&database.url(), 2).await,
+            (None, None) => unreachable!("a store lies somewhere"),
+        }
+    }
+
     /// Runs a statement of the schema's dialect in a transaction of its own.
     pub async fn define(&self, sql: &str) {
         let sql = match self.engine {

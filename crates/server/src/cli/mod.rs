@@ -1,4 +1,5 @@
-//! The command line as a client: it speaks to a running server with the caller's AWS credentials, and opens no store.
+//! The command line. Some commands ask a running server with the caller's AWS credentials; those that need [`stores`] open them
+//! beside it.
 
 mod client;
 mod credentials;
@@ -7,6 +8,7 @@ pub mod push_log;
 pub mod serve;
 mod shell;
 pub mod status;
+pub mod stores;
 pub mod tls;
 
 pub use client::ClientError;

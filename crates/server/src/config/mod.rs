@@ -297,10 +297,8 @@ pub fn resolve(
     variables: Variables<'_>,
     names: impl Iterator<Item = String>,
 ) -> Result<Settings, SettingsError> {
-    let environment = environment::read(variables)?;
-    let config = config.map(Path::to_owned).or_else(|| environment::set(variables, "ECRU_CONFIG").map(PathBuf::from));
-    let file = config.as_deref().map(file::read).transpose()?.unwrap_or_default();
-    let mut settings = settings(flags.over(environment.over(file)), administrator(variables)?)?;
+    let given = gather(flags, config, variables)?;
+    let mut settings = settings(given, administrator(variables)?)?;
     settings.unknown_variables = environment::unknown(names);
     Ok(settings)
 }
@@ -380,6 +378,46 @@ fn root_keys(key: Option<RootKeys>, file: Option<PathBuf>) -> Result<Option<Root
             },
         },
     }
+}
+
+/// Where the stores are, for a command that uses them beside a server.
+pub struct StoreSettings {
+    pub data: PathBuf,
+    pub metadata: MetadataStore,
+    /// `None`: `root.key` in the data directory, if it is there.
+    pub root_keys: Option<RootKeys>,
+    pub limits: Limits,
+    pub quirks: Quirks,
+}
+
+/// Resolves those settings from the flags, the environment and the file that `config` or ECRU_CONFIG names.
+pub fn stores(
+    data: Option<PathBuf>,
+    postgres: Option<PostgresUrl>,
+    config: Option<&Path>,
+    variables: Variables<'_>,
+) -> Result<StoreSettings, SettingsError> {
+    let flags = Given { data, postgres, ..Given::default() };
+    let given = gather(flags, config, variables)?;
+    let connections = given.postgres_connections.unwrap_or(POSTGRES_CONNECTIONS);
+    Ok(StoreSettings {
+        data: given.data.unwrap_or_else(|| DEFAULT_DATA.into()),
+        metadata: match given.postgres {
+            None => MetadataStore::Sqlite,
+            Some(url) => MetadataStore::Postgres { url, connections },
+        },
+        root_keys: root_keys(given.root_key, given.root_key_file)?,
+        limits: given.limits.limits()?,
+        quirks: file::quirks(&given.quirks).map_err(SettingsError::UnknownQuirk)?,
+    })
+}
+
+/// What the sources set, the flags over the environment over the file.
+fn gather(flags: Given, config: Option<&Path>, variables: Variables<'_>) -> Result<Given, SettingsError> {
+    let environment = environment::read(variables)?;
+    let config = config.map(Path::to_owned).or_else(|| environment::set(variables, "ECRU_CONFIG").map(PathBuf::from));
+    let file = config.as_deref().map(file::read).transpose()?.unwrap_or_default();
+    Ok(flags.over(environment.over(file)))
 }
 
 /// The administrator's keys from the environment: both or none.

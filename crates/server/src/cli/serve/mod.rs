@@ -8,10 +8,10 @@ mod stores;
 mod tests;
 
 pub use listeners::ListenError;
-pub use stores::StoreError;
 
 use crate::addresses::{Addresses, Names, Scheme};
 use crate::app::App;
+use crate::cli::stores::StoreError;
 use crate::config::{self, Given, Settings, SettingsError};
 use crate::data_dir::{DataDir, DataDirError, Endpoint};
 use crate::listener::{self, Listener};

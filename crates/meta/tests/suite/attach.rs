@@ -1,0 +1,19 @@
+//! What is attached to where there is no database, or another program's.
+use meta::{Db, Error};
+
+#[tokio::test]
+async fn attaching_makes_no_sqlite_database_and_takes_no_foreign_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ecru.db");
+    assert!(matches!(Db::attach_sqlite(path.clone()).await, Err(Error::Absent)));
+    assert!(!path.exists());
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (id INTEGER)").unwrap();
+    assert!(matches!(Db::attach_sqlite(path).await, Err(Error::Absent)));
+}
+
+#[tokio::test]
+async fn attaching_to_an_empty_postgresql_database_says_that_there_are_no_records() {
+    let Some(database) = crate::database::Database::create().await else { return };
+    assert!(matches!(Db::attach_postgres(&database.url(), 2).await, Err(Error::Absent)));
+    database.remove().await;
+}

@@ -1,0 +1,162 @@
+//! The two stores of a data directory: as the server that owns them opens them, and as a command opens them beside it.
+use crate::config::{self, MetadataStore, PostgresUrl, SettingsError, StoreSettings, Variables};
+use crate::data_dir::{DataDir, DataDirError, DataFiles};
+use blob::Buffers;
+use blob::disk::RealDisk;
+use blob::fs::FsEngine;
+use meta::{Db, PostgresConfig, SqliteConfig};
+use registry::System;
+use registry::bootstrap::BootstrapError;
+use registry::clock::{SystemClock, Time};
+use registry::keys::{Keys, NoRootKey};
+use registry::limits::Limits;
+use registry::quirks::Quirks;
+use registry::random::SystemRandom;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Memory at most for the buffers of all transfers to and from the layer store: 256 transfers of 1 MiB.
+const BUFFER_BYTES: usize = 256 * 1024 * 1024;
+/// The same for a command, which moves a few layers at a time.
+const COMMAND_BUFFER_BYTES: usize = 16 * 1024 * 1024;
+/// Connections to PostgreSQL at most that a command takes beside those of the servers.
+const COMMAND_CONNECTIONS: usize = 4;
+
+/// Which stores a command is about.
+#[derive(Clone, Debug, clap::Args)]
+pub struct StoreArgs {
+    /// The data directory [default: ./ecru-data].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The PostgreSQL database that holds the records, where they are in one. Prefer ECRU_POSTGRES for a URL that holds a
+    /// password.
+    #[arg(long, value_name = "URL")]
+    pub postgres: Option<PostgresUrl>,
+    /// The server's file of settings, in TOML.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// The settings that say where the stores are: these flags over ECRU_* over the file.
+    pub fn settings(self, variables: Variables<'_>) -> Result<StoreSettings, SettingsError> {
+        config::stores(self.data, self.postgres, self.config.as_deref(), variables)
+    }
+}
+
+/// Why stores can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the metadata in {} can't be opened", path.display())]
+    Sqlite { path: PathBuf, source: meta::Error },
+    #[error("the metadata in PostgreSQL can't be opened")]
+    Postgres(#[source] meta::Error),
+    #[error("the layers in {} can't be opened", path.display())]
+    Layers { path: PathBuf, source: blob::Error },
+    #[error(transparent)]
+    Keys(#[from] NoRootKey),
+    #[error("the stores can't be used")]
+    Bootstrap(#[from] BootstrapError),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+}
+
+/// Records and layers that belong together.
+pub struct Stores {
+    pub files: DataFiles,
+    pub db: Db,
+    pub layers: Arc<FsEngine>,
+    pub buffers: Buffers,
+}
+
+impl Stores {
+    /// Opens the stores of a directory that belongs to this process, makes what is missing and brings the schema up to date.
+    pub async fn open(data: &DataDir, metadata: &MetadataStore, now: Time) -> Result<Stores, StoreError> {
+        let db = match metadata {
+            MetadataStore::Sqlite => {
+                let path = data.database();
+                let opened = Db::sqlite(SqliteConfig { path: path.clone(), now_us: now.0 }).await;
+                opened.map_err(|source| StoreError::Sqlite { path, source })?
+            }
+            MetadataStore::Postgres { url, connections } => {
+                let config =
+                    PostgresConfig { url: url.expose().to_owned(), max_connections: *connections, now_us: now.0 };
+                Db::postgres(config).await.map_err(StoreError::Postgres)?
+            }
+        };
+        let buffers = Buffers::new(BUFFER_BYTES / Buffers::SIZE);
+        let layers = FsEngine::open(data.layers(), Arc::new(RealDisk), buffers.clone()).await;
+        let layers = layers.map_err(|source| StoreError::Layers { path: data.layers(), source })?;
+        Ok(Stores { files: DataFiles::clone(data), db, layers: Arc::new(layers), buffers })
+    }
+
+    /// Opens the stores of an existing directory as they are, beside a server that may be running: takes no lock, makes and
+    /// migrates nothing, and refuses records of another schema version than this program's. Layers may be read and records
+    /// changed; layers must not be written.
+    pub async fn attach(settings: &StoreSettings) -> Result<Stores, StoreError> {
+        let files = DataFiles::existing(&settings.data)?;
+        let db = match &settings.metadata {
+            MetadataStore::Sqlite => {
+                let path = files.database();
+                let attached = Db::attach_sqlite(path.clone()).await;
+                attached.map_err(|source| StoreError::Sqlite { path, source })?
+            }
+            MetadataStore::Postgres { url, .. } => {
+                Db::attach_postgres(url.expose(), COMMAND_CONNECTIONS).await.map_err(StoreError::Postgres)?
+            }
+        };
+        let buffers = Buffers::new(COMMAND_BUFFER_BYTES / Buffers::SIZE);
+        let layers = FsEngine::attach(files.layers(), Arc::new(RealDisk), buffers.clone()).await;
+        let layers = layers.map_err(|source| StoreError::Layers { path: files.layers(), source })?;
+        Ok(Stores { files, db, layers: Arc::new(layers), buffers })
+    }
+
+    /// The process's system over these stores.
+    pub fn system(self, keys: Keys, limits: Limits, quirks: Quirks) -> System {
+        System {
+            db: self.db,
+            blobs: self.layers,
+            buffers: self.buffers,
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            keys,
+            limits,
+            quirks,
+            jobs: Default::default(),
+            uploads: Default::default(),
+            logins: Default::default(),
+            push_log: Default::default(),
+            pull_times: Default::default(),
+            quota: Default::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use registry::clock::Clock as _;
+
+    fn settings(data: &std::path::Path) -> StoreSettings {
+        let args = StoreArgs { data: Some(data.to_owned()), postgres: None, config: None };
+        args.settings(&|_| None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn stores_are_attached_beside_their_owner_and_nothing_is_made() {
+        let path = tempfile::tempdir().unwrap();
+        let attached = Stores::attach(&settings(path.path())).await;
+        assert!(matches!(attached, Err(StoreError::DataDir(DataDirError::None(_)))));
+        assert_eq!(std::fs::read_dir(path.path()).unwrap().count(), 0);
+        let data = DataDir::open(path.path()).unwrap();
+        assert!(matches!(Stores::attach(&settings(path.path())).await, Err(StoreError::Sqlite { .. })));
+        assert!(!data.database().exists());
+        let owner = Stores::open(&data, &MetadataStore::Sqlite, SystemClock.now()).await.unwrap();
+        let beside = Stores::attach(&settings(path.path())).await.unwrap();
+        owner.db.check().await.unwrap();
+        beside.db.check().await.unwrap();
+        std::fs::remove_dir(data.layers()).unwrap();
+        assert!(matches!(Stores::attach(&settings(path.path())).await, Err(StoreError::Layers { .. })));
+        assert!(!data.layers().exists());
+    }
+}
