@@ -1,4 +1,5 @@
 //! The load client and the comparison with other registries: `cargo run --release -p bench`.
+mod attacks;
 mod bare;
 mod bench;
 mod content;
@@ -34,7 +35,7 @@ type Result<T> = std::result::Result<T, Failure>;
 #[command(name = "bench")]
 struct Arguments {
     #[command(subcommand)]
-    bare: Option<Hidden>,
+    apart: Option<Apart>,
     /// Which works to run [default: all; --list shows them].
     works: Vec<String>,
     /// Show the works.
@@ -61,7 +62,9 @@ struct Arguments {
 }
 
 #[derive(clap::Subcommand)]
-enum Hidden {
+enum Apart {
+    /// Attacks a server and measures what its other clients notice.
+    Attack(attacks::Attacks),
     /// What a registry must do at least, as a server to measure.
     #[command(hide = true)]
     Bare(bare::Bare),
@@ -78,8 +81,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
-    if let Some(Hidden::Bare(bare)) = arguments.bare {
-        return bare.run().map(|()| ExitCode::SUCCESS);
+    match arguments.apart {
+        Some(Apart::Attack(attacks)) => return attacks.run().map(|()| ExitCode::SUCCESS),
+        Some(Apart::Bare(bare)) => return bare.run().map(|()| ExitCode::SUCCESS),
+        None => {}
     }
     if arguments.list {
         for work in works::ALL {

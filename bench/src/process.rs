@@ -121,6 +121,14 @@ pub fn listens(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
+/// Lets this process have as many files as the system allows: each connection takes one.
+pub fn raise_open_files() -> Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,6 +4,7 @@ use crate::Result;
 use crate::bench::{Bench, Peer, Side, remove};
 use crate::content::{Big, MIB, fresh_seed};
 use crate::http::{Connection, Target};
+use crate::process::raise_open_files;
 use crate::report::{NONE, Report, Table, mib};
 use crate::server::Server;
 use crate::threads;
@@ -111,12 +112,4 @@ fn push_slowly(target: &Target, span: Duration) -> Result<()> {
         std::thread::sleep(PAUSE);
     }
     Ok(())
-}
-
-/// Each connection takes a file.
-fn raise_open_files() -> Result<()> {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    Ok(setrlimit(Resource::Nofile, limit)?)
 }

@@ -1,0 +1,121 @@
+//! Attacks: what strangers and greedy neighbours do to a server, in large numbers, and what its other clients notice of it.
+//!
+//! `cargo run --release -p bench -- attack` runs them all; `attack --list` shows them. Each starts a server of its own on loopback,
+//! is bounded in connections and in time, and prints what it saw. An attack whose goal is missed fails the run.
+mod refused_bodies;
+
+use crate::bench::remove;
+use crate::ecru::{self, Ecru};
+use crate::http::{Connection, Target};
+use crate::process::raise_open_files;
+use crate::report::{Goal, mib};
+use crate::server::Server;
+use crate::{Failure, Result};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// The longest that another client may wait for its answer while an attack goes on.
+pub const AT_ONCE: Duration = Duration::from_secs(2);
+
+/// One attack.
+struct Attack {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&Server, &mut Findings) -> Result<()>,
+}
+
+const ALL: [Attack; 1] = [Attack {
+    name: "refused-bodies",
+    about: "4,000 connections without credentials, each with a body of 1 MB that is refused",
+    run: refused_bodies::run,
+}];
+
+/// Attacks a server and measures what its other clients notice.
+#[derive(clap::Args)]
+pub struct Attacks {
+    /// Which attacks to run [default: all; --list shows them].
+    names: Vec<String>,
+    /// Show the attacks.
+    #[arg(long)]
+    list: bool,
+    /// The ecru binary to attack, instead of building this one.
+    #[arg(long, value_name = "FILE")]
+    ecru: Option<PathBuf>,
+}
+
+/// What an attack saw.
+#[derive(Default)]
+pub struct Findings(Vec<Goal>);
+
+impl Findings {
+    /// Notes something that has no goal.
+    pub fn note(&mut self, text: &str) {
+        println!("    {text}");
+    }
+
+    /// Notes something that must be reached.
+    pub fn goal(&mut self, what: &str, goal: Goal) {
+        println!("    {what}: {} {}", goal.text, if goal.reached { "reached" } else { "MISSED" });
+        self.0.push(goal);
+    }
+
+    /// Resident memory, which must not exceed so many MiB.
+    pub fn memory(&mut self, what: &str, server: &Server, goal_mib: u64) -> Result<()> {
+        self.goal(what, Goal::memory(goal_mib, server.process.resident()?));
+        Ok(())
+    }
+
+    /// The most memory that was resident so far.
+    pub fn peak(&mut self, what: &str, server: &Server, goal_mib: u64) -> Result<()> {
+        self.goal(what, Goal::memory(goal_mib, server.process.peak()?));
+        Ok(())
+    }
+
+    /// How long another client, over a connection of its own, waits for one answer, which must have this status.
+    pub fn others(&mut self, what: &str, target: &Target, request: &[u8], wanted: u16) -> Result<()> {
+        let began = Instant::now();
+        let answered = Connection::open(target).and_then(|mut connection| connection.call(request, &[wanted]));
+        let took = began.elapsed();
+        let goal = Goal::within("answer", AT_ONCE, took);
+        match answered {
+            Ok(_) => self.goal(what, goal),
+            Err(error) => self.goal(what, Goal { text: format!("{error} after {} s", took.as_secs()), reached: false }),
+        }
+        Ok(())
+    }
+}
+
+impl Attacks {
+    pub fn run(self) -> Result<()> {
+        if self.list {
+            for attack in &ALL {
+                println!("{:24}{}", attack.name, attack.about);
+            }
+            return Ok(());
+        }
+        if let Some(unknown) = self.names.iter().find(|name| ALL.iter().all(|attack| attack.name != **name)) {
+            return Err(format!("there is no attack '{unknown}'; --list shows them").into());
+        }
+        raise_open_files()?;
+        let program = std::env::current_exe()?;
+        let target = program.ancestors().nth(2).ok_or("this program lies in no target directory")?;
+        let binary = self.ecru.map_or_else(|| ecru::build(target), Ok)?;
+        let directory = target.join("bench");
+        std::fs::create_dir_all(&directory)?;
+        let ecru = Ecru { binary, postgres: None };
+        let mut missed = 0;
+        for attack in ALL.iter().filter(|attack| self.names.is_empty() || self.names.iter().any(|n| n == attack.name)) {
+            println!("{}: {}", attack.name, attack.about);
+            let directory = directory.join("attacked");
+            remove(&directory)?;
+            let server = ecru.start(&directory)?;
+            let mut findings = Findings::default();
+            findings.note(&format!("resident before: {} MiB", mib(server.process.resident()?)));
+            (attack.run)(&server, &mut findings)?;
+            drop(server);
+            remove(&directory)?;
+            missed += findings.0.iter().filter(|goal| !goal.reached).count();
+        }
+        if missed > 0 { Err(Failure::from(format!("{missed} goals were missed"))) } else { Ok(()) }
+    }
+}
