@@ -256,3 +256,11 @@ def test_the_push_log_shows_what_was_pushed_and_what_was_refused_and_why(own):
     assert len(absent.stderr.splitlines()) == 1
     foreign = log("team/logged", "--registry-id", "111122223333", check=False)
     assert foreign.returncode == 1 and "AccessDeniedException" in foreign.stderr, foreign.stderr
+
+
+def test_bash_completes_what_the_command_line_has(tmp_path):
+    script = tmp_path / "completion"
+    script.write_bytes(subprocess.run([binary(), "completion", "bash"], check=True, capture_output=True).stdout)
+    asked = 'source "$1"; COMP_WORDS=(ecru serve --log); COMP_CWORD=2; _ecru ecru --log serve; echo "${COMPREPLY[@]}"'
+    answer = subprocess.run(["bash", "-c", asked, "bash", script], check=True, capture_output=True, text=True)
+    assert answer.stdout.split() == ["--log-format", "--log-level"]

@@ -1,8 +1,10 @@
 //! The program `ecru`.
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use registry::clock::{Clock as _, SystemClock};
 use server::body::Chain;
+use server::cli::completion::Completion;
 use server::cli::env::Env;
+use server::cli::man::Man;
 use server::cli::push_log::PushLog;
 use server::cli::serve::Serve;
 use server::cli::status::Status;
@@ -32,6 +34,10 @@ enum Command {
     /// Make TLS certificates for the https:// listeners.
     #[command(subcommand)]
     Tls(Tls),
+    /// Print a shell's completion for ecru.
+    Completion(Completion),
+    /// Print the manual page, or write all pages into a directory.
+    Man(Man),
 }
 
 #[derive(Subcommand)]
@@ -59,6 +65,14 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }
         Command::Tls(Tls::Init(init)) => {
             std::io::stdout().write_all(init.run(SystemClock.now())?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completion(completion) => {
+            std::io::stdout().write_all(&completion.run(Ecru::command()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man(man) => {
+            std::io::stdout().write_all(&man.run(Ecru::command())?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve(serve) => on_runtime(async { Ok(serve.run().await.map(|()| ExitCode::SUCCESS)?) }),

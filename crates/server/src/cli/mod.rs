@@ -2,8 +2,10 @@
 //! beside it.
 
 mod client;
+pub mod completion;
 mod credentials;
 pub mod env;
+pub mod man;
 pub mod push_log;
 pub mod serve;
 mod shell;

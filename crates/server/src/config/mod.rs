@@ -37,51 +37,57 @@ pub const ADMIN_SECRET: &str = "ECRU_ADMIN_SECRET_ACCESS_KEY";
 /// Connections to PostgreSQL when nothing else is set: a few per core of a small server, of the hundred it has for all.
 const POSTGRES_CONNECTIONS: usize = 16;
 
+/// The groups of flags in `ecru serve --help`.
+const STORES: &str = "Stores";
+const ADDRESSES: &str = "Addresses";
+const TLS: &str = "TLS";
+const LOG: &str = "Log";
+
 /// What one source sets: the flags, the environment, or the file. Absent is "not set here".
 #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Given {
     /// The data directory [default: ./ecru-data].
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", help_heading = STORES)]
     pub data: Option<PathBuf>,
     /// An address to listen at, several times or with commas, http:// or https://
     /// [default: http://127.0.0.1:5050 and http://[::1]:5050].
-    #[arg(long, value_name = "http://ADDR:PORT", value_delimiter = ',')]
+    #[arg(long, value_name = "http://ADDR:PORT", value_delimiter = ',', help_heading = ADDRESSES)]
     #[serde(deserialize_with = "file::texts")]
     pub listen: Option<Vec<ListenAddress>>,
     /// The certificate of the https:// listeners in PEM, with those that lead to its authority; `ecru tls init` makes one.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = TLS)]
     pub tls_cert: Option<PathBuf>,
     /// The certificate's private key in PEM.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = TLS)]
     pub tls_key: Option<PathBuf>,
     /// Have the certificate of the https:// listeners made for these names by an authority that speaks ACME, with commas; one
     /// listener must be reached at port 443 under each. Only in a build with the feature `acme`.
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = TLS)]
     pub acme_domains: Option<Vec<String>>,
     /// The e-mail address that the ACME authority writes to.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", help_heading = TLS)]
     pub acme_contact: Option<String>,
     /// The ACME authority's directory [default: that of Let's Encrypt].
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = TLS)]
     pub acme_directory: Option<String>,
     /// Who signs the ACME directory's own certificate, in PEM, beside the authorities that the system trusts.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = TLS)]
     pub acme_ca: Option<PathBuf>,
     /// Offer HTTP/2 on the https:// listeners.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = TLS)]
     pub http2: Option<bool>,
     /// Where clients reach this server, such as https://registry.example.com: the base of what its answers name
     /// [default: localhost with the first listener's scheme and port].
-    #[arg(long)]
+    #[arg(long, help_heading = ADDRESSES)]
     #[serde(deserialize_with = "file::text")]
     pub url: Option<BaseUrl>,
     /// The domain under which registries have names as on AWS: ACCOUNT.dkr.ecr.REGION.DOMAIN.
-    #[arg(long)]
+    #[arg(long, help_heading = ADDRESSES)]
     #[serde(deserialize_with = "file::text")]
     pub domain: Option<Domain>,
     /// The regions that are served, with commas; the first is the default registry's [default: us-east-1; any with --dev].
-    #[arg(long, value_name = "REGION", value_delimiter = ',')]
+    #[arg(long, value_name = "REGION", value_delimiter = ',', help_heading = ADDRESSES)]
     #[serde(deserialize_with = "file::texts")]
     pub regions: Option<Vec<Region>>,
     /// For a laptop and for CI: the well-known keys test/test, every region, and no listener beyond this machine.
@@ -89,11 +95,11 @@ pub struct Given {
     pub dev: Option<bool>,
     /// A PostgreSQL database for the metadata, instead of SQLite in the data directory. Prefer ECRU_POSTGRES for a URL
     /// that holds a password: other users of the machine see flags.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help_heading = STORES)]
     #[serde(deserialize_with = "file::text")]
     pub postgres: Option<PostgresUrl>,
     /// Connections to PostgreSQL at most [default: 16].
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", help_heading = STORES)]
     pub postgres_connections: Option<usize>,
     /// Only ECRU_ROOT_KEY sets it.
     #[arg(skip)]
@@ -101,24 +107,24 @@ pub struct Given {
     pub root_key: Option<RootKeys>,
     /// A file with the root key, instead of root.key in the data directory: 32 bytes as base64 or hexadecimal digits, or
     /// several as NUMBER:KEY, a line each. ECRU_ROOT_KEY gives the same without a file.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = STORES)]
     pub root_key_file: Option<PathBuf>,
     /// A listener of their own for /metrics and the health paths.
-    #[arg(long, value_name = "http://ADDR:PORT")]
+    #[arg(long, value_name = "http://ADDR:PORT", help_heading = ADDRESSES)]
     #[serde(deserialize_with = "file::text")]
     pub metrics_listen: Option<ListenAddress>,
     /// Answer docker's GET of a layer with a redirect to a signed URL.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub redirect_layers: Option<bool>,
     /// The proxies whose X-Forwarded-For, -Proto and -Host are believed: addresses and networks, with commas [default: none].
-    #[arg(long, value_name = "ADDR[/BITS]", value_delimiter = ',')]
+    #[arg(long, value_name = "ADDR[/BITS]", value_delimiter = ',', help_heading = ADDRESSES)]
     #[serde(deserialize_with = "file::texts")]
     pub trusted_proxies: Option<Vec<ProxyNetwork>>,
     /// How log lines look on stderr [default: text].
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = LOG)]
     pub log_format: Option<LogFormat>,
     /// The least severe lines that are logged: error, warn, info, debug or trace [default: info].
-    #[arg(long, value_name = "LEVEL")]
+    #[arg(long, value_name = "LEVEL", help_heading = LOG)]
     #[serde(deserialize_with = "file::text")]
     pub log_level: Option<LevelFilter>,
     #[arg(skip)]
