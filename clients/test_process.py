@@ -264,3 +264,29 @@ def test_bash_completes_what_the_command_line_has(tmp_path):
     asked = 'source "$1"; COMP_WORDS=(ecru serve --log); COMP_CWORD=2; _ecru ecru --log serve; echo "${COMPREPLY[@]}"'
     answer = subprocess.run(["bash", "-c", asked, "bash", script], check=True, capture_output=True, text=True)
     assert answer.stdout.split() == ["--log-format", "--log-level"]
+
+
+def test_health_needs_no_keys_and_waits_for_a_server_that_starts(tmp_path):
+    data = tmp_path / "data"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ECRU_"))}
+    ask = [binary(), "health", "--data", str(data)]
+    early = subprocess.run(ask, env=environment, capture_output=True, text=True)
+    assert early.returncode == 1 and "no server has run in" in early.stderr, early
+    waiting = subprocess.Popen([*ask, "--wait=60"], env=environment, stdout=subprocess.PIPE, text=True)
+    url = f"http://0.0.0.0:{free_port()}"
+    keys = {"ECRU_ADMIN_ACCESS_KEY_ID": "ci", "ECRU_ADMIN_SECRET_ACCESS_KEY": "something-long"}
+    serve = [binary(), "serve", "--data", str(data), "--listen", url, "--url", "http://registry.example.com"]
+    server = subprocess.Popen(serve, env=environment | keys, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        said, _ = waiting.communicate(timeout=60)
+        assert waiting.returncode == 0 and said == f"{url.replace('0.0.0.0', '127.0.0.1')}/ is ready\n", said
+        # status waits too, and needs keys; the server's own name leads nowhere from here.
+        signed = {"AWS_ACCESS_KEY_ID": "ci", "AWS_SECRET_ACCESS_KEY": "something-long"}
+        status = [binary(), "status", "--wait", "--endpoint-url", url]
+        status = subprocess.run(status, env=environment | signed, capture_output=True, text=True, timeout=60)
+        assert status.returncode == 0 and ": ready" in status.stdout, status
+    finally:
+        server.terminate()
+        assert server.wait(timeout=60) == 0
+    late = subprocess.run(ask, env=environment, capture_output=True, text=True)
+    assert late.returncode == 1 and "no server answers at" in late.stderr, late

@@ -48,6 +48,10 @@ pub struct Endpoint {
     pub registry: String,
     /// Whether the keys are those of `--dev`.
     pub dev: bool,
+    /// Where `ecru health` asks on this machine, such as `http://127.0.0.1:5050`; `None` where no listener speaks plain HTTP, and in
+    /// files of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -355,6 +359,7 @@ mod tests {
             region: "us-east-1".to_owned(),
             registry: "localhost:5050".to_owned(),
             dev: true,
+            health: Some("http://127.0.0.1:5050".to_owned()),
         };
         data.write_endpoint(&endpoint).unwrap();
         assert_eq!(Endpoint::read(path.path()).unwrap(), Some(endpoint));

@@ -4,6 +4,7 @@ use registry::clock::{Clock as _, SystemClock};
 use server::body::Chain;
 use server::cli::completion::Completion;
 use server::cli::env::Env;
+use server::cli::health::Health;
 use server::cli::man::Man;
 use server::cli::push_log::PushLog;
 use server::cli::serve::Serve;
@@ -29,6 +30,8 @@ enum Command {
     Env(Env),
     /// Ask a running server how it is.
     Status(Status),
+    /// Ask whether a server on this machine is ready, without keys.
+    Health(Health),
     /// Show what was pushed to a repository and what was refused, and why.
     PushLog(PushLog),
     /// Make TLS certificates for the https:// listeners.
@@ -76,6 +79,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve(serve) => on_runtime(async { Ok(serve.run().await.map(|()| ExitCode::SUCCESS)?) }),
+        Command::Health(health) => on_runtime(async {
+            std::io::stdout().write_all(health.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
         Command::Status(status) => on_runtime(report(status)),
         Command::PushLog(log) => on_runtime(async {
             std::io::stdout().write_all(log.run().await?.as_bytes())?;

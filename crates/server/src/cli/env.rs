@@ -73,7 +73,7 @@ impl Env {
 /// That of a server with the default settings.
 fn default_endpoint() -> Endpoint {
     let registry = format!("localhost:{DEFAULT_PORT}");
-    Endpoint { url: format!("http://{registry}"), region: DEFAULT_REGION.to_owned(), registry, dev: true }
+    Endpoint { url: format!("http://{registry}"), region: DEFAULT_REGION.to_owned(), registry, dev: true, health: None }
 }
 
 #[cfg(test)]
@@ -99,6 +99,7 @@ mod tests {
             region: "eu-west-1".to_owned(),
             registry: "localhost:41".to_owned(),
             dev: false,
+            health: None,
         };
         data.write_endpoint(&endpoint).unwrap();
         assert!(matches!(exports(path.path(), false, &[]), Err(EnvError::Credentials(_))));

@@ -5,6 +5,7 @@ mod client;
 pub mod completion;
 mod credentials;
 pub mod env;
+pub mod health;
 pub mod man;
 pub mod push_log;
 pub mod serve;

@@ -2,6 +2,7 @@
 use super::ClientError;
 use super::client::Client;
 use super::credentials::Sources;
+use super::health::Wait;
 use crate::admin::ServerStatusOutput;
 use std::path::PathBuf;
 
@@ -14,6 +15,8 @@ pub struct Status {
     /// The data directory whose `credentials` file signs the call where the environment has no AWS credentials.
     #[arg(long, value_name = "DIR", default_value = "./ecru-data", env = "ECRU_DATA")]
     pub data: PathBuf,
+    #[command(flatten)]
+    pub wait: Wait,
 }
 
 /// A server's answer, and whether it is ready.
@@ -23,11 +26,21 @@ pub struct Report {
 }
 
 impl Status {
-    /// Asks, and puts the answer into lines that a person reads.
+    /// Asks, until the server is ready or the wait is over, and puts the answer into lines that a person reads.
     pub async fn run(self) -> Result<Report, ClientError> {
+        let ready = || async {
+            match self.ask().await {
+                Ok(report) if report.ready => Ok(report),
+                other => Err(other),
+            }
+        };
+        self.wait.until_ok(ready).await.or_else(|last| last)
+    }
+
+    async fn ask(&self) -> Result<Report, ClientError> {
         let environment = |name: &str| std::env::var(name).ok();
         let credentials = Sources { environment: &environment, data: &self.data }.find()?;
-        let client = Client::new(self.endpoint_url, &environment, credentials)?;
+        let client = Client::new(self.endpoint_url.clone(), &environment, credentials)?;
         let status: ServerStatusOutput = client.call("ServerStatus", &serde_json::json!({})).await?;
         Ok(Report { text: lines(&status), ready: status.ready })
     }

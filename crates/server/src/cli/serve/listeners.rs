@@ -4,7 +4,7 @@ use crate::config::{ListenAddress, Settings};
 use crate::listener::{Listener, Serves};
 use crate::tls::Tls;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
@@ -52,10 +52,38 @@ pub fn bind(settings: &Settings, tls: Option<&Tls>) -> Result<Vec<Listener>, Lis
     Ok(listeners)
 }
 
+/// Where health can be asked without keys or certificates, from this machine: the last listener of plain HTTP, which is the metrics'
+/// own where there is one.
+pub fn health(listeners: &[Listener]) -> Option<String> {
+    let plain = listeners.iter().rfind(|listener| listener.scheme() == Scheme::Http)?;
+    let mut address = plain.address();
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Some(format!("http://{address}"))
+}
+
 fn refusal(address: ListenAddress, flag: &'static str, error: io::Error) -> ListenError {
     if error.kind() == ErrorKind::AddrInUse {
         ListenError::Taken(address, flag)
     } else {
         ListenError::Io { address, source: error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn health_is_asked_at_the_last_plain_listener_by_an_address_of_this_machine() {
+        let bind = |address: &str, serves| Listener::bind(address.parse().unwrap(), serves).unwrap();
+        assert_eq!(health(&[]), None);
+        let listeners = [bind("127.0.0.1:0", Serves::Doors), bind("0.0.0.0:0", Serves::Metrics)];
+        let port = listeners[1].address().port();
+        assert_eq!(health(&listeners), Some(format!("http://127.0.0.1:{port}")));
     }
 }

@@ -142,6 +142,7 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         region: registry.region.to_string(),
         registry: addresses.registry_host(registry),
         dev: settings.process_keys.dev,
+        health: listeners::health(&listeners),
     };
     data.write_endpoint(&endpoint)?;
     let mut doors: Vec<_> = listeners.iter().map(Listener::url).collect();

@@ -14,6 +14,7 @@ fn greeting(administrator: &Administrator, terminal: bool, directory: &Path, dat
         region: "us-east-1".to_owned(),
         registry: "localhost:5050".to_owned(),
         dev: matches!(administrator, Administrator::Dev),
+        health: None,
     };
     let data = DataDir::open(directory).unwrap();
     let greeting = Greeting {
