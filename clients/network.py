@@ -21,7 +21,7 @@ STARTUP_SECONDS = 60
 
 # Directories that programs write to, each a copy or an empty one of the machine's own.
 COPIED = ("/etc", "/usr/local/share/ca-certificates")
-EMPTY = ("/run", "/var/log", "/var/lib/docker", "/var/lib/containerd", "/var/lib/nginx")
+EMPTY = ("/run", "/var/log", "/var/lib/docker", "/var/lib/containerd", "/var/lib/ecru", "/var/lib/nginx", "/usr/local/bin", "/usr/local/share/man")
 
 # The first process: says its id as this side of the namespace knows it, makes the machine, and lives as long as it is read from.
 INIT = """
@@ -145,9 +145,11 @@ class Machine:
     def ecru(self, script, base="http://127.0.0.1:5050", **environment):
         return self.serve("ecru", script, f"curl -fsk {base}/readyz", **environment)
 
-    def dockerd(self, programs="/usr/sbin:/usr/bin", storage="vfs", **environment):
-        """docker's daemon, at its usual paths, without containers' networks; its storage is one that works on every file system."""
-        script = f"export PATH={programs}:$PATH\ndockerd --bridge=none --iptables=false --storage-driver={storage}"
+    def dockerd(self, programs="/usr/sbin:/usr/bin", storage="vfs", networks=False, **environment):
+        """docker's daemon, at its usual paths; its storage is one that works on every file system. With `networks` containers have one,
+        and publish their ports."""
+        bridge = "--ip-masq=false" if networks else "--bridge=none"
+        script = f"export PATH={programs}:$PATH\ndockerd {bridge} --iptables=false --storage-driver={storage}"
         return self.serve("dockerd", script, "docker version", **environment)
 
     def containerd(self, programs="/usr/sbin:/usr/bin", **environment):

@@ -1,0 +1,154 @@
+"""docs/install.md and docs/ci.md, word by word: the image, a server for a team, and what CI jobs do."""
+
+import re
+import shutil
+
+import pytest
+import yaml
+
+import ecru
+from network import Machine, machine, pair  # two of them fixtures
+from pages import Page, assert_printed
+
+INSTALL = Page("install.md")
+CI = Page("ci.md")
+TAG = "ecru:0.1.0"
+
+
+def with_sources(machine):
+    """Lays the sources' packaging and the binary where recipes name them."""
+    shutil.copytree(ecru.ROOT / "packaging", machine.directory / "packaging")
+    release = machine.directory / "target/release"
+    release.mkdir(parents=True)
+    (release / "ecru").symlink_to(ecru.binary().resolve())
+    return machine
+
+
+@pytest.fixture(scope="module")
+def docker(tmp_path_factory):
+    """A machine with docker and the image, built without a network."""
+    with Machine(tmp_path_factory.mktemp("packaging") / "docker") as here:
+        here.image()
+        with_sources(here).dockerd(networks=True)
+        build = INSTALL.blocks("As a container", "sh", "sh", "text")[0].splitlines()[0]
+        assert here.bash(build) == f"built {TAG}\n"
+        # A directory for what jobs build.
+        here.bash("mkdir job; cp app.tar job/")
+        here.configure("job/Dockerfile", "FROM scratch\nCOPY app.tar /\n")
+        yield here
+
+
+def test_a_container_from_the_image_serves_and_is_healthy(docker):
+    build_and_run, use, shown = INSTALL.blocks("As a container", "sh", "sh", "text")
+    run = build_and_run.split("\n", 1)[1]
+    docker.bash(run)
+    docker.bash("until [ $(docker inspect --format '{{.State.Health.Status}}' ecru) = healthy ]; do sleep 0.2; done")
+    assert_printed(shown, docker.bash(use))
+    docker.bash("docker load --input app.tar; docker tag app localhost:5050/app:v1; docker push localhost:5050/app:v1")
+    # The data is in the volume, and the program is not root.
+    docker.bash(f"docker rm -f ecru\n{run}")
+    docker.bash("until docker pull localhost:5050/app:v1; do sleep 0.2; done")
+    assert docker.bash("docker exec ecru /usr/local/bin/ecru health") == "http://127.0.0.1:5050/ is ready\n"
+    assert docker.bash("docker top ecru -o pid,uid").split()[-1] == "65532"
+    docker.bash("docker stop ecru")
+    assert docker.bash("docker inspect --format '{{.State.ExitCode}}' ecru; docker rm ecru") == "0\necru\n"
+
+
+def test_the_compose_file_says_what_the_image_needs(docker):
+    """docker compose is not installed here: its file is read, and run as `docker run` would have it."""
+    text = (ecru.ROOT / "packaging/compose.yaml").read_text()
+    service = yaml.safe_load(text)["services"]["ecru"]
+    image = re.search(r":-(.*)}", service["image"]).group(1)
+    assert image == TAG
+    needed = re.findall(r"\$\{(\w+):\?", "".join(service["environment"].values()))
+    assert needed == list(service["environment"])
+    flags = [f"--publish {port}" for port in service["ports"]] + [f"--volume {volume}" for volume in service["volumes"]]
+    flags += [f"--env {name}=compose-test" for name in needed]
+    docker.bash(f"docker run --detach --name composed {' '.join(flags)} {image}")
+    docker.bash("ecru health --endpoint-url http://localhost:5050 --wait")
+    docker.bash("docker rm -f composed")
+
+
+def test_a_python_class_for_testcontainers(docker):
+    (code,) = CI.blocks("testcontainers for Python", "python")
+    docker.configure("example.py", code)
+    # What removes containers that a test left behind is an image of its own, which is not here.
+    out = docker.bash("python example.py", TESTCONTAINERS_RYUK_DISABLED="true", DOCKER_HOST="unix:///var/run/docker.sock")
+    assert re.fullmatch(r"localhost:\d+/app", out.splitlines()[-1]), out
+    assert docker.bash("docker ps --quiet") == ""
+
+
+def test_the_binary_in_a_job(machine):
+    first, shown, beside, name = CI.blocks("The binary, in any job", "sh", "text", "sh", "text")
+    reset, accounts = CI.blocks("Reset between tests", "sh", "text")
+    here = machine("job")
+    assert_printed(shown, here.bash(f"{first}\n{reset}\nkill %1; wait"))
+    out = here.bash(f"{first}\n{reset}\nkill %1; wait")
+    assert_printed(accounts, out)
+    assert_printed(name, here.bash(f"{beside}\nkill %1; wait"))
+
+
+def test_the_steps_of_a_job_on_github(docker):
+    (text,) = CI.blocks("GitHub Actions", "yaml")
+    job = yaml.safe_load(text)["jobs"]["push"]
+    service = job["services"]["ecru"]
+    env = " ".join(f"--env {name}={value}" for name, value in service["env"].items())
+    publish = " ".join(f"--publish {ports}" for ports in service["ports"])
+    docker.bash(f"docker run --detach --name service {env} {publish} {TAG}")
+    docker.bash("until [ $(docker inspect --format '{{.State.Health.Status}}' service) = healthy ]; do sleep 0.2; done")
+    for step in job["steps"]:
+        docker.bash(f"cd job; {step.get('run', ':')}", DOCKER_BUILDKIT="0", **job["env"])
+    docker.bash("docker rm -f service")
+
+
+def test_the_script_of_a_job_on_gitlab(pair):
+    (text,) = CI.blocks("GitLab CI", "yaml")
+    job = yaml.safe_load(text)["push"]
+    services = {service["alias"]: service for service in job["services"]}
+    server, client = pair
+    # Job and services are machines of their own there; the image sets where to listen.
+    client.bash("echo 172.17.0.1 ecru >> /etc/hosts")
+    variables = job["variables"]
+    server.ecru("ecru serve", ECRU_LISTEN="http://0.0.0.0:5050", **variables)
+    assert services["docker"]["command"] == ["--insecure-registry=ecru:5050"]
+    client.configure("/etc/docker/daemon.json", '{"insecure-registries": ["ecru:5050"]}')
+    client.dockerd()
+    client.configure("job/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")
+    installs, *before = job["before_script"]
+    assert installs.startswith("apk add")
+    for line in [*before, *job["script"]]:
+        client.bash(f"cd job; {line.replace('wget -q -O -', 'curl -fs')}", DOCKER_BUILDKIT="0", **variables)
+
+
+def test_a_server_for_a_team_from_nothing(machine):
+    blocks = INSTALL.blocks("A server for a team", "sh", "sh", "toml", "sh", "sh", "sh", "text")
+    program, certificate, settings, unit, start, use, shown = blocks
+    here = with_sources(machine("team"))
+    here.environment["PATH"] = f"/usr/local/bin:{here.environment['PATH']}"
+    here.bash("echo 127.0.0.1 registry.example.com >> /etc/hosts")
+    here.bash(program)
+    here.bash(certificate)
+    here.configure("/etc/ecru/ecru.toml", settings)
+    assert here.bash(unit) == ""
+    # No systemd runs here: its part is done by hand, as that user and with the unit's own command and capabilities.
+    text = (ecru.ROOT / "packaging/ecru.service").read_text()
+    command, capability = re.search(r"^ExecStart=(.*)$", text, re.M)[1], re.search(r"^AmbientCapabilities=CAP_(.*)$", text, re.M)[1]
+    here.bash("install -d -m 0700 -o ecru -g ecru /var/lib/ecru")
+    drop = f"--inh-caps=-all,+{capability.lower()} --ambient-caps=-all,+{capability.lower()} --no-new-privs"
+    here.serve("ecru", f"exec setpriv --reuid=ecru --regid=ecru --clear-groups {drop} {command}", start.splitlines()[-1])
+    assert_printed(shown, here.bash(use))
+    # The certificate is renewed by the same line, and the server takes it.
+    here.bash(certificate.splitlines()[0])
+    here.bash("runuser -u ecru -- test -r /etc/ecru/tls/server-key.pem")
+
+
+def test_from_source(machine):
+    build, more = INSTALL.blocks("From source", "sh", "sh")
+    here = with_sources(machine("source"))
+    here.bash("mkdir -p /usr/share/bash-completion/completions /usr/local/bin")
+    (here.directory / "bin/sudo").write_text('#!/bin/sh\nexec "$@"\n')
+    (here.directory / "bin/sudo").chmod(0o755)
+    here.bash(build.splitlines()[1])
+    here.bash(more.replace("/usr/share/bash-completion/completions", "/run"))
+    assert "complete -F _ecru" in here.bash("cat /run/ecru")
+    assert "ecru-serve.1" in here.bash("ls /usr/local/share/man/man1")
