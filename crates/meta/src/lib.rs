@@ -25,6 +25,7 @@ pub mod records;
 
 pub use db::{Db, PostgresConfig, SqliteConfig, Tx};
 pub use error::Error;
+pub use sqlite::holds_records as sqlite_holds_records;
 pub use statement::{Asked, Attempt, Change, Lookup};
 pub use stats::Stats;
 pub use value::{FromValue, Row, TakeValue, Value};

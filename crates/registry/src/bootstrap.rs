@@ -18,6 +18,12 @@ pub enum BootstrapError {
     /// The given root key is not the one that this store was made with.
     #[error("root key {0} is not the one that this store was made with")]
     WrongRootKey(u32),
+    /// A secret is sealed by a root key that is not given.
+    #[error(
+        "root key {0} is missing, and secrets of this store are sealed with it: give it as {0}:KEY beside the newer ones, \
+         a line each, in root.key or in the setting that takes its place"
+    )]
+    MissingRootKey(u32),
     #[error(transparent)]
     Store(#[from] Error),
 }
@@ -53,6 +59,10 @@ pub async fn prove_root_keys(system: &System) -> Result<(), BootstrapError> {
                 && tx.root_key_count()? > 0
             {
                 return Err(BootstrapError::WrongRootKey(*number));
+            }
+            let given = |number: &u32| proofs.iter().any(|(given, _)| given == number);
+            if let Some(missing) = tx.root_keys_used()?.into_iter().find(|number| !given(number)) {
+                return Err(BootstrapError::MissingRootKey(missing));
             }
             for (number, proof) in new {
                 tx.root_key_insert(number, proof, now)?;

@@ -18,6 +18,12 @@ const LOCK_FILE: &str = "lock";
 const ROOT_KEY_FILE: &str = "root.key";
 const CREDENTIALS_FILE: &str = "credentials";
 const ENDPOINT_FILE: &str = "endpoint";
+/// Says where the records are, in the data directory.
+const RECORDS_FILE: &str = "records";
+/// Says which store's layers they are, in the layers' directory, which may be on a volume of its own.
+const STORE_FILE: &str = "STORE";
+/// The version of the last two files' form, which stands before a colon.
+const MARK_VERSION: &str = "1:";
 /// For the owner alone.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -54,6 +60,34 @@ pub struct Endpoint {
     pub health: Option<String>,
 }
 
+/// Which engine holds the records of a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordsPlace {
+    /// `ecru.db` in the directory.
+    Sqlite,
+    /// A PostgreSQL database, whose address the directory does not hold.
+    Postgres,
+}
+
+impl RecordsPlace {
+    fn name(self) -> &'static str {
+        match self {
+            RecordsPlace::Sqlite => "sqlite",
+            RecordsPlace::Postgres => "postgresql",
+        }
+    }
+}
+
+/// The id of a store: in its records and in its layers' directory. Shown as 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreId(pub [u8; 16]);
+
+impl std::fmt::Display for StoreId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
     #[error("{} is no data directory of ecru; name the one that `ecru serve` uses with --data", .0.display())]
@@ -68,6 +102,10 @@ pub enum DataDirError {
     RootKeyLost(PathBuf),
     #[error("the root key in {} is wrong", path.display())]
     RootKey { path: PathBuf, source: InvalidRootKey },
+    #[error("{} exists, holds no keys that can be read, and is never overwritten: move it away", .0.display())]
+    CredentialsExist(PathBuf),
+    #[error("{} says nothing that this ecru knows; a newer one may have written it", .0.display())]
+    Mark(PathBuf),
     #[error("{} holds no endpoint", .0.display())]
     Endpoint(PathBuf),
     #[error("{doing} {}", path.display())]
@@ -110,6 +148,73 @@ impl DataFiles {
         let path = self.path.join(ROOT_KEY_FILE);
         let Some(text) = read_optional(&path)? else { return Ok(None) };
         text.parse().map(Some).map_err(|source| DataDirError::RootKey { path, source })
+    }
+
+    /// Where the directory's records are; `None` before its first start, and after those of versions that did not say so.
+    pub fn records_place(&self) -> Result<Option<RecordsPlace>, DataDirError> {
+        let path = self.path.join(RECORDS_FILE);
+        let Some(said) = read_mark(&path)? else { return Ok(None) };
+        let known = [RecordsPlace::Sqlite, RecordsPlace::Postgres].into_iter().find(|place| place.name() == said);
+        known.map(Some).ok_or(DataDirError::Mark(path))
+    }
+
+    /// The id that the layers' directory has; `None` where it has none.
+    pub fn layers_id(&self) -> Result<Option<StoreId>, DataDirError> {
+        read_store_id(&self.layers().join(STORE_FILE))
+    }
+
+    /// What shows that a store was used here, such as `credentials`; `None` where nothing does.
+    pub fn trace_of_use(&self) -> Result<Option<&'static str>, DataDirError> {
+        let layers = self.layers();
+        for (path, trace) in [
+            (self.path.join(CREDENTIALS_FILE), "credentials"),
+            (self.path.join(RECORDS_FILE), "records"),
+            (layers.join(STORE_FILE), "layers/STORE"),
+        ] {
+            if path.try_exists().map_err(io_error("reading", &path))? {
+                return Ok(Some(trace));
+            }
+        }
+        // The directories that layers' files lie in are made with the first of them.
+        let shard = |name: &str| name.len() == 2 && u8::from_str_radix(name, 16).is_ok();
+        let entries = match std::fs::read_dir(&layers) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            entries => entries.map_err(io_error("reading", &layers))?,
+        };
+        for entry in entries {
+            let name = entry.map_err(io_error("reading", &layers))?.file_name();
+            if name.to_str().is_some_and(shard) {
+                return Ok(Some("layers"));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Reads a store's id from a file; `None` where there is none.
+pub fn read_store_id(path: &Path) -> Result<Option<StoreId>, DataDirError> {
+    let Some(text) = read_mark(path)? else { return Ok(None) };
+    let digits = text.as_bytes();
+    let mut id = [0; 16];
+    let pairs = digits.chunks_exact(2).map(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
+    let read = id.iter_mut().zip(pairs).try_for_each(|(byte, pair)| pair.map(|pair| *byte = pair));
+    match read {
+        Some(()) if digits.len() == 2 * id.len() => Ok(Some(StoreId(id))),
+        _ => Err(DataDirError::Mark(path.to_owned())),
+    }
+}
+
+/// Writes a store's id into a directory, durably.
+pub fn write_store_id(directory: &Path, id: StoreId) -> Result<(), DataDirError> {
+    write_whole(directory, STORE_FILE, format!("{MARK_VERSION}{id}\n").as_bytes())
+}
+
+/// The rest of a file of one line that begins with its form's version.
+fn read_mark(path: &Path) -> Result<Option<String>, DataDirError> {
+    let Some(text) = read_optional(path)? else { return Ok(None) };
+    match text.trim_end().strip_prefix(MARK_VERSION) {
+        Some(rest) => Ok(Some(rest.to_owned())),
+        None => Err(DataDirError::Mark(path.to_owned())),
     }
 }
 
@@ -162,8 +267,12 @@ impl DataDir {
         Ok(keys)
     }
 
-    /// Writes the file `credentials`, in the AWS shared-credentials format.
+    /// Writes the file `credentials`, in the AWS shared-credentials format. One that exists is never overwritten.
     pub fn write_credentials(&self, administrator: &NewAdministrator) -> Result<(), DataDirError> {
+        let path = self.credentials();
+        if path.try_exists().map_err(io_error("reading", &path))? {
+            return Err(DataDirError::CredentialsExist(path));
+        }
         let text = Zeroizing::new(format!(
             "[default]\naws_access_key_id = {}\naws_secret_access_key = {}\n",
             administrator.access_key_id,
@@ -176,6 +285,16 @@ impl DataDir {
     pub fn remove_credentials(&self) -> Result<(), DataDirError> {
         let path = self.credentials();
         std::fs::remove_file(&path).map_err(io_error("removing", &path))
+    }
+
+    /// Remembers where the directory's records are.
+    pub fn write_records_place(&self, place: RecordsPlace) -> Result<(), DataDirError> {
+        write_whole(&self.path, RECORDS_FILE, format!("{MARK_VERSION}{}\n", place.name()).as_bytes())
+    }
+
+    /// Gives the layers' directory the id of its store.
+    pub fn write_layers_id(&self, id: StoreId) -> Result<(), DataDirError> {
+        write_store_id(&self.layers(), id)
     }
 
     /// Leaves the server's address for `ecru env`.

@@ -22,4 +22,5 @@ pub use clock::TestClock;
 pub use docker::{Docker, location, with_query};
 pub use image::{Image, digest};
 pub use model::Model;
+pub use postgres::TestDatabase;
 pub use secure::{Secure, TlsClient};

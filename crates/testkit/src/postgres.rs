@@ -7,6 +7,8 @@ use tokio_postgres::NoTls;
 pub struct TestDatabase {
     server: String,
     name: String,
+    /// Whether it is dropped with this value.
+    owned: bool,
 }
 
 impl TestDatabase {
@@ -19,21 +21,32 @@ impl TestDatabase {
         }
     }
 
-    async fn new() -> TestDatabase {
+    /// A new database; the test runs under scripts/with-postgres.
+    pub async fn new() -> TestDatabase {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let server = std::env::var("ECRU_TEST_POSTGRES").expect("ECRU_TEST_POSTGRES: run under scripts/with-postgres");
         let name = format!("ecru_it_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         // A process before us may have had our number.
         execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
         execute(&server, &format!("CREATE DATABASE {name}")).await;
-        TestDatabase { server, name }
+        TestDatabase { server, name, owned: true }
     }
 
-    pub async fn open(&self, clock: &dyn Clock) -> meta::Db {
+    /// The same database for another node of the test; the one made first drops it.
+    pub fn again(&self) -> TestDatabase {
+        TestDatabase { server: self.server.clone(), name: self.name.clone(), owned: false }
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
         let (server, query) = self.server.split_once('?').map_or((self.server.as_str(), None), |(s, q)| (s, Some(q)));
         let (base, _) = server.rsplit_once('/').expect("ECRU_TEST_POSTGRES names a database");
         let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        let url = format!("{base}/{}{query}", self.name);
+        format!("{base}/{}{query}", self.name)
+    }
+
+    pub async fn open(&self, clock: &dyn Clock) -> meta::Db {
+        let url = self.url();
         meta::Db::postgres(meta::PostgresConfig { url, max_connections: 8, now_us: clock.now().0 })
             .await
             .expect("PostgreSQL")
@@ -42,6 +55,9 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
+        if !self.owned {
+            return;
+        }
         let (server, name) = (self.server.clone(), self.name.clone());
         // A runtime of its own: the test's may be the one that drops us.
         let dropped = std::thread::spawn(move || {

@@ -1,11 +1,14 @@
 //! Accounts, access keys, account settings, and the proof of the root keys.
 use super::RegistryKey;
 use crate::{Error, Lookup, Tx};
+use std::collections::BTreeSet;
 
 statements! {
     ROOT_KEY_GET = "SELECT proof FROM root_key WHERE number = $1";
     ROOT_KEY_INSERT = "INSERT INTO root_key (number, proof, created_at) VALUES ($1, $2, $3) ON CONFLICT (number) DO NOTHING";
     ROOT_KEY_COUNT = "SELECT count(*) FROM root_key";
+    /// A sealed secret begins with a version of one byte and the number of its root key in four.
+    ROOT_KEYS_USED = "SELECT DISTINCT substr(secret, 2, 4) FROM access_key";
     ACCOUNT_INSERT = "INSERT INTO account (id, created_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
     ACCESS_KEY_INSERT = "INSERT INTO access_key (id, account, principal, secret, active, created_at) \
         VALUES ($1, $2, $3, $4, 1, $5)";
@@ -52,6 +55,13 @@ impl Tx<'_> {
 
     pub fn root_key_count(&mut self) -> Result<i64, Error> {
         self.query_opt(ROOT_KEY_COUNT, &[])?.map_or(Ok(0), |row| row.get(0))
+    }
+
+    /// The numbers of the root keys that sealed the secret of an access key.
+    pub fn root_keys_used(&mut self) -> Result<BTreeSet<u32>, Error> {
+        let numbers = self.query(ROOT_KEYS_USED, &[])?;
+        let numbers = numbers.iter().map(|row| row.get::<Vec<u8>>(0)).collect::<Result<Vec<_>, _>>()?;
+        Ok(numbers.iter().filter_map(|bytes| bytes.as_slice().try_into().ok().map(u32::from_be_bytes)).collect())
     }
 
     pub fn account_insert(&mut self, account: &str, now: i64) -> Result<(), Error> {

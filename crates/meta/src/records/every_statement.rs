@@ -1,5 +1,5 @@
 //! Every statement of every record, on both engines: it prepares, and it works by index.
-use super::{account, event, image, job, layer, push_refusal, repository, tag, upload};
+use super::{account, event, image, job, layer, push_refusal, repository, store, tag, upload};
 use crate::database::Database;
 use crate::{Db, PostgresConfig, SqliteConfig, Value};
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ const FILES: &[(&str, Statements)] = &[
     ("layer", layer::ALL),
     ("push_refusal", push_refusal::ALL),
     ("repository", repository::ALL),
+    ("store", store::ALL),
     ("tag", tag::ALL),
     ("upload", upload::ALL),
 ];
@@ -23,11 +24,18 @@ const FILES: &[(&str, Statements)] = &[
 const SCANS: &[(&str, &str)] = &[
     ("ROOT_KEY_COUNT", "the table holds a row per rotation of the root key"),
     ("JOB_NEXT", "the first row of an index"),
+    ("STORE_FIRST_LOCATION", "the first row of an index"),
+    ("STORE_LAST_LOCATION", "the last row of an index"),
+    ("STORE_LOCATED_TOTAL", "for a backup, which reads all layers"),
+    ("ROOT_KEYS_USED", "a start reads which keys sealed the few access keys"),
 ];
 
 /// Statements that sort what an index gave them, each with why it may. SQLite's plan is the judge: PostgreSQL sorts what is
 /// small by its own choice.
-const SORTS: &[(&str, &str)] = &[("IMAGE_PARENTS", "the few indexes that list one image")];
+const SORTS: &[(&str, &str)] = &[
+    ("IMAGE_PARENTS", "the few indexes that list one image"),
+    ("ROOT_KEYS_USED", "a start reads which keys sealed the few access keys"),
+];
 
 fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {
     FILES.iter().flat_map(|(_, all)| all.iter().copied())

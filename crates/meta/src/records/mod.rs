@@ -17,6 +17,7 @@ pub mod job;
 pub mod layer;
 pub mod push_refusal;
 pub mod repository;
+pub mod store;
 pub mod tag;
 pub mod upload;
 

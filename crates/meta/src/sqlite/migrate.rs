@@ -19,6 +19,15 @@ pub(super) fn check(connection: &mut Connection, list: &[Migration]) -> Result<(
     exact(list, found)
 }
 
+/// Whether a root key was proven, as every start does. A database without the schema has none.
+pub(super) fn has_root_key(connection: &mut Connection) -> Result<bool, Error> {
+    let count = |rows: Vec<crate::Row>| rows.first().map_or(Ok(0), |row| row.get::<i64>(0));
+    Ok(count(connection.query(TABLE_ROOT_KEY, &[])?)? > 0 && count(connection.query(COUNT_ROOT_KEY, &[])?)? > 0)
+}
+
+const TABLE_ROOT_KEY: &str = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'root_key'";
+const COUNT_ROOT_KEY: &str = "SELECT count(*) FROM root_key";
+
 /// Applies the next step, if there is one; to a new database all of them, since each commit costs a sync. The version is read
 /// inside the transaction that changes it.
 fn step(connection: &mut Connection, list: &[Migration], now_us: i64) -> Result<bool, Error> {

@@ -14,7 +14,7 @@ use crate::stats::{Counters, Stats};
 use crate::{Error, Row, Tx, Value, db};
 use connection::Role;
 use readers::Readers;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, watch};
 
@@ -114,6 +114,18 @@ impl Store {
         let mut ended = self.writer_ended.clone();
         while ended.changed().await.is_ok() {}
     }
+}
+
+/// Whether there is a database at `path` that an Ecru of any version has served from; it is neither made nor changed.
+///
+/// # Errors
+/// When there is a database that can't be read.
+pub fn holds_records(path: &Path) -> Result<bool, Error> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    let mut connection = Connection::open(&absolute(path.to_owned())?, Role::Reader)?;
+    migrate::has_root_key(&mut connection)
 }
 
 /// SQLite would take a relative path that starts with `file:` for a URI.

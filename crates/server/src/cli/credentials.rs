@@ -59,9 +59,10 @@ impl Sources<'_> {
     }
 }
 
-const DEFAULT_PROFILE: &str = "default";
+pub const DEFAULT_PROFILE: &str = "default";
 
-fn from_file(path: &Path, profile: &str) -> Result<Option<Credentials>, CredentialsError> {
+/// The keys of a profile of a file; `None` where there is no file, or no such profile in it.
+pub fn from_file(path: &Path, profile: &str) -> Result<Option<Credentials>, CredentialsError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(read_profile(&Zeroizing::new(text), profile)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

@@ -1,4 +1,9 @@
 //! The two stores of a data directory: as the server that owns them opens them, and as a command opens them beside it.
+mod identity;
+
+pub use identity::IdentityError;
+
+use crate::cli::credentials::CredentialsError;
 use crate::config::{self, MetadataStore, PostgresUrl, SettingsError, StoreSettings, Variables};
 use crate::data_dir::{DataDir, DataDirError, DataFiles};
 use blob::Buffers;
@@ -11,7 +16,7 @@ use registry::clock::{SystemClock, Time};
 use registry::keys::{Keys, NoRootKey};
 use registry::limits::Limits;
 use registry::quirks::Quirks;
-use registry::random::SystemRandom;
+use registry::random::{Random, SystemRandom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -55,6 +60,10 @@ pub enum StoreError {
     Layers { path: PathBuf, source: blob::Error },
     #[error(transparent)]
     Keys(#[from] NoRootKey),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
     #[error("the stores can't be used")]
     Bootstrap(#[from] BootstrapError),
     #[error(transparent)]
@@ -71,7 +80,13 @@ pub struct Stores {
 
 impl Stores {
     /// Opens the stores of a directory that belongs to this process, makes what is missing and brings the schema up to date.
-    pub async fn open(data: &DataDir, metadata: &MetadataStore, now: Time) -> Result<Stores, StoreError> {
+    /// Refuses records and layers that do not belong together, see [`IdentityError`].
+    pub async fn open(
+        data: &DataDir,
+        metadata: &MetadataStore,
+        random: &dyn Random,
+        now: Time,
+    ) -> Result<Stores, StoreError> {
         let db = match metadata {
             MetadataStore::Sqlite => {
                 let path = data.database();
@@ -87,14 +102,22 @@ impl Stores {
         let buffers = Buffers::new(BUFFER_BYTES / Buffers::SIZE);
         let layers = FsEngine::open(data.layers(), Arc::new(RealDisk), buffers.clone()).await;
         let layers = layers.map_err(|source| StoreError::Layers { path: data.layers(), source })?;
-        Ok(Stores { files: DataFiles::clone(data), db, layers: Arc::new(layers), buffers })
+        let stores = Stores { files: DataFiles::clone(data), db, layers: Arc::new(layers), buffers };
+        identity::settle(&stores, data, metadata, random, now).await?;
+        Ok(stores)
+    }
+
+    /// Refuses a directory whose records are elsewhere or gone, before anything is made in it.
+    pub fn expect(data: &DataFiles, metadata: &MetadataStore) -> Result<(), StoreError> {
+        Ok(identity::expect(data, metadata)?)
     }
 
     /// Opens the stores of an existing directory as they are, beside a server that may be running: takes no lock, makes and
     /// migrates nothing, and refuses records of another schema version than this program's. Layers may be read and records
-    /// changed; layers must not be written.
+    /// changed; layers must not be written. Refuses records and layers that do not belong together.
     pub async fn attach(settings: &StoreSettings) -> Result<Stores, StoreError> {
         let files = DataFiles::existing(&settings.data)?;
+        identity::expect(&files, &settings.metadata)?;
         let db = match &settings.metadata {
             MetadataStore::Sqlite => {
                 let path = files.database();
@@ -108,7 +131,9 @@ impl Stores {
         let buffers = Buffers::new(COMMAND_BUFFER_BYTES / Buffers::SIZE);
         let layers = FsEngine::attach(files.layers(), Arc::new(RealDisk), buffers.clone()).await;
         let layers = layers.map_err(|source| StoreError::Layers { path: files.layers(), source })?;
-        Ok(Stores { files, db, layers: Arc::new(layers), buffers })
+        let stores = Stores { files, db, layers: Arc::new(layers), buffers };
+        identity::compare(&stores).await?;
+        Ok(stores)
     }
 
     /// The process's system over these stores.
@@ -151,11 +176,11 @@ mod tests {
         let data = DataDir::open(path.path()).unwrap();
         assert!(matches!(Stores::attach(&settings(path.path())).await, Err(StoreError::Sqlite { .. })));
         assert!(!data.database().exists());
-        let owner = Stores::open(&data, &MetadataStore::Sqlite, SystemClock.now()).await.unwrap();
+        let owner = Stores::open(&data, &MetadataStore::Sqlite, &SystemRandom, SystemClock.now()).await.unwrap();
         let beside = Stores::attach(&settings(path.path())).await.unwrap();
         owner.db.check().await.unwrap();
         beside.db.check().await.unwrap();
-        std::fs::remove_dir(data.layers()).unwrap();
+        std::fs::remove_dir_all(data.layers()).unwrap();
         assert!(matches!(Stores::attach(&settings(path.path())).await, Err(StoreError::Layers { .. })));
         assert!(!data.layers().exists());
     }

@@ -3,7 +3,7 @@ mod certificate;
 mod greeting;
 mod listeners;
 mod signals;
-mod stores;
+pub mod stores;
 #[cfg(test)]
 mod tests;
 

@@ -1,4 +1,5 @@
 //! Opens what the process stands on: keys, metadata, layers, the first administrator.
+use crate::cli::credentials::{self, Credentials};
 use crate::cli::stores::{StoreError, Stores};
 use crate::config::Settings;
 use crate::data_dir::DataDir;
@@ -25,12 +26,13 @@ pub enum Administrator {
 
 /// Opens the stores and makes the first administrator's keys where they are wanted.
 pub async fn open(settings: &Settings, data: &DataDir) -> Result<(Arc<System>, Administrator), StoreError> {
+    Stores::expect(data, &settings.metadata)?;
     let root_keys = match &settings.root_keys {
         Some(keys) => keys.clone(),
         None => data.root_keys(&SystemRandom)?,
     };
     let keys = Keys::new(root_keys.into_inner())?;
-    let stores = Stores::open(data, &settings.metadata, SystemClock.now()).await?;
+    let stores = Stores::open(data, &settings.metadata, &SystemRandom, SystemClock.now()).await?;
     let system = Arc::new(stores.system(keys, settings.limits.clone(), settings.quirks.clone()));
     let administrator = administrator(&system, settings, data).await?;
     Ok((system, administrator))
@@ -43,12 +45,23 @@ async fn administrator(system: &System, settings: &Settings, data: &DataDir) -> 
         && keys.admin.is_none()
         && let Some(new) = bootstrap::new_administrator(system).await?
     {
-        // Written down first: keys that hold and that nobody knows would lock everybody out.
-        data.write_credentials(&new)?;
+        // Written down first: keys that hold and that nobody knows would lock everybody out. Those of a start that ended here
+        // before they held are taken up again.
+        let left = credentials::from_file(&data.credentials(), credentials::DEFAULT_PROFILE)?;
+        let left = left.map(|Credentials { access_key_id, secret, .. }| NewAdministrator { access_key_id, secret });
+        let (new, written) = match left {
+            Some(left) => (left, false),
+            None => (new, true),
+        };
+        if written {
+            data.write_credentials(&new)?;
+        }
         if bootstrap::add_administrator(system, &new).await? {
             return Ok(Administrator::New(new));
         }
-        data.remove_credentials()?;
+        if written {
+            data.remove_credentials()?;
+        }
     }
     Ok(match keys {
         keys if keys.dev => Administrator::Dev,

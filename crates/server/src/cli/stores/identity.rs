@@ -1,0 +1,183 @@
+//! Whether records and layers belong together: both hold the id of their store, and the directory knows where its records are.
+//!
+//! The id goes into the records first, then into the layers' directory, then the directory remembers where its records are. A
+//! start that ends in between is taken up by the next one: a directory without an id takes that of its records if it holds the
+//! layers that they name, which is certain where they name none.
+use super::Stores;
+use crate::config::MetadataStore;
+use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
+use blob::{Engine as _, Location};
+use registry::clock::Time;
+use registry::random::Random;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// Layers that are looked for before records and a directory without an id are taken for one store.
+const SAMPLE: u32 = 100;
+
+/// Why records and layers are refused as one store.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    #[error("the records of {} are in PostgreSQL; set --postgres or ECRU_POSTGRES", .0.display())]
+    InPostgres(PathBuf),
+    #[error(
+        "the records of {} are in its ecru.db, and PostgreSQL would begin without them: leave --postgres and ECRU_POSTGRES out, \
+         or move them with `ecru backup` and `ecru restore --postgres`",
+        .0.display()
+    )]
+    InSqlite(PathBuf),
+    #[error(
+        "the records are empty, but {} holds `{trace}` of a store that was used: set --postgres (ECRU_POSTGRES) if its records \
+         are in PostgreSQL and name the right database, or restore a backup; to begin anew, remove the whole directory",
+        path.display()
+    )]
+    NoRecords { path: PathBuf, trace: &'static str },
+    #[error(
+        "the layers in {} belong to store {found}, and the records to store {expected}: mount the right directory, or name \
+         the right database",
+        path.display()
+    )]
+    Foreign { path: PathBuf, found: StoreId, expected: StoreId },
+    #[error(
+        "{} lacks layers that the records name ({missing} of {sampled} looked for): is it not mounted, or of another store? \
+         Mount it or restore a backup; docs/operations.md, \"The right store\", says how to go on without them",
+        path.display()
+    )]
+    NoLayers { path: PathBuf, missing: usize, sampled: usize },
+    #[error("the store has no id yet; start `ecru serve` on it once")]
+    NoId,
+    #[error("the records of the store can't be read")]
+    Records(#[from] meta::Error),
+    #[error("the layers of the store can't be read")]
+    Layers(#[from] blob::Error),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+}
+
+fn place(metadata: &MetadataStore) -> RecordsPlace {
+    match metadata {
+        MetadataStore::Sqlite => RecordsPlace::Sqlite,
+        MetadataStore::Postgres { .. } => RecordsPlace::Postgres,
+    }
+}
+
+/// Refuses a directory whose records are elsewhere or gone. Nothing is made.
+pub fn expect(data: &DataFiles, metadata: &MetadataStore) -> Result<(), IdentityError> {
+    let (wanted, remembered) = (place(metadata), data.records_place()?);
+    let path = || data.path().to_owned();
+    match (wanted, remembered) {
+        (RecordsPlace::Sqlite, Some(RecordsPlace::Postgres)) => return Err(IdentityError::InPostgres(path())),
+        (RecordsPlace::Postgres, Some(RecordsPlace::Sqlite)) => return Err(IdentityError::InSqlite(path())),
+        _ => {}
+    }
+    let database = data.database();
+    match wanted {
+        RecordsPlace::Sqlite if !database.exists() => match data.trace_of_use()? {
+            Some(trace) => Err(IdentityError::NoRecords { path: path(), trace }),
+            None => Ok(()),
+        },
+        // A directory of a version that did not remember it.
+        RecordsPlace::Postgres if remembered.is_none() && meta::sqlite_holds_records(&database)? => {
+            Err(IdentityError::InSqlite(path()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Compares the ids of records and layers, and gives them where they are missing.
+pub async fn settle(
+    stores: &Stores,
+    data: &DataDir,
+    metadata: &MetadataStore,
+    random: &dyn Random,
+    now: Time,
+) -> Result<(), IdentityError> {
+    let (recorded, used) =
+        stores.db.read(|tx| Ok::<_, meta::Error>((tx.store_get()?, tx.root_key_count()? > 0))).await?;
+    let (recorded, found) = (recorded.map(StoreId), data.layers_id()?);
+    // New records have neither an id nor the proof of a root key.
+    if recorded.is_none()
+        && !used
+        && let Some(trace) = data.trace_of_use()?
+    {
+        return Err(IdentityError::NoRecords { path: data.path().to_owned(), trace });
+    }
+    if let (Some(expected), Some(found)) = (recorded, found) {
+        same(stores, expected, found)?;
+    } else {
+        prove_layers(stores).await?;
+        let id = recorded.or(found).unwrap_or_else(|| new_id(random));
+        let id = stores.db.write(move |tx| tx.store_put(id.0, now.0)).await.map(StoreId)?;
+        match found {
+            Some(found) => same(stores, id, found)?,
+            None => data.write_layers_id(id)?,
+        }
+    }
+    if data.records_place()?.is_none() {
+        data.write_records_place(place(metadata))?;
+    }
+    Ok(())
+}
+
+/// Compares the ids of records and layers, beside a server that has settled them. Returns the id.
+pub async fn compare(stores: &Stores) -> Result<StoreId, IdentityError> {
+    let recorded = stores.db.read(|tx| tx.store_get()).await?.map(StoreId);
+    let expected = recorded.ok_or(IdentityError::NoId)?;
+    match stores.files.layers_id()? {
+        Some(found) => same(stores, expected, found)?,
+        None => prove_layers(stores).await?,
+    }
+    Ok(expected)
+}
+
+fn same(stores: &Stores, expected: StoreId, found: StoreId) -> Result<(), IdentityError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(IdentityError::Foreign { path: stores.files.layers(), found, expected })
+}
+
+fn new_id(random: &dyn Random) -> StoreId {
+    let mut id = [0; 16];
+    random.fill(&mut id);
+    StoreId(id)
+}
+
+/// Looks for a sample of the layers that the records name, spread over their locations. Most of it must be there with the right
+/// size: one file that is there proves the directory, since locations are random, but a damaged store must start too.
+async fn prove_layers(stores: &Stores) -> Result<(), IdentityError> {
+    let sample = stores.db.read(sample).await?;
+    let mut missing = 0;
+    for (location, size) in &sample {
+        let stat = stores.layers.stat(Location(*location)).await?;
+        missing += usize::from(stat.is_none_or(|stat| i64::try_from(stat.size) != Ok(*size)));
+    }
+    if missing * 2 >= sample.len() && missing > 0 {
+        return Err(IdentityError::NoLayers { path: stores.files.layers(), missing, sampled: sample.len() });
+    }
+    if missing > 0 {
+        let (layers_missing, layers_sampled) = (missing, sample.len());
+        tracing::warn!(layers_missing, layers_sampled, "Layers are missing or cut: `ecru verify` says which");
+    }
+    Ok(())
+}
+
+/// Layers whose locations follow evenly spread ones. A location begins with the time of its making.
+fn sample(tx: &mut meta::Tx<'_>) -> Result<BTreeSet<([u8; 16], i64)>, meta::Error> {
+    let mut sample = BTreeSet::new();
+    let Some((first, last)) = tx.store_locations()? else { return Ok(sample) };
+    let (first, last) = (u128::from_be_bytes(first), u128::from_be_bytes(last));
+    let step = (last - first) / u128::from(SAMPLE - 1);
+    for number in 0..SAMPLE {
+        let from = if number == SAMPLE - 1 { last } else { first + step * u128::from(number) };
+        let found = tx.store_located_from(from.to_be_bytes(), 1)?;
+        sample.extend(found.into_iter().map(|layer| (layer.location, layer.size)));
+    }
+    // Records that were made at once lie close together, so that a small store is looked at whole.
+    let more = tx.store_located_from(first.to_be_bytes(), SAMPLE)?;
+    let room = (SAMPLE as usize).saturating_sub(sample.len());
+    let more = more.into_iter().map(|layer| (layer.location, layer.size)).filter(|layer| !sample.contains(layer));
+    let more: Vec<_> = more.take(room).collect();
+    sample.extend(more);
+    Ok(sample)
+}

@@ -1,0 +1,252 @@
+//! Which records and layers a start takes for one store, and what it refuses.
+use crate::store_support::{Ground, ROOT_KEY_1, ROOT_KEY_2, layer_file};
+use server::cli::serve::stores::Administrator;
+use std::fs;
+use testkit::TestDatabase;
+
+/// What is refused says why and what to do, in one line.
+fn says(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "{part:?} is not in: {said}");
+    }
+    assert!(!said.contains('\n'), "{said}");
+}
+
+#[tokio::test]
+async fn both_halves_of_a_store_have_one_id_and_another_store_s_layers_are_refused() {
+    let (ground, other) = (Ground::new().await, Ground::new().await);
+    ground.once(async |_| {}).await;
+    let id = fs::read_to_string(ground.path("layers/STORE")).unwrap();
+    assert_eq!((id.len(), &id[..2]), (35, "1:"));
+    ground.once(async |_| {}).await;
+    assert_eq!(fs::read_to_string(ground.path("layers/STORE")).unwrap(), id);
+    other.once(async |_| {}).await;
+    assert_ne!(fs::read_to_string(other.path("layers/STORE")).unwrap(), id);
+
+    fs::rename(ground.path("layers"), ground.path("mine")).unwrap();
+    fs::rename(other.path("layers"), ground.path("layers")).unwrap();
+    says(&ground.refused().await, &["belong to store", &id[2..34], "mount the right directory"]);
+    fs::write(ground.path("layers/STORE"), "9:of a later version").unwrap();
+    says(&ground.refused().await, &["layers/STORE says nothing that this ecru knows"]);
+    fs::rename(ground.path("layers"), ground.path("foreign")).unwrap();
+    fs::rename(ground.path("mine"), ground.path("layers")).unwrap();
+    ground.once(async |_| {}).await;
+}
+
+#[tokio::test]
+async fn an_empty_or_unmounted_layers_directory_is_refused_beside_records_that_name_layers() {
+    let ground = Ground::new().await;
+    ground.once(async |started| drop(started.layers(&[20_000, 30_000, 40_000]).await)).await;
+    let mounted = ground.directory.path().join("volume");
+    fs::rename(ground.path("layers"), &mounted).unwrap();
+    for unmounted in ["missing", "empty"] {
+        if unmounted == "empty" {
+            fs::create_dir_all(ground.path("layers/lost+found")).unwrap();
+        }
+        says(&ground.refused().await, &["layers lacks layers that the records name (3 of 3", "Mount it or restore"]);
+        assert!(!ground.path("layers/STORE").exists(), "a directory that was refused got an id");
+        fs::remove_dir_all(ground.path("layers")).unwrap();
+    }
+    fs::rename(&mounted, ground.path("layers")).unwrap();
+    ground.once(async |_| {}).await;
+}
+
+#[tokio::test]
+async fn a_second_node_without_the_layers_is_refused_and_one_that_has_them_starts() {
+    let first = Ground::new().await;
+    let Some(database) = &first.database else { return };
+    let second = Ground { database: Some(database.again()), ..Ground::over(None) };
+    let second = Ground { root_keys: first.root_keys.clone(), ..second };
+    first.once(async |started| drop(started.layers(&[20_000]).await)).await;
+    says(&second.refused().await, &["lacks layers that the records name (1 of 1"]);
+    fs::remove_dir_all(second.path("layers")).unwrap();
+    std::os::unix::fs::symlink(first.path("layers"), second.path("layers")).unwrap();
+    let started = second.start().await.unwrap();
+    assert!(matches!(started.administrator, Administrator::Elsewhere));
+    started.stop().await;
+}
+
+#[tokio::test]
+async fn records_that_are_gone_are_not_begun_anew_and_the_credentials_stay() {
+    let mut ground = Ground::new().await;
+    ground.once(async |started| drop(started.layers(&[20_000]).await)).await;
+    let credentials = fs::read(ground.path("credentials")).unwrap();
+    match ground.database.take() {
+        // Another database that is empty.
+        Some(_) => ground.database = Some(TestDatabase::new().await),
+        None => {
+            for name in ["ecru.db", "ecru.db-wal", "ecru.db-shm"] {
+                drop(fs::remove_file(ground.path(name)));
+            }
+        }
+    }
+    for trace in ["credentials", "records", "layers/STORE", "layers"] {
+        let parts = ["the records are empty", &format!("`{trace}`"), "restore a backup", "--postgres"];
+        says(&ground.refused().await, &parts);
+        assert!(!ground.path("ecru.db").exists());
+        if trace == "credentials" {
+            assert_eq!(fs::read(ground.path("credentials")).unwrap(), credentials);
+        }
+        if trace != "layers" {
+            fs::remove_file(ground.path(trace)).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_database_file_is_not_a_first_start() {
+    let ground = Ground::over(None);
+    ground.once(async |_| {}).await;
+    let credentials = fs::read(ground.path("credentials")).unwrap();
+    // What a copy of ecru.db without its log can be.
+    fs::write(ground.path("ecru.db"), "").unwrap();
+    says(&ground.refused().await, &["the records are empty", "`credentials`"]);
+    assert_eq!(fs::read(ground.path("credentials")).unwrap(), credentials);
+}
+
+#[tokio::test]
+async fn a_store_from_before_gets_an_id_only_with_the_layers_that_it_names() {
+    let ground = Ground::new().await;
+    let mut locations = Vec::new();
+    ground
+        .once(async |started| {
+            locations = started.layers(&[20_000; 5]).await;
+            started.execute("DELETE FROM store").await;
+        })
+        .await;
+    fs::remove_file(ground.path("records")).unwrap();
+    fs::remove_file(ground.path("layers/STORE")).unwrap();
+
+    // Half of them missing or cut is not this store.
+    let files: Vec<_> = locations.iter().map(|location| layer_file(&ground.path("layers"), *location)).collect();
+    let bytes = fs::read(&files[0]).unwrap();
+    fs::remove_file(&files[0]).unwrap();
+    fs::write(&files[1], "cut").unwrap();
+    fs::write(&files[2], "").unwrap();
+    says(&ground.refused().await, &["(3 of 5 looked for)"]);
+    assert!(!ground.path("layers/STORE").exists());
+    // A damaged layer does not keep a store from starting.
+    fs::write(&files[0], &bytes).unwrap();
+    ground.once(async |_| {}).await;
+    assert!(ground.path("layers/STORE").exists() && ground.path("records").exists());
+}
+
+#[tokio::test]
+async fn a_sample_of_many_layers_is_looked_for_wherever_they_lie() {
+    let ground = Ground::over(None);
+    let mut locations = Vec::new();
+    ground
+        .once(async |started| {
+            locations = started.layers(&[17_000; 130]).await;
+            started.execute("DELETE FROM store").await;
+        })
+        .await;
+    fs::remove_file(ground.path("layers/STORE")).unwrap();
+    locations.iter().for_each(|location| fs::remove_file(layer_file(&ground.path("layers"), *location)).unwrap());
+    says(&ground.refused().await, &["(100 of 100 looked for)"]);
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_at_any_step_is_taken_up_by_the_next() {
+    for left in ["schema", "id", "id and directory", "credentials"] {
+        let ground = Ground::new().await;
+        ground
+            .once(async |started| {
+                started.execute("DELETE FROM access_key").await;
+                if left != "credentials" {
+                    started.execute("DELETE FROM root_key").await;
+                }
+                if left == "schema" {
+                    started.execute("DELETE FROM store").await;
+                }
+            })
+            .await;
+        let written: &[&str] = match left {
+            "schema" | "id" => &["layers/STORE", "records", "credentials"],
+            "id and directory" => &["records", "credentials"],
+            _ => &[],
+        };
+        written.iter().for_each(|name| fs::remove_file(ground.path(name)).unwrap());
+        let before = fs::read(ground.path("credentials")).ok();
+        let started = ground.start().await.unwrap_or_else(|error| panic!("{left}: {error}"));
+        // Keys that were written down and did not hold yet hold now.
+        assert!(matches!(started.administrator, Administrator::New(_)), "{left}");
+        let after = fs::read_to_string(ground.path("credentials")).unwrap();
+        assert!(before.is_none_or(|before| before == after.as_bytes()), "{left}: the credentials were overwritten");
+        let id = after.lines().find_map(|line| line.strip_prefix("aws_access_key_id = ")).unwrap().to_owned();
+        let held = started.system.db.look_up(meta::records::account::access_key(&id)).await.unwrap();
+        assert!(held.is_some_and(|key| key.active), "{left}");
+        started.stop().await;
+        ground.once(async |started| assert!(matches!(started.administrator, Administrator::Kept))).await;
+    }
+}
+
+#[tokio::test]
+async fn an_id_that_only_the_directory_has_goes_into_records_that_were_used() {
+    let ground = Ground::new().await;
+    ground
+        .once(async |started| {
+            started.layers(&[20_000]).await;
+            started.execute("DELETE FROM store").await;
+        })
+        .await;
+    let id = fs::read_to_string(ground.path("layers/STORE")).unwrap();
+    ground.once(async |_| {}).await;
+    ground.once(async |_| {}).await;
+    assert_eq!(fs::read_to_string(ground.path("layers/STORE")).unwrap(), id);
+}
+
+#[tokio::test]
+async fn a_file_of_credentials_without_keys_is_left_as_it_is() {
+    let ground = Ground::new().await;
+    ground.once(async |started| started.execute("DELETE FROM access_key").await).await;
+    fs::write(ground.path("credentials"), "mine").unwrap();
+    says(&ground.refused().await, &["credentials exists", "move it away"]);
+    assert_eq!(fs::read_to_string(ground.path("credentials")).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn a_forgotten_postgres_setting_is_said_and_nothing_is_made() {
+    let mut ground = Ground::new().await;
+    let Some(database) = ground.database.take() else { return };
+    ground.database = Some(database.again());
+    ground.once(async |_| {}).await;
+    let credentials = fs::read(ground.path("credentials")).unwrap();
+    ground.database = None;
+    says(&ground.refused().await, &["are in PostgreSQL; set --postgres or ECRU_POSTGRES"]);
+    // A directory of a version that did not remember it.
+    fs::remove_file(ground.path("records")).unwrap();
+    says(&ground.refused().await, &["the records are empty", "set --postgres"]);
+    assert!(!ground.path("ecru.db").exists());
+    assert_eq!(fs::read(ground.path("credentials")).unwrap(), credentials);
+    ground.database = Some(database);
+    ground.once(async |_| {}).await;
+}
+
+#[tokio::test]
+async fn postgres_over_a_directory_whose_records_are_in_sqlite_is_refused_with_the_way_to_move() {
+    let Some(database) = TestDatabase::wanted().await else { return };
+    let mut ground = Ground::over(None);
+    ground.root_keys = Some(ROOT_KEY_1.to_owned());
+    ground.once(async |_| {}).await;
+    ground.database = Some(database);
+    says(&ground.refused().await, &["in its ecru.db", "ecru backup", "ecru restore --postgres"]);
+    fs::remove_file(ground.path("records")).unwrap();
+    says(&ground.refused().await, &["in its ecru.db"]);
+}
+
+#[tokio::test]
+async fn a_root_key_that_secrets_need_is_missed_at_the_start() {
+    let mut ground = Ground::new().await;
+    ground.root_keys = Some(ROOT_KEY_1.to_owned());
+    ground.once(async |_| {}).await;
+    ground.root_keys = Some(format!("{ROOT_KEY_1},{ROOT_KEY_2}"));
+    ground.once(async |_| {}).await;
+    ground.root_keys = Some(ROOT_KEY_2.to_owned());
+    says(&ground.refused().await, &["root key 1 is missing", "1:KEY", "root.key"]);
+    // A number that sealed nothing is not needed.
+    ground.root_keys = Some(ROOT_KEY_1.to_owned());
+    ground.once(async |_| {}).await;
+    ground.root_keys = Some(ROOT_KEY_1.replace("01", "03"));
+    says(&ground.refused().await, &["root key 1 is not the one"]);
+}
