@@ -82,7 +82,8 @@ fn files(directory: &Path) -> Files {
 
 fn init(directory: &Path, clock: &TestClock) {
     let region = "us-east-1".parse().expect("a region");
-    let init = Init { dir: directory.to_owned(), domains: Vec::new(), regions: vec![region], names: Vec::new() };
+    let (names, dropped) = (Vec::new(), Vec::new());
+    let init = Init { dir: directory.to_owned(), domains: Vec::new(), regions: vec![region], names, dropped };
     init.run(clock.now()).expect("the certificates");
 }
 

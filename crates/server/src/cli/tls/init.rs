@@ -1,5 +1,5 @@
 //! `ecru tls init`: a private certificate authority, and the server's certificate from it.
-use super::names::{Wanted, host_name};
+use super::names::{LOCALHOST, Wanted, host_name};
 use super::trust::Trust;
 use crate::addresses::Domain;
 use crate::config::DEFAULT_REGION;
@@ -13,7 +13,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-const CA: &str = "ca.pem";
+/// The authority's certificate.
+pub const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca-key.pem";
 const SERVER: &str = "server.pem";
 const SERVER_KEY: &str = "server-key.pem";
@@ -26,7 +27,7 @@ const UNFINISHED: &str = ".new";
 
 /// Makes a private certificate authority and this server's certificate, and says how clients come to trust it.
 ///
-/// Run again, it keeps the authority and renews the certificate.
+/// Run again, it keeps the authority and renews the certificate, for the names that it had and those that are asked for.
 #[derive(Debug, clap::Args)]
 pub struct Init {
     /// Where the files are, or will be.
@@ -41,6 +42,9 @@ pub struct Init {
     /// One more name or address of this server; several times or with commas.
     #[arg(long = "name", value_name = "NAME-OR-IP", value_delimiter = ',')]
     pub names: Vec<Name>,
+    /// A name or address that the certificate before was for and the new one is not; several times or with commas.
+    #[arg(long = "drop", value_name = "NAME-OR-IP", value_delimiter = ',')]
+    pub dropped: Vec<Name>,
 }
 
 /// Why nothing was made or renewed.
@@ -54,6 +58,8 @@ pub enum InitError {
     Authority { path: PathBuf, source: IssueError },
     #[error("the certificate can't be made")]
     Issue(#[from] IssueError),
+    #[error("{0} can't be dropped: every certificate is for it, or it is asked for by --name, --domain or --region")]
+    Wanted(Name),
     #[error("this machine's addresses can't be found")]
     Addresses(#[source] io::Error),
     #[error("{doing} {}", path.display())]
@@ -70,10 +76,18 @@ impl Init {
             .map_err(io_error("making the directory", &self.dir))?;
         let dir = self.dir.canonicalize().map_err(io_error("opening the directory", &self.dir))?;
         let wanted = Wanted { domains: &self.domains, regions: &self.regions, names: &self.names };
-        let names = wanted.all().map_err(InitError::Addresses)?;
+        let mut names = wanted.all().map_err(InitError::Addresses)?;
+        if let Some(name) = self.dropped.iter().find(|name| names.contains(name)) {
+            return Err(InitError::Wanted(name.clone()));
+        }
         let kept = kept_authority(&dir)?;
         let is_kept = kept.is_some();
         let before = read(&dir.join(SERVER))?.map(|text| issue::names(&text)).unwrap_or_default();
+        // A running server takes the new certificate at once, and its clients use the names of the one before.
+        let more: Vec<Name> =
+            before.iter().filter(|name| !names.contains(name) && !self.dropped.contains(name)).cloned().collect();
+        names.extend(more.iter().cloned());
+        names.sort();
         let authority = match kept {
             Some(authority) => authority,
             None => issue::authority(&host_name(), now)?,
@@ -90,11 +104,20 @@ impl Init {
         write_whole(&dir, SERVER, &server.certificate, CERTIFICATE_MODE)?;
         let mut text = String::new();
         // Writing into a string can't fail.
-        let _ = self.report(&mut text, &dir, is_kept, &names, &before);
+        let _ = self.report(&mut text, &dir, is_kept, &names, &before, &more);
         Ok(text)
     }
 
-    fn report(&self, text: &mut String, dir: &Path, kept: bool, names: &[Name], before: &[Name]) -> std::fmt::Result {
+    /// `more` are those of the names that only the certificate before had.
+    fn report(
+        &self,
+        text: &mut String,
+        dir: &Path,
+        kept: bool,
+        names: &[Name],
+        before: &[Name],
+        more: &[Name],
+    ) -> std::fmt::Result {
         let authority = if kept { "kept" } else { "new; keep its key to yourself" };
         let server = if before.is_empty() { "new" } else { "renewed" };
         let days = issue::SERVER_LIFE.as_secs() / 86_400;
@@ -108,20 +131,39 @@ impl Init {
         for name in names {
             writeln!(text, "  {name}")?;
         }
+        if !more.is_empty() {
+            let more: Vec<_> = more.iter().map(ToString::to_string).collect();
+            writeln!(text, "Kept from the one before: {} (--drop NAME ends that).", more.join(", "))?;
+        }
         let lost: Vec<_> = before.iter().filter(|name| !names.contains(name)).map(ToString::to_string).collect();
         if !lost.is_empty() {
-            writeln!(text, "The one before was also for {}: name what is still needed.", lost.join(", "))?;
+            writeln!(text, "Dropped: {}.", lost.join(", "))?;
         }
+        let kept_domain = more.iter().find_map(domain_of);
+        let kept_name = more.iter().find(|name| !is_service(name));
         let trust = Trust {
             ca: &dir.join(CA),
             certificate: &dir.join(SERVER),
             key: &dir.join(SERVER_KEY),
-            domain: self.domains.first(),
+            domain: self.domains.first().or(kept_domain.as_ref()),
             regions: &self.regions,
-            name: self.names.first(),
+            name: self.names.first().or(kept_name),
         };
         trust.write(text)
     }
+}
+
+/// The domain whose names a certificate before was for, of one of these names.
+fn domain_of(name: &Name) -> Option<Domain> {
+    match name {
+        Name::Dns(name) => name.strip_prefix("public.ecr.").filter(|domain| *domain != LOCALHOST)?.parse().ok(),
+        Name::Ip(_) => None,
+    }
+}
+
+/// Whether a name is that of a registry or a service, rather than a machine's.
+fn is_service(name: &Name) -> bool {
+    matches!(name, Name::Dns(name) if ["ecr.", "sts."].iter().any(|part| name.starts_with(part)) || name.contains(".ecr."))
 }
 
 /// The authority that is there; `None` where there is none, nor anything else in its place.
@@ -182,6 +224,10 @@ mod tests {
         init: Init,
     }
 
+    fn names_of(directory: &Path) -> Vec<Name> {
+        issue::names(&std::fs::read_to_string(directory.join(SERVER)).unwrap())
+    }
+
     fn init(directory: &Path, flags: &[&str]) -> Result<String, InitError> {
         let directory = directory.display().to_string();
         let arguments = ["init", "--dir", &directory].into_iter().chain(flags.iter().copied());
@@ -203,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn run_again_it_keeps_the_authority_renews_the_certificate_and_says_which_names_it_lost() {
+    fn run_again_it_keeps_the_authority_and_the_names_and_renews_the_certificate() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();
         let read = |name: &str| std::fs::read(path.join(name)).unwrap();
@@ -212,12 +258,33 @@ mod tests {
         let before = [CA, CA_KEY, SERVER, SERVER_KEY].map(read);
         let second = init(path, &["--name", "registry.corp"]).unwrap();
         assert!(second.contains("the authority (kept)") && second.contains("certificate (renewed;"), "{second}");
-        assert!(!second.contains("The one before"), "{second}");
+        assert!(!second.contains("Kept from") && !second.contains("Dropped"), "{second}");
         let after = [CA, CA_KEY, SERVER, SERVER_KEY].map(read);
         assert_eq!(before[..2], after[..2]);
         assert!(before[2] != after[2] && before[3] != after[3]);
         let third = init(path, &[]).unwrap();
-        assert!(third.contains("The one before was also for registry.corp: name what is still needed.\n"), "{third}");
+        assert!(third.contains("Kept from the one before: registry.corp (--drop NAME ends that).\n"), "{third}");
+        // The recipes stay those of the name.
+        assert!(third.contains("--url https://registry.corp:5050\n"), "{third}");
+        assert!(names_of(path).contains(&"registry.corp".parse().unwrap()));
+        let fourth = init(path, &["--drop", "registry.corp,never.there", "--name", "other.corp"]).unwrap();
+        assert!(fourth.contains("Dropped: registry.corp.\n") && fourth.contains("https://other.corp:5050"), "{fourth}");
+        assert!(!names_of(path).contains(&"registry.corp".parse().unwrap()));
+        assert!(init(path, &[]).unwrap().contains("Kept from the one before: other.corp ("));
+        for wanted in [&["--drop", "localhost"][..], &["--name", "other.corp", "--drop", "other.corp"]] {
+            assert!(matches!(init(path, wanted), Err(InitError::Wanted(_))));
+        }
+    }
+
+    #[test]
+    fn the_names_of_a_domain_and_of_regions_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        init(directory.path(), &["--domain", "corp.example", "--region", "eu-west-1"]).unwrap();
+        let again = init(directory.path(), &["--region", "eu-west-1"]).unwrap();
+        assert!(again.contains("server-key.pem --domain corp.example --regions eu-west-1\n"), "{again}");
+        for name in ["api.ecr.eu-west-1.corp.example", "public.ecr.corp.example"] {
+            assert!(names_of(directory.path()).contains(&name.parse().unwrap()), "{name}");
+        }
     }
 
     #[test]

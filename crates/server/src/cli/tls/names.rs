@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The domain under which every registry answers.
-const LOCALHOST: &str = "localhost";
+pub const LOCALHOST: &str = "localhost";
 
 /// What is asked for, beside what every certificate has.
 pub struct Wanted<'a> {
