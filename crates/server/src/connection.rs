@@ -55,7 +55,7 @@ const HELLO_BYTES: usize = 16 * 1024;
 const HELLO_TIME: Duration = Duration::from_secs(2);
 /// What a client reads that speaks TLS to a plain listener, or the other way round.
 const TLS_TO_PLAIN: &str = "Client sent a TLS handshake to a plain HTTP server";
-const PLAIN_TO_TLS: &str = "Client sent an HTTP request to an HTTPS server";
+pub const PLAIN_TO_TLS: &str = "Client sent an HTTP request to an HTTPS server";
 
 /// What a client spoke, beside what its listener speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! The data directory: whose it is, which format it has, and the small files beside the stores.
-use crate::config::{InvalidRootKey, RootKeys};
+use crate::config::{DEFAULT_PORT, DEFAULT_REGION, InvalidRootKey, RootKeys};
 use registry::bootstrap::NewAdministrator;
 use registry::keys::KEY_BYTES;
 use registry::random::Random;
@@ -58,6 +58,13 @@ pub struct Endpoint {
     /// files of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
+    /// Whether the administrator's keys are those of ECRU_ADMIN_*. Absent in files of the first versions.
+    #[serde(default)]
+    pub admin: bool,
+    /// The file of the private authority that signed the server's certificate: the `ca.pem` of `ecru tls init`. `None` over plain
+    /// HTTP and with a certificate of any other origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
 }
 
 /// Which engine holds the records of a data directory.
@@ -310,6 +317,13 @@ impl DataDir {
 }
 
 impl Endpoint {
+    /// That of a server with `--dev` and no other setting.
+    pub fn of_defaults() -> Endpoint {
+        let registry = format!("localhost:{DEFAULT_PORT}");
+        let url = format!("http://{registry}");
+        Endpoint { url, region: DEFAULT_REGION.to_owned(), registry, dev: true, health: None, admin: false, ca: None }
+    }
+
     /// What the server of a data directory left there; `None` when none has served from it.
     pub fn read(data: &Path) -> Result<Option<Endpoint>, DataDirError> {
         let path = data.join(ENDPOINT_FILE);
@@ -354,7 +368,8 @@ fn lock(directory: &Path) -> Result<File, DataDirError> {
     }
 }
 
-fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirError> {
+/// A file's text; `None` where there is no such file.
+pub fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(Zeroizing::new(text))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -479,9 +494,16 @@ mod tests {
             registry: "localhost:5050".to_owned(),
             dev: true,
             health: Some("http://127.0.0.1:5050".to_owned()),
+            admin: true,
+            ca: Some("/etc/ecru-tls/ca.pem".to_owned()),
         };
         data.write_endpoint(&endpoint).unwrap();
-        assert_eq!(Endpoint::read(path.path()).unwrap(), Some(endpoint));
+        assert_eq!(Endpoint::read(path.path()).unwrap(), Some(endpoint.clone()));
+        // As 0.1.0 wrote it.
+        let old = "url = \"http://localhost:5050\"\nregion = \"us-east-1\"\nregistry = \"localhost:5050\"\ndev = true\n";
+        std::fs::write(path.path().join("endpoint"), old).unwrap();
+        let expected = Endpoint { health: None, admin: false, ca: None, ..endpoint };
+        assert_eq!(Endpoint::read(path.path()).unwrap(), Some(expected));
         std::fs::write(path.path().join("endpoint"), "url = 1").unwrap();
         assert!(matches!(Endpoint::read(path.path()), Err(DataDirError::Endpoint(_))));
     }

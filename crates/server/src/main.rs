@@ -3,7 +3,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use registry::clock::{Clock as _, SystemClock};
 use server::body::Chain;
 use server::cli::completion::Completion;
-use server::cli::env::Env;
+use server::cli::env::{self, Env};
 use server::cli::health::Health;
 use server::cli::man::Man;
 use server::cli::push_log::PushLog;
@@ -11,7 +11,7 @@ use server::cli::serve::Serve;
 use server::cli::status::Status;
 use server::cli::tls::init::Init;
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 /// Amazon ECR on your own machines: the AWS API and the Docker and OCI API over one store.
@@ -50,7 +50,14 @@ enum Tls {
 
 /// 0: done. 1: failed, with one sentence on stderr. 2: called wrongly (clap's own).
 fn main() -> ExitCode {
-    match run(Ecru::parse().command) {
+    let called = Ecru::try_parse().unwrap_or_else(|error| {
+        // Nobody asked for the exports of `ecru env --help`.
+        if error.use_stderr() && std::env::args().nth(1).as_deref() == Some("env") {
+            fail_in_eval();
+        }
+        error.exit()
+    });
+    match run(called.command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("ecru: {}", Chain(error.as_ref()).to_string().replace('\n', " "));
@@ -62,7 +69,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     match command {
         Command::Env(env) => {
-            let exports = env.run(&|name| std::env::var(name).ok())?;
+            let exports = env.run(&|name| std::env::var(name).ok()).inspect_err(|_| fail_in_eval())?;
             std::io::stdout().write_all(exports.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }
@@ -88,6 +95,15 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             std::io::stdout().write_all(log.run().await?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }),
+    }
+}
+
+/// Makes `eval "$(ecru env)"` fail as `ecru env` did; a person at a terminal reads the message alone.
+fn fail_in_eval() {
+    let mut out = std::io::stdout();
+    if !out.is_terminal() {
+        // The exit code says the same where stdout is closed.
+        let _ = out.write_all(env::FAILED.as_bytes());
     }
 }
 

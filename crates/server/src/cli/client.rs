@@ -1,6 +1,9 @@
-//! A signed call of the `ecru` door.
-use super::credentials::{Credentials, CredentialsError};
+//! A signed call of the `ecru` door, and how a command finds the server and the keys.
+use super::credentials::{Credentials, CredentialsError, Found, Sources};
 use crate::admin;
+use crate::config::{DEFAULT_DATA, Variables};
+use crate::data_dir::{DataDirError, Endpoint};
+use crate::connection::PLAIN_TO_TLS;
 use crate::outbound::{OutboundError, Trust, exchange};
 use aws::sigv4::{Head, SigningKey, sign};
 use bytes::Bytes;
@@ -12,9 +15,30 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 
-/// The server that `ecru serve` is without further settings.
-const DEFAULT_ENDPOINT: &str = "http://localhost:5050";
-const DEFAULT_REGION: &str = "us-east-1";
+/// Why AWS's doors refuse keys that they do not know.
+const UNKNOWN_KEY: &str = "UnrecognizedClientException";
+
+/// Which server a command speaks to; docs/configure.md "Keys of the commands".
+#[derive(Debug, clap::Args)]
+pub struct ServerArgs {
+    /// The server's address, such as http://localhost:5050.
+    #[arg(long, value_name = "URL")]
+    pub endpoint_url: Option<String>,
+    /// The server's data directory: its address and its keys are used where the environment has none.
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, env = "ECRU_DATA")]
+    pub data: PathBuf,
+}
+
+impl ServerArgs {
+    /// A client of the first server named by: `--endpoint-url`, AWS_ENDPOINT_URL_ECRU, AWS_ENDPOINT_URL, ECRU_URL; the data
+    /// directory; else of the default one.
+    pub fn client(&self, environment: Variables<'_>) -> Result<Client, ClientError> {
+        let left = Endpoint::read(&self.data)?;
+        let sources = Sources { environment, data: &self.data, endpoint: left.as_ref() };
+        let credentials = sources.find()?;
+        Client::new(self.endpoint_url.clone(), environment, credentials, left.unwrap_or_else(Endpoint::of_defaults))
+    }
+}
 
 /// A server to speak to, and who speaks.
 pub struct Client {
@@ -39,29 +63,37 @@ pub enum ClientError {
     /// The server's own error, as it says it.
     #[error("{name}: {message}")]
     Refused { name: String, message: String },
+    /// It does not know the keys; said with where they are from, since another place may have the right ones.
+    #[error("{name}: {message} These are the keys of {found}.")]
+    UnknownKey { name: String, message: String, found: Found },
     #[error("the server at {endpoint} answered with {status}, which is no answer of the ecru door")]
     Foreign { endpoint: Uri, status: StatusCode },
+    #[error("the server at {0} speaks TLS: use https://")]
+    SpeaksTls(Uri),
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
 }
 
 impl Client {
-    /// A client of the first server named by: `endpoint`, AWS_ENDPOINT_URL_ECRU, AWS_ENDPOINT_URL, ECRU_URL; else of the default one.
-    pub fn new(
+    fn new(
         endpoint: Option<String>,
-        environment: &dyn Fn(&str) -> Option<String>,
+        environment: Variables<'_>,
         credentials: Credentials,
+        left: Endpoint,
     ) -> Result<Client, ClientError> {
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
         let named = || ["AWS_ENDPOINT_URL_ECRU", "AWS_ENDPOINT_URL", "ECRU_URL"].into_iter().find_map(variable);
-        let text = endpoint.or_else(named).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
+        let text = endpoint.or_else(named).unwrap_or_else(|| left.url.clone());
         let parsed = text
             .parse()
             .ok()
             .filter(|uri: &Uri| uri.scheme_str().is_some_and(|scheme| scheme == "http" || scheme == "https"));
+        // The directory's authority signed for the directory's server alone.
+        let own_authority = left.ca.filter(|_| text.trim_end_matches('/') == left.url);
+        let authorities = variable("AWS_CA_BUNDLE").or(own_authority).map(PathBuf::from);
         let endpoint = parsed.ok_or(ClientError::Endpoint(text))?;
-        let region = variable("AWS_REGION")
-            .or_else(|| variable("AWS_DEFAULT_REGION"))
-            .unwrap_or_else(|| DEFAULT_REGION.to_owned());
-        let authorities = variable("AWS_CA_BUNDLE").map(PathBuf::from);
+        let region =
+            variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or_else(|| left.region.clone());
         Ok(Client { endpoint, region, credentials, authorities })
     }
 
@@ -72,12 +104,19 @@ impl Client {
         let trust = || self.authorities.as_deref().map_or_else(Trust::system, Trust::file);
         let (parts, body) = exchange(request, trust).await?.into_parts();
         let status = parts.status;
+        if status == StatusCode::BAD_REQUEST && body.starts_with(PLAIN_TO_TLS.as_bytes()) {
+            return Err(ClientError::SpeaksTls(self.endpoint.clone()));
+        }
         let foreign = |_| ClientError::Foreign { endpoint: self.endpoint.clone(), status };
         if status == StatusCode::OK {
             return serde_json::from_slice(&body).map_err(foreign);
         }
         let refusal: ErrorBody = serde_json::from_slice(&body).map_err(foreign)?;
-        Err(ClientError::Refused { name: refusal.name, message: refusal.message })
+        let ErrorBody { name, message } = refusal;
+        Err(match name.as_str() {
+            UNKNOWN_KEY => ClientError::UnknownKey { name, message, found: self.credentials.found.clone() },
+            _ => ClientError::Refused { name, message },
+        })
     }
 
     fn request(&self, operation: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, ClientError> {
@@ -90,7 +129,7 @@ impl Client {
         ];
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(Digest::of(Algorithm::Sha256, &body).hash());
-        let Credentials { access_key_id, secret, session_token } = &self.credentials;
+        let Credentials { access_key_id, secret, session_token, .. } = &self.credentials;
         let key = SigningKey { access_key_id, secret, session_token: session_token.as_deref().map(String::as_str) };
         let head = Head { method: "POST", path: "/", query: "", headers: &headers };
         let signed = sign(&head, sha256, &key, &self.region, admin::SIGNING_NAME, SystemClock.now().0);

@@ -1,11 +1,8 @@
 //! `ecru push-log`: what was pushed to a repository and what was refused, by whom and why.
-use super::ClientError;
-use super::client::Client;
-use super::credentials::Sources;
+use super::client::{Client, ClientError, ServerArgs};
 use crate::admin::{ListPushLogOutput, PushLogLine, PushLogOutcome, PushLogRefusal};
 use jiff::Timestamp;
 use serde_json::json;
-use std::path::PathBuf;
 
 /// Lines of one answer at most: ListPushLog's own limit.
 const PAGE: u32 = 1000;
@@ -13,6 +10,18 @@ const PAGE: u32 = 1000;
 /// Shows what was pushed to a repository and what was refused, newest first, with the caller's AWS credentials.
 #[derive(Debug, clap::Args)]
 pub struct PushLog {
+    #[command(flatten)]
+    pub query: Query,
+    /// The lines as JSON.
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Which lines of the log.
+#[derive(Debug, clap::Args)]
+pub struct Query {
     /// The repository, such as team/app.
     pub repository: String,
     /// Only what was refused.
@@ -21,34 +30,26 @@ pub struct PushLog {
     /// Lines at most.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
-    /// The lines as JSON.
-    #[arg(long)]
-    pub json: bool,
     /// The account whose registry has the repository; the caller's where none is named.
     #[arg(long, value_name = "ACCOUNT")]
     pub registry_id: Option<String>,
-    /// The server's address, such as http://localhost:5050.
-    #[arg(long, value_name = "URL")]
-    pub endpoint_url: Option<String>,
-    /// The data directory whose `credentials` file signs the call where the environment has no AWS credentials.
-    #[arg(long, value_name = "DIR", default_value = "./ecru-data", env = "ECRU_DATA")]
-    pub data: PathBuf,
 }
 
 impl PushLog {
     /// Asks a running server, and puts the answer into a table that a person reads, or into JSON.
-    pub async fn run(mut self) -> Result<String, ClientError> {
-        let environment = |name: &str| std::env::var(name).ok();
-        let credentials = Sources { environment: &environment, data: &self.data }.find()?;
-        let client = Client::new(self.endpoint_url.take(), &environment, credentials)?;
-        let lines = self.lines(&client).await?;
-        Ok(match (self.json, lines.is_empty()) {
+    pub async fn run(self) -> Result<String, ClientError> {
+        let PushLog { server, query, json } = self;
+        let client = server.client(&|name| std::env::var(name).ok())?;
+        let lines = query.lines(&client).await?;
+        Ok(match (json, lines.is_empty()) {
             (true, _) => format!("{:#}\n", json!({ "lines": lines })),
-            (false, true) => self.nothing(),
+            (false, true) => query.nothing(),
             (false, false) => table(&lines),
         })
     }
+}
 
+impl Query {
     /// As many lines as there are, up to the limit.
     async fn lines(&self, client: &Client) -> Result<Vec<PushLogLine>, ClientError> {
         let (mut lines, mut token): (Vec<PushLogLine>, Option<String>) = (Vec::new(), None);

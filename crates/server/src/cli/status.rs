@@ -1,20 +1,13 @@
 //! `ecru status`: how a running server is.
-use super::ClientError;
-use super::client::Client;
-use super::credentials::Sources;
+use super::client::{ClientError, ServerArgs};
 use super::health::Wait;
 use crate::admin::ServerStatusOutput;
-use std::path::PathBuf;
 
 /// Asks a running server how it is, with the caller's AWS credentials.
 #[derive(Debug, clap::Args)]
 pub struct Status {
-    /// The server's address, such as http://localhost:5050.
-    #[arg(long, value_name = "URL")]
-    pub endpoint_url: Option<String>,
-    /// The data directory whose `credentials` file signs the call where the environment has no AWS credentials.
-    #[arg(long, value_name = "DIR", default_value = "./ecru-data", env = "ECRU_DATA")]
-    pub data: PathBuf,
+    #[command(flatten)]
+    pub server: ServerArgs,
     #[command(flatten)]
     pub wait: Wait,
 }
@@ -38,9 +31,7 @@ impl Status {
     }
 
     async fn ask(&self) -> Result<Report, ClientError> {
-        let environment = |name: &str| std::env::var(name).ok();
-        let credentials = Sources { environment: &environment, data: &self.data }.find()?;
-        let client = Client::new(self.endpoint_url.clone(), &environment, credentials)?;
+        let client = self.server.client(&|name| std::env::var(name).ok())?;
         let status: ServerStatusOutput = client.call("ServerStatus", &serde_json::json!({})).await?;
         Ok(Report { text: lines(&status), ready: status.ready })
     }

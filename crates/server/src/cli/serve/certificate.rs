@@ -1,5 +1,6 @@
 //! The certificate of the https:// listeners, and what keeps it new.
 use super::ServeError;
+use crate::cli::tls::init::CA;
 use super::signals::Signals;
 use crate::config::{Certificate, Settings};
 #[cfg(feature = "acme")]
@@ -9,6 +10,17 @@ use registry::clock::SystemClock;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+/// The file of the private authority that signed the certificate: `ca.pem` beside it, as `ecru tls init` leaves it, if the
+/// certificate's chain ends in what that file holds.
+pub fn authority_file(certificate: &Certificate) -> Option<String> {
+    let Certificate::Files(files) = certificate else { return None };
+    let path = files.certificate.canonicalize().ok()?.with_file_name(CA);
+    let chain = std::fs::read_to_string(&files.certificate).ok()?;
+    let authority = std::fs::read_to_string(&path).ok()?;
+    let ends_so = !authority.trim().is_empty() && chain.trim_end().ends_with(authority.trim_end());
+    path.into_os_string().into_string().ok().filter(|_| ends_so)
+}
 
 /// What keeps the certificate new once the server runs.
 pub enum Keeper {

@@ -1,11 +1,11 @@
 //! What a person needs next, once the server listens.
 use super::stores::Administrator;
 use crate::cli::shell;
-use crate::config::{ADMIN_ID, ADMIN_SECRET, DEFAULT_DATA};
+use crate::config::{ADMIN_ID, ADMIN_SECRET};
 use crate::data_dir::{DataDir, Endpoint};
 use registry::credential::DEV_KEY;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 
 pub struct Greeting<'a> {
     pub endpoint: &'a Endpoint,
@@ -14,11 +14,9 @@ pub struct Greeting<'a> {
     /// The listener that metrics have of their own.
     pub metrics: Option<String>,
     pub data: &'a DataDir,
-    /// The directory as the settings name it.
-    pub data_as_set: &'a Path,
     pub administrator: &'a Administrator,
-    /// How this program was called.
-    pub program: Option<String>,
+    /// How another shell can call this program, wherever it is.
+    pub program: PathBuf,
     /// Whether a person reads it; only they are shown a secret.
     pub terminal: bool,
 }
@@ -47,14 +45,16 @@ impl Greeting<'_> {
         }
         writeln!(text, "  Data in       {}", self.data.path().display())?;
         self.write_credentials(text)?;
-        writeln!(text, "\nIn another terminal, make it known to the AWS CLI:")?;
-        if let Administrator::Dev = self.administrator {
-            writeln!(text, "  export AWS_ENDPOINT_URL={}", shell::word(url))?;
-            writeln!(text, "  export AWS_ACCESS_KEY_ID={DEV_KEY} AWS_SECRET_ACCESS_KEY={DEV_KEY}")?;
-            writeln!(text, "  export AWS_DEFAULT_REGION={region}")?;
-        } else {
-            writeln!(text, "  eval \"$({})\"", self.env_command())?;
+        match self.administrator {
+            Administrator::Environment | Administrator::Elsewhere => {
+                writeln!(text, "\nIn another terminal where {ADMIN_ID} and {ADMIN_SECRET} are set too,")?;
+                writeln!(text, "make it known to the AWS CLI (2.13 or newer, or 1.29):")?;
+            }
+            _ => {
+                writeln!(text, "\nIn another terminal, make it known to the AWS CLI (2.13 or newer, or 1.29):")?;
+            }
         }
+        writeln!(text, "  eval \"$({})\"", self.env_command())?;
         writeln!(text, "Then make a repository, log docker in, and push:")?;
         writeln!(text, "  aws ecr create-repository --repository-name app")?;
         writeln!(text, "  aws ecr get-login-password | docker login --username AWS --password-stdin {registry}")?;
@@ -87,12 +87,9 @@ impl Greeting<'_> {
         }
     }
 
-    /// `ecru env`, as this program was called and for this data directory.
+    /// `ecru env` for this data directory, such that it works wherever the other terminal is.
     fn env_command(&self) -> String {
-        let program = shell::word(self.program.as_deref().unwrap_or("ecru"));
-        if self.data_as_set == Path::new(DEFAULT_DATA) {
-            return format!("{program} env");
-        }
+        let program = shell::word(&self.program.display().to_string());
         format!("{program} env --data {}", shell::word(&self.data.path().display().to_string()))
     }
 }

@@ -143,6 +143,8 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         registry: addresses.registry_host(registry),
         dev: settings.process_keys.dev,
         health: listeners::health(&listeners),
+        admin: settings.process_keys.admin.is_some(),
+        ca: settings.certificate.as_ref().and_then(certificate::authority_file),
     };
     data.write_endpoint(&endpoint)?;
     let mut doors: Vec<_> = listeners.iter().map(Listener::url).collect();
@@ -151,9 +153,8 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         metrics: settings.metrics_listen.and_then(|_| doors.pop()),
         listeners: doors,
         data: &data,
-        data_as_set: &settings.data,
         administrator: &administrator,
-        program: std::env::args().next(),
+        program: program(),
         terminal: std::io::IsTerminal::is_terminal(&std::io::stdout()),
     };
     let greeting = greeting.text();
@@ -162,6 +163,16 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         app.metrics.show_certificate(keeper.served().clone());
     }
     Ok(Server { _data: data, app, listeners, certificate, greeting })
+}
+
+/// How another shell can call this program: by its name where it was found so, else by its path.
+fn program() -> PathBuf {
+    let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
+    match called.parent() {
+        // Found on the PATH.
+        Some(parent) if parent.as_os_str().is_empty() && called.file_name().is_some() => called,
+        _ => std::path::absolute(&called).ok().filter(|path| path.exists()).unwrap_or_else(|| "ecru".into()),
+    }
 }
 
 impl Server {

@@ -8,13 +8,15 @@ use registry::bootstrap::NewAdministrator;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-fn greeting(administrator: &Administrator, terminal: bool, directory: &Path, data_as_set: &str) -> String {
+fn greeting(administrator: &Administrator, terminal: bool, directory: &Path) -> String {
     let endpoint = Endpoint {
         url: "http://localhost:5050".to_owned(),
         region: "us-east-1".to_owned(),
         registry: "localhost:5050".to_owned(),
         dev: matches!(administrator, Administrator::Dev),
         health: None,
+        admin: matches!(administrator, Administrator::Environment),
+        ca: None,
     };
     let data = DataDir::open(directory).unwrap();
     let greeting = Greeting {
@@ -22,9 +24,8 @@ fn greeting(administrator: &Administrator, terminal: bool, directory: &Path, dat
         listeners: vec!["http://127.0.0.1:5050".to_owned(), "http://[::1]:5050".to_owned()],
         metrics: Some("http://127.0.0.1:9090".to_owned()),
         data: &data,
-        data_as_set: Path::new(data_as_set),
         administrator,
-        program: Some("bin/ecru".to_owned()),
+        program: "/opt/ecru/bin/ecru".into(),
         terminal,
     };
     greeting.text()
@@ -41,31 +42,34 @@ fn the_secret_is_shown_once_and_to_a_terminal_alone() {
     for (administrator, terminal, shown) in
         [(new_administrator(), true, true), (new_administrator(), false, false), (Administrator::Kept, true, false)]
     {
-        let text = greeting(&administrator, terminal, directory.path(), "./ecru-data");
+        let text = greeting(&administrator, terminal, directory.path());
         assert_eq!(text.contains("hunter2"), shown, "{text}");
-        assert!(text.contains("/credentials") && text.contains("eval \"$(bin/ecru env)\""), "{text}");
+        assert!(text.contains("/credentials") && text.contains("eval \"$(/opt/ecru/bin/ecru env --data "), "{text}");
     }
 }
 
 #[test]
 fn the_greeting_says_how_to_log_in_and_push() {
     let directory = tempfile::tempdir().unwrap();
-    let text = greeting(&Administrator::Kept, false, directory.path(), "elsewhere");
+    let text = greeting(&Administrator::Kept, false, directory.path());
     let data = directory.path().canonicalize().unwrap();
     for line in [
         "serves http://localhost:5050 (region us-east-1)".to_owned(),
         "http://127.0.0.1:5050, http://[::1]:5050".to_owned(),
         "http://127.0.0.1:9090/metrics\n".to_owned(),
-        format!("bin/ecru env --data {}", data.display()),
+        format!("  eval \"$(/opt/ecru/bin/ecru env --data {})\"\n", data.display()),
         "aws ecr create-repository --repository-name app\n".to_owned(),
         "aws ecr get-login-password | docker login --username AWS --password-stdin localhost:5050\n".to_owned(),
         "docker push localhost:5050/app:v1\n".to_owned(),
     ] {
         assert!(text.contains(&line), "{line} is not in:\n{text}");
     }
-    let dev = greeting(&Administrator::Dev, false, directory.path(), "elsewhere");
+    let dev = greeting(&Administrator::Dev, false, directory.path());
     assert!(dev.starts_with("*** --dev: everybody knows this server's keys"), "{dev}");
-    assert!(dev.contains("export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test\n"), "{dev}");
+    assert!(dev.contains("test and test; any 12-digit account id"), "{dev}");
+    let environment = greeting(&Administrator::Environment, false, directory.path());
+    let said = "where ECRU_ADMIN_ACCESS_KEY_ID and ECRU_ADMIN_SECRET_ACCESS_KEY are set too";
+    assert!(environment.contains(said), "{environment}");
 }
 
 fn settings(listen: &[&str]) -> Settings {
