@@ -260,13 +260,34 @@ impl FromStr for Domain {
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
-        if text.len() <= 200 && text.split('.').all(label) { Ok(Domain(text)) } else { Err(InvalidDomain) }
+        if text.len() > 200 || !text.split('.').all(label) {
+            return Err(InvalidDomain::Form);
+        }
+        match below_region(&text) {
+            Some(domain) => Err(InvalidDomain::Region { domain: domain.to_owned() }),
+            None => Ok(Domain(text)),
+        }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it must be a domain name without scheme and port, such as registry.example.com")]
-pub struct InvalidDomain;
+/// The domain of a text that is a registry's or API's name, or such a name without its account.
+fn below_region(text: &str) -> Option<&str> {
+    let labels = match text.split_once('.') {
+        Some((account, rest)) if account.parse::<AccountId>().is_ok() => rest,
+        _ => text,
+    };
+    let rest = labels.strip_prefix("dkr.ecr.").or_else(|| labels.strip_prefix("api.ecr."))?;
+    let (region, domain) = rest.split_once('.')?;
+    region.parse::<Region>().is_ok().then_some(domain)
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDomain {
+    #[error("it must be a domain name without scheme and port, such as registry.example.com")]
+    Form,
+    #[error("it is what follows dkr.ecr.REGION: did you mean {domain}?")]
+    Region { domain: String },
+}
 
 #[cfg(test)]
 mod tests {
@@ -450,7 +471,19 @@ mod tests {
             assert!(bad.parse::<BaseUrl>().is_err(), "{bad}");
         }
         for bad in ["", ".", "a..b", "a b", "https://x", "x:80", "-a", "a_b"] {
-            assert!(bad.parse::<Domain>().is_err(), "{bad}");
+            assert_eq!(bad.parse::<Domain>(), Err(InvalidDomain::Form), "{bad}");
+        }
+        for (name, expected) in [
+            ("dkr.ecr.us-east-1.amazonaws.com", Some("amazonaws.com")),
+            ("123456789012.dkr.ecr.us-east-1.amazonaws.com", Some("amazonaws.com")),
+            ("api.ecr.eu-west-1.corp", Some("corp")),
+            ("amazonaws.com", None),
+            ("ecr.corp", None),
+            ("dkr.ecr.corp", None),
+        ] {
+            let meant = name.parse::<Domain>().err();
+            let expected = expected.map(|domain| InvalidDomain::Region { domain: domain.to_owned() });
+            assert_eq!(meant, expected, "{name}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The data directory: whose it is, which format it has, and the small files beside the stores.
 use crate::config::{DEFAULT_PORT, DEFAULT_REGION, InvalidRootKey, RootKeys};
+use crate::denied::Owned;
 use registry::bootstrap::NewAdministrator;
 use registry::keys::KEY_BYTES;
 use registry::random::Random;
@@ -99,11 +100,13 @@ impl std::fmt::Display for StoreId {
 pub enum DataDirError {
     #[error("{} is no data directory of ecru; name the one that `ecru serve` uses with --data", .0.display())]
     None(PathBuf),
-    #[error("another ecru already serves the data directory {}", .0.display())]
+    #[error("another ecru already serves the data directory {}: stop that one, or name another directory with --data DIR", .0.display())]
     InUse(PathBuf),
     #[error("{} is no data directory of ecru, and not empty; name an empty or new one with --data", .0.display())]
     Foreign(PathBuf),
-    #[error("the data directory {} has format {found:?}, and this ecru knows format {FORMAT}", path.display())]
+    #[error("the data directory {} was made by a newer ecru (format {found}, and this one knows format {FORMAT}): use that one", path.display())]
+    Newer { path: PathBuf, found: u32 },
+    #[error("the data directory {} has format {found:?}, which no ecru has; restore its file {FORMAT_FILE} from a backup", path.display())]
     Format { path: PathBuf, found: String },
     #[error("{} is missing beside a database that was made with it; restore it, or set ECRU_ROOT_KEY", .0.display())]
     RootKeyLost(PathBuf),
@@ -115,6 +118,8 @@ pub enum DataDirError {
     Mark(PathBuf),
     #[error("{} holds no endpoint", .0.display())]
     Endpoint(PathBuf),
+    #[error("{doing} {}: {problem}; {cure}", path.display())]
+    Denied { doing: &'static str, path: PathBuf, problem: io::Error, cure: Owned },
     #[error("{doing} {}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
 }
@@ -338,8 +343,11 @@ fn has_format(path: &Path) -> Result<bool, DataDirError> {
         None => Ok(false),
         Some(found) if found.trim_end() == FORMAT => Ok(true),
         Some(found) => {
-            let found = found.trim_end().chars().take(20).collect();
-            Err(DataDirError::Format { path: path.to_owned(), found })
+            let (path, found) = (path.to_owned(), found.trim_end());
+            Err(match found.parse() {
+                Ok(found) => DataDirError::Newer { path, found },
+                Err(_) => DataDirError::Format { path, found: found.chars().take(20).collect() },
+            })
         }
     }
 }
@@ -373,7 +381,7 @@ pub fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirEr
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(Zeroizing::new(text))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(DataDirError::Io { doing: "reading", path: path.to_owned(), source }),
+        Err(error) => Err(io_error("reading", path)(error)),
     }
 }
 
@@ -399,8 +407,15 @@ fn sync_directory(path: &Path) -> Result<(), DataDirError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("syncing the directory", path))
 }
 
-fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError {
-    move |source| DataDirError::Io { doing, path: path.to_owned(), source }
+fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError + use<> {
+    let path = path.to_owned();
+    move |error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            let cure = Owned::find(&path, "name another directory with --data DIR");
+            DataDirError::Denied { doing, path, problem: error, cure }
+        }
+        _ => DataDirError::Io { doing, path, source: error },
+    }
 }
 
 #[cfg(test)]
@@ -437,7 +452,8 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_left_alone() {
         for (name, text, refused) in [
-            ("FORMAT", "2\n", "has format \"2\""),
+            ("FORMAT", "2\n", "was made by a newer ecru (format 2, and this one knows format 1): use that one"),
+            ("FORMAT", "one\n", "has format \"one\", which no ecru has"),
             ("FORMAT", "", "has format \"\""),
             ("holiday.jpg", "x", "is no data directory of ecru"),
         ] {
@@ -500,7 +516,8 @@ mod tests {
         data.write_endpoint(&endpoint).unwrap();
         assert_eq!(Endpoint::read(path.path()).unwrap(), Some(endpoint.clone()));
         // As 0.1.0 wrote it.
-        let old = "url = \"http://localhost:5050\"\nregion = \"us-east-1\"\nregistry = \"localhost:5050\"\ndev = true\n";
+        let old =
+            "url = \"http://localhost:5050\"\nregion = \"us-east-1\"\nregistry = \"localhost:5050\"\ndev = true\n";
         std::fs::write(path.path().join("endpoint"), old).unwrap();
         let expected = Endpoint { health: None, admin: false, ca: None, ..endpoint };
         assert_eq!(Endpoint::read(path.path()).unwrap(), Some(expected));

@@ -13,6 +13,7 @@ mod conditional;
 pub mod config;
 mod connection;
 pub mod data_dir;
+mod denied;
 pub mod docker;
 pub mod ecr;
 pub mod forwarded;

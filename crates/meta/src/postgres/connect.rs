@@ -24,15 +24,18 @@ SET plan_cache_mode = force_generic_plan;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 ";
 
+const NO_URL: &str = "the URL is not one that PostgreSQL's clients read: postgres://USER:PASSWORD@HOST/DATABASE is";
+const DEMANDS_TLS: &str =
+    "the URL demands TLS (sslmode), which ecru does not speak to PostgreSQL; leave sslmode out, or set sslmode=disable";
 pub(super) const CONNECTING: &str = "connecting to PostgreSQL";
 
 /// Reads the URL. No error shows a part of it, since it may hold a password.
 pub(super) fn target(url: &str) -> Result<Config, Error> {
     let Ok(mut config) = url.parse::<Config>() else {
-        return Err(Error::refused(CONNECTING, "the URL is not one that PostgreSQL's clients read, or asks for TLS"));
+        return Err(Error::refused(CONNECTING, if url.contains("sslmode=") { DEMANDS_TLS } else { NO_URL }));
     };
     if !matches!(config.get_ssl_mode(), SslMode::Disable | SslMode::Prefer) {
-        return Err(Error::refused(CONNECTING, "the URL demands TLS (sslmode), which is not available"));
+        return Err(Error::refused(CONNECTING, DEMANDS_TLS));
     }
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_WAIT);
@@ -86,17 +89,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_that_demands_tls_is_refused_and_no_error_shows_a_part_of_the_url() {
-        for url in [
-            "postgres://ecru:hush@db/ecru?sslmode=require",
-            "postgres://ecru:hush@db/ecru?sslmode=verify-full",
-            "postgres://ecru:hush@db/ecru?hush=1",
-            "host=db password='hush",
-            "hush",
+    fn a_url_that_demands_tls_or_is_none_is_refused_and_no_error_shows_a_part_of_the_url() {
+        for (url, tls) in [
+            ("postgres://ecru:hush@db/ecru?sslmode=require", true),
+            ("postgres://ecru:hush@db/ecru?sslmode=verify-full", true),
+            ("postgres://ecru:hush@db/ecru?hush=1", false),
+            ("mysql://ecru:hush@db/ecru", false),
+            ("host=db password='hush", false),
+            ("hush", false),
         ] {
             let error = target(url).unwrap_err();
             let source = std::error::Error::source(&error).unwrap().to_string();
-            assert!(source.contains("TLS"), "{url}: {source}");
+            assert_eq!((source.contains("TLS"), source.contains("postgres://USER")), (tls, !tls), "{url}: {source}");
             for shown in [error.to_string(), source, format!("{error:?}")] {
                 assert!(!shown.contains("hush"), "{shown}");
             }

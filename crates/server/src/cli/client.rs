@@ -2,8 +2,8 @@
 use super::credentials::{Credentials, CredentialsError, Found, Sources};
 use crate::admin;
 use crate::config::{DEFAULT_DATA, Variables};
-use crate::data_dir::{DataDirError, Endpoint};
 use crate::connection::PLAIN_TO_TLS;
+use crate::data_dir::{DataDirError, Endpoint};
 use crate::outbound::{OutboundError, Trust, exchange};
 use aws::sigv4::{Head, SigningKey, sign};
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
 use oci::{Algorithm, Digest};
 use registry::clock::{Clock, SystemClock};
+use rustls::{CertificateError, InvalidMessage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
@@ -29,6 +30,28 @@ pub struct ServerArgs {
     pub data: PathBuf,
 }
 
+impl From<OutboundError> for ClientError {
+    /// Says the cure, where the cause has one.
+    fn from(error: OutboundError) -> ClientError {
+        match error {
+            OutboundError::Connect { uri, source } => ClientError::Unreachable { uri, problem: source },
+            OutboundError::Handshake { uri, source } => match source.get_ref().and_then(|cause| cause.downcast_ref()) {
+                Some(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+                    ClientError::SpeaksPlain(uri)
+                }
+                Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                    ClientError::UnknownAuthority { uri, problem: source }
+                }
+                Some(rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. })) => {
+                    ClientError::OtherName { uri, problem: source }
+                }
+                _ => ClientError::Outbound(OutboundError::Handshake { uri, source }),
+            },
+            other => ClientError::Outbound(other),
+        }
+    }
+}
+
 impl ServerArgs {
     /// A client of the first server named by: `--endpoint-url`, AWS_ENDPOINT_URL_ECRU, AWS_ENDPOINT_URL, ECRU_URL; the data
     /// directory; else of the default one.
@@ -45,7 +68,7 @@ pub struct Client {
     endpoint: Uri,
     region: String,
     credentials: Credentials,
-    /// AWS_CA_BUNDLE: whose certificates to take, instead of the system's.
+    /// Whose certificates to take, instead of the system's: the directory's own authority, or AWS_CA_BUNDLE.
     authorities: Option<PathBuf>,
 }
 
@@ -57,7 +80,17 @@ pub enum ClientError {
     #[error("'{0}' is not the address of a server: http://HOST:PORT or https://HOST:PORT is")]
     Endpoint(String),
     #[error(transparent)]
-    Outbound(#[from] OutboundError),
+    Outbound(OutboundError),
+    #[error("no server answers at {uri} ({problem}); start `ecru serve`, or name the server with --endpoint-url")]
+    Unreachable { uri: Uri, problem: std::io::Error },
+    #[error("the TLS handshake with {0} failed: it speaks plain HTTP; use http://")]
+    SpeaksPlain(Uri),
+    #[error(
+        "the TLS handshake with {uri} failed: {problem}; set AWS_CA_BUNDLE to the certificate of the authority that signed for it, such as ca.pem of `ecru tls init`"
+    )]
+    UnknownAuthority { uri: Uri, problem: std::io::Error },
+    #[error("the TLS handshake with {uri} failed: {problem}; use a name that the certificate is for")]
+    OtherName { uri: Uri, problem: std::io::Error },
     #[error("the call can't be put into a request")]
     Request(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server's own error, as it says it.
@@ -88,9 +121,9 @@ impl Client {
             .parse()
             .ok()
             .filter(|uri: &Uri| uri.scheme_str().is_some_and(|scheme| scheme == "http" || scheme == "https"));
-        // The directory's authority signed for the directory's server alone.
+        // The directory's authority signed for the directory's server, and for no other.
         let own_authority = left.ca.filter(|_| text.trim_end_matches('/') == left.url);
-        let authorities = variable("AWS_CA_BUNDLE").or(own_authority).map(PathBuf::from);
+        let authorities = own_authority.or_else(|| variable("AWS_CA_BUNDLE")).map(PathBuf::from);
         let endpoint = parsed.ok_or(ClientError::Endpoint(text))?;
         let region =
             variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or_else(|| left.region.clone());

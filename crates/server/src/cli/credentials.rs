@@ -53,7 +53,9 @@ pub enum CredentialsError {
         "no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or {ADMIN_ID} and {ADMIN_SECRET}, or name the server's data directory with --data DIR ({} has no keys)", .0.display()
     )]
     None(PathBuf),
-    #[error("this server's keys are those of {ADMIN_ID} and {ADMIN_SECRET}: set both here too, as where it was started")]
+    #[error(
+        "this server's keys are those of {ADMIN_ID} and {ADMIN_SECRET}: set both here too, as where it was started"
+    )]
     AdminVariables,
     #[error("the profile '{profile}' is not in {}", path.display())]
     NoProfile { profile: String, path: PathBuf },

@@ -53,7 +53,11 @@ pub fn parse(path: &Path, text: &str) -> Result<Given, SettingsError> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        SettingsError::File { path: path.to_owned(), line, reason: error.message().replace('\n', " ") }
+        let reason = error.message().replace('\n', " ");
+        // Our own reasons begin so, and need the name of what they are about.
+        let name = reason.starts_with("it ").then(|| text.lines().nth(line - 1)?.split_once('=')).flatten();
+        let name = name.map(|(name, _)| format!("{}: ", name.trim())).unwrap_or_default();
+        SettingsError::File { path: path.to_owned(), line, reason: format!("{name}{reason}") }
     })
 }
 
@@ -67,12 +71,25 @@ where
     text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
+/// A list, or what people write who have one value.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "it is a list of texts, such as [\"a\", \"b\"]")]
+enum OneOrMany {
+    Many(Vec<String>),
+    One(String),
+}
+
 /// Values that are a list of strings in TOML.
 pub fn texts<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: Display>,
 {
-    let texts = Vec::<String>::deserialize(deserializer)?;
+    let texts = match OneOrMany::deserialize(deserializer)? {
+        OneOrMany::Many(texts) => texts,
+        OneOrMany::One(text) => {
+            return Err(serde::de::Error::custom(format!("it is a list: [{text:?}]")));
+        }
+    };
     texts.iter().map(|text| text.parse()).collect::<Result<_, _>>().map(Some).map_err(serde::de::Error::custom)
 }

@@ -64,6 +64,7 @@ pub struct Given {
     /// Have the certificate of the https:// listeners made for these names by an authority that speaks ACME, with commas; one
     /// listener must be reached at port 443 under each. Only in a build with the feature `acme`.
     #[arg(long, value_name = "NAME", value_delimiter = ',', help_heading = TLS)]
+    #[serde(deserialize_with = "file::texts")]
     pub acme_domains: Option<Vec<String>>,
     /// The e-mail address that the ACME authority writes to.
     #[arg(long, value_name = "ADDRESS", help_heading = TLS)]
@@ -242,7 +243,9 @@ pub enum SettingsError {
     NoAcme,
     #[error("regions: there must be one region at least")]
     NoRegion,
-    #[error("--dev has well-known keys and listens on this machine alone, so {0} is refused: use 127.0.0.1 or [::1]")]
+    #[error(
+        "--dev has well-known keys and listens on this machine alone, so {0} is refused: use 127.0.0.1 or [::1]; in a container leave --dev out, and set {ADMIN_ID} and {ADMIN_SECRET}"
+    )]
     DevBeyondLoopback(ListenAddress),
     #[error("{ADMIN_ID} and {ADMIN_SECRET} must be set together")]
     HalfAdministrator,

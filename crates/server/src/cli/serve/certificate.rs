@@ -1,7 +1,7 @@
 //! The certificate of the https:// listeners, and what keeps it new.
 use super::ServeError;
-use crate::cli::tls::init::CA;
 use super::signals::Signals;
+use crate::cli::tls::init::CA;
 use crate::config::{Certificate, Settings};
 #[cfg(feature = "acme")]
 use crate::tls::acme::Acme;

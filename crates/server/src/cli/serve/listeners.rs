@@ -6,10 +6,19 @@ use crate::tls::Tls;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// The first port that every user may listen at, unless the system says otherwise.
+const UNPRIVILEGED_PORT: u16 = 1024;
+
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     #[error("{0} is taken by another process; stop that one, or choose another port: {flag} {scheme}://{host}:PORT", flag = .1, scheme = .0.scheme.name(), host = host(.0))]
     Taken(ListenAddress, &'static str),
+    #[error("{address} is --listen's own address; choose another port: {flag} {scheme}://{host}:PORT", scheme = address.scheme.name(), host = host(address))]
+    Ours { address: ListenAddress, flag: &'static str },
+    #[error("listening at {address} is not allowed: a port below 1024 needs root or CAP_NET_BIND_SERVICE; choose another port: {flag} {scheme}://{host}:PORT", scheme = address.scheme.name(), host = host(address))]
+    Privileged { address: ListenAddress, flag: &'static str },
+    #[error("no network interface of this machine has the address of {address}; {flag} {scheme}://0.0.0.0:{port} is all of IPv4", scheme = address.scheme.name(), port = address.socket.port())]
+    Foreign { address: ListenAddress, flag: &'static str },
     #[error("listening at {address} is not possible")]
     Io { address: ListenAddress, source: io::Error },
 }
@@ -40,13 +49,13 @@ pub fn bind(settings: &Settings, tls: Option<&Tls>) -> Result<Vec<Listener>, Lis
             {
                 tracing::warn!(%error, "Not listening at {address}: IPv6 is not available here");
             }
-            Err(error) => return Err(refusal(*address, "--listen", error)),
+            Err(error) => return Err(refusal(*address, "--listen", error, &listeners)),
         }
     }
     if let Some(address) = settings.metrics_listen {
         match bind(&address, Serves::Metrics) {
             Ok(listener) => listeners.push(listener),
-            Err(error) => return Err(refusal(address, "--metrics-listen", error)),
+            Err(error) => return Err(refusal(address, "--metrics-listen", error, &listeners)),
         }
     }
     Ok(listeners)
@@ -66,12 +75,25 @@ pub fn health(listeners: &[Listener]) -> Option<String> {
     Some(format!("http://{address}"))
 }
 
-fn refusal(address: ListenAddress, flag: &'static str, error: io::Error) -> ListenError {
-    if error.kind() == ErrorKind::AddrInUse {
-        ListenError::Taken(address, flag)
-    } else {
-        ListenError::Io { address, source: error }
+/// `bound` are this process's own listeners so far.
+fn refusal(address: ListenAddress, flag: &'static str, error: io::Error, bound: &[Listener]) -> ListenError {
+    match error.kind() {
+        ErrorKind::AddrInUse if bound.iter().any(|listener| overlap(listener.address(), address.socket)) => {
+            ListenError::Ours { address, flag }
+        }
+        ErrorKind::AddrInUse => ListenError::Taken(address, flag),
+        ErrorKind::PermissionDenied if address.socket.port() < UNPRIVILEGED_PORT => {
+            ListenError::Privileged { address, flag }
+        }
+        ErrorKind::AddrNotAvailable => ListenError::Foreign { address, flag },
+        _ => ListenError::Io { address, source: error },
     }
+}
+
+/// Whether two addresses can't be listened at both. IPv4 and IPv6 never share a socket here.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let every = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && (every || one.ip() == other.ip())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub use listeners::ListenError;
 use crate::addresses::{Addresses, Names, Scheme};
 use crate::app::App;
 use crate::cli::stores::StoreError;
-use crate::config::{self, Given, Settings, SettingsError};
+use crate::config::{self, DEFAULT_PORT, Given, Settings, SettingsError};
 use crate::data_dir::{DataDir, DataDirError, Endpoint};
 use crate::listener::{self, Listener};
 use crate::logging::{self, LoggingError};
@@ -23,6 +23,8 @@ use registry::System;
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
 use signals::Signals;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +42,28 @@ pub struct Serve {
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub given: Given,
+    /// Refused with what other servers' flags are here.
+    #[command(flatten)]
+    elsewhere: Elsewhere,
+}
+
+/// Flags that other servers have, which are refused with what is meant here.
+#[derive(Debug, clap::Args)]
+struct Elsewhere {
+    #[arg(long, short, hide = true, value_parser = port)]
+    port: Option<Infallible>,
+    #[arg(long, hide = true, aliases = ["bind", "address"], value_parser = host)]
+    host: Option<Infallible>,
+}
+
+fn port(text: &str) -> Result<Infallible, String> {
+    let port = text.parse().unwrap_or(DEFAULT_PORT);
+    Err(format!("use --listen http://127.0.0.1:{port}"))
+}
+
+fn host(text: &str) -> Result<Infallible, String> {
+    let address = text.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    Err(format!("use --listen http://{}", SocketAddr::new(address, DEFAULT_PORT)))
 }
 
 /// Why a server did not start, or ended before it was told to.
@@ -94,10 +118,19 @@ fn warn_of(settings: &Settings) {
     for name in &settings.unknown_variables {
         tracing::warn!(variable = name, "No setting has this name; the variable is ignored");
     }
-    let reached = |address: &config::ListenAddress| address.is_loopback() || address.socket.ip().is_unspecified();
-    if settings.url.is_none() && settings.domain.is_none() && !settings.listen.iter().any(reached) {
+    let loopback = |address: &config::ListenAddress| address.is_loopback();
+    if settings.url.is_none() && settings.domain.is_none() && !settings.listen.iter().all(loopback) {
         tracing::warn!(
-            "Answers name this server as localhost, where it doesn't listen: set --url to where clients reach it"
+            "Answers name this server as localhost, which is another machine to clients elsewhere: set --url to where they reach it"
+        );
+    }
+    let proxied = settings.url.as_ref().is_some_and(|url| url.scheme == Scheme::Https);
+    if let Some(open) = settings.listen.iter().find(|address| address.scheme == Scheme::Http && !address.is_loopback())
+        && !proxied
+    {
+        tracing::warn!(
+            "{open} is plain HTTP beyond this machine, where keys and images can be read on their way: \
+             listen at https:// (`ecru tls init` makes a certificate), or set --url to the https:// of a proxy before it"
         );
     }
     if let Err(error) = raise_open_files() {
@@ -198,7 +231,10 @@ impl Server {
             ended = &mut jobs => return Err(ServeError::Broke(ended.err())),
             Some(ended) = renewing.join_next() => return Err(ServeError::Broke(ended.err())),
         }
-        tracing::info!("Stopping: running requests may end");
+        tracing::info!(
+            "Stopping: running requests have up to {} s to end; Ctrl-C again stops at once",
+            listener::DRAIN_TIME.as_secs()
+        );
         self.app.health.drain();
         stop_doors.send_replace(true);
         let stopped = async {

@@ -1,7 +1,13 @@
 //! What tells the process to stop.
 use std::future::pending;
 use std::io;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
+
+/// Signals that come within this time after one that counted are the same wish: `timeout` and a terminal that closes signal the
+/// process and its group. Nobody presses Ctrl-C twice as fast.
+const SAME_WISH: Duration = Duration::from_millis(100);
 
 /// SIGTERM, SIGINT and SIGHUP, received from here on instead of ending the process.
 pub struct Signals {
@@ -9,6 +15,24 @@ pub struct Signals {
     interrupt: Signal,
     /// A terminal that closes tells to stop, unless the signal has another meaning.
     hang_up: Option<Signal>,
+    wishes: Wishes,
+}
+
+/// Tells a second wish to stop from the echo of the first.
+#[derive(Default)]
+struct Wishes {
+    last: Option<Instant>,
+}
+
+impl Wishes {
+    /// Whether a signal at this time is a wish of its own.
+    fn counts(&mut self, at: Instant) -> bool {
+        if self.last.is_some_and(|last| at.saturating_duration_since(last) < SAME_WISH) {
+            return false;
+        }
+        self.last = Some(at);
+        true
+    }
 }
 
 impl Signals {
@@ -17,6 +41,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: Some(signal(SignalKind::hangup())?),
+            wishes: Wishes::default(),
         })
     }
 
@@ -25,8 +50,17 @@ impl Signals {
         self.hang_up.take()
     }
 
-    /// Returns at the next one.
+    /// Returns at the next one that is no echo of the one before: see [`SAME_WISH`].
     pub async fn next(&mut self) {
+        loop {
+            self.any().await;
+            if self.wishes.counts(Instant::now()) {
+                return;
+            }
+        }
+    }
+
+    async fn any(&mut self) {
         let hang_up = async {
             match &mut self.hang_up {
                 Some(signal) => signal.recv().await,
@@ -37,6 +71,21 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
             _ = hang_up => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_that_come_together_are_one_wish() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let mut wishes = Wishes::default();
+        for (milliseconds, counts) in [(0, true), (0, false), (99, false), (100, true), (150, false), (5_000, true)] {
+            assert_eq!(wishes.counts(at(milliseconds)), counts, "{milliseconds} ms");
         }
     }
 }

@@ -93,7 +93,21 @@ async fn a_taken_port_is_named_with_what_to_do() {
 async fn an_address_that_is_not_here_is_refused() {
     // 192.0.2.0/24 is for documentation (RFC 5737) and no machine's.
     let refused = listeners::bind(&settings(&["192.0.2.1:0"]), None);
-    assert!(matches!(refused, Err(ListenError::Io { .. })));
+    let Err(error) = refused else { panic!("it was bound") };
+    assert!(matches!(error, ListenError::Foreign { .. }));
+    assert!(error.to_string().ends_with("; --listen http://0.0.0.0:0 is all of IPv4"), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_listened_at_twice_is_no_other_process_s() {
+    let free = listeners::bind(&settings(&["127.0.0.1:0"]), None).unwrap()[0].address();
+    for twice in [free.to_string(), format!("0.0.0.0:{}", free.port())] {
+        let mut settings = settings(&[&free.to_string()]);
+        settings.metrics_listen = Some(twice.parse().unwrap());
+        let Err(error) = listeners::bind(&settings, None) else { panic!("it was bound twice") };
+        let said = error.to_string();
+        assert!(said.contains("is --listen's own address; choose another port: --metrics-listen http://"), "{said}");
+    }
 }
 
 #[tokio::test]
