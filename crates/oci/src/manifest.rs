@@ -77,7 +77,8 @@ impl Manifest {
     /// clients would read as those), descriptors without mediaType, digest or size, negative sizes.
     ///
     /// Docker's schema 1 is retired and OCI's artifact manifest was withdrawn: both are [`InvalidManifest::UnsupportedMediaType`].
-    /// Unknown members are ignored, and a known one that is `null` counts as absent.
+    /// Unknown members are ignored, and a known one that is `null` counts as absent. An absent `layers` or `manifests` is an
+    /// empty list; an image's `config` is required.
     pub fn parse(bytes: &[u8], given: Option<&str>) -> Result<Manifest, InvalidManifest> {
         parse::manifest(bytes, given)
     }

@@ -14,10 +14,12 @@ pub(super) fn optional(object: &Object<'_>, name: &str) -> Result<Option<Descrip
     object.raw(name).map(|raw| descriptor(raw, object.path_of(name))).transpose()
 }
 
-/// The descriptors that a member lists; the member must be there.
+/// The descriptors that a member lists. An absent or `null` member is the empty list: Go's encoders write `null` for a list
+/// without elements, as the OCI conformance suite does for an image without layers and for an index without images.
 pub(super) fn list(object: &Object<'_>, name: &str) -> Result<Vec<Descriptor>, InvalidManifest> {
-    let raw: Vec<&RawValue> = object.get(name, "an array")?.ok_or_else(|| object.missing(name))?;
-    raw.into_iter()
+    let raw: Option<Vec<&RawValue>> = object.get(name, "an array")?;
+    raw.unwrap_or_default()
+        .into_iter()
         .enumerate()
         .map(|(i, raw)| descriptor(raw.get(), format!("{}[{i}]", object.path_of(name))))
         .collect()

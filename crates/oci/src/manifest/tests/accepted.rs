@@ -113,6 +113,24 @@ fn what_is_absent_null_or_unknown_does_not_matter() {
 }
 
 #[test]
+fn a_list_that_is_absent_or_null_is_empty() {
+    for (media_type, base, list) in [
+        (MediaType::OCI_MANIFEST, image(), "/layers"),
+        (MediaType::DOCKER_MANIFEST, image(), "/layers"),
+        (MediaType::OCI_INDEX, index(), "/manifests"),
+        (MediaType::DOCKER_LIST, index(), "/manifests"),
+    ] {
+        for empty in [None, Some(Value::Null), Some(json!([]))] {
+            let value = with(with(base.clone(), "/mediaType", Some(json!(media_type))), list, empty.clone());
+            let manifest = parse(&value).unwrap_or_else(|error| panic!("{media_type} {empty:?}: {error}"));
+            assert_eq!(manifest.media_type.as_str(), media_type);
+            assert!(manifest.layers.is_empty() && manifest.manifests.is_empty(), "{media_type} {empty:?}");
+            assert_eq!(manifest.config.is_some(), list == "/layers");
+        }
+    }
+}
+
+#[test]
 fn white_space_and_escapes_are_json() {
     let text = image().to_string().replace("\"layers\"", " \n\t\"l\\u0061yers\"\r");
     let manifest = Manifest::parse(format!("\n{text} \n").as_bytes(), None).unwrap();

@@ -86,7 +86,9 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(manifest) = Manifest::parse(&bytes, None) {
-            prop_assert_eq!(manifest.layers.len(), 2);
+            // The member may have another name now.
+            let has_layers = String::from_utf8_lossy(&bytes).contains("\"layers\"");
+            prop_assert_eq!(manifest.layers.len(), if has_layers { 2 } else { 0 });
         }
     }
 
@@ -105,7 +107,7 @@ proptest! {
         manifest[name] = value;
         // The member may be right by chance; the call must come back either way, and with the truth.
         if let Ok(read) = parse(&manifest) {
-            prop_assert_eq!(Some(read.layers.len()), manifest["layers"].as_array().map(Vec::len));
+            prop_assert_eq!(read.layers.len(), manifest["layers"].as_array().map_or(0, Vec::len));
         }
     }
 

@@ -106,7 +106,7 @@ async fn an_invalid_manifest_is_400_and_says_why() {
         ("deep", text.replacen('{', &format!("{{\"deep\":{deep},"), 1).into()),
         ("invalid UTF-8", [text.replacen('{', "{\"x\":\"", 1).as_bytes(), b"\xff\"}"].concat()),
         ("another schema", changed(&image, |m| m["schemaVersion"] = json!(1)).into()),
-        ("no layers", changed(&image, |m| drop(m.as_object_mut().unwrap().remove("layers"))).into()),
+        ("no config", changed(&image, |m| drop(m.as_object_mut().unwrap().remove("config"))).into()),
         ("layers that are no list", changed(&image, |m| m["layers"] = json!({})).into()),
         ("a negative size", changed(&image, |m| m["layers"][0]["size"] = json!(-1)).into()),
         ("a bad digest", changed(&image, |m| m["layers"][0]["digest"] = json!("sha256:xyz")).into()),
@@ -127,6 +127,34 @@ async fn an_invalid_manifest_is_400_and_says_why() {
         assert!(answer.message().len() > 20, "{what}: {}", answer.message());
     }
     docker.head("/v2/app/manifests/v1").await.expect(404);
+}
+
+/// As Go's encoders write a list without elements; the OCI conformance suite pushes such an image and such an index.
+#[tokio::test]
+async fn an_image_without_layers_and_an_index_without_images_may_say_so_by_null_or_not_at_all() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    for (base, list) in [
+        (Image::builder(1).layers(&[]).build(), "layers"),
+        (Image::builder(2).layers(&[]).docker().build(), "layers"),
+        (Image::index(&[]), "manifests"),
+        (Image::docker_list(&[]), "manifests"),
+    ] {
+        docker.push_blobs("app", &base).await;
+        for (tag, empty) in [("absent", None), ("null", Some(json!(null))), ("empty", Some(json!([])))] {
+            let manifest = changed(&base, |m| match &empty {
+                None => drop(m.as_object_mut().unwrap().remove(list)),
+                Some(empty) => m[list] = empty.clone(),
+            });
+            let mut image = base.clone();
+            image.manifest = manifest.clone().into();
+            docker.push("app", tag, &image).await;
+            docker.pull("app", tag, &image).await;
+            docker.delete(&format!("/v2/app/manifests/{}", image.digest())).await.expect(202);
+            let put = app.ecr("PutImage", json!({"repositoryName": "app", "imageManifest": manifest, "imageTag": tag}));
+            assert_eq!(put.await.ok()["image"]["imageManifest"], json!(manifest), "{} {tag}", base.media_type);
+        }
+    }
 }
 
 #[tokio::test]
