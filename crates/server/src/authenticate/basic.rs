@@ -104,6 +104,7 @@ fn password(headers: &HeaderMap) -> Result<String, NoToken> {
     let value = if given.next().is_none() { value.to_str().ok() } else { None };
     let (scheme, credentials) = value.and_then(|value| value.trim().split_once(' ')).ok_or(NoToken::Unreadable)?;
     let credentials = credentials.trim_start();
+    // The header's own white space is cut already.
     if scheme.eq_ignore_ascii_case("Bearer") {
         return Ok(credentials.to_owned());
     }
@@ -117,7 +118,13 @@ fn password(headers: &HeaderMap) -> Result<String, NoToken> {
     let text = BASE64.decode(credentials).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let text = text.ok_or(NoToken::Unreadable)?;
     let (user, password) = text.split_once(':').ok_or(NoToken::Unreadable)?;
-    if user == USER { Ok(password.to_owned()) } else { Err(NoToken::User) }
+    if trimmed(user) == USER { Ok(trimmed(password).to_owned()) } else { Err(NoToken::User) }
+}
+
+/// A user name or password without the white space at its end: pipes and files of Windows leave CR, LF or a blank there. No
+/// token has any.
+fn trimmed(text: &str) -> &str {
+    text.trim_end_matches(|character: char| character.is_ascii_whitespace())
 }
 
 #[cfg(test)]
@@ -137,6 +144,16 @@ mod tests {
             ("basic QVdTOnBhc3M", Ok("pass")),
             ("Basic  QVdTOmE6Yg==", Ok("a:b")),
             ("Bearer pass", Ok("pass")),
+            ("Bearer pass  ", Ok("pass")),
+            // AWS:pass and CR, LF, CR LF, a blank and CR LF
+            ("Basic QVdTOnBhc3MN", Ok("pass")),
+            ("Basic QVdTOnBhc3MK", Ok("pass")),
+            ("Basic QVdTOnBhc3MNCg==", Ok("pass")),
+            ("Basic QVdTOnBhc3MgDQo=", Ok("pass")),
+            // AWS CR LF:pass
+            ("Basic QVdTDQo6cGFzcw==", Ok("pass")),
+            // A blank in front is no line's end: " pass"
+            ("Basic QVdTOiBwYXNz", Ok(" pass")),
             ("Basic Ym9iOnBhc3M=", Err(NoToken::User)),
             ("Basic QVdT", Err(NoToken::Unreadable)),
             ("Basic !!", Err(NoToken::Unreadable)),
