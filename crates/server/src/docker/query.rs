@@ -13,14 +13,20 @@ const MAX_PAGE: u32 = 1000;
 pub struct Query<'a>(pub &'a str);
 
 impl Query<'_> {
-    /// The first value of a parameter, decoded.
+    /// The first value of a parameter, decoded. An empty one is a value: see [`Query::given`].
     pub fn get(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.0.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
+    /// The first value of a parameter that may be left out: an empty one counts as absent, as clients write it that join
+    /// parameters without looking whether they have them.
+    pub fn given(&self, name: &str) -> Option<String> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
     /// The name behind which a listing begins. No name holds a NUL, so what follows one places nothing; the stores take none.
     pub fn last(&self) -> Option<String> {
-        self.get("last").map(|last| last.split('\0').next().unwrap_or_default().to_owned())
+        self.given("last").map(|last| last.split('\0').next().unwrap_or_default().to_owned())
     }
 
     pub fn all(&self, name: &str) -> Vec<String> {
@@ -36,12 +42,12 @@ impl Query<'_> {
 
     /// The page size `n`: clamped to 1,000, or refused above it as AWS does.
     pub fn page(&self, quirks: &Quirks) -> Result<u32, Refusal> {
-        let Some(text) = self.get("n") else { return Ok(DEFAULT_PAGE) };
+        let Some(text) = self.given("n") else { return Ok(DEFAULT_PAGE) };
         let invalid = || {
             let message = "Invalid parameter at 'n' failed to satisfy constraint: 'must be a number of 0 or more'";
             Refusal::new(StatusCode::BAD_REQUEST, "PAGINATION_NUMBER_INVALID", message)
         };
-        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(invalid());
         }
         let n = text.parse().unwrap_or(u32::MAX);
@@ -79,7 +85,8 @@ mod tests {
             ("n=10000", Some(1000)),
             ("n=99999999999", Some(1000)),
             ("n=-1", None),
-            ("n=", None),
+            ("n=", Some(100)),
+            ("n=&n=7", Some(100)),
             ("n=x", None),
         ] {
             assert_eq!(Query(query).page(&fixed).ok(), expected, "{query}");

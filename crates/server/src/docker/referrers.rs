@@ -20,13 +20,13 @@ const MAX_TYPES: usize = 10;
 
 pub async fn list(call: Call<'_>, name: &RepositoryName, subject: &Digest) -> Result<Response, Refusal> {
     let n = call.query.page(&call.cx.quirks)?;
-    let wanted = call.query.all(FILTER);
+    let wanted: Vec<String> = call.query.all(FILTER).into_iter().filter(|wanted| !wanted.is_empty()).collect();
     if wanted.len() > MAX_TYPES {
         let message = format!("A list is filtered by {MAX_TYPES} artifact types at most, not {}", wanted.len());
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", message));
     }
     let invalid = |_| Refusal::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", "'last' is not one of this listing's");
-    let after = call.query.get("last").map(|last| URL_SAFE_NO_PAD.decode(last)).transpose().map_err(invalid)?;
+    let after = call.query.given("last").map(|last| URL_SAFE_NO_PAD.decode(last)).transpose().map_err(invalid)?;
     let room = Room::take(&call.app.call_bodies, Manifest::MAX_BYTES).await.map_err(|error| call.refuse(error))?;
     // A plus that a client wrote as it is was read as a blank, which few media types have.
     let types = wanted.iter().flat_map(|wanted| [wanted.clone(), wanted.replace(' ', "+")]).collect();
