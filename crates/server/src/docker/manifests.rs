@@ -17,6 +17,9 @@ static TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// Tags of one PUT by digest at most (OCI distribution-spec "Pushing Manifests": 10 at least, and 414 for too many).
 const MAX_TAGS: usize = 100;
 
+/// Bytes of the value of one `OCI-Tag` line at most; nginx takes 4 KiB for all headers of an answer where nothing else is set.
+const MAX_TAG_LINE: usize = 1024;
+
 /// The longest that a manifest may take to come: 4 MiB at 140 kbit/s.
 const BODY_TIME: Duration = Duration::from_secs(240);
 
@@ -73,8 +76,8 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
         set(&mut response, SUBJECT.clone(), &subject.to_string());
     }
     if let Reference::Digest(_) = reference {
-        for tag in &pushed.tags {
-            add(&mut response, TAG.clone(), tag);
+        for line in tag_lines(&pushed.tags) {
+            add(&mut response, TAG.clone(), &line);
         }
     }
     for tag in &pushed.kept {
@@ -82,6 +85,28 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
         add(&mut response, header::WARNING, &text);
     }
     Ok(response)
+}
+
+/// The tags as `OCI-Tag` lists them, in few lines: clients bound the number of an answer's headers (Python's `http.client` takes
+/// 100) as well as the length of each.
+fn tag_lines(tags: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for tag in tags {
+        match lines.last_mut().filter(|line| line.len() + ", ".len() + tag.len() <= MAX_TAG_LINE) {
+            Some(line) => {
+                line.push_str(", ");
+                line.push_str(tag);
+            }
+            None => lines.push(tag.clone()),
+        }
+    }
+    lines
+}
+
+/// No manifest: 404 MANIFEST_UNKNOWN where the repository exists (OCI distribution-spec "Pulling manifests").
+pub async fn missing(call: Call<'_>, name: &RepositoryName, reference: &str) -> Result<Response, Refusal> {
+    registry::repository::get(call.cx, name).await.map_err(|error| call.refuse(error))?;
+    Err(Refusal::manifest_unnamable(reference))
 }
 
 /// The tags that are to hold the manifest, and the digest that it must have: a tag in the path, perhaps with `?digest=`, or a
@@ -131,5 +156,25 @@ pub async fn delete(call: Call<'_>, name: &RepositoryName, reference: &Reference
             Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", failure.reason)
                 .say("delete the index first"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_listed_in_order_in_few_lines_of_bounded_length() {
+        let tags =
+            |count: usize, length: usize| -> Vec<String> { (0..count).map(|i| format!("{i:0length$}")).collect() };
+        for (count, length, lines) in [(0, 1, 0), (1, 128, 1), (3, 5, 1), (MAX_TAGS, 8, 1), (MAX_TAGS, 128, 15)] {
+            let tags = tags(count, length);
+            let listed = tag_lines(&tags);
+            assert_eq!(listed.len(), lines, "{count} of {length}");
+            assert!(listed.iter().all(|line| line.len() <= MAX_TAG_LINE));
+            let read: Vec<&str> = listed.iter().flat_map(|line| line.split(", ")).collect();
+            assert_eq!(read, tags);
+        }
+        assert_eq!(tag_lines(&["a".to_owned(), "b".to_owned(), "c".to_owned()]), ["a, b, c"]);
     }
 }

@@ -335,8 +335,8 @@ async fn goes_through(what: &str, content: &Content) {
         let pushed = put(format!("{}?{}", manifest.digest, query.join("&"))).await.expect(201);
         assert_eq!(pushed.header("docker-content-digest"), Some(manifest.digest.as_str()), "{what}");
         assert_eq!(pushed.header("oci-subject"), manifest.subject.as_deref(), "{what}");
-        let stored = pushed.headers.iter().filter(|(name, _)| name == "oci-tag").map(|(_, value)| value);
-        assert!(stored.eq(&manifest.tags), "{what}: {:?}", pushed.headers);
+        let stored: Vec<&str> = pushed.header("oci-tag").into_iter().flat_map(|tags| tags.split(", ")).collect();
+        assert_eq!(stored, manifest.tags, "{what}: {:?}", pushed.headers);
         assert_eq!(docker.get(&location(&pushed)).await.expect(200).body, manifest.bytes, "{what}");
         // A tag in the path means sha256, and says the same of a manifest that has it.
         if manifest.digest.starts_with("sha256:") {

@@ -21,8 +21,12 @@ fn reference(image: &Image, tags: &[&str]) -> String {
     format!("{}?{}", image.digest(), query.join("&"))
 }
 
-fn stored_tags(answer: &Answer) -> Vec<&str> {
+fn tag_lines(answer: &Answer) -> Vec<&str> {
     answer.headers.iter().filter(|(name, _)| name == "oci-tag").map(|(_, value)| value.as_str()).collect()
+}
+
+fn stored_tags(answer: &Answer) -> Vec<&str> {
+    tag_lines(answer).into_iter().flat_map(|line| line.split(", ")).collect()
 }
 
 async fn listed(app: &TestApp) -> Value {
@@ -153,4 +157,22 @@ async fn every_tag_counts_towards_the_most_tags_of_an_image() {
     docker.put_manifest("app", &reference(&image, &["b", "c", "d"]), &image).await.expect(403);
     assert_eq!(listed(&app).await, json!(["a"]));
     docker.put_manifest("app", &reference(&image, &["a", "b", "c"]), &image).await.expect(201);
+}
+
+/// Python's `http.client` takes 100 headers and lines of 64 KiB, nginx by default 4 KiB for a line.
+#[tokio::test]
+async fn a_hundred_tags_are_answered_in_few_lines() {
+    let app = app("MUTABLE", None).await;
+    let docker = app.administrator().docker().await;
+    let image = Image::new(1);
+    docker.push_blobs("app", &image).await;
+    let long = "t".repeat(125);
+    for (prefix, most) in [("v", 1), (long.as_str(), 15)] {
+        let tags: Vec<String> = (0..100).rev().map(|i| format!("{prefix}{i:03}")).collect();
+        let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+        let answer = docker.put_manifest("app", &reference(&image, &tags), &image).await.expect(201);
+        assert_eq!(stored_tags(&answer), tags);
+        assert_eq!(tag_lines(&answer).len(), most);
+        assert!(answer.headers.len() < 30 && tag_lines(&answer).iter().all(|line| line.len() <= 1024));
+    }
 }
