@@ -23,6 +23,11 @@ impl RepositoryName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether a text follows the grammar, of whatever length.
+    pub fn is_well_formed(text: &str) -> bool {
+        text.split('/').all(is_component)
+    }
 }
 
 impl fmt::Display for RepositoryName {
@@ -48,7 +53,7 @@ impl FromStr for RepositoryName {
         if length > RepositoryName::MAX_LENGTH {
             return Err(InvalidName::TooLong);
         }
-        if !text.split('/').all(is_component) {
+        if !RepositoryName::is_well_formed(text) {
             return Err(InvalidName::Grammar);
         }
         Ok(RepositoryName(text.into()))

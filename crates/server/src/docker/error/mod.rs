@@ -187,10 +187,17 @@ fn name_invalid(text: &str, quirks: &Quirks) -> Refusal {
         excerpt(text)
     );
     let cure = match text.to_ascii_lowercase().parse::<oci::RepositoryName>() {
+///
+/// A name of the specification's grammar that is too short or too long for ECR is one that no repository has: NAME_UNKNOWN.
+/// docker's classic store retries NAME_INVALID for 50 s, and the names that it sends are wrong in nothing but their length.
         Ok(name) => format!("write it in lower case: {name}"),
         Err(_) => "it has 2 to 256 lower-case letters and digits, with single . _ - and / between them".to_owned(),
     };
-    invalid(quirks, "NAME_INVALID", message).cause(format!("invalid repositoryName '{}'", excerpt(text))).say(cure)
+    let refusal = match (oci::RepositoryName::is_well_formed(text), quirks.registry_errors) {
+        (true, Behaviour::Fixed) => Refusal::new(StatusCode::NOT_FOUND, "NAME_UNKNOWN", message),
+        _ => invalid(quirks, "NAME_INVALID", message),
+    };
+    refusal.cause(format!("invalid repositoryName '{}'", excerpt(text))).say(cure)
 }
 
 #[cfg(test)]
