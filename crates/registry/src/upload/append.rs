@@ -1,7 +1,7 @@
 //! Adding to a session: docker's PATCH and UploadLayerPart (`ECR.md` B.4, A.3).
 use super::body::{Source, Whole};
 use super::session::{Session, Taken, Target, take};
-use super::transfer::{Chunk, Transfer};
+use super::transfer::{Chunk, Place, Transfer};
 use super::{Progress, UploadId};
 use crate::{Constraint, Cx, Error};
 use bytes::Bytes;
@@ -12,14 +12,14 @@ use oci::{ChunkRange, RepositoryName};
 const LAST_PART_SMALL: i64 = 1;
 pub(super) const INNER_PART_SMALL: i64 = 2;
 
-/// Docker's PATCH: appends a streamed body. With `at`, the chunk must begin where the session stands and have that length,
-/// else [`Error::InvalidLayerPart`], and nothing of it is kept but what became durable on the way. What came of a body that
-/// breaks off is kept. Of two requests at once the newer wins; the older gets [`Error::InvalidLayerPart`].
+/// Docker's PATCH: appends a streamed body. With `at`, the body must begin where the session stands and, as a chunk, have that
+/// length, else [`Error::InvalidLayerPart`], and nothing of it is kept but what became durable on the way. What came of a body
+/// that breaks off is kept. Of two requests at once the newer wins; the older gets [`Error::InvalidLayerPart`].
 pub async fn append(
     cx: &Cx,
     name: &RepositoryName,
     id: UploadId,
-    at: Option<ChunkRange>,
+    at: Option<Place>,
     body: &mut dyn Source,
 ) -> Result<Progress, Error> {
     let (target, row, turn) = Target::to_write(cx, name, id).await?;
@@ -53,7 +53,7 @@ pub async fn put_part(
         return Ok(Progress { id, received });
     }
     count(cx, &mut session, size)?;
-    let chunk = Chunk { at: Some(at), algorithm: target.claim.algorithm, resumable: true };
+    let chunk = Chunk { at: Some(at.into()), algorithm: target.claim.algorithm, resumable: true };
     let mut body = Whole(Some(bytes));
     let mut transfer = Transfer::new(cx, &target, session, chunk, (&mut body, turn))?;
     store(&mut transfer).await

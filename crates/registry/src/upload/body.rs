@@ -81,6 +81,14 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// Whether the body ends without a byte; waits for the first. Cancel-safe.
+    pub(super) async fn is_empty(&mut self) -> bool {
+        while self.rest.is_empty() && self.end.is_none() {
+            self.read().await;
+        }
+        self.rest.is_empty() && matches!(self.end, Some(Piece::End))
+    }
+
     /// The body, if it is whole and has no more than `max` bytes; else its beginning is given by [`Intake::next`] again.
     pub(super) async fn whole(&mut self, max: usize) -> Result<Option<Vec<u8>>, Piece> {
         let bytes = match self.next().await {

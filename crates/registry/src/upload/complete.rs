@@ -3,14 +3,14 @@ use super::append::INNER_PART_SMALL;
 use super::body::{Source, drain};
 use super::receiver::Receiver;
 use super::session::{Session, Taken, Target, take};
-use super::transfer::{Chunk, Transfer, discard};
+use super::transfer::{Chunk, Place, Transfer, discard};
 use super::{UploadId, start};
 use crate::event::{self, Event};
 use crate::layer::{self, Kept, NewLayer, Recorded};
 use crate::{Cx, Error};
 use blob::Location;
 use meta::records::{self, upload::CANCELLED};
-use oci::{ChunkRange, Digest, Hasher, RepositoryName};
+use oci::{Digest, Hasher, RepositoryName};
 use serde_json::json;
 
 /// How a completion is asked for: the doors differ in what they refuse.
@@ -25,13 +25,16 @@ pub enum Completion {
 /// Ends a session: appends what `body` still holds, compares the digest, and makes the layer exist in the repository.
 /// A replay of a completed session answers as the first did.
 ///
+/// A body at [`Place::Offset`] 0 is the whole layer: whatever the session had is left out of it. At any other offset it must
+/// begin where the session stands, unless it has no bytes.
+///
 /// With [`Error::InvalidLayer`], or a body that breaks off, the session stays as it was before this body.
 pub async fn complete(
     cx: &Cx,
     name: &RepositoryName,
     id: UploadId,
     digest: &Digest,
-    at: Option<ChunkRange>,
+    at: Option<Place>,
     body: &mut dyn Source,
     how: Completion,
 ) -> Result<(), Error> {
@@ -52,7 +55,7 @@ async fn run(
     cx: &Cx,
     (name, id): (&RepositoryName, UploadId),
     digest: &Digest,
-    at: Option<ChunkRange>,
+    at: Option<Place>,
     body: &mut dyn Source,
     how: Completion,
 ) -> Result<(), Error> {
@@ -69,8 +72,16 @@ async fn run(
     // Bytes that came before were hashed as the id says; without any, the digest itself says how.
     let algorithm = if session.location().is_some() { target.claim.algorithm } else { digest.algorithm() };
     // Its client sends this body again as a whole, so nothing of it may stay behind in the session.
+    let (at, offset) = match at {
+        Some(Place::Offset(offset)) => (None, Some(offset)),
+        at => (at, None),
+    };
     let chunk = Chunk { at, algorithm, resumable: false };
     let mut transfer = Transfer::new(cx, target, session, chunk, (body, turn))?;
+    let replaced = match offset {
+        Some(offset) => transfer.close_at(offset, digest.algorithm()).await?,
+        None => None,
+    };
     let new = receive(cx, &mut transfer, digest).await?;
     let location = match new.kept {
         Kept::At(location) => Some(location),
@@ -86,8 +97,8 @@ async fn run(
             return Err(error);
         }
     };
-    if let Some(surplus) = recorded.surplus {
-        discard(cx, surplus).await;
+    for unneeded in recorded.surplus.into_iter().chain(replaced) {
+        discard(cx, unneeded).await;
     }
     match how {
         Completion::Api if !recorded.newly_shown => Err(target.layer_already_exists(digest)),

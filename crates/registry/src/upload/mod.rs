@@ -18,6 +18,7 @@ pub use body::{Source, Whole};
 pub use cancel::cancel;
 pub use complete::{Completion, complete, put_whole};
 pub use id::{InvalidUploadId, UploadId};
+pub use transfer::Place;
 pub use writers::Writers;
 
 use crate::{Cx, Error, repository};

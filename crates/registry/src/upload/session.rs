@@ -180,6 +180,14 @@ impl Session {
         unsigned(self.row.received)
     }
 
+    /// Makes it a session without bytes, in memory alone: its row keeps them.
+    pub(super) fn forget_bytes(&mut self) {
+        self.row.received = 0;
+        self.row.location = None;
+        self.row.hash_state.clear();
+        self.row.engine_state.clear();
+    }
+
     pub(super) fn location(&self) -> Option<Location> {
         self.row.location.map(Location)
     }

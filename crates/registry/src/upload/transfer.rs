@@ -9,14 +9,38 @@ use blob::{Buffer, Durable, Location};
 use oci::{Algorithm, ChunkRange};
 use std::pin::Pin;
 
+/// Where a body belongs in its upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Behind this many bytes, and of any length.
+    Offset(u64),
+    /// At this range, and of its length.
+    Chunk(ChunkRange),
+}
+
+impl From<ChunkRange> for Place {
+    fn from(range: ChunkRange) -> Place {
+        Place::Chunk(range)
+    }
+}
+
+impl Place {
+    fn first(self) -> u64 {
+        match self {
+            Place::Offset(offset) => offset,
+            Place::Chunk(range) => range.first,
+        }
+    }
+}
+
 /// A body on its way to a session's location.
 pub(super) struct Transfer<'a> {
     cx: &'a Cx,
     target: &'a Target,
     intake: Intake<'a>,
     pub session: Session,
-    /// Where the chunk is to be, if the request says so.
-    at: Option<ChunkRange>,
+    /// Where the body is to be, if the request says so.
+    at: Option<Place>,
     /// Bytes that the session had before this body.
     begin: u64,
     /// The hash of a session that has no bytes yet.
@@ -34,13 +58,13 @@ type Storing<'a> = Pin<Box<dyn Future<Output = Result<Session, Error>> + Send + 
 
 /// What a body is to a session.
 pub(super) struct Chunk {
-    pub at: Option<ChunkRange>,
+    pub at: Option<Place>,
     pub algorithm: Algorithm,
     pub resumable: bool,
 }
 
 impl<'a> Transfer<'a> {
-    /// [`Error::InvalidLayerPart`] for a chunk that does not begin where the session stands.
+    /// [`Error::InvalidLayerPart`] for a body that does not begin where the session stands.
     pub(super) fn new(
         cx: &'a Cx,
         target: &'a Target,
@@ -49,13 +73,28 @@ impl<'a> Transfer<'a> {
         (body, turn): (&'a mut dyn Source, Turn),
     ) -> Result<Transfer<'a>, Error> {
         let begin = session.received();
-        if let Some(at) = chunk.at.filter(|at| at.first != begin) {
-            let reason = format!("The part begins at byte {}, but the upload has {begin} bytes", at.first);
-            return Err(target.invalid_part(reason, begin));
+        if let Some(at) = chunk.at.filter(|at| at.first() != begin) {
+            return Err(misplaced(target, at.first(), begin));
         }
         let intake = Intake::new(body, &cx.buffers, turn);
         let Chunk { at, algorithm, resumable } = chunk;
         Ok(Transfer { cx, target, intake, session, at, begin, algorithm, resumable, storing: None, in_doubt: false })
+    }
+
+    /// Holds a closing body to the offset of the path that it was sent to. A body without bytes goes anywhere; one at byte 0 is
+    /// the whole layer, so the upload starts over with it: what the session has until now is left out of this transfer, and
+    /// stays the session's until the layer is recorded. Returns the location that is then to be discarded.
+    pub(super) async fn close_at(&mut self, offset: u64, algorithm: Algorithm) -> Result<Option<Location>, Error> {
+        if offset == self.begin || self.intake.is_empty().await {
+            return Ok(None);
+        }
+        if offset != 0 {
+            return Err(misplaced(self.target, offset, self.begin));
+        }
+        let former = self.session.location();
+        self.session.forget_bytes();
+        (self.begin, self.algorithm) = (0, algorithm);
+        Ok(former)
     }
 
     /// The whole body, if it has no more than `max` bytes; else [`Transfer::run`] will stream it.
@@ -208,7 +247,8 @@ impl<'a> Transfer<'a> {
     /// came; `ended`: no more will come.
     fn check(&self, position: u64, ended: bool) -> Result<(), Error> {
         let (came, received) = (position - self.begin, self.session.received());
-        if let Some(expected) = self.at.map(|at| at.len()) {
+        if let Some(Place::Chunk(at)) = self.at {
+            let expected = at.len();
             if came > expected {
                 return Err(self
                     .target
@@ -237,6 +277,11 @@ impl<'a> Transfer<'a> {
             other => other.into(),
         }
     }
+}
+
+/// The failure of a body that does not begin where the session stands.
+fn misplaced(target: &Target, first: u64, received: u64) -> Error {
+    target.invalid_part(format!("The part begins at byte {first}, but the upload has {received} bytes"), received)
 }
 
 /// Removes bytes that no record names. A failure is no one's concern: the sweep finds them later.

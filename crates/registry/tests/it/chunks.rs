@@ -12,7 +12,7 @@ fn chunk(first: usize, len: usize) -> ChunkRange {
 }
 
 async fn patch(world: &World, id: UploadId, at: Option<ChunkRange>, bytes: &[u8]) -> Result<u64, Error> {
-    let progress = upload::append(&world.cx, &app(), id, at, &mut Pieces::new(bytes, 10_000)).await?;
+    let progress = upload::append(&world.cx, &app(), id, at.map(Into::into), &mut Pieces::new(bytes, 10_000)).await?;
     assert_eq!(progress.id, id);
     Ok(progress.received)
 }
@@ -44,7 +44,9 @@ async fn a_layer_in_chunks_reads_back_on_every_store() {
         let digest = sha256(&bytes);
         let rest = chunk(at, bytes.len() - at);
         let mut body = Pieces::new(&bytes[at..], 70_000);
-        upload::complete(&world.cx, &app(), id, &digest, Some(rest), &mut body, Completion::Docker).await.unwrap();
+        upload::complete(&world.cx, &app(), id, &digest, Some(rest.into()), &mut body, Completion::Docker)
+            .await
+            .unwrap();
         assert_eq!(world.read(&digest).await.unwrap(), bytes, "{store:?}");
         assert_eq!(world.locations().await, 1);
     }

@@ -12,7 +12,7 @@ mod referrers;
 mod repositories;
 mod uploads;
 
-pub use operation::{Hints, Mount, Operation};
+pub use operation::{Hints, Mount, NoOperation, Operation};
 pub use path::Endpoint;
 
 use crate::access_log::CalledBy;
@@ -153,7 +153,10 @@ async fn answer(
         mount: uploads::mount_asked(query),
         has_body: !body.is_empty(),
     };
-    let operation = Operation::find(&head.method, endpoint, hints).map_err(Refusal::method_not_allowed)?;
+    let operation = Operation::find(&head.method, endpoint, hints).map_err(|none| match none {
+        NoOperation::Method(allow) => Refusal::method_not_allowed(allow),
+        NoOperation::Path(path) => Refusal::path(path, quirks),
+    })?;
     (*attempt, *image) = (operation.attempt(), operation.image());
     let optional = access::authorize(cx, &operation.needs()).await.map_err(|error| error::refuse(error, quirks))?;
     let response = run(Call { app, cx, head, query, body, deadline, optional }, operation).await?;
@@ -167,6 +170,7 @@ async fn run(call: Call<'_>, operation: Operation) -> Result<Response, Refusal> 
         Operation::Catalog => repositories::catalog(call).await,
         Operation::ListTags { name } => repositories::tags(call, &name).await,
         Operation::GetManifest { name, reference, head } => manifests::get(call, &name, &reference, head).await,
+        Operation::MissingManifest { name, reference, .. } => manifests::missing(call, &name, &reference.0).await,
         Operation::PutManifest { name, reference } => Box::pin(manifests::put(call, &name, &reference)).await,
         Operation::DeleteManifest { name, reference } => manifests::delete(call, &name, &reference).await,
         Operation::ListReferrers { name, digest } => referrers::list(call, &name, &digest).await,
@@ -175,8 +179,8 @@ async fn run(call: Call<'_>, operation: Operation) -> Result<Response, Refusal> 
         Operation::DeleteBlob { name, digest } => blobs::delete(call, &name, &digest).await,
         Operation::StartUpload { name, whole: true, .. } => Box::pin(uploads::put_whole(call, &name)).await,
         Operation::StartUpload { name, whole: false, mount } => uploads::start(call, &name, mount).await,
-        Operation::AppendUpload { name, id } => Box::pin(uploads::append(call, &name, &id)).await,
-        Operation::CompleteUpload { name, id, .. } => Box::pin(uploads::complete(call, &name, &id)).await,
+        Operation::AppendUpload { name, upload } => Box::pin(uploads::append(call, &name, &upload)).await,
+        Operation::CompleteUpload { name, upload, .. } => Box::pin(uploads::complete(call, &name, &upload)).await,
         Operation::UploadStatus { name, id } => uploads::status(call, &name, &id).await,
         Operation::CancelUpload { name, id } => uploads::cancel(call, &name, &id).await,
     }

@@ -1,5 +1,5 @@
 //! What can be done on `/v2/`, and the permissions that it needs (`ECR.md` B.3, end of B.10).
-use super::path::Endpoint;
+use super::path::{Endpoint, InvalidPath, InvalidReference, UploadPath};
 use http::Method;
 use oci::{Digest, Reference, RepositoryName};
 use registry::access::{Need, Resource};
@@ -17,6 +17,12 @@ pub enum Operation {
         name: RepositoryName,
         reference: Reference,
         head: bool,
+    },
+    /// GET, HEAD or DELETE of a manifest by what is neither a tag nor a digest: no manifest has that name.
+    MissingManifest {
+        name: RepositoryName,
+        reference: InvalidReference,
+        delete: bool,
     },
     PutManifest {
         name: RepositoryName,
@@ -50,12 +56,12 @@ pub enum Operation {
     },
     AppendUpload {
         name: RepositoryName,
-        id: String,
+        upload: UploadPath,
     },
     /// `bytes`: the request brings some.
     CompleteUpload {
         name: RepositoryName,
-        id: String,
+        upload: UploadPath,
         bytes: bool,
     },
     UploadStatus {
@@ -85,39 +91,55 @@ pub struct Hints {
     pub has_body: bool,
 }
 
+/// Why a method on an endpoint is no operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoOperation {
+    /// The endpoint has only these methods, as `Allow` lists them.
+    Method(&'static str),
+    /// Nothing can be stored under what the path names.
+    Path(InvalidPath),
+}
+
 impl Operation {
-    /// The operation of a method on an endpoint; else the methods that the endpoint has, as `Allow` lists them.
-    pub fn find(method: &Method, endpoint: Endpoint, hints: Hints) -> Result<Operation, &'static str> {
+    /// The operation of a method on an endpoint.
+    pub fn find(method: &Method, endpoint: Endpoint, hints: Hints) -> Result<Operation, NoOperation> {
         let head = *method == Method::HEAD;
         let get = head || *method == Method::GET;
+        let refused = |allow: &'static str| Err(NoOperation::Method(allow));
         match endpoint {
             Endpoint::Base if get => Ok(Operation::Ping),
             Endpoint::Catalog if get => Ok(Operation::Catalog),
             Endpoint::Tags { name } if get => Ok(Operation::ListTags { name }),
             Endpoint::Referrers { name, digest } if get => Ok(Operation::ListReferrers { name, digest }),
-            Endpoint::Base | Endpoint::Catalog | Endpoint::Tags { .. } | Endpoint::Referrers { .. } => Err("GET, HEAD"),
-            Endpoint::Manifest { name, reference } => match *method {
-                Method::GET | Method::HEAD => Ok(Operation::GetManifest { name, reference, head }),
-                Method::PUT => Ok(Operation::PutManifest { name, reference }),
-                Method::DELETE => Ok(Operation::DeleteManifest { name, reference }),
-                _ => Err("GET, HEAD, PUT, DELETE"),
+            Endpoint::Base | Endpoint::Catalog | Endpoint::Tags { .. } | Endpoint::Referrers { .. } => {
+                refused("GET, HEAD")
+            }
+            Endpoint::Manifest { name, reference } => match (method, reference) {
+                (&Method::GET | &Method::HEAD, Ok(reference)) => Ok(Operation::GetManifest { name, reference, head }),
+                (&Method::PUT, Ok(reference)) => Ok(Operation::PutManifest { name, reference }),
+                (&Method::DELETE, Ok(reference)) => Ok(Operation::DeleteManifest { name, reference }),
+                (&Method::PUT, Err(invalid)) => Err(NoOperation::Path(invalid.into())),
+                (&Method::GET | &Method::HEAD | &Method::DELETE, Err(reference)) => {
+                    Ok(Operation::MissingManifest { name, reference, delete: *method == Method::DELETE })
+                }
+                _ => refused("GET, HEAD, PUT, DELETE"),
             },
             Endpoint::Blob { name, digest } => match *method {
                 Method::HEAD => Ok(Operation::HeadBlob { name, digest }),
                 Method::GET => Ok(Operation::GetBlob { name, digest }),
                 Method::DELETE => Ok(Operation::DeleteBlob { name, digest }),
-                _ => Err("GET, HEAD, DELETE"),
+                _ => refused("GET, HEAD, DELETE"),
             },
             Endpoint::Uploads { name } if *method == Method::POST => {
                 Ok(Operation::StartUpload { name, whole: hints.digest_without_mount, mount: hints.mount })
             }
-            Endpoint::Uploads { .. } => Err("POST"),
-            Endpoint::Upload { name, id } => match *method {
-                Method::PATCH => Ok(Operation::AppendUpload { name, id }),
-                Method::PUT => Ok(Operation::CompleteUpload { name, id, bytes: hints.has_body }),
-                Method::GET | Method::HEAD => Ok(Operation::UploadStatus { name, id }),
-                Method::DELETE => Ok(Operation::CancelUpload { name, id }),
-                _ => Err("GET, HEAD, PATCH, PUT, DELETE"),
+            Endpoint::Uploads { .. } => refused("POST"),
+            Endpoint::Upload { name, upload } => match *method {
+                Method::PATCH => Ok(Operation::AppendUpload { name, upload }),
+                Method::PUT => Ok(Operation::CompleteUpload { name, upload, bytes: hints.has_body }),
+                Method::GET | Method::HEAD => Ok(Operation::UploadStatus { name, id: upload.id }),
+                Method::DELETE => Ok(Operation::CancelUpload { name, id: upload.id }),
+                _ => refused("GET, HEAD, PATCH, PUT, DELETE"),
             },
         }
     }
@@ -141,6 +163,7 @@ impl Operation {
             | Operation::Catalog
             | Operation::ListTags { .. }
             | Operation::GetManifest { .. }
+            | Operation::MissingManifest { .. }
             | Operation::DeleteManifest { .. }
             | Operation::ListReferrers { .. }
             | Operation::HeadBlob { .. }
@@ -160,6 +183,7 @@ impl Operation {
             Operation::Ping
             | Operation::Catalog
             | Operation::ListTags { .. }
+            | Operation::MissingManifest { .. }
             | Operation::ListReferrers { .. }
             | Operation::HeadBlob { .. }
             | Operation::GetBlob { .. }
@@ -179,13 +203,13 @@ impl Operation {
             Operation::Ping => Vec::new(),
             Operation::Catalog => vec![Need::new("ecr:DescribeRepositories", Resource::AllRepositories)],
             Operation::ListTags { name } => vec![Need::on("ecr:ListImages", name)],
-            Operation::GetManifest { name, .. } | Operation::ListReferrers { name, .. } => {
-                vec![Need::on("ecr:BatchGetImage", name)]
-            }
+            Operation::GetManifest { name, .. }
+            | Operation::MissingManifest { name, delete: false, .. }
+            | Operation::ListReferrers { name, .. } => vec![Need::on("ecr:BatchGetImage", name)],
             Operation::PutManifest { name, .. } => vec![Need::on("ecr:PutImage", name)],
-            Operation::DeleteManifest { name, .. } | Operation::DeleteBlob { name, .. } => {
-                vec![Need::on("ecr:BatchDeleteImage", name)]
-            }
+            Operation::DeleteManifest { name, .. }
+            | Operation::MissingManifest { name, delete: true, .. }
+            | Operation::DeleteBlob { name, .. } => vec![Need::on("ecr:BatchDeleteImage", name)],
             Operation::HeadBlob { name, .. } => vec![Need::on("ecr:BatchCheckLayerAvailability", name)],
             Operation::GetBlob { name, .. } => vec![Need::on("ecr:GetDownloadUrlForLayer", name)],
             Operation::StartUpload { name, whole: false, mount } => {

@@ -11,9 +11,11 @@ pub enum Endpoint {
     Tags {
         name: RepositoryName,
     },
+    /// A manifest; the reference is unread where it is neither a tag nor a digest, since reading such a manifest is not an
+    /// invalid request: nothing has that name.
     Manifest {
         name: RepositoryName,
-        reference: Reference,
+        reference: Result<Reference, InvalidReference>,
     },
     Referrers {
         name: RepositoryName,
@@ -26,11 +28,43 @@ pub enum Endpoint {
     Uploads {
         name: RepositoryName,
     },
-    /// An upload; `id` is text until the domain reads it, since a bad one is only an unknown one.
+    /// An upload.
     Upload {
         name: RepositoryName,
-        id: String,
+        upload: UploadPath,
     },
+}
+
+/// The last segment of an upload's path: `ID`, or `ID.OFFSET` as every Location has it. One segment, so that what takes the
+/// last segment for the upload's id, and what knows the paths of distribution's registry by a pattern, read it too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UploadPath {
+    /// Text until the domain reads it, since a bad id is only an unknown one.
+    pub id: String,
+    /// The bytes that the upload had when the Location was given; `None` in a path that a client built itself.
+    pub offset: Option<u64>,
+}
+
+impl UploadPath {
+    fn parse(segment: &str) -> UploadPath {
+        match segment.split_once('.') {
+            Some((id, digits)) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                // An offset beyond any upload's length is one where no upload stands.
+                UploadPath { id: id.to_owned(), offset: Some(digits.parse().unwrap_or(u64::MAX)) }
+            }
+            _ => UploadPath { id: segment.to_owned(), offset: None },
+        }
+    }
+}
+
+/// The text of a reference that is neither a tag nor a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidReference(pub String);
+
+impl From<InvalidReference> for InvalidPath {
+    fn from(InvalidReference(text): InvalidReference) -> InvalidPath {
+        if text.contains(':') { InvalidPath::Digest(text) } else { InvalidPath::Tag(text) }
+    }
 }
 
 /// Why a path means nothing.
@@ -57,7 +91,7 @@ impl Endpoint {
         let (names, kind) = before.rsplit_once('/').ok_or(InvalidPath::Unknown)?;
         match (kind, last) {
             ("manifests", reference) => {
-                Ok(Endpoint::Manifest { name: name(names)?, reference: self::reference(reference)? })
+                Ok(Endpoint::Manifest { name: name(names)?, reference: self::reference(reference) })
             }
             ("tags", "list") => Ok(Endpoint::Tags { name: name(names)? }),
             ("referrers", digest) => Ok(Endpoint::Referrers { name: name(names)?, digest: self::digest(digest)? }),
@@ -66,7 +100,7 @@ impl Endpoint {
                 Ok(if id.is_empty() {
                     Endpoint::Uploads { name }
                 } else {
-                    Endpoint::Upload { name, id: id.to_owned() }
+                    Endpoint::Upload { name, upload: UploadPath::parse(id) }
                 })
             }
             ("blobs", "uploads") => Ok(Endpoint::Uploads { name: name(names)? }),
@@ -84,10 +118,9 @@ fn digest(text: &str) -> Result<Digest, InvalidPath> {
     decode_colon(text).parse().map_err(|_| InvalidPath::Digest(text.to_owned()))
 }
 
-fn reference(text: &str) -> Result<Reference, InvalidPath> {
+fn reference(text: &str) -> Result<Reference, InvalidReference> {
     let text = decode_colon(text);
-    let invalid = if text.contains(':') { InvalidPath::Digest } else { InvalidPath::Tag };
-    text.parse().map_err(|_| invalid(text.clone()))
+    text.parse().map_err(|_| InvalidReference(text))
 }
 
 fn decode_colon(text: &str) -> String {
@@ -114,17 +147,20 @@ mod tests {
                 (format!("{text}/tags/list"), Endpoint::Tags { name: name.clone() }),
                 (
                     format!("{text}/manifests/v1"),
-                    Endpoint::Manifest { name: name.clone(), reference: "v1".parse().unwrap() },
+                    Endpoint::Manifest { name: name.clone(), reference: Ok("v1".parse().unwrap()) },
                 ),
                 (
                     format!("{text}/manifests/{}", DIGEST.replace(':', "%3A")),
-                    Endpoint::Manifest { name: name.clone(), reference: Reference::Digest(digest) },
+                    Endpoint::Manifest { name: name.clone(), reference: Ok(Reference::Digest(digest)) },
                 ),
                 (format!("{text}/referrers/{DIGEST}"), Endpoint::Referrers { name: name.clone(), digest }),
                 (format!("{text}/blobs/{DIGEST}"), Endpoint::Blob { name: name.clone(), digest }),
                 (format!("{text}/blobs/uploads/"), Endpoint::Uploads { name: name.clone() }),
                 (format!("{text}/blobs/uploads"), Endpoint::Uploads { name: name.clone() }),
-                (format!("{text}/blobs/uploads/x"), Endpoint::Upload { name: name.clone(), id: "x".to_owned() }),
+                (
+                    format!("{text}/blobs/uploads/x"),
+                    Endpoint::Upload { name: name.clone(), upload: UploadPath::parse("x") },
+                ),
             ] {
                 assert_eq!(Endpoint::parse(&format!("/v2/{path}")), Ok(expected), "{path}");
             }
@@ -166,13 +202,36 @@ mod tests {
         ] {
             assert!(matches!(Endpoint::parse(path), Err(InvalidPath::Name(_))), "{path}");
         }
-        for path in
-            ["/v2/app/manifests/-x", "/v2/app/manifests/", "/v2/app/manifests/a%20b", "/v2/app/manifests/..%2Fv1"]
-        {
-            assert!(matches!(Endpoint::parse(path), Err(InvalidPath::Tag(_))), "{path}");
+        for path in [
+            "/v2/app/manifests/-x",
+            "/v2/app/manifests/",
+            "/v2/app/manifests/a%20b",
+            "/v2/app/manifests/..%2Fv1",
+            "/v2/app/manifests/md5:00",
+        ] {
+            let Ok(Endpoint::Manifest { reference: Err(invalid), .. }) = Endpoint::parse(path) else {
+                panic!("{path}")
+            };
+            assert_eq!(matches!(invalid.into(), InvalidPath::Tag(_)), !path.contains(':'), "{path}");
         }
-        for path in ["/v2/app/blobs/", "/v2/app/blobs/sha256:", "/v2/app/manifests/md5:00", "/v2/app/referrers/x1"] {
+        for path in ["/v2/app/blobs/", "/v2/app/blobs/sha256:", "/v2/app/referrers/x1"] {
             assert!(matches!(Endpoint::parse(path), Err(InvalidPath::Digest(_))), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_upload_is_named_with_the_offset_of_its_location_or_without() {
+        for (segment, id, offset) in [
+            ("x", "x", None),
+            ("x.0", "x", Some(0)),
+            ("x.17", "x", Some(17)),
+            ("x.99999999999999999999", "x", Some(u64::MAX)),
+            ("x.", "x.", None),
+            ("x.-1", "x.-1", None),
+            ("x.1.2", "x.1.2", None),
+            ("x.1a", "x.1a", None),
+        ] {
+            assert_eq!(UploadPath::parse(segment), UploadPath { id: id.to_owned(), offset }, "{segment}");
         }
     }
 
@@ -187,7 +246,7 @@ mod tests {
             text in "[a-z0-9]{2,5}(/[a-z0-9]{1,5}((\\.|_|__|-{1,3})[a-z0-9]{1,5})?){0,4}",
             tag in "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,20}",
         ) {
-            let expected = Endpoint::Manifest { name: name(&text), reference: tag.parse().unwrap() };
+            let expected = Endpoint::Manifest { name: name(&text), reference: Ok(tag.parse().unwrap()) };
             prop_assert_eq!(Endpoint::parse(&format!("/v2/{text}/manifests/{tag}")), Ok(expected));
         }
     }

@@ -1,12 +1,13 @@
 //! Uploads as docker drives them (`ECR.md` B.4, OCI distribution-spec "Pushing blobs").
 use super::error::Refusal;
+use super::path::UploadPath;
 use super::query::Query;
 use super::{CONTENT_DIGEST, Call, Mount, bare, set};
 use crate::body::Response;
 use http::{HeaderName, StatusCode, header};
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
 use registry::quirks::Behaviour;
-use registry::upload::{self, Completion, Progress, UploadId};
+use registry::upload::{self, Completion, Place, Progress, UploadId};
 use registry::{Cx, Error, layer};
 
 /// Characters of an invented upload id at most that a refusal repeats.
@@ -54,10 +55,10 @@ fn algorithm(call: &Call<'_>) -> Result<Algorithm, Refusal> {
 }
 
 /// PATCH: a streamed body, or a chunk with its place.
-pub async fn append(call: Call<'_>, name: &RepositoryName, id: &str) -> Result<Response, Refusal> {
-    let id = upload_id(&call, name, id).await?;
+pub async fn append(call: Call<'_>, name: &RepositoryName, path: &UploadPath) -> Result<Response, Refusal> {
+    let id = upload_id(&call, name, &path.id).await?;
     let appended = async {
-        let at = chunk(&call)?;
+        let at = place(&call, name, id, path.offset).await?;
         upload::append(call.cx, name, id, at, call.body).await.map_err(|error| refuse(call.cx, error))
     };
     match appended.await {
@@ -73,10 +74,10 @@ pub async fn append(call: Call<'_>, name: &RepositoryName, id: &str) -> Result<R
 }
 
 /// PUT: the end of a session, perhaps with its last or only bytes.
-pub async fn complete(call: Call<'_>, name: &RepositoryName, id: &str) -> Result<Response, Refusal> {
-    let id = upload_id(&call, name, id).await?;
+pub async fn complete(call: Call<'_>, name: &RepositoryName, path: &UploadPath) -> Result<Response, Refusal> {
+    let id = upload_id(&call, name, &path.id).await?;
     let completed = async {
-        let (digest, at) = (digest(&call)?, chunk(&call)?);
+        let (digest, at) = (digest(&call)?, place(&call, name, id, path.offset).await?);
         let completed = upload::complete(call.cx, name, id, &digest, at, call.body, Completion::Docker).await;
         completed.map(|()| digest).map_err(|error| refuse(call.cx, error))
     };
@@ -116,18 +117,28 @@ fn digest(call: &Call<'_>) -> Result<Digest, Refusal> {
     text.parse().map_err(|_| Refusal::digest_invalid(&text, &call.cx.quirks))
 }
 
-/// The place of a chunk, where its client says it.
-fn chunk(call: &Call<'_>) -> Result<Option<ChunkRange>, Refusal> {
-    let Some(value) = call.head.headers.get(header::CONTENT_RANGE) else { return Ok(None) };
+/// Where the body belongs: at its Content-Range, else at the offset of the Location that it was sent to; `None` where the client
+/// says neither. So a streamed body that is sent again, because its answer was lost, is not appended twice.
+async fn place(
+    call: &Call<'_>,
+    name: &RepositoryName,
+    id: UploadId,
+    offset: Option<u64>,
+) -> Result<Option<Place>, Refusal> {
+    let Some(value) = call.head.headers.get(header::CONTENT_RANGE) else { return Ok(offset.map(Place::Offset)) };
     let range = ChunkRange::parse(value.to_str().unwrap_or_default()).map_err(|error| {
         Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", format!("Content-Range: {error}"))
     })?;
-    // What can't fit is refused before its bytes come.
+    // What can't fit is refused before its bytes come. A chunk out of order is that first, whatever its length: the domain
+    // refuses it.
     if let Some(declared) = call.body.declared().filter(|declared| *declared != range.len()) {
-        let message = format!("Content-Range is of {} bytes, Content-Length says {declared}", range.len());
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "SIZE_INVALID", message));
+        let stands = upload::status(call.cx, name, id).await.map_err(|error| refuse(call.cx, error))?;
+        if range.first == stands.received {
+            let message = format!("Content-Range is of {} bytes, Content-Length says {declared}", range.len());
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "SIZE_INVALID", message));
+        }
     }
-    Ok(Some(range))
+    Ok(Some(range.into()))
 }
 
 fn refuse(cx: &Cx, error: Error) -> Refusal {
@@ -139,7 +150,7 @@ fn refuse(cx: &Cx, error: Error) -> Refusal {
 async fn standing(cx: &Cx, name: &RepositoryName, id: UploadId, refusal: Refusal) -> Refusal {
     match upload::status(cx, name, id).await {
         Ok(stands) => refusal
-            .header(header::LOCATION, &location(name, stands.id))
+            .header(header::LOCATION, &location(name, stands))
             .header(header::RANGE, &range(stands))
             .header(UPLOAD_UUID.clone(), &stands.id.to_string()),
         Err(gone @ (Error::UploadNotFound { .. } | Error::RepositoryNotFound { .. })) => refuse(cx, gone),
@@ -148,8 +159,9 @@ async fn standing(cx: &Cx, name: &RepositoryName, id: UploadId, refusal: Refusal
     }
 }
 
-fn location(name: &RepositoryName, id: UploadId) -> String {
-    format!("/v2/{name}/blobs/uploads/{id}")
+/// Where the session's next bytes go. Its path says behind which byte, see [`UploadPath`]; it has no query, as on ECR.
+fn location(name: &RepositoryName, Progress { id, received }: Progress) -> String {
+    format!("/v2/{name}/blobs/uploads/{id}.{received}")
 }
 
 /// An answer that says where a session stands.
@@ -161,7 +173,7 @@ fn progress(status: StatusCode, name: &RepositoryName, progress: Progress) -> Re
     } else {
         bare(status)
     };
-    set(&mut response, header::LOCATION, &location(name, progress.id));
+    set(&mut response, header::LOCATION, &location(name, progress));
     set(&mut response, header::RANGE, &range(progress));
     set(&mut response, UPLOAD_UUID.clone(), &progress.id.to_string());
     response

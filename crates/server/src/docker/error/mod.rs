@@ -94,6 +94,13 @@ impl Refusal {
         Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "Requested image not found").cure(Cure::Image)
     }
 
+    /// A manifest by what is neither a tag nor a digest: nothing can be stored under it.
+    pub fn manifest_unnamable(reference: &str) -> Refusal {
+        let cause = format!("'{}' is neither a tag nor a digest", excerpt(reference));
+        Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("Requested image not found: {cause}"))
+            .cause(cause)
+    }
+
     pub fn manifest_too_large() -> Refusal {
         let message = oci::InvalidManifest::TooLarge.to_string();
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
@@ -180,6 +187,9 @@ fn invalid(quirks: &Quirks, code: &'static str, message: impl Into<String>) -> R
 }
 
 /// AWS's text and the name; what is most often wrong with one is its upper case.
+///
+/// A name of the specification's grammar that is too short or too long for ECR is one that no repository has: NAME_UNKNOWN.
+/// docker's classic store retries NAME_INVALID for 50 s, and the names that it sends are wrong in nothing but their length.
 fn name_invalid(text: &str, quirks: &Quirks) -> Refusal {
     let message = format!(
         "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '{}'': '{}'",
@@ -187,9 +197,6 @@ fn name_invalid(text: &str, quirks: &Quirks) -> Refusal {
         excerpt(text)
     );
     let cure = match text.to_ascii_lowercase().parse::<oci::RepositoryName>() {
-///
-/// A name of the specification's grammar that is too short or too long for ECR is one that no repository has: NAME_UNKNOWN.
-/// docker's classic store retries NAME_INVALID for 50 s, and the names that it sends are wrong in nothing but their length.
         Ok(name) => format!("write it in lower case: {name}"),
         Err(_) => "it has 2 to 256 lower-case letters and digits, with single . _ - and / between them".to_owned(),
     };

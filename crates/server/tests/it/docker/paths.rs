@@ -73,13 +73,68 @@ async fn tricks_in_paths_reach_nothing() {
 async fn bad_names_are_named_invalid() {
     let app = TestApp::start().await;
     let docker = app.administrator().docker().await;
-    let long = "a".repeat(257);
-    for name in ["App", "a..b", "a", "-a", "a-", "a___b", long.as_str()] {
+    for name in ["App", "a..b", "-a", "a-", "a___b", "A", "-"] {
         let answer = docker.post(&format!("/v2/{name}/blobs/uploads/"), "").await;
         assert_eq!((answer.status, answer.code().as_str()), (400, "NAME_INVALID"), "{name}");
         let answer = docker.get(&format!("/v2/{name}/manifests/v1")).await;
         assert_eq!((answer.status, answer.code().as_str()), (400, "NAME_INVALID"), "{name}");
     }
+}
+
+/// What docker's classic store pushes to `localhost:5050/a` asks for. It retries NAME_INVALID for 50 s, and NAME_UNKNOWN not at all.
+#[tokio::test]
+async fn a_name_that_is_wrong_in_its_length_alone_is_unknown() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().docker().await;
+    let (layer, long) = (digest(b"x"), "a".repeat(257));
+    for name in ["a", "0", long.as_str()] {
+        for (method, path) in [
+            ("HEAD", format!("blobs/{layer}")),
+            ("POST", "blobs/uploads/".to_owned()),
+            ("PUT", "manifests/v1".to_owned()),
+            ("GET", "manifests/v1".to_owned()),
+            ("GET", "tags/list".to_owned()),
+        ] {
+            let answer = docker.send(docker.call(method, format!("/v2/{name}/{path}"))).await.expect(404);
+            if method != "HEAD" {
+                assert_eq!(answer.code(), "NAME_UNKNOWN", "{method} {path}");
+                let message = answer.message();
+                assert!(message.starts_with("Invalid parameter at 'repositoryName' failed to satisfy"), "{message}");
+                assert!(message.contains("2 to 256"), "{message}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_by_what_is_neither_tag_nor_digest_is_unknown_and_a_push_to_it_invalid() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let image = Image::new(1);
+    docker.push("app", "v1", &image).await;
+    let too_long = "t".repeat(129);
+    for bad in [".INVALID_MANIFEST_NAME", "-a", "a%20b", "", "sha256:totallywrong", "md5:00", "blake3:ab", &too_long] {
+        let path = format!("/v2/app/manifests/{bad}");
+        for method in ["GET", "HEAD", "DELETE"] {
+            let answer = docker.send(docker.call(method, path.clone())).await.expect(404);
+            if method != "HEAD" {
+                assert_eq!(answer.code(), "MANIFEST_UNKNOWN", "{method} {bad}");
+                let message = answer.message();
+                assert!(message.starts_with("Requested image not found: ") && message.contains("neither a tag nor"));
+            }
+        }
+        let put = docker.put_manifest("app", bad, &image).await.expect(400);
+        assert_eq!(put.code(), if bad.contains(':') { "DIGEST_INVALID" } else { "TAG_INVALID" }, "{bad}");
+        let elsewhere = docker.get(&format!("/v2/gone/manifests/{bad}")).await.expect(404);
+        assert_eq!(elsewhere.code(), "NAME_UNKNOWN", "{bad}");
+    }
+    // Rights come first, as everywhere.
+    let stranger =
+        app.account("111122223333", "us-east-1").docker().await.at("000000000000.dkr.ecr.us-east-1.localhost");
+    for method in ["GET", "DELETE"] {
+        stranger.send(stranger.call(method, "/v2/app/manifests/.x")).await.expect(403);
+    }
+    docker.pull("app", "v1", &image).await;
 }
 
 #[tokio::test]

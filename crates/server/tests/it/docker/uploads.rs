@@ -18,7 +18,7 @@ async fn an_upload_opens_with_all_that_a_client_needs() {
     let docker = app.administrator().docker().await;
     let answer = docker.post("/v2/app/blobs/uploads/", "").await.expect(202);
     let id = answer.header("docker-upload-uuid").unwrap().to_owned();
-    assert_eq!(location(&answer).split('?').next(), Some(format!("/v2/app/blobs/uploads/{id}").as_str()));
+    assert_eq!(location(&answer), format!("/v2/app/blobs/uploads/{id}.0"));
     assert_eq!(answer.header("range"), Some("0-0"));
     assert_eq!(answer.header("content-length"), Some("0"));
     docker.post("/v2/gone/blobs/uploads/", "").await.expect(404);
@@ -130,9 +130,13 @@ async fn a_range_that_does_not_fit_its_length_is_refused_and_nothing_is_kept() {
     let empty = docker.start_upload("app").await;
     let begun = location(&docker.patch(&docker.start_upload("app").await, vec![1; 5]).await.expect(202));
     for (upload, stands) in [(&empty, "0-0"), (&begun, "0-4")] {
+        // Out of order is said first, whatever the length.
+        let misfit = if stands == "0-4" { 400 } else { 416 };
         for (range, status) in [
-            ("5-103", 400),
-            ("5-105", 400),
+            ("5-103", misfit),
+            ("5-105", misfit),
+            ("6-104", 416),
+            ("1-1", 416),
             ("5-2", 416),
             ("nonsense", 416),
             ("5-", 416),
@@ -285,4 +289,122 @@ async fn a_mount_shows_the_layer_without_its_bytes_and_anything_else_opens_an_up
     assert_eq!(location(&answer), format!("/v2/app/blobs/{d}"));
     assert_eq!(answer.header("docker-content-digest"), Some(d.as_str()));
     assert_eq!(docker.get(&format!("/v2/app/blobs/{d}")).await.expect(200).body, "shared bytes");
+}
+
+/// The Location of an upload that begins: the one that a client has until its first answer.
+async fn begun(docker: &Docker<'_>, bytes: &[u8]) -> (String, String) {
+    let first = docker.start_upload("app").await;
+    let next = location(&docker.patch(&first, bytes.to_vec()).await.expect(202));
+    (first, next)
+}
+
+#[tokio::test]
+async fn a_location_says_in_its_path_where_the_upload_stands_and_has_no_query() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let opened = docker.post("/v2/app/blobs/uploads/", "").await.expect(202);
+    let id = opened.header("docker-upload-uuid").unwrap().to_owned();
+    let at = |offset: usize| format!("/v2/app/blobs/uploads/{id}.{offset}");
+    assert_eq!(location(&opened), at(0));
+    assert_eq!(location(&docker.get(&at(0)).await.expect(204)), at(0));
+    assert_eq!(location(&docker.patch(&at(0), vec![1; 70]).await.expect(202)), at(70));
+    let patched = docker.patch(&at(70), vec![1; 30]).await.expect(202);
+    assert_eq!((location(&patched), patched.header("docker-upload-uuid")), (at(100), Some(id.as_str())));
+    for asked in [at(0), at(70), at(100), format!("/v2/app/blobs/uploads/{id}")] {
+        let status = docker.get(&asked).await.expect(204);
+        assert_eq!((location(&status), status.header("range")), (at(100), Some("0-99")), "{asked}");
+    }
+    let refused = docker.put(&with_query(&at(100), &format!("digest={}", digest(b"x"))), "").await.expect(400);
+    assert_eq!(location(&refused), at(100));
+}
+
+#[tokio::test]
+async fn a_streamed_patch_that_is_sent_again_is_416_and_appends_nothing() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    for (seed, size) in [(1, 1), (2, 40_000), (3, 2_000_000)] {
+        let bytes = chance::bytes(seed, size);
+        let (first, next) = begun(&docker, &bytes).await;
+        for _ in 0..2 {
+            let again = docker.patch(&first, bytes.clone()).await.expect(416);
+            assert_eq!(again.code(), "BLOB_UPLOAD_INVALID");
+            let stands = format!("0-{}", size - 1);
+            assert_eq!((again.header("range"), location(&again)), (Some(stands.as_str()), next.clone()));
+        }
+        docker.put(&with_query(&next, &format!("digest={}", digest(&bytes))), "").await.expect(201);
+        assert!(stored(&docker, &bytes).await, "{size}");
+    }
+}
+
+#[tokio::test]
+async fn a_put_of_the_whole_layer_where_the_upload_began_starts_over() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    for (seed, size, came) in
+        [(1, 100, 60), (2, 100, 100), (3, 3_000_000, 70_000), (4, 90_000, 1), (5, 200_000, 200_000)]
+    {
+        let bytes = chance::bytes(seed, size);
+        let (first, next) = begun(&docker, &bytes[..came]).await;
+        let put = |upload: &str| with_query(upload, &format!("digest={}", digest(&bytes)));
+        // A body that is not the layer leaves the upload as it was.
+        let refused = docker.put(&put(&first), chance::bytes(seed + 10, size)).await.expect(400);
+        assert_eq!((refused.code().as_str(), location(&refused)), ("DIGEST_INVALID", next.clone()));
+        docker.put(&put(&first), bytes.clone()).await.expect(201);
+        docker.put(&put(&first), bytes.clone()).await.expect(201);
+        assert!(stored(&docker, &bytes).await, "{size}");
+    }
+}
+
+#[tokio::test]
+async fn a_put_that_would_leave_a_gap_or_overlap_is_416() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let bytes = chance::bytes(1, 300);
+    let (_, next) = begun(&docker, &bytes[..100]).await;
+    let query = format!("digest={}", digest(&bytes));
+    for offset in ["50", "101", "300", "99999999999999999999"] {
+        let elsewhere = next.replace(".100", &format!(".{offset}"));
+        let refused = docker.put(&with_query(&elsewhere, &query), bytes[100..].to_vec()).await.expect(416);
+        assert_eq!(
+            (refused.code().as_str(), refused.header("range")),
+            ("BLOB_UPLOAD_INVALID", Some("0-99")),
+            "{offset}"
+        );
+        docker.patch(&elsewhere, bytes[100..].to_vec()).await.expect(416);
+    }
+    docker.put(&with_query(&next, &query), bytes[100..].to_vec()).await.expect(201);
+    assert!(stored(&docker, &bytes).await);
+}
+
+#[tokio::test]
+async fn a_closing_put_without_bytes_may_go_to_any_location_of_its_upload() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    for (seed, size) in [(1, 300), (2, 60_000)] {
+        for (more, offset) in [(0, ".0"), (10, ""), (20, ".7"), (30, ".4000000")] {
+            let bytes = chance::bytes(seed + more, size);
+            let (first, _) = begun(&docker, &bytes).await;
+            let target = first.replace(".0", offset);
+            let call = docker.call("PUT", with_query(&target, &format!("digest={}", digest(&bytes))));
+            // Without a Content-Length, it is known only at its end that a body has no bytes.
+            let call = if more == 20 { call.header("transfer-encoding", "chunked").body("0\r\n\r\n") } else { call };
+            docker.send(call).await.expect(201);
+            assert!(stored(&docker, &bytes).await, "{size} {offset}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_builds_the_path_itself_appends_and_content_range_counts_more_than_the_path() {
+    let app = app().await;
+    let docker = app.administrator().docker().await;
+    let bytes = chance::bytes(1, 300);
+    let opened = docker.post("/v2/app/blobs/uploads/", "").await.expect(202);
+    let own = format!("/v2/app/blobs/uploads/{}", opened.header("docker-upload-uuid").unwrap());
+    docker.patch(&own, bytes[..100].to_vec()).await.expect(202);
+    docker.patch(&own, bytes[100..200].to_vec()).await.expect(202);
+    docker.patch_at(&location(&opened), 200, bytes[200..250].to_vec()).await.expect(202);
+    docker.patch_at(&location(&opened), 200, bytes[200..250].to_vec()).await.expect(416);
+    docker.put(&with_query(&own, &format!("digest={}", digest(&bytes))), bytes[250..].to_vec()).await.expect(201);
+    assert!(stored(&docker, &bytes).await);
 }
