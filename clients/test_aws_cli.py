@@ -97,10 +97,44 @@ def test_settings_of_account_and_repository(shell, base):
 
 
 def test_what_is_not_there_yet_says_so(shell, base):
-    assert "UnknownOperationException" in shell.aws_fails("ecr", "describe-pull-through-cache-rules")
-    assert "InvalidAction" in shell.aws_fails("sts", "get-session-token")
+    for arguments, error, operation in [
+        (("ecr", "describe-pull-through-cache-rules"), "UnknownOperationException", "DescribePullThroughCacheRules"),
+        (
+            ("ecr", "wait", "image-scan-complete", "--repository-name", "app", "--image-id", "imageTag=v1"),
+            "UnknownOperationException",
+            "DescribeImageScanFindings",
+        ),
+        (("ecr-public", "describe-repositories"), "UnknownOperationException", "DescribeRepositories of ECR Public"),
+        (("sts", "get-session-token"), "InvalidAction", "GetSessionToken"),
+    ]:
+        said = shell.aws_fails(*arguments)
+        # A waiter names only what it was told.
+        assert error in said or "wait" in arguments, said
+        assert f"does not have {operation} yet: docs/compatibility.md" in said, said
     kms = ("--encryption-configuration", "encryptionType=KMS")
     assert "KmsException" in shell.aws_fails("ecr", "create-repository", "--repository-name", f"{base}/kms", *kms)
+
+
+def test_a_service_that_is_not_here_says_which_variable_names_ecr_alone(shell):
+    """One command for each protocol of AWS: REST with XML, query, EC2's, REST with JSON, JSON 1.0 and 1.1, CBOR where the CLI has it."""
+    for arguments, service in [
+        (("s3", "ls"), "s3"),
+        (("s3", "ls", "s3://bucket/prefix/"), "s3"),
+        (("s3api", "get-object", "--bucket", "bucket", "--key", "v2/key", "out"), "s3"),
+        (("iam", "list-users"), "iam"),
+        (("ec2", "describe-vpcs"), "ec2"),
+        (("route53", "list-hosted-zones"), "route53"),
+        (("lambda", "list-functions"), "lambda"),
+        (("apigatewayv2", "get-apis"), "apigateway"),
+        (("dynamodb", "list-tables"), "dynamodb"),
+        (("ssm", "list-commands"), "ssm"),
+        (("cloudwatch", "list-metrics"), "monitoring"),
+    ]:
+        said = shell.aws_fails(*arguments)
+        assert f"it has ECR and STS, and not {service}. AWS_ENDPOINT_URL sends every service here" in said, (arguments, said)
+        assert "set AWS_ENDPOINT_URL_ECR instead" in said, (arguments, said)
+    out = shell.bash('AWS_ENDPOINT_URL_ECR=$AWS_ENDPOINT_URL; export AWS_ENDPOINT_URL_ECR; unset AWS_ENDPOINT_URL; aws ecr describe-repositories')
+    assert out.returncode == 0
 
 
 def test_a_wrong_secret_is_refused_with_its_name(shell):

@@ -1,6 +1,7 @@
 """docker: what its users type and read, in each version and image store."""
 
 import json
+import time
 
 import pytest
 
@@ -63,6 +64,17 @@ def test_a_push_to_a_repository_that_is_not_there_says_how_to_create_it(docker, 
     out = docker.send(reference, check=False)
     assert out.returncode != 0
     assert f"reate it with: aws ecr create-repository --repository-name {name}" in out.stdout + out.stderr
+
+
+@of(*ALL)
+def test_a_push_to_a_name_that_is_too_short_fails_at_once(docker):
+    """What people type first. The classic store retries some codes, five times in 50 s."""
+    reference = f"{docker.server.host}/a:v1"
+    docker.load(image("short"), reference)
+    began = time.monotonic()
+    out = docker.send(reference, check=False)
+    assert out.returncode != 0 and time.monotonic() - began < 20, out.stdout
+    assert "repositoryName" in out.stdout + out.stderr, out
 
 
 @of(*ALL)

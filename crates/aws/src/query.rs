@@ -1,5 +1,6 @@
 //! The AWS query protocol, as STS and IAM speak it (`ECR.md` P).
 
+use serde_json::value::RawValue;
 use std::fmt::Write;
 
 /// The form parameters of a call.
@@ -53,6 +54,37 @@ pub fn error(namespace: &str, sender: bool, code: &str, message: &str, request_i
     )
 }
 
+/// The JSON of a successful call, as STS writes it where `Accept` asks for it: the same structure as the XML.
+///
+/// `result` is the output in JSON, with times as seconds since 1970.
+pub fn response_json(action: &str, result: &RawValue, request_id: &str) -> String {
+    let metadata = serde_json::json!({ "RequestId": request_id });
+    // An action's name is a word.
+    format!(r#"{{"{action}Response":{{"{action}Result":{result},"ResponseMetadata":{metadata}}}}}"#)
+}
+
+/// The JSON of a refused call: `{"Error":{"Type","Code","Message"},"RequestId"}`.
+pub fn error_json(sender: bool, code: &str, message: &str, request_id: &str) -> String {
+    let fault = if sender { "Sender" } else { "Receiver" };
+    let error = serde_json::json!({ "Type": fault, "Code": code, "Message": message });
+    serde_json::json!({ "Error": error, "RequestId": request_id }).to_string()
+}
+
+/// Whether an `Accept` header asks for JSON: it names `application/json`, and no XML that it likes as much.
+pub fn prefers_json(accept: &str) -> bool {
+    let weight = |wanted: &[&str]| {
+        let ranges = accept.split(',').map(|range| range.split(';').map(str::trim));
+        ranges
+            .filter_map(|mut range| {
+                let named = range.next().is_some_and(|name| wanted.iter().any(|one| one.eq_ignore_ascii_case(name)));
+                let quality = range.find_map(|parameter| parameter.strip_prefix("q="));
+                named.then(|| quality.map_or(1.0, |text| text.parse().unwrap_or(0.0)))
+            })
+            .fold(0.0_f32, f32::max)
+    };
+    weight(&["application/json"]) > weight(&["text/xml", "application/xml"])
+}
+
 /// Escapes text for XML content and attribute values.
 ///
 /// Characters that XML 1.0 has no spelling for become U+FFFD, so that every reader accepts the document.
@@ -73,4 +105,27 @@ pub fn escape(text: &str) -> String {
         }
     }
     escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_answered_where_it_is_asked_for() {
+        for (accept, json) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/json, text/plain, */*", true),
+            ("text/xml;q=0.5, application/json", true),
+            ("", false),
+            ("*/*", false),
+            ("text/xml", false),
+            ("application/xml, application/json;q=0.9", false),
+            ("application/json;q=0", false),
+            ("application/jsonx", false),
+        ] {
+            assert_eq!(prefers_json(accept), json, "{accept}");
+        }
+    }
 }

@@ -127,6 +127,14 @@ pub enum InvalidManifest {
 }
 
 impl InvalidManifest {
+    /// The reason as a clause that stands alone: it names the manifest, and begins in lower case.
+    pub fn clause(&self) -> String {
+        match self {
+            InvalidManifest::Member { .. } => format!("the manifest's {self}"),
+            other => other.to_string(),
+        }
+    }
+
     fn member(member: impl Into<String>, reason: impl Into<String>) -> InvalidManifest {
         InvalidManifest::Member { member: member.into(), reason: reason.into() }
     }

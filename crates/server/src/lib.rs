@@ -16,6 +16,7 @@ pub mod data_dir;
 mod denied;
 pub mod docker;
 pub mod ecr;
+mod ecr_public;
 pub mod forwarded;
 mod handler;
 pub mod health;

@@ -288,6 +288,11 @@ fn route(serves: Serves, path: &str) -> Route {
 }
 
 async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -> Response {
+    let (head, body) = request.into_parts();
+    if let Some(foreign) = of_another_service(route, &head) {
+        return foreign.answer(&origin.request_id);
+    }
+    let request = Request::from_parts(head, body);
     match route {
         Route::Aws => call::handle(&app, request, origin).await,
         Route::Docker => docker::handle(&app, request, origin).await,
@@ -306,6 +311,15 @@ async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -
         Route::Retired => docker::retired(),
         Route::Nowhere => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
         Route::PlainToTls => connection::plain_to_tls(),
+    }
+}
+
+/// The call of an AWS service that is not here, by the paths of its REST API. The AWS door tells those at `/` itself.
+fn of_another_service(route: Route, head: &http::request::Parts) -> Option<call::Foreign> {
+    match route {
+        Route::Nowhere => call::Foreign::read(head),
+        Route::Docker | Route::Retired | Route::Layers => call::Foreign::read_header(head),
+        Route::Aws | Route::Live | Route::Ready | Route::Metrics | Route::PlainToTls => None,
     }
 }
 

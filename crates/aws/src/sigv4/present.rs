@@ -26,8 +26,8 @@ pub struct Presented {
     pub(super) terminator: String,
     /// The request's time, in seconds since 1970.
     pub(super) signed_at: i64,
-    /// The life of a presigned request in seconds, where it states one.
-    pub(super) expires: Option<i64>,
+    /// The life that a presigned request states, unread: [`Presented::check`] reads it where it counts.
+    pub(super) expires: Option<String>,
     /// The names of the signed headers. A name that is not lower-case is none of the head's.
     pub(super) signed_headers: BTreeSet<String>,
     pub(super) signature: String,
@@ -66,6 +66,22 @@ impl Presented {
             (None, true) => from_query(head),
             _ => Err(Rejection::Missing),
         }
+    }
+
+    /// The same claim of a service that does not heed `X-Amz-Expires`, whatever it says: a presigned request lives as long as
+    /// clocks may differ (`ECR.md` P, as STS does).
+    #[must_use]
+    pub fn without_stated_life(mut self) -> Presented {
+        self.expires = None;
+        self
+    }
+
+    /// The life in seconds that a presigned request states.
+    ///
+    /// # Errors
+    /// [`Rejection::Incomplete`] for what is no number of seconds up to 7 days.
+    pub(super) fn stated_life(&self) -> Result<Option<i64>, Rejection> {
+        self.expires.as_deref().map(expires).transpose()
     }
 }
 
@@ -227,7 +243,7 @@ fn from_query(head: &Head<'_>) -> Result<Presented, Rejection> {
         },
         presigned: true,
         signed_at: date::parse_basic(date).ok_or_else(|| malformed_date(date))?,
-        expires: query.expires.as_deref().map(expires).transpose()?,
+        expires: query.expires,
         content_sha256: single_header(head, "x-amz-content-sha256")?,
         ..claim(credential, signature, signed_headers)?
     })

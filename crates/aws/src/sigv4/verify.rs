@@ -19,7 +19,7 @@ impl Presented {
     /// the order in which AWS makes them.
     ///
     /// # Errors
-    /// [`Rejection::Time`] or [`Rejection::Scope`].
+    /// [`Rejection::Time`] or [`Rejection::Scope`]; [`Rejection::Incomplete`] for a stated life that can't be one.
     pub fn check(
         self,
         head: &Head<'_>,
@@ -39,7 +39,7 @@ impl Presented {
     }
 
     fn check_time(&self, now: i64, max_skew: i64) -> Result<(), Rejection> {
-        let life = self.expires.unwrap_or(max_skew);
+        let life = self.stated_life()?.unwrap_or(max_skew);
         let oldest = now.saturating_sub(life);
         let newest = now.saturating_add(max_skew);
         let [signed_at, now_text] = [self.signed_at, now].map(date::format);

@@ -25,5 +25,7 @@ pub const SERVICE: Service = Service {
     global_region: None,
     account: Some(AccountId::DEFAULT),
     protocol: Protocol::Json { target: TARGET },
+    stated_life: true,
     operations: &[Entry::of::<ListPushLog>(), Entry::of::<ServerStatus>()],
+    not_yet: &[],
 };

@@ -37,6 +37,7 @@ impl Claim {
     /// signs. The caller is not known to be who it says until [`Claim::verify`].
     pub async fn read(app: &App, parts: &Parts, service: &Service) -> Result<Claim, Unauthenticated> {
         let presented = with_head(parts, Presented::read)?;
+        let presented = if service.stated_life { presented } else { presented.without_stated_life() };
         let found = credential::find(&app.system, &app.process_keys, &presented.access_key_id).await?;
         // Sessions don't exist yet, so no session token is one of ours; AWS answers a wrong one like a wrong key.
         let credential = found.filter(|_| presented.session_token.is_none()).ok_or(Unauthenticated::UnknownKey)?;

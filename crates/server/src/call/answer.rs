@@ -1,4 +1,4 @@
-//! The one writer of AWS answers: JSON 1.1 and the query protocol's XML.
+//! The one writer of AWS answers: JSON 1.1, and the query protocol's XML or JSON.
 use super::{Outcome, Protocol, Refusal};
 use crate::access_log::{Called, CalledBy};
 use crate::body::{Chain, Response, full};
@@ -8,23 +8,31 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use registry::Error;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const XML: &str = "text/xml";
+const JSON: &str = "application/json";
 
 /// Writes an answer, and logs a fault of ours: nowhere else is one logged.
 pub fn encode(outcome: Outcome, request_id: &str) -> Response {
+    let as_json = outcome.as_json;
     let mut response = match (outcome.protocol, outcome.output) {
+        (_, Err(Refusal::Foreign(foreign))) => foreign.answer(request_id),
         (Protocol::Json { .. }, Ok(output)) => respond(StatusCode::OK, aws::json::CONTENT_TYPE, output),
         (Protocol::Json { .. }, Err(refusal)) => json_error(&refusal, request_id),
         (Protocol::Query { namespace, .. }, Ok(output)) => {
-            match query_output(namespace, outcome.operation, &output, request_id) {
-                Ok(text) => respond(StatusCode::OK, XML, text.into_bytes()),
-                Err(error) => query_error(namespace, &Refusal::Failed(Error::server(error)), request_id),
+            let written = match as_json {
+                true => query_json(outcome.operation, &output, request_id).map(|text| (JSON, text)),
+                false => query_output(namespace, outcome.operation, &output, request_id).map(|text| (XML, text)),
+            };
+            match written {
+                Ok((content_type, text)) => respond(StatusCode::OK, content_type, text.into_bytes()),
+                Err(error) => query_error(namespace, as_json, &Refusal::Failed(Error::server(error)), request_id),
             }
         }
-        (Protocol::Query { namespace, .. }, Err(refusal)) => query_error(namespace, &refusal, request_id),
+        (Protocol::Query { namespace, .. }, Err(refusal)) => query_error(namespace, as_json, &refusal, request_id),
     };
     if let Ok(id) = HeaderValue::from_str(request_id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -48,7 +56,7 @@ fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes
 fn json_error(refusal: &Refusal, request_id: &str) -> Response {
     let exception = refusal.json();
     log(exception.status, refusal, request_id);
-    let message = refusal.to_string();
+    let message = refusal.message();
     // AWS says no more of an unknown operation than its type.
     let message = (!matches!(refusal, Refusal::UnknownOperation)).then_some(message.as_str());
     let mut response = respond(
@@ -61,19 +69,23 @@ fn json_error(refusal: &Refusal, request_id: &str) -> Response {
     response
 }
 
-fn query_error(namespace: &str, refusal: &Refusal, request_id: &str) -> Response {
+fn query_error(namespace: &str, as_json: bool, refusal: &Refusal, request_id: &str) -> Response {
     let exception = refusal.query();
     log(exception.status, refusal, request_id);
-    let text = aws::query::error(
-        namespace,
-        exception.status.is_client_error(),
-        exception.name,
-        &refusal.to_string(),
-        request_id,
-    );
-    let mut response = respond(exception.status, XML, text.into_bytes());
+    let (sender, name, message) = (exception.status.is_client_error(), exception.name, refusal.message());
+    let (content_type, text) = match as_json {
+        true => (JSON, aws::query::error_json(sender, name, &message, request_id)),
+        false => (XML, aws::query::error(namespace, sender, name, &message, request_id)),
+    };
+    let mut response = respond(exception.status, content_type, text.into_bytes());
     come_again(&mut response, refusal);
     response
+}
+
+/// An output as the query protocol writes it in JSON.
+fn query_json(action: &str, output: &[u8], request_id: &str) -> Result<String, serde_json::Error> {
+    let result: &RawValue = serde_json::from_slice(output)?;
+    Ok(aws::query::response_json(action, result, request_id))
 }
 
 /// The members of a flat output as the query protocol writes them.
@@ -128,6 +140,7 @@ mod tests {
     fn the_access_line_learns_the_operation_and_the_caller_where_they_are_known() {
         let outcome = |operation, called_by: Option<&str>, output| Outcome {
             protocol: Protocol::Json { target: "Test" },
+            as_json: false,
             operation,
             called_by: called_by.map(str::to_owned),
             output,

@@ -5,19 +5,21 @@
 //! between services is data ([`Service`]), what differs between operations is an [`Operation`].
 
 mod answer;
+mod foreign;
 mod form;
 mod inbound;
 mod operation;
 mod refusal;
 mod serialization;
 
+pub use foreign::Foreign;
 pub use operation::{Entry, Operation, Structure, need_on};
 pub use refusal::{Refusal, excerpt};
 
 use crate::app::App;
 use crate::authenticate::sigv4::Claim;
 use crate::body::{Request, RequestBody, Response};
-use crate::{admin, ecr, sts};
+use crate::{admin, ecr, ecr_public, sts};
 use aws::AccountId;
 use bytes::Bytes;
 use http::request::Parts;
@@ -50,7 +52,20 @@ pub struct Service {
     /// administrator may operate it.
     pub account: Option<AccountId>,
     pub protocol: Protocol,
+    /// Whether a presigned call lives as long as its `X-Amz-Expires` says; else as long as clocks may differ.
+    pub stated_life: bool,
     pub operations: &'static [Entry],
+    /// The operations of the service's model that this version lacks.
+    pub not_yet: &'static [&'static str],
+}
+
+impl Service {
+    /// What a call of an operation hears that is not one of those that are finished: AWS's answer, or, if the service's model
+    /// has it, that this version lacks it.
+    fn lacks(&self, operation: &str) -> Option<Refusal> {
+        let operation = self.not_yet.iter().find(|name| **name == operation)?;
+        Some(Refusal::NotYet { service: self.signing_name, operation })
+    }
 }
 
 /// How a service is spoken to.
@@ -63,8 +78,8 @@ pub enum Protocol {
 }
 
 /// Every service that this server speaks.
-pub fn services() -> [&'static Service; 3] {
-    [&ecr::SERVICE, &sts::SERVICE, &admin::SERVICE]
+pub fn services() -> [&'static Service; 4] {
+    [&ecr::SERVICE, &ecr_public::SERVICE, &sts::SERVICE, &admin::SERVICE]
 }
 
 /// Every operation of every service, for tests that walk them all.
@@ -95,6 +110,8 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
 /// What a call comes to: the JSON of its output, or why there is none.
 struct Outcome {
     protocol: Protocol,
+    /// Whether the query protocol answers in JSON instead of XML, which `Accept` decides.
+    as_json: bool,
     /// The operation's name, empty when none was found.
     operation: &'static str,
     /// The ARN of a caller that was authenticated, for the access line.
@@ -120,7 +137,10 @@ const UNKNOWN: Protocol = Protocol::Json { target: "" };
 async fn json(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
     let (service, entry) = match find_target(head) {
         Ok(found) => found,
-        Err(refusal) => return Outcome { protocol: UNKNOWN, operation: "", called_by: None, output: Err(refusal) },
+        Err(refusal) => {
+            let output = Err(of_another_service(head, refusal));
+            return Outcome { protocol: UNKNOWN, as_json: false, operation: "", called_by: None, output };
+        }
     };
     let (declared, mut called_by) = (body.declared(), None);
     let output = async {
@@ -132,7 +152,7 @@ async fn json(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Orig
         entry.run(Input::Json(received.bytes), call).await
     };
     let output = output.await;
-    Outcome { protocol: service.protocol, operation: entry.name, called_by, output }
+    Outcome { protocol: service.protocol, as_json: false, operation: entry.name, called_by, output }
 }
 
 /// The JSON operation that `X-Amz-Target` names.
@@ -144,7 +164,20 @@ fn find_target(head: &Parts) -> Result<(&'static Service, &'static Entry), Refus
     let named = target.to_str().ok().and_then(aws::json::target);
     let (prefix, name) = named.filter(|_| head.method == Method::POST).ok_or(Refusal::UnknownOperation)?;
     let speaks = |service: &Service| matches!(service.protocol, Protocol::Json { target } if target == prefix);
-    operations().find(|(service, entry)| speaks(service) && entry.name == name).ok_or(Refusal::UnknownOperation)
+    let service = services().into_iter().find(|service| speaks(service)).ok_or(Refusal::UnknownOperation)?;
+    let entry = service.operations.iter().find(|entry| entry.name == name);
+    Ok((service, entry.ok_or_else(|| service.lacks(name).unwrap_or(Refusal::UnknownOperation))?))
+}
+
+/// What a call hears that is no operation of the services that are here: which service it is of, if it says so.
+fn of_another_service(head: &Parts, refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::UnknownOperation
+        | Refusal::UnknownAction { .. }
+        | Refusal::MissingAction
+        | Refusal::MissingSignature => Foreign::read(head).map_or(refusal, Refusal::Foreign),
+        other => other,
+    }
 }
 
 /// The query operation that a form's `Action` and `Version` name.
@@ -152,8 +185,10 @@ fn find_action(form: &form::Form) -> Result<(&'static Service, &'static Entry), 
     let action = form.get("Action").ok_or(Refusal::MissingAction)?;
     let asked = form.get("Version").unwrap_or("NO_VERSION_SPECIFIED");
     let speaks = |service: &Service| matches!(service.protocol, Protocol::Query { version, .. } if version == asked);
-    let known = operations().find(|(service, entry)| speaks(service) && entry.name == action);
-    known.ok_or_else(|| Refusal::UnknownAction { action: excerpt(action), version: excerpt(asked) })
+    let unknown = || Refusal::UnknownAction { action: excerpt(action), version: excerpt(asked) };
+    let service = services().into_iter().find(|service| speaks(service)).ok_or_else(unknown)?;
+    let entry = service.operations.iter().find(|entry| entry.name == action);
+    Ok((service, entry.ok_or_else(|| service.lacks(action).unwrap_or_else(unknown))?))
 }
 
 async fn query(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
@@ -161,7 +196,7 @@ async fn query(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Ori
     let output = async {
         let received = inbound::receive(Budget::new(&FORMS), body, declared, FORM_BYTES).await?;
         let form = form::Form::read(head.uri.query().unwrap_or_default(), &received.bytes);
-        let (service, entry) = find_action(&form)?;
+        let (service, entry) = find_action(&form).map_err(|refusal| of_another_service(head, refusal))?;
         operation = entry.name;
         let claim = Claim::read(app, head, service).await?;
         let (caller, region) = claim.verify(head, received.sha256)?;
@@ -170,5 +205,7 @@ async fn query(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Ori
         entry.run(Input::Form(form), call).await
     };
     let output = output.await;
-    Outcome { protocol: sts::SERVICE.protocol, operation, called_by, output }
+    let accept = head.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let as_json = accept.is_some_and(aws::query::prefers_json);
+    Outcome { protocol: sts::SERVICE.protocol, as_json, operation, called_by, output }
 }

@@ -154,7 +154,7 @@ fn logged(refusal: &Refusal) -> push_log::Refusal {
     push_log::Refusal {
         status: exception.status.as_u16(),
         code: exception.name,
-        message: refusal.to_string(),
+        message: refusal.message(),
         denied: matches!(refusal, Refusal::Failed(Error::AccessDenied(_))),
     }
 }

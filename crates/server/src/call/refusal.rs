@@ -3,10 +3,11 @@
 //! Choices where the sources are silent: authentication failures are 400 on the JSON services (403 on STS, as documented);
 //! a body over its limit and one that breaks off or stops coming are SerializationException, since that is the common error
 //! that every SDK knows and none retries.
+use super::Foreign;
 use crate::authenticate::sigv4::Unauthenticated;
 use aws::sigv4::Rejection;
 use http::StatusCode;
-use registry::Error;
+use registry::{Constraint, Error};
 use serde_json::{Value, json};
 
 /// Why there is no output. Display is what the client reads.
@@ -16,6 +17,12 @@ pub enum Refusal {
     UnknownOperation,
     #[error("Could not find operation {action} for version {version}")]
     UnknownAction { action: String, version: String },
+    /// An operation of the service's model that this version lacks.
+    #[error("Ecru {version} does not have {} yet: docs/compatibility.md lists what it has", name(service, operation), version = env!("CARGO_PKG_VERSION"))]
+    NotYet { service: &'static str, operation: &'static str },
+    /// A call of another service, whose clients have a form of their own for this.
+    #[error("{0}")]
+    Foreign(Foreign),
     #[error("Missing Action")]
     MissingAction,
     #[error("Missing Authentication Token")]
@@ -56,13 +63,33 @@ impl Exception {
     }
 }
 
+/// An operation's name as a message has it; ECR Public has operations with the names of ECR's.
+fn name(service: &str, operation: &str) -> String {
+    if service == crate::ecr_public::SERVICE.signing_name {
+        return format!("{operation} of ECR Public");
+    }
+    operation.to_owned()
+}
+
 impl Refusal {
+    /// What the client reads: AWS's text, then what is wrong with a manifest, of which AWS says no more than that.
+    pub fn message(&self) -> String {
+        match self {
+            Refusal::Failed(Error::InvalidParameter { constraint: Constraint::Manifest(reason), .. }) => {
+                format!("{self}: {}", reason.clause())
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// The name and status of the JSON services.
     pub fn json(&self) -> Exception {
         match self {
-            Refusal::UnknownOperation | Refusal::UnknownAction { .. } | Refusal::MissingAction => {
-                Exception::bad("UnknownOperationException")
-            }
+            Refusal::UnknownOperation
+            | Refusal::UnknownAction { .. }
+            | Refusal::NotYet { .. }
+            | Refusal::Foreign(_)
+            | Refusal::MissingAction => Exception::bad("UnknownOperationException"),
             Refusal::MissingSignature => Exception::bad("MissingAuthenticationTokenException"),
             Refusal::Unauthenticated(why) => why.json(),
             Refusal::Serialization(_) | Refusal::BodyTooLarge { .. } => Exception::bad("SerializationException"),
@@ -74,7 +101,10 @@ impl Refusal {
     /// The code and status of STS.
     pub fn query(&self) -> Exception {
         match self {
-            Refusal::UnknownOperation | Refusal::UnknownAction { .. } => Exception::bad("InvalidAction"),
+            Refusal::UnknownOperation
+            | Refusal::UnknownAction { .. }
+            | Refusal::NotYet { .. }
+            | Refusal::Foreign(_) => Exception::bad("InvalidAction"),
             Refusal::MissingAction => Exception::bad("MissingAction"),
             Refusal::MissingSignature => Exception::new("MissingAuthenticationToken", StatusCode::FORBIDDEN),
             Refusal::Unauthenticated(why) => why.query(),

@@ -23,12 +23,13 @@ mod types;
 use crate::call::{Entry, Protocol, Service};
 use crate::page;
 
-/// ECR's API of 2015-09-21: the operations that are finished. Every other one is unknown until it is.
+/// ECR's API of 2015-09-21: the operations that are finished, and those that are not yet.
 pub const SERVICE: Service = Service {
     signing_name: "ecr",
     global_region: None,
     account: None,
     protocol: Protocol::Json { target: "AmazonEC2ContainerRegistry_V20150921" },
+    stated_life: true,
     operations: &[
         Entry::of::<layer_availability::BatchCheckLayerAvailability>(),
         Entry::of::<batch_delete_image::BatchDeleteImage>(),
@@ -53,6 +54,47 @@ pub const SERVICE: Service = Service {
         Entry::of::<resource_tags::TagResource>(),
         Entry::of::<resource_tags::UntagResource>(),
         Entry::of::<layer_upload::UploadLayerPart>(),
+    ],
+    not_yet: &[
+        "BatchGetRepositoryScanningConfiguration",
+        "CreatePullThroughCacheRule",
+        "CreateRepositoryCreationTemplate",
+        "DeleteLifecyclePolicy",
+        "DeletePullThroughCacheRule",
+        "DeleteRegistryPolicy",
+        "DeleteRepositoryCreationTemplate",
+        "DeleteRepositoryPolicy",
+        "DeleteSigningConfiguration",
+        "DeregisterPullTimeUpdateExclusion",
+        "DescribeImageReplicationStatus",
+        "DescribeImageScanFindings",
+        "DescribeImageSigningStatus",
+        "DescribePullThroughCacheRules",
+        "DescribeReplicationBackfillResults",
+        "DescribeRepositoryCreationTemplates",
+        "GetLifecyclePolicy",
+        "GetLifecyclePolicyPreview",
+        "GetRegistryPolicy",
+        "GetRegistryScanningConfiguration",
+        "GetRepositoryPolicy",
+        "GetSigningConfiguration",
+        "ListPullTimeUpdateExclusions",
+        "ListReplicationBackfills",
+        "PutLifecyclePolicy",
+        "PutRegistryPolicy",
+        "PutRegistryScanningConfiguration",
+        "PutReplicationConfiguration",
+        "PutSigningConfiguration",
+        "RegisterPullTimeUpdateExclusion",
+        "SetRepositoryPolicy",
+        "StartImageScan",
+        "StartLifecyclePolicyPreview",
+        "StartReplicationBackfill",
+        "StopReplicationBackfill",
+        "UpdateImageStorageClass",
+        "UpdatePullThroughCacheRule",
+        "UpdateRepositoryCreationTemplate",
+        "ValidatePullThroughCacheRule",
     ],
 };
 

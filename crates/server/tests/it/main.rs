@@ -8,6 +8,7 @@ mod docker;
 mod docs;
 mod doors;
 mod ecr;
+mod foreign;
 mod forwarded;
 mod full_disk;
 mod immutability;

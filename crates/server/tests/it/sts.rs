@@ -1,3 +1,4 @@
+use serde_json::json;
 use testkit::http::Call;
 use testkit::{Model, TestApp};
 
@@ -32,6 +33,11 @@ async fn every_other_action_is_invalid_before_anything_else_is_looked_at() {
         let call = Call::new("POST", "/").header("content-type", "application/x-www-form-urlencoded; charset=utf-8");
         let answer = call.body(body).send(app.address).await.expect(400);
         assert!(answer.text().contains("<Code>InvalidAction</Code>"), "{action}: {}", answer.text());
+        let message = match actions.contains(action) {
+            true => format!("Ecru {} does not have {action} yet: docs/compatibility.md", env!("CARGO_PKG_VERSION")),
+            false => format!("Could not find operation {action} for version 2011-06-15"),
+        };
+        assert!(answer.text().contains(&format!("<Message>{message}")), "{action}: {}", answer.text());
         without_request_id(&answer.text());
     }
 }
@@ -58,4 +64,62 @@ async fn refusals_of_signatures_have_the_names_of_sts_and_403() {
     let unsigned = Call::new("POST", "/").header("content-type", "application/x-www-form-urlencoded");
     let answer = unsigned.body("Action=GetCallerIdentity&Version=2011-06-15").send(app.address).await.expect(403);
     assert!(answer.text().contains("<Code>MissingAuthenticationToken</Code>"), "{}", answer.text());
+}
+
+/// The call with an `Accept` header, which clients leave unsigned.
+fn accepting(call: Call, accept: &str) -> Call {
+    call.header("accept", accept)
+}
+
+fn identity() -> Call {
+    Call::new("POST", "/")
+        .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+        .body("Action=GetCallerIdentity&Version=2011-06-15")
+}
+
+#[tokio::test]
+async fn a_client_that_accepts_json_is_answered_in_json() {
+    let app = TestApp::start().await;
+    let caller = app.account("111122223333", "us-east-1");
+    let get = Call::new("GET", "/?Action=GetCallerIdentity&Version=2011-06-15");
+    for call in [caller.sign("sts", identity()), caller.presign("sts", get, 60)] {
+        let answer = accepting(call, "application/json").send(app.address).await.expect(200);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let id = answer.header("x-amzn-requestid").unwrap().to_owned();
+        assert_eq!(
+            answer.json(),
+            json!({"GetCallerIdentityResponse": {
+                "GetCallerIdentityResult": {
+                    "Arn": "arn:aws:iam::111122223333:root", "UserId": "111122223333", "Account": "111122223333",
+                },
+                "ResponseMetadata": {"RequestId": id},
+            }})
+        );
+    }
+    for accept in ["*/*", "text/xml", "application/xml, application/json;q=0.5"] {
+        let answer = accepting(caller.sign("sts", identity()), accept).send(app.address).await.expect(200);
+        assert_eq!(answer.header("content-type"), Some("text/xml"), "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_are_json_too_where_it_is_accepted() {
+    let app = TestApp::start().await;
+    let wrong = testkit::AwsCaller { secret: "wrong".into(), ..app.administrator() };
+    let form = |text: &str| identity().body(text.to_owned());
+    for (call, status, code, message) in [
+        (wrong.sign("sts", identity()), 403, "SignatureDoesNotMatch", "The request signature we calculated"),
+        (identity(), 403, "MissingAuthenticationToken", "Missing Authentication Token"),
+        (form("Action=AssumeRole&Version=2011-06-15"), 400, "InvalidAction", "Ecru "),
+        (form("Action=None&Version=2011-06-15"), 400, "InvalidAction", "Could not find operation None"),
+        (form("Version=2011-06-15"), 400, "MissingAction", "Missing Action"),
+    ] {
+        let answer = accepting(call, "application/json").send(app.address).await.expect(status);
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{code}");
+        let body = answer.json();
+        assert_eq!((&body["Error"]["Type"], &body["Error"]["Code"]), (&json!("Sender"), &json!(code)), "{body}");
+        assert!(body["Error"]["Message"].as_str().unwrap().starts_with(message), "{body}");
+        assert_eq!(body["RequestId"].as_str(), answer.header("x-amzn-requestid"), "{code}");
+        assert_eq!((body.as_object().unwrap().len(), body["Error"].as_object().unwrap().len()), (2, 3), "{body}");
+    }
 }

@@ -171,11 +171,7 @@ fn manifest_invalid(reason: &InvalidManifest) -> Refusal {
         InvalidManifest::Member { .. } => "build the image again with a tool that writes this right",
     };
     // Clients put "manifest invalid" before it.
-    let message = match reason {
-        InvalidManifest::Member { .. } => format!("the manifest's {reason}"),
-        other => other.to_string(),
-    };
-    Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", message).say(cure)
+    Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", reason.clause()).say(cure)
 }
 
 /// AWS's sentence, and what the tag holds since when (`ECR.md` R 4).

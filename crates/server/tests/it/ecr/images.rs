@@ -183,6 +183,23 @@ async fn a_manifest_that_cannot_be_taken_is_invalid_json_syntax() {
             "{message}"
         );
     }
+    // AWS's text first, then the cause.
+    for (manifest, given, cause) in [
+        (image.text(), "application/vnd.oci.image.index.v1+json", ": the manifest says "),
+        (
+            image.text(),
+            "application/vnd.oci.image.index.v1+json",
+            ", the request says application/vnd.oci.image.index.v1+json",
+        ),
+        ("{".to_owned(), image.media_type, ": the manifest is not JSON: EOF"),
+        (schema_1.to_string(), image.media_type, ": the manifest's schemaVersion: it is not 2"),
+    ] {
+        let input = json!({"repositoryName": "app", "imageManifest": manifest, "imageManifestMediaType": given});
+        let message = app.ecr("PutImage", input).await.error("InvalidParameter");
+        let aws =
+            "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax': the manifest";
+        assert!(message.starts_with(aws) && message.contains(cause), "{message}");
+    }
     let given = json!({"repositoryName": "app", "imageManifest": no_type.to_string(), "imageManifestMediaType": image.media_type});
     assert_eq!(app.ecr("PutImage", given).await.ok()["image"]["imageManifestMediaType"], image.media_type);
 }

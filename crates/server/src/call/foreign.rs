@@ -1,0 +1,219 @@
+//! Calls of AWS services that are not here, which `AWS_ENDPOINT_URL` sends along. Each is answered in the form that its service's
+//! clients read, so that they print what this server is and which variable names it for ECR alone.
+use crate::body::{Response, full};
+use crate::call::{form, services};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::json;
+use std::fmt;
+
+/// Characters of a service's name at most; the longest of AWS has 40.
+const MAX_NAME: usize = 64;
+
+/// The services whose clients read S3's errors.
+const S3: &[&str] = &["s3", "s3express", "s3-outposts", "s3-object-lambda"];
+/// Other services whose protocol is REST with XML.
+const REST_XML: &[&str] = &["route53", "cloudfront"];
+/// The one service of the query protocol whose errors have a form of their own.
+const EC2: &str = "ec2";
+
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
+const CBOR: &str = "rpc-v2-cbor";
+const JSON_1_0: &str = "application/x-amz-json-1.0";
+
+/// The name of the error in the services of JSON, REST and CBOR.
+const UNKNOWN_OPERATION: &str = "UnknownOperationException";
+
+/// A call that is signed for a service that is not here. Its signature was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    service: String,
+    protocol: Spoken,
+}
+
+/// How a service's clients read an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Spoken {
+    S3,
+    RestXml,
+    Query,
+    Ec2,
+    Json { content_type: &'static str },
+    Cbor,
+    RestJson,
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "This is Ecru {}: it has ECR and STS, and not {}. AWS_ENDPOINT_URL sends every service here; set \
+             AWS_ENDPOINT_URL_ECR instead, which names ECR alone",
+            env!("CARGO_PKG_VERSION"),
+            self.service
+        )
+    }
+}
+
+impl Foreign {
+    /// The call of another service that a request's head is. `None` for one that names none of them in a signature's scope.
+    pub fn read(head: &Parts) -> Option<Foreign> {
+        let in_query = || head.uri.query().and_then(|query| form::parameter(query.as_bytes(), "X-Amz-Credential"));
+        let service = in_header(head).or_else(|| in_query().and_then(|credential| scope(&credential)))?;
+        let protocol = spoken(head, &service);
+        Some(Foreign { service, protocol })
+    }
+
+    /// The same where a path is another door's: only by the Authorization header, which no client of that door sends.
+    pub fn read_header(head: &Parts) -> Option<Foreign> {
+        let service = in_header(head)?;
+        let protocol = spoken(head, &service);
+        Some(Foreign { service, protocol })
+    }
+
+    /// What its client reads: 400, which none tries again.
+    pub fn answer(&self, request_id: &str) -> Response {
+        let message = self.to_string();
+        let [escaped, id] = [message.as_str(), request_id].map(aws::query::escape);
+        let (content_type, body) = match self.protocol {
+            Spoken::S3 => {
+                let error = format!("<Error><Code>NotImplemented</Code><Message>{escaped}</Message>");
+                let document = format!("{error}<RequestId>{id}</RequestId><HostId>{id}</HostId></Error>");
+                ("application/xml", format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{document}").into_bytes())
+            }
+            Spoken::Ec2 => {
+                let error = format!("<Error><Code>InvalidAction</Code><Message>{escaped}</Message></Error>");
+                let document = format!("<Response><Errors>{error}</Errors><RequestID>{id}</RequestID></Response>");
+                ("text/xml", document.into_bytes())
+            }
+            Spoken::Query | Spoken::RestXml => {
+                let error = "<Type>Sender</Type><Code>InvalidAction</Code>";
+                let error = format!("<Error>{error}<Message>{escaped}</Message></Error>");
+                let document = format!("<ErrorResponse>{error}<RequestId>{id}</RequestId></ErrorResponse>");
+                ("text/xml", document.into_bytes())
+            }
+            Spoken::Json { content_type } => {
+                (content_type, aws::json::error_body(UNKNOWN_OPERATION, Some(&message), &[]))
+            }
+            Spoken::RestJson => {
+                let body = json!({ "__type": UNKNOWN_OPERATION, "code": UNKNOWN_OPERATION, "message": message });
+                ("application/json", body.to_string().into_bytes())
+            }
+            Spoken::Cbor => ("application/cbor", cbor(&[("__type", UNKNOWN_OPERATION), ("message", &message)])),
+        };
+        let mut response = Response::new(full(body));
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        match self.protocol {
+            Spoken::Json { .. } | Spoken::RestJson => {
+                headers.insert(ERROR_TYPE, HeaderValue::from_static(UNKNOWN_OPERATION));
+            }
+            Spoken::Cbor => {
+                headers.insert(SMITHY_PROTOCOL, HeaderValue::from_static(CBOR));
+            }
+            Spoken::S3 | Spoken::RestXml | Spoken::Query | Spoken::Ec2 => {}
+        }
+        response
+    }
+}
+
+/// The service that an Authorization header of Signature Version 4 (or 4A) is for, if it is not here.
+fn in_header(head: &Parts) -> Option<String> {
+    let value = head.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let parameters = value.strip_prefix("AWS4-")?;
+    let (_, credential) = parameters.split_once("Credential=")?;
+    scope(credential.split([',', ' ']).next()?)
+}
+
+/// The service of a credential, `KEY/DATE/REGION/SERVICE/aws4_request` (Signature Version 4A has no region).
+fn scope(credential: &str) -> Option<String> {
+    let (_, service) = credential.strip_suffix("/aws4_request")?.rsplit_once('/')?;
+    let named = !service.is_empty()
+        && service.len() <= MAX_NAME
+        && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let here = services().iter().any(|here| here.signing_name == service);
+    (named && !here).then(|| service.to_owned())
+}
+
+fn spoken(head: &Parts, service: &str) -> Spoken {
+    let header = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if header(&SMITHY_PROTOCOL) == CBOR {
+        return Spoken::Cbor;
+    }
+    if head.headers.contains_key(super::TARGET) {
+        let old = header(&CONTENT_TYPE).starts_with(JSON_1_0);
+        return Spoken::Json { content_type: if old { JSON_1_0 } else { aws::json::CONTENT_TYPE } };
+    }
+    if S3.contains(&service) {
+        return Spoken::S3;
+    }
+    if REST_XML.contains(&service) {
+        return Spoken::RestXml;
+    }
+    match super::is_query(head) {
+        true if service == EC2 => Spoken::Ec2,
+        true => Spoken::Query,
+        false => Spoken::RestJson,
+    }
+}
+
+/// A map of texts in CBOR (RFC 8949 sections 3 and 3.1).
+fn cbor(members: &[(&str, &str)]) -> Vec<u8> {
+    const MAP: u8 = 5;
+    const TEXT: u8 = 3;
+    /// A head: the major type and an argument of up to 16 bits.
+    fn head(major: u8, argument: usize, out: &mut Vec<u8>) {
+        match u8::try_from(argument) {
+            Ok(small) if small < 24 => out.push(major << 5 | small),
+            Ok(byte) => out.extend([major << 5 | 24, byte]),
+            // No message of this module has more bytes.
+            Err(_) => {
+                let [high, low] = u16::try_from(argument).unwrap_or(u16::MAX).to_be_bytes();
+                out.extend([major << 5 | 25, high, low]);
+            }
+        }
+    }
+    let mut out = Vec::new();
+    head(MAP, members.len(), &mut out);
+    for text in members.iter().flat_map(|(name, value)| [name, value]) {
+        head(TEXT, text.len(), &mut out);
+        out.extend_from_slice(text.as_bytes());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_names_a_service_that_is_not_here() {
+        for (credential, expected) in [
+            ("AKID/20261130/us-east-1/s3/aws4_request", Some("s3")),
+            ("AKID/20261130/s3express/aws4_request", Some("s3express")),
+            ("AKID/20261130/us-east-1/ecr/aws4_request", None),
+            ("AKID/20261130/us-east-1/ecr-public/aws4_request", None),
+            ("AKID/20261130/us-east-1/sts/aws4_request", None),
+            ("AKID/20261130/us-east-1/<x>/aws4_request", None),
+            ("AKID/20261130/us-east-1//aws4_request", None),
+            ("AKID/20261130/us-east-1/s3/other", None),
+            ("", None),
+        ] {
+            assert_eq!(scope(credential).as_deref(), expected, "{credential}");
+        }
+        assert_eq!(scope(&format!("A/1/r/{}/aws4_request", "x".repeat(65))), None);
+    }
+
+    #[test]
+    fn a_map_of_texts_is_written_in_cbor() {
+        assert_eq!(cbor(&[("a", "b")]), *b"\xa1\x61a\x61b");
+        let long = "x".repeat(300);
+        let written = cbor(&[("a", &long), ("b", &long[..200])]);
+        assert_eq!(written[..6], *b"\xa2\x61a\x79\x01\x2c");
+        assert_eq!(written[306..310], *b"\x61b\x78\xc8");
+        assert_eq!(written.len(), 510);
+    }
+}

@@ -1,0 +1,37 @@
+//! The ECR Public door (`ECR.md` A.11 to A.14): none of its operations is finished.
+
+use crate::call::{Protocol, Service};
+
+pub const SERVICE: Service = Service {
+    signing_name: "ecr-public",
+    global_region: None,
+    account: None,
+    protocol: Protocol::Json { target: "SpencerFrontendService" },
+    stated_life: true,
+    operations: &[],
+    not_yet: &[
+        "BatchCheckLayerAvailability",
+        "BatchDeleteImage",
+        "CompleteLayerUpload",
+        "CreateRepository",
+        "DeleteRepository",
+        "DeleteRepositoryPolicy",
+        "DescribeImageTags",
+        "DescribeImages",
+        "DescribeRegistries",
+        "DescribeRepositories",
+        "GetAuthorizationToken",
+        "GetRegistryCatalogData",
+        "GetRepositoryCatalogData",
+        "GetRepositoryPolicy",
+        "InitiateLayerUpload",
+        "ListTagsForResource",
+        "PutImage",
+        "PutRegistryCatalogData",
+        "PutRepositoryCatalogData",
+        "SetRepositoryPolicy",
+        "TagResource",
+        "UntagResource",
+        "UploadLayerPart",
+    ],
+};
