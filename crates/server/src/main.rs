@@ -10,6 +10,8 @@ use server::cli::push_log::PushLog;
 use server::cli::serve::Serve;
 use server::cli::status::Status;
 use server::cli::tls::init::Init;
+use server::cli::transfer::export::Export;
+use server::cli::transfer::import::Import;
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -34,6 +36,10 @@ enum Command {
     Health(Health),
     /// Show what was pushed to a repository and what was refused, and why.
     PushLog(PushLog),
+    /// Copy images from files and other registries into a repository.
+    Import(Box<Import>),
+    /// Copy images of a repository into a file.
+    Export(Export),
     /// Make TLS certificates for the https:// listeners.
     #[command(subcommand)]
     Tls(Tls),
@@ -91,6 +97,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             Ok(ExitCode::SUCCESS)
         }),
         Command::Status(status) => on_runtime(report(status)),
+        Command::Import(import) => on_runtime(async { Ok(import.run().await.map(|()| ExitCode::SUCCESS)?) }),
+        Command::Export(export) => on_runtime(async { Ok(export.run().await.map(|()| ExitCode::SUCCESS)?) }),
         Command::PushLog(log) => on_runtime(async {
             std::io::stdout().write_all(log.run().await?.as_bytes())?;
             Ok(ExitCode::SUCCESS)

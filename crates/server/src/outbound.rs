@@ -1,4 +1,6 @@
-//! One request to another server over HTTP/1.1, plain or over TLS, and its whole answer.
+//! One request to another server over HTTP/1.1, plain or over TLS, and its whole answer. [`agent`] keeps connections and streams.
+pub mod agent;
+
 use crate::tls::provider;
 use bytes::Bytes;
 use http::header::HOST;
@@ -50,6 +52,27 @@ pub enum TrustError {
     Tls(#[from] rustls::Error),
 }
 
+/// Whose certificates a client accepts; files are read when a connection first needs them.
+#[derive(Clone, Debug)]
+pub enum Authorities {
+    /// The system's, or those that SSL_CERT_FILE names.
+    System,
+    /// Only those in a PEM file.
+    Only(PathBuf),
+    /// The system's and those in a PEM file.
+    SystemAnd(PathBuf),
+}
+
+impl Authorities {
+    pub fn trust(&self) -> Result<Trust, TrustError> {
+        match self {
+            Authorities::System => Trust::system(),
+            Authorities::Only(path) => Trust::file(path),
+            Authorities::SystemAnd(path) => Trust::system_and(path),
+        }
+    }
+}
+
 /// Whose certificates are taken.
 #[derive(Clone)]
 pub struct Trust(Arc<ClientConfig>);
@@ -68,7 +91,6 @@ impl Trust {
     }
 
     /// Those of the system and those in a PEM file.
-    #[cfg(feature = "acme")]
     pub fn system_and(path: &Path) -> Result<Trust, TrustError> {
         let mut roots = system_roots();
         add(&mut roots, path)?;
@@ -122,27 +144,45 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
     let uri = request.uri().clone();
+    let stream = dial(&uri, trust).await?;
+    to_origin_form(&mut request);
+    send(request, stream, &uri).await
+}
+
+/// A connection that requests are written to.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+/// Connects to the server that an absolute URI names, over TLS for https.
+async fn dial(uri: &Uri, trust: impl FnOnce() -> Result<Trust, TrustError>) -> Result<Box<dyn Wire>, OutboundError> {
     let authority = uri.authority().ok_or_else(|| OutboundError::Address(uri.clone()))?;
     let secure = match uri.scheme_str() {
         Some("https") => true,
         Some("http") => false,
-        _ => return Err(OutboundError::Address(uri)),
+        _ => return Err(OutboundError::Address(uri.clone())),
     };
     let host = authority.host().trim_matches(['[', ']']);
     let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-    if let Ok(value) = HeaderValue::from_str(authority.as_str()) {
-        request.headers_mut().entry(HOST).or_insert(value);
-    }
-    *request.uri_mut() = uri.path_and_query().cloned().map_or(Uri::from_static("/"), Uri::from);
     let unreachable = |source| OutboundError::Connect { uri: uri.clone(), source };
     let stream = TcpStream::connect((host, port)).await.map_err(unreachable)?;
     if !secure {
-        return send(request, stream, &uri).await;
+        return Ok(Box::new(stream));
     }
     let name = ServerName::try_from(host.to_owned()).map_err(|_| OutboundError::Address(uri.clone()))?;
     let shaken = TlsConnector::from(trust()?.0).connect(name, stream).await;
     let stream = shaken.map_err(|source| OutboundError::Handshake { uri: uri.clone(), source })?;
-    send(request, stream, &uri).await
+    Ok(Box::new(stream))
+}
+
+/// Gives a request its Host and leaves only path and query in its URI, as HTTP/1.1 writes them to an origin server.
+fn to_origin_form<B>(request: &mut Request<B>) {
+    let uri = request.uri();
+    let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    let path = uri.path_and_query().cloned().map_or(Uri::from_static("/"), Uri::from);
+    if let Some(host) = host {
+        request.headers_mut().entry(HOST).or_insert(host);
+    }
+    *request.uri_mut() = path;
 }
 
 async fn send<B, S>(request: Request<B>, stream: S, uri: &Uri) -> Result<Response<Bytes>, OutboundError>

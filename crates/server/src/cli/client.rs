@@ -1,10 +1,11 @@
-//! A signed call of the `ecru` door, and how a command finds the server and the keys.
+//! Signed calls of a server's AWS doors, and how a command finds the server and the keys.
 use super::credentials::{Credentials, CredentialsError, Found, Sources};
 use crate::admin;
 use crate::config::{DEFAULT_DATA, Variables};
 use crate::connection::PLAIN_TO_TLS;
 use crate::data_dir::{DataDirError, Endpoint};
-use crate::outbound::{OutboundError, Trust, exchange};
+use crate::ecr;
+use crate::outbound::{Authorities, OutboundError, exchange};
 use aws::sigv4::{Head, SigningKey, sign};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};
@@ -68,9 +69,19 @@ pub struct Client {
     endpoint: Uri,
     region: String,
     credentials: Credentials,
-    /// Whose certificates to take, instead of the system's: the directory's own authority, or AWS_CA_BUNDLE.
-    authorities: Option<PathBuf>,
+    authorities: Authorities,
 }
+
+/// Which of a server's AWS services is called.
+#[derive(Clone, Copy)]
+struct Service {
+    /// The part of X-Amz-Target before the dot.
+    target: &'static str,
+    signing_name: &'static str,
+}
+
+const ECRU: Service = Service { target: admin::TARGET, signing_name: admin::SIGNING_NAME };
+const ECR: Service = Service { target: ecr::TARGET, signing_name: ecr::SIGNING_NAME };
 
 /// Why a call had no output.
 #[derive(Debug, thiserror::Error)]
@@ -99,7 +110,7 @@ pub enum ClientError {
     /// It does not know the keys; said with where they are from, since another place may have the right ones.
     #[error("{name}: {message} These are the keys of {found}.")]
     UnknownKey { name: String, message: String, found: Found },
-    #[error("the server at {endpoint} answered with {status}, which is no answer of the ecru door")]
+    #[error("the server at {endpoint} answered with {status}, which is no answer of an AWS service")]
     Foreign { endpoint: Uri, status: StatusCode },
     #[error("the server at {0} speaks TLS: use https://")]
     SpeaksTls(Uri),
@@ -123,19 +134,57 @@ impl Client {
             .filter(|uri: &Uri| uri.scheme_str().is_some_and(|scheme| scheme == "http" || scheme == "https"));
         // The directory's authority signed for the directory's server, and for no other.
         let own_authority = left.ca.filter(|_| text.trim_end_matches('/') == left.url);
-        let authorities = own_authority.or_else(|| variable("AWS_CA_BUNDLE")).map(PathBuf::from);
+        let file = own_authority.or_else(|| variable("AWS_CA_BUNDLE")).map(PathBuf::from);
+        let authorities = file.map_or(Authorities::System, Authorities::Only);
         let endpoint = parsed.ok_or(ClientError::Endpoint(text))?;
         let region =
             variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or_else(|| left.region.clone());
         Ok(Client { endpoint, region, credentials, authorities })
     }
 
+    /// A client of a server that no variable of the environment has a say in.
+    pub fn at(endpoint: Uri, region: String, credentials: Credentials, authorities: Authorities) -> Client {
+        Client { endpoint, region, credentials, authorities }
+    }
+
+    /// The server's address.
+    pub fn endpoint(&self) -> &Uri {
+        &self.endpoint
+    }
+
+    /// Whose certificates are accepted from the server.
+    pub fn authorities(&self) -> &Authorities {
+        &self.authorities
+    }
+
+    /// Whose keys sign the calls.
+    pub fn access_key_id(&self) -> &str {
+        &self.credentials.access_key_id
+    }
+
     /// Calls an operation of the `ecru` door.
     pub async fn call<O: DeserializeOwned>(&self, operation: &str, input: &impl Serialize) -> Result<O, ClientError> {
+        self.call_service(ECRU, operation, input).await
+    }
+
+    /// Calls an operation of ECR.
+    pub async fn call_ecr<O: DeserializeOwned>(
+        &self,
+        operation: &str,
+        input: &impl Serialize,
+    ) -> Result<O, ClientError> {
+        self.call_service(ECR, operation, input).await
+    }
+
+    async fn call_service<O: DeserializeOwned>(
+        &self,
+        service: Service,
+        operation: &str,
+        input: &impl Serialize,
+    ) -> Result<O, ClientError> {
         let body = serde_json::to_vec(input).map_err(|error| ClientError::Request(error.into()))?;
-        let request = self.request(operation, body)?;
-        let trust = || self.authorities.as_deref().map_or_else(Trust::system, Trust::file);
-        let (parts, body) = exchange(request, trust).await?.into_parts();
+        let request = self.request(service, operation, body)?;
+        let (parts, body) = exchange(request, || self.authorities.trust()).await?.into_parts();
         let status = parts.status;
         if status == StatusCode::BAD_REQUEST && body.starts_with(PLAIN_TO_TLS.as_bytes()) {
             return Err(ClientError::SpeaksTls(self.endpoint.clone()));
@@ -152,9 +201,9 @@ impl Client {
         })
     }
 
-    fn request(&self, operation: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, ClientError> {
+    fn request(&self, service: Service, operation: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, ClientError> {
         let host = self.endpoint.authority().map(ToString::to_string).unwrap_or_default();
-        let target = format!("{}.{operation}", admin::TARGET);
+        let target = format!("{}.{operation}", service.target);
         let headers = [
             ("host", host.as_bytes()),
             ("content-type", aws::json::CONTENT_TYPE.as_bytes()),
@@ -165,7 +214,7 @@ impl Client {
         let Credentials { access_key_id, secret, session_token, .. } = &self.credentials;
         let key = SigningKey { access_key_id, secret, session_token: session_token.as_deref().map(String::as_str) };
         let head = Head { method: "POST", path: "/", query: "", headers: &headers };
-        let signed = sign(&head, sha256, &key, &self.region, admin::SIGNING_NAME, SystemClock.now().0);
+        let signed = sign(&head, sha256, &key, &self.region, service.signing_name, SystemClock.now().0);
         let mut request = Request::builder().method(Method::POST).uri(&self.endpoint);
         for (name, value) in headers {
             request = request.header(name, value);

@@ -124,6 +124,18 @@ impl Credentials {
 
 pub const DEFAULT_PROFILE: &str = "default";
 
+/// The file of profiles: AWS_SHARED_CREDENTIALS_FILE, else `~/.aws/credentials`.
+pub fn file(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let set = |name: &str| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("AWS_SHARED_CREDENTIALS_FILE").or_else(|| set("HOME").map(|home| home.join(".aws/credentials")))
+}
+
+/// The keys of one profile of a file, and nothing of the environment.
+pub fn of_profile(path: &Path, profile: &str) -> Result<Credentials, CredentialsError> {
+    let missing = || CredentialsError::NoProfile { profile: profile.to_owned(), path: path.to_owned() };
+    from_file(path, profile)?.ok_or_else(missing)
+}
+
 /// The keys of a profile of a file; `None` where there is no file, or no such profile in it.
 pub fn from_file(path: &Path, profile: &str) -> Result<Option<Credentials>, CredentialsError> {
     let Some(text) = data_dir::read_optional(path)? else { return Ok(None) };

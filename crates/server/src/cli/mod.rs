@@ -13,5 +13,6 @@ mod shell;
 pub mod status;
 pub mod stores;
 pub mod tls;
+pub mod transfer;
 
 pub use client::ClientError;

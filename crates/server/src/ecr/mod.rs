@@ -23,12 +23,17 @@ mod types;
 use crate::call::{Entry, Protocol, Service};
 use crate::page;
 
+/// The part of X-Amz-Target before the dot.
+pub const TARGET: &str = "AmazonEC2ContainerRegistry_V20150921";
+/// The service in the credential scope of a signature.
+pub const SIGNING_NAME: &str = "ecr";
+
 /// ECR's API of 2015-09-21: the operations that are finished, and those that are not yet.
 pub const SERVICE: Service = Service {
-    signing_name: "ecr",
+    signing_name: SIGNING_NAME,
     global_region: None,
     account: None,
-    protocol: Protocol::Json { target: "AmazonEC2ContainerRegistry_V20150921" },
+    protocol: Protocol::Json { target: TARGET },
     stated_life: true,
     operations: &[
         Entry::of::<layer_availability::BatchCheckLayerAvailability>(),

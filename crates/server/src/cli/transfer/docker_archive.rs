@@ -1,0 +1,214 @@
+//! Reading an archive of `docker save`, `podman save` or `skopeo copy … docker-archive:`.
+//!
+//! Docker from 25 on writes an OCI layout into the same archive: then its manifests are taken, so that digests stay what they are.
+//! Of an older archive the manifest is made: the layers as they lie in the archive (uncompressed, so that their digests are the
+//! configuration's diff_ids), the configuration as it is, and a manifest whose bytes follow from these alone. The same file
+//! gives the same digest, whoever reads it and whichever version of Ecru.
+//!
+//! Source: moby `image/spec/v1.2.md` ("Combined Image JSON + Filesystem Changeset Format"), containers/image `docker/internal/tarfile`.
+use super::TransferError;
+use super::files::{FileImage, FileSource, Files};
+use super::layout;
+use super::reference::tag_of;
+use super::registry::Stored;
+use super::tar_index::{TarIndex, TarPlace};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use oci::{Algorithm, Digest, Hasher, Manifest, MediaType};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+const MANIFEST_FILE: &str = "manifest.json";
+const REPOSITORIES_FILE: &str = "repositories";
+const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+/// The largest configuration, in bytes.
+const MAX_CONFIG_BYTES: usize = 8 * 1024 * 1024;
+/// Layers at most of one image; docker itself stops at 127.
+const MAX_LAYERS: usize = 10_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Item {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    rootfs: RootFs,
+}
+
+#[derive(Deserialize)]
+struct RootFs {
+    #[serde(default)]
+    diff_ids: Vec<String>,
+}
+
+/// The manifest that is made. The order of the members is the order of its bytes, which must never change.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Made<'a> {
+    schema_version: u8,
+    media_type: &'a str,
+    config: MadeDescriptor<'a>,
+    layers: Vec<MadeDescriptor<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MadeDescriptor<'a> {
+    media_type: &'a str,
+    digest: String,
+    size: u64,
+}
+
+/// Opens an archive and reads what it names.
+pub async fn open(path: &Path) -> Result<FileSource, TransferError> {
+    let owned = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || {
+        let files = Files::open(&owned)?;
+        match layout::is_there(&files)? {
+            true => layout::open(files).map(|source| Opened::Whole(Box::new(source))),
+            false => Ok(Opened::Parts(files)),
+        }
+    });
+    let opened = opened.await.map_err(|_| TransferError::archive(path, "reading it was cut off"))??;
+    match opened {
+        Opened::Whole(source) => Ok(*source),
+        Opened::Parts(Files::Archive(index)) => made(index).await,
+        Opened::Parts(Files::Directory(path)) => {
+            Err(TransferError::archive(&path, "it is a directory: oci:DIR reads those"))
+        }
+    }
+}
+
+enum Opened {
+    Whole(Box<FileSource>),
+    Parts(Files),
+}
+
+async fn made(index: TarIndex) -> Result<FileSource, TransferError> {
+    let broken = |reason: &str| TransferError::archive(index.path(), reason);
+    let Some(place) = index.find(MANIFEST_FILE)? else {
+        return Err(broken(match index.find(REPOSITORIES_FILE)? {
+            Some(_) => {
+                "it was written by docker before 1.10 and has no manifest.json: load and save it with a newer docker"
+            }
+            None => "it is no image's archive: it has neither manifest.json nor oci-layout",
+        }));
+    };
+    let items = index.read(place, Manifest::MAX_BYTES)?;
+    let items: Vec<Item> = serde_json::from_slice(&items).map_err(|_| broken("its manifest.json can't be read"))?;
+    let legacy = legacy_names(&index)?;
+    let (mut images, mut manifests, mut placed) = (Vec::new(), HashMap::new(), HashMap::new());
+    let mut hashed = HashMap::new();
+    for item in &items {
+        let stored = image(&index, item, &mut placed, &mut hashed).await?;
+        let names = item.repo_tags.clone().filter(|tags| !tags.is_empty());
+        let names = names.unwrap_or_else(|| legacy.get(top_layer(item)).cloned().unwrap_or_default());
+        let digest = stored.digest;
+        let one = |tag, names| FileImage { digest, tag, names, note: None };
+        match names.is_empty() {
+            true => images.push(one(None, Vec::new())),
+            false => images.extend(names.into_iter().map(|name| one(tag_of(&name), vec![name]))),
+        }
+        manifests.insert(digest, stored);
+    }
+    let (referrers, types) = (HashMap::new(), HashMap::new());
+    Ok(FileSource { files: Files::Archive(index), images, made: manifests, placed, referrers, types })
+}
+
+/// `ID` of the last layer `ID/layer.tar`, which is what `repositories` names.
+fn top_layer(item: &Item) -> &str {
+    item.layers.last().and_then(|layer| layer.split_once('/')).map_or("", |(id, _)| id)
+}
+
+/// The names in `repositories`, by the id of the image's last layer.
+fn legacy_names(index: &TarIndex) -> Result<HashMap<String, Vec<String>>, TransferError> {
+    let mut names: HashMap<String, Vec<String>> = HashMap::new();
+    let Some(place) = index.find(REPOSITORIES_FILE)? else { return Ok(names) };
+    let bytes = index.read(place, Manifest::MAX_BYTES)?;
+    let broken = |_| TransferError::archive(index.path(), "its `repositories` can't be read");
+    let repositories: BTreeMap<String, BTreeMap<String, String>> = serde_json::from_slice(&bytes).map_err(broken)?;
+    for (repository, tags) in repositories {
+        for (tag, id) in tags {
+            names.entry(id).or_default().push(format!("{repository}:{tag}"));
+        }
+    }
+    Ok(names)
+}
+
+/// Makes the manifest of one image and notes where its blobs lie. `hashed` holds the digests of compressed layers by offset.
+async fn image(
+    index: &TarIndex,
+    item: &Item,
+    placed: &mut HashMap<Digest, TarPlace>,
+    hashed: &mut HashMap<u64, Digest>,
+) -> Result<Stored, TransferError> {
+    let broken = |reason: String| TransferError::archive(index.path(), reason);
+    let find = |name: &str| {
+        index.find(name)?.ok_or_else(|| broken(format!("it has no {name}, which its manifest.json names")))
+    };
+    let config_place = find(&item.config)?;
+    let config = index.read(config_place, MAX_CONFIG_BYTES)?;
+    let config_digest = Digest::of(Algorithm::Sha256, &config);
+    placed.insert(config_digest, config_place);
+    let parsed: Config = serde_json::from_slice(&config)
+        .map_err(|_| broken(format!("the configuration {} can't be read", item.config)))?;
+    let diff_ids = parsed.rootfs.diff_ids;
+    if diff_ids.len() != item.layers.len() || diff_ids.len() > MAX_LAYERS {
+        let reason = format!("{} has {} layers and the archive {}", item.config, diff_ids.len(), item.layers.len());
+        return Err(broken(reason));
+    }
+    let mut layers = Vec::new();
+    for (name, diff_id) in item.layers.iter().zip(&diff_ids) {
+        let place = find(name)?;
+        let mut head = [0; 4];
+        let compression = match index.head(place, &mut head)? {
+            [0x1f, 0x8b, ..] => "+gzip",
+            [0x28, 0xb5, 0x2f, 0xfd] => "+zstd",
+            _ => "",
+        };
+        let digest = match compression {
+            "" => diff_id.parse().map_err(|_| broken(format!("{} names the layer '{diff_id}'", item.config)))?,
+            _ => match hashed.get(&place.offset) {
+                Some(digest) => *digest,
+                None => *hashed.entry(place.offset).or_insert(hash(index, place).await?),
+            },
+        };
+        placed.insert(digest, place);
+        layers.push((format!("{LAYER_TYPE}{compression}"), digest, place.size));
+    }
+    let made = Made {
+        schema_version: 2,
+        media_type: MediaType::OCI_MANIFEST,
+        config: MadeDescriptor {
+            media_type: CONFIG_TYPE,
+            digest: config_digest.to_string(),
+            size: config.len() as u64,
+        },
+        layers: layers
+            .iter()
+            .map(|(media_type, digest, size)| MadeDescriptor { media_type, digest: digest.to_string(), size: *size })
+            .collect(),
+    };
+    let bytes = serde_json::to_vec(&made).map_err(|error| broken(format!("no manifest can be made: {error}")))?;
+    Ok(Stored {
+        digest: Digest::of(Algorithm::Sha256, &bytes),
+        media_type: MediaType::OCI_MANIFEST.to_owned(),
+        bytes: Bytes::from(bytes),
+    })
+}
+
+async fn hash(index: &TarIndex, place: TarPlace) -> Result<Digest, TransferError> {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut content = index.content(place, 0);
+    while let Some(piece) = content.next().await {
+        hasher.update(&piece?);
+    }
+    Ok(hasher.finish())
+}
