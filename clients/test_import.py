@@ -1,0 +1,668 @@
+"""`ecru import` and `ecru export`: docs/moving.md word by word, and what it promises, with real registries and real clients' files."""
+
+import base64
+import hashlib
+import http.server
+import io
+import json
+import os
+import signal
+import subprocess
+import tarfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+import ecru
+from conftest import held, versions
+from drivers import Docker28, DockerClassic, Podman, PodmanForky, Skopeo
+from drivers.client import files_of, installed
+from ecru import binary, free_port
+from images import MANIFEST, Image, Index, digest, layout
+from network import machine  # a fixture
+from pages import Page, assert_printed
+
+PAGE = Page("moving.md")
+HTTPS = "https://127.0.0.1"
+SIGNATURE = "application/vnd.example.signature"
+
+
+def registry_config(directory, address):
+    return f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {directory}}}, delete: {{enabled: true}}}}\nhttp: {{addr: '{address}'}}\n"
+
+
+class Repository:
+    """A repository of any registry, as a test fills it over HTTP."""
+
+    def __init__(self, base, name):
+        self.url = f"{base}/v2/{name}"
+
+    def blob(self, data):
+        at = requests.post(f"{self.url}/blobs/uploads/", timeout=20).headers["Location"]
+        answer = requests.put(f"{at}{'&' if '?' in at else '?'}digest={digest(data)}", data=data, timeout=60)
+        assert answer.status_code == 201, answer.text
+
+    def manifest(self, reference, data, media_type=MANIFEST):
+        answer = requests.put(f"{self.url}/manifests/{reference}", data=data, headers={"Content-Type": media_type}, timeout=20)
+        assert answer.status_code == 201, answer.text
+
+    def image(self, tag, image):
+        for data in image.blobs():
+            self.blob(data)
+        self.manifest(tag, image.manifest)
+
+    def index(self, tag, index):
+        for image in index.images:
+            self.image(image.digest, image)
+        self.manifest(tag, index.manifest, "application/vnd.oci.image.index.v1+json")
+
+
+def dated(image, created):
+    """The image with a time in its configuration."""
+    config = {**json.loads(image.config), "created": created}
+    image.config = json.dumps(config).encode()
+    manifest = json.loads(image.manifest)
+    manifest["config"] = {**manifest["config"], "digest": digest(image.config), "size": len(image.config)}
+    image.manifest = json.dumps(manifest).encode()
+    image.digest = digest(image.manifest)
+    return image
+
+
+def referrer_of(subject, content):
+    """A manifest that refers to another, and its blobs."""
+    config = b"{}"
+    described = lambda media_type, data: {"mediaType": media_type, "digest": digest(data), "size": len(data)}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": SIGNATURE,
+        "config": described("application/vnd.oci.empty.v1+json", config),
+        "layers": [described("application/octet-stream", content)],
+        "subject": described(MANIFEST, subject),
+    }
+    return json.dumps(manifest).encode(), [config, content]
+
+
+def imports(shell, *arguments, check=True, **options):
+    return shell.run(binary(), "import", *arguments, check=check, **options)
+
+
+def exports(shell, *arguments, check=True, **options):
+    return shell.run(binary(), "export", *arguments, check=check, **options)
+
+
+@pytest.fixture(scope="module")
+def docker_registry(tmp_path_factory):
+    """Debian's docker-registry, without a login; its base URL."""
+    directory, port = tmp_path_factory.mktemp("registry"), free_port()
+    config = directory / "config.yml"
+    config.write_text(registry_config(directory / "data", f"localhost:{port}"))
+    process = subprocess.Popen([installed("docker-registry"), "serve", config], stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    base = f"http://localhost:{port}"
+    deadline = time.monotonic() + ecru.STARTUP_SECONDS
+    while True:
+        try:
+            assert requests.get(f"{base}/v2/", timeout=5).status_code == 200
+            break
+        except requests.ConnectionError:
+            assert process.poll() is None and time.monotonic() < deadline, "docker-registry does not start"
+            time.sleep(0.05)
+    yield base
+    process.terminate()
+    process.wait(timeout=20)
+
+
+# The page.
+
+
+def test_the_page_runs_word_by_word(machine):
+    here = machine("here")
+    (from_file, shown, more), (from_registry,), (from_ecr,), (out, load, loaded, again) = (
+        PAGE.blocks("From a file", "sh", "text", "sh"),
+        PAGE.blocks("From a registry", "sh"),
+        PAGE.blocks("From Amazon ECR", "sh"),
+        PAGE.blocks("Out", "sh", "sh", "text", "sh"),
+    )
+    # Its image is the one of the page.
+    image = Image({"a": b"1" * 1000}, {"b": b"2" * 9000})
+    image.docker_archive(here.directory / "app.tar", "app:latest")
+    here.ecru("exec ecru serve", "http://127.0.0.1:5050")
+    # A registry on this machine, with three tags.
+    (here.directory / "registry.yml").write_text(registry_config(here.directory / "registry", "localhost:5000"))
+    here.serve("registry", "exec docker-registry serve registry.yml", "curl -fs http://localhost:5000/v2/")
+    for tag, content in (("v1", b"1"), ("v2", b"2"), ("latest", b"2")):
+        Image({"hello": content}).layout(here.directory / f"image-{tag}")
+        here.run("skopeo", "copy", "--quiet", "--dest-tls-verify=false", f"oci:image-{tag}:latest", f"docker://localhost:5000/app:{tag}")
+    assert_printed(shown, here.bash(from_file))
+    here.bash(more)
+    here.bash(from_registry)
+    amazon(here)
+    here.bash(from_ecr)
+    here.bash('eval "$(ecru env)"')
+    tags = lambda name: set(
+        here.bash(f"aws ecr list-images --repository-name {name} --query 'imageIds[].imageTag' --output text").split()
+    )
+    assert tags("team/app") == {"latest", "v1", "v2"}
+    assert tags("app") == {"v1", "v2", "latest", "stable", "real"}
+    here.bash(out)
+    here.dockerd()
+    assert_printed(loaded, here.bash(load))
+    here.bash(again)
+    assert tags("copy/app") == tags("app")
+
+
+def amazon(here):
+    """A second Ecru under ECR's real names stands for Amazon's, with an image `real`, and a profile that opens it."""
+    here.bash(
+        """
+        ecru tls init --dir tls --domain amazonaws.com --region us-east-1
+        echo "127.0.0.1 api.ecr.us-east-1.amazonaws.com 111122223333.dkr.ecr.us-east-1.amazonaws.com" >> /etc/hosts
+        cp tls/ca.pem /usr/local/share/ca-certificates/amazon.crt
+        update-ca-certificates
+        mkdir -p ~/.aws
+        printf '[production]\naws_access_key_id = 111122223333\naws_secret_access_key = test\n' > ~/.aws/credentials
+        """
+    )
+    listen = "--listen https://127.0.0.1:443 --domain amazonaws.com --tls-cert tls/server.pem --tls-key tls/server-key.pem"
+    here.serve("amazon", f"exec ecru serve --dev --data amazon {listen}", f"curl -fsk {HTTPS}/readyz")
+    Image({"hello": b"from amazon"}).layout(here.directory / "image-real")
+    here.bash(
+        """
+        export AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1
+        export AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
+        aws ecr create-repository --repository-name app
+        host=111122223333.dkr.ecr.us-east-1.amazonaws.com
+        skopeo copy --quiet --dest-creds "AWS:$(aws ecr get-login-password)" oci:image-real:latest docker://$host/app:real
+        unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_DEFAULT_REGION AWS_CA_BUNDLE
+        """
+    )
+
+
+# From files.
+
+
+@pytest.fixture(params=versions(DockerClassic, Docker28, Podman, PodmanForky, Skopeo))
+def saver(request, client_of):
+    return client_of(request.param)
+
+
+def save(client, image, to):
+    """The archive that a client saves of an image as app:v1."""
+    if isinstance(client, Skopeo):
+        client.tool("copy", f"oci:{client.layout(image)}:latest", f"docker-archive:{to}:app:v1")
+    elif isinstance(client, Podman):
+        client.tool("tag", client.load(image), "localhost/app:v1")
+        client.tool("save", "--quiet", "--output", to, "localhost/app:v1")
+    else:
+        client.load(image, "docker.io/library/app:v1")
+        client.docker("save", "--output", to, "app:v1")
+    return to
+
+
+def test_what_clients_save_is_imported_with_the_same_digest_each_time(saver, shell, aws, new_repository):
+    image = Image({"a": b"first" * 3000}, {"b": b"second" * 500})
+    archive = save(saver, image, saver.fresh("saved"))
+    first, second = (f"import/saved-{saver.fresh('name').name}-{n}" for n in "ab")
+    for name in (first, second):
+        new_repository(name)
+        out = imports(shell, f"docker-archive:{archive}", "--to", name)
+        assert "v1: " in out.stdout, out.stdout
+    assert held(aws, f"x/{first}") == held(aws, f"x/{second}")
+    if isinstance(saver, Docker28):
+        # Its archive has the manifest that was loaded.
+        assert held(aws, f"x/{first}") == {"v1": image.digest}
+    assert pulled_files(shell.server, aws, first, "v1") == image.files
+
+
+def test_a_gzipped_archive_gives_the_digest_of_the_plain_one(shell, aws, new_repository, tmp_path):
+    archive = Image({"a": b"data" * 3000}).docker_archive(tmp_path / "app.tar", "app:v1")
+    subprocess.run(["gzip", "--keep", archive], check=True)
+    for name, file in (("import/plain", archive), ("import/gzipped", f"{archive}.gz")):
+        new_repository(name)
+        imports(shell, f"docker-archive:{file}", "--to", name)
+    assert held(aws, "x/import/plain") == held(aws, "x/import/gzipped")
+    # Uncompressed layers: their digests are the configuration's.
+    manifest = json.loads(manifest_of(aws, "import/plain", "v1"))
+    config = json.loads(blob(shell.server, aws, "import/plain", manifest["config"]["digest"]))
+    assert [layer["digest"] for layer in manifest["layers"]] == config["rootfs"]["diff_ids"]
+
+
+def test_archives_that_lie_are_refused(shell, aws, new_repository, tmp_path):
+    new_repository("import/lies")
+    image = Image({"a": b"data"})
+    good = image.docker_archive(tmp_path / "good.tar", "app:v1")
+    # A layer that is not the configuration's; the end is cut off; a name leads outside.
+    members = {member.name: data for member, data in entries(good)}
+    layer = next(name for name in members if name.endswith(".tar"))
+    cases = {
+        "changed": ({**members, layer: bytes(reversed(members[layer]))}, "has the digest"),
+        "outside": ({**members, "../../etc/cron.d/evil": b"x"}, "leads out of it"),
+        "missing": ({name: data for name, data in members.items() if name != layer}, "which its manifest.json names"),
+    }
+    for name, (files, said) in cases.items():
+        path = tmp_path / f"{name}.tar"
+        with tarfile.open(path, "w") as archive:
+            for member, data in files.items():
+                info = tarfile.TarInfo(member)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+        out = imports(shell, f"docker-archive:{path}", "--to", "import/lies", check=False)
+        assert out.returncode == 1 and said in out.stderr, out.stderr
+    (tmp_path / "cut.tar").write_bytes(good.read_bytes()[:3000])
+    out = imports(shell, f"docker-archive:{tmp_path / 'cut.tar'}", "--to", "import/lies", check=False)
+    assert out.returncode == 1 and "not a whole tar archive" in out.stderr, out.stderr
+    assert held(aws, "x/import/lies") == {}
+
+
+def entries(path):
+    with tarfile.open(path) as archive:
+        for member in archive.getmembers():
+            yield member, archive.extractfile(member).read()
+
+
+def pulled_files(server, aws, name, tag):
+    manifest = json.loads(manifest_of(aws, name, tag))
+    return files_of(*(blob(server, aws, name, layer["digest"]) for layer in manifest["layers"]))
+
+
+def manifest_of(aws, name, tag):
+    return aws.batch_get_image(repositoryName=name, imageIds=[{"imageTag": tag}])["images"][0]["imageManifest"]
+
+
+def blob(server, aws, name, wanted):
+    token = aws.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    answer = requests.get(
+        f"{server.url}/v2/{name}/blobs/{wanted}", headers={"Authorization": f"Basic {token}"}, verify=server.trusts, timeout=20
+    )
+    assert answer.status_code == 200 and digest(answer.content) == wanted
+    return answer.content
+
+
+# From registries.
+
+
+def test_all_of_a_repository_comes_oldest_first_and_only_once(docker_registry, shell, aws, new_repository):
+    theirs = Repository(docker_registry, "app")
+    images = {
+        "v1": dated(Image.random(1, 40_000), "2026-03-01T00:00:00Z"),
+        "v2": dated(Image.random(2, 40_000), "2026-01-01T00:00:00Z"),
+        "a-new": dated(Image.random(3, 40_000), "2026-05-01T00:00:00.5+02:00"),
+    }
+    for tag, image in images.items():
+        theirs.image(tag, image)
+    index = Index(*(dated(Image({"data": name.encode()}, architecture=name), "2026-04-01T00:00:00Z") for name in ("amd64", "arm64")))
+    theirs.index("multi", index)
+    source = f"{docker_registry.removeprefix('http://')}/app"
+    missing = imports(shell, source, "--to", "import/app", check=False)
+    assert missing.returncode == 1
+    assert "aws ecr create-repository --repository-name import/app" in missing.stderr and "--create" in missing.stderr
+    new_repository("import/app")
+    out = imports(shell, source, "--to", "import/app").stdout
+    order = [line.split(" ")[1].rstrip(":") for line in out.splitlines()[:-1]]
+    assert order == ["v2", "v1", "multi", "a-new"], out
+    expected = {**{tag: image.digest for tag, image in images.items()}, "multi": index.digest}
+    assert {tag: value for tag, value in held(aws, "x/import/app").items() if tag} == expected
+    # Once more: nothing is sent, and what is new comes.
+    again = imports(shell, source, "--to", "import/app").stdout
+    assert "4 there before; 0 blobs copied (0 B sent)" in again, again
+    theirs.image("v3", Image.random(4, 1000))
+    assert "1 new or moved, 4 there before" in imports(shell, source, "--to", "import/app").stdout
+    # A pattern and one image.
+    new_repository("import/some")
+    imports(shell, source, "--tags", "v*", "--to", "import/some")
+    imports(shell, f"{source}@{index.digest}", "--to", "import/some:platforms")
+    tags = {tag: value for tag, value in held(aws, "x/import/some").items() if tag}
+    assert set(tags) == {"v1", "v2", "v3", "platforms"} and tags["platforms"] == index.digest
+    # What another repository has is mounted.
+    out = imports(shell, f"{source}:v1", "--to", "import/some:again").stdout
+    assert "0 blobs copied" in out
+    new_repository("import/third")
+    assert "2 mounted" in imports(shell, f"{source}:v1", "--to", "import/third").stdout
+
+
+def test_what_refers_to_an_image_comes_along(docker_registry, shell, aws, new_repository):
+    """docker-registry has no referrers API, so that tags stand for it; Ecru has one."""
+    theirs, image = Repository(docker_registry, "signed"), Image({"signed": b"yes"})
+    theirs.image("v1", image)
+    manifest, blobs = referrer_of(image.manifest, b"signature")
+    second, second_blobs = referrer_of(manifest, b"signature of the signature")
+    for data, parts, subject in ((manifest, blobs, image.manifest), (second, second_blobs, manifest)):
+        for part in parts:
+            theirs.blob(part)
+        theirs.manifest(digest(data), data)
+        entry = {"mediaType": MANIFEST, "digest": digest(data), "size": len(data), "artifactType": SIGNATURE}
+        index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
+        theirs.manifest(digest(subject).replace(":", "-"), json.dumps(index).encode(), index["mediaType"])
+    # cosign's older way: a tag that is made of the digest.
+    attached = Image({"attached": b"by cosign"})
+    cosign_tag = f"{image.digest.replace(':', '-')}.sig"
+    theirs.image(cosign_tag, attached)
+    new_repository("import/signed")
+    out = imports(shell, f"{docker_registry.removeprefix('http://')}/signed:v1", "--to", "import/signed").stdout
+    assert "3 referrers" in out, out
+    expected = {"v1": image.digest, cosign_tag: attached.digest}
+    assert {tag: value for tag, value in held(aws, "x/import/signed").items() if tag} == expected
+    referrers = lambda name, subject: [r["digest"] for r in aws.list_image_referrers(repositoryName=name, subjectId={"imageDigest": subject})["referrers"]]
+    # By the API of an Ecru as the source of an export, and of a layout.
+    exports(shell, "import/signed:v1", "oci:signed")
+    new_repository("import/signed-again")
+    imports(shell, "oci:signed", "--to", "import/signed-again")
+    for name in ("import/signed", "import/signed-again"):
+        assert referrers(name, image.digest) == [digest(manifest)]
+        assert referrers(name, digest(manifest)) == [digest(second)]
+    assert cosign_tag in held(aws, "x/import/signed-again")
+
+
+# A registry whose every answer a test decides: logins, redirects, cuts.
+
+
+class Source:
+    """A read-only registry of one image, as a script of a test has it answer. It remembers what it was asked."""
+
+    def __init__(self, image, challenge=None, blob=None):
+        self.image, self.challenge, self.blob_handler, self.asked = image, challenge, blob, []
+        source = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                source.asked.append((self.command, self.path, {name.lower(): value for name, value in self.headers.items()}))
+                source.answer(self)
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.host = f"127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def answer(self, request):
+        if self.challenge is not None and not self.challenge(request):
+            return
+        data = {digest(part): part for part in self.image.blobs()}
+        path = request.path.partition("?")[0]
+        if path.startswith("/v2/app/blobs/"):
+            wanted = path.rpartition("/")[2]
+            if self.blob_handler is None or not self.blob_handler(request, wanted, data[wanted]):
+                send(request, 200, data[wanted])
+        elif path == "/v2/app/tags/list":
+            send(request, 200, json.dumps({"tags": ["v1"]}).encode())
+        elif path in ("/v2/app/manifests/v1", f"/v2/app/manifests/{self.image.digest}"):
+            send(request, 200, self.image.manifest, **{"Content-Type": MANIFEST, "Docker-Content-Digest": self.image.digest})
+        else:
+            send(request, 404, b"{}")
+
+    def paths(self, part):
+        return [(path, headers) for _, path, headers in self.asked if part in path]
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def send(request, status, body, **headers):
+    request.send_response(status)
+    for name, value in headers.items():
+        request.send_header(name, value)
+    request.send_header("Content-Length", str(len(body)))
+    request.end_headers()
+    if request.command != "HEAD":
+        request.wfile.write(body)
+
+
+@pytest.fixture
+def source():
+    made = []
+
+    def make(*arguments, **options):
+        made.append(Source(*arguments, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def basic(user, password):
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def test_logins_go_where_they_belong_and_nowhere_else(source, shell, aws, new_repository, tmp_path):
+    image = Image({"private": b"data" * 100})
+    elsewhere = source(image)
+
+    def challenge(request):
+        if request.path.startswith("/token"):
+            right = request.headers["Authorization"] == basic("robot", "s3cret")
+            send(request, 200 if right else 401, json.dumps({"token": "the-token"} if right else {}).encode())
+            return False
+        if request.headers["Authorization"] != "Bearer the-token":
+            wanted = f'Bearer realm="http://{request.headers["Host"]}/token",service="registry",scope="repository:app:pull"'
+            send(request, 401, b"{}", **{"WWW-Authenticate": wanted})
+            return False
+        return True
+
+    def to_another_host(request, wanted, data):
+        send(request, 307, b"", Location=f"http://{elsewhere.host.replace('127.0.0.1', 'localhost')}/v2/app/blobs/{wanted}?signed=yes")
+        return True
+
+    private = source(image, challenge=challenge, blob=to_another_host)
+    new_repository("import/private")
+    reference = f"{private.host}/app:v1"
+    config = tmp_path / "docker-config"
+    config.mkdir()
+    run = lambda *arguments, **options: imports(shell, reference, "--to", "import/private", *arguments, DOCKER_CONFIG=str(config), **options)
+    # Without a login, with a wrong one, and with one for another registry.
+    for auths in ({}, {private.host: {"auth": base64.b64encode(b"robot:wrong").decode()}}, {"ghcr.io": {"auth": base64.b64encode(b"robot:s3cret").decode()}}):
+        (config / "config.json").write_text(json.dumps({"auths": auths}))
+        out = run(check=False)
+        assert out.returncode == 1 and "wants a login" in out.stderr, out.stderr
+    # By stdin.
+    run("--from-username", "robot", "--from-password-stdin", input="s3cret\n")
+    assert held(aws, "x/import/private") == {"v1": image.digest}
+    # By a helper, which sees nothing of the other side.
+    helper = tmp_path / "bin" / "docker-credential-mine"
+    helper.parent.mkdir()
+    helper.write_text(f'#!/bin/sh\ncat > {tmp_path}/asked\nenv > {tmp_path}/env\necho \'{{"Username": "robot", "Secret": "s3cret"}}\'\n')
+    helper.chmod(0o755)
+    (config / "config.json").write_text(json.dumps({"credHelpers": {private.host: "mine"}}))
+    new_repository("import/private2")
+    imports(shell, reference, "--to", "import/private2", DOCKER_CONFIG=str(config), PATH=f"{helper.parent}:{shell.environment['PATH']}")
+    assert (tmp_path / "asked").read_text() == private.host
+    assert "AWS_" not in (tmp_path / "env").read_text()
+    # The other host never saw a login, neither of them our keys or our token.
+    assert elsewhere.paths("/blobs/")
+    assert all("authorization" not in headers for _, headers in elsewhere.paths("/"))
+    key, secret = shell.environment["AWS_ACCESS_KEY_ID"], shell.environment["AWS_SECRET_ACCESS_KEY"]
+    for one in (private, elsewhere):
+        assert all(key not in str(headers) and secret not in str(headers) and "QVdT" not in str(headers) for _, _, headers in one.asked)
+
+
+def test_a_profile_with_our_own_keys_is_refused(shell, new_repository, tmp_path):
+    new_repository("import/profile")
+    credentials = tmp_path / "credentials"
+    credentials.write_text(
+        f"[mine]\naws_access_key_id = {shell.environment['AWS_ACCESS_KEY_ID']}\naws_secret_access_key = {shell.environment['AWS_SECRET_ACCESS_KEY']}\n"
+    )
+    run = lambda source, profile: imports(
+        shell, source, "--from-profile", profile, "--to", "import/profile", check=False, AWS_SHARED_CREDENTIALS_FILE=str(credentials)
+    )
+    amazon = "111122223333.dkr.ecr.us-east-1.amazonaws.com/app"
+    for out, said in (
+        (run(amazon, "mine"), "keys of our own side"),
+        (run(amazon, "none"), "the profile 'none' is not in"),
+        (run("ghcr.io/app", "mine"), "is none: they are named"),
+    ):
+        assert out.returncode == 1 and said in out.stderr, out.stderr
+
+
+def test_content_that_is_not_its_digests_is_never_stored(source, shell, aws, new_repository):
+    image = Image({"data": b"true" * 5000})
+
+    def changed(request, wanted, data):
+        send(request, 200, data[:-1] + b"!")
+        return True
+
+    new_repository("import/changed")
+    out = imports(shell, f"{source(image, blob=changed).host}/app", "--to", "import/changed", check=False)
+    assert out.returncode == 1 and "it was changed or cut on its way" in out.stderr, out.stderr
+    assert held(aws, "x/import/changed") == {}
+
+
+LARGE = 40 * 1024 * 1024
+
+
+def ranged(request, data):
+    """Answers as registries do: from an offset, where one is asked for; returns the offset."""
+    start = int((request.headers["Range"] or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+    request.send_response(206 if start else 200)
+    if start:
+        request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+    request.send_header("Content-Length", str(len(data) - start))
+    request.end_headers()
+    return start
+
+
+def test_a_source_that_breaks_off_is_asked_for_the_rest(source, shell, aws, new_repository):
+    image, offsets = Image.random(11, LARGE), []
+
+    def cut_once(request, wanted, data):
+        if len(data) < LARGE:
+            return False
+        start = ranged(request, data)
+        offsets.append(start)
+        end = len(data) if len(offsets) > 1 else LARGE // 2
+        request.wfile.write(data[start:end])
+        if end < len(data):
+            request.close_connection = True
+        return True
+
+    new_repository("import/cut")
+    imports(shell, f"{source(image, blob=cut_once).host}/app", "--to", "import/cut")
+    assert held(aws, "x/import/cut") == {"v1": image.digest}
+    assert offsets[0] == 0 and offsets[1] > 0, offsets
+
+
+def test_an_import_that_was_killed_goes_on_where_it_stopped(source, shell, aws, new_repository, tmp_path):
+    image, offsets, half, go_on = Image.random(12, LARGE), [], threading.Event(), threading.Event()
+
+    def slow_once(request, wanted, data):
+        if len(data) < LARGE:
+            return False
+        start = ranged(request, data)
+        offsets.append(start)
+        if len(offsets) == 1:
+            request.wfile.write(data[: LARGE // 2])
+            half.set()
+            go_on.wait(60)
+            request.close_connection = True
+        else:
+            request.wfile.write(data[start:])
+        return True
+
+    new_repository("import/killed")
+    theirs = source(image, blob=slow_once)
+    command = [str(binary()), "import", f"{theirs.host}/app", "--to", "import/killed"]
+    environment = {**shell.environment, "HOME": str(tmp_path)}
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # What the source could write was read, but for what sockets hold, and sent on.
+    assert half.wait(60)
+    (note,) = wait_for(lambda: list((tmp_path / ".local/state/ecru/uploads").glob("*")))
+    upload = shell.server.url + note.read_text().split()[1]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    go_on.set()
+    # The server keeps what came of the request that broke off.
+    received(upload, aws, shell.server, at_least=LARGE // 4)
+    subprocess.run(command, env=environment, check=True, stdin=subprocess.DEVNULL)
+    assert held(aws, "x/import/killed") == {"v1": image.digest}
+    assert offsets[-1] > 0, offsets
+    assert not note.exists()
+
+
+def wait_for(found, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return value
+
+
+def received(upload, aws, server, at_least):
+    """Waits until an upload has that many bytes."""
+    token = aws.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+
+    def enough():
+        answer = requests.get(upload, headers={"Authorization": f"Basic {token}"}, verify=server.trusts, timeout=20)
+        return answer.status_code == 204 and int(answer.headers["Range"].partition("-")[2]) >= at_least
+
+    return wait_for(enough)
+
+
+# Out.
+
+
+@pytest.fixture(params=versions(DockerClassic, Docker28, Podman, PodmanForky, Skopeo))
+def loader(request, client_of):
+    return client_of(request.param)
+
+
+def test_what_is_exported_is_loaded_by_every_client(loader, shell, aws, new_repository, docker_registry):
+    index = Index(*(Image({"data": f"for {name}".encode() * 200}, {"more": b"x" * 99}, architecture=name) for name in ("amd64", "arm64")))
+    name = f"import/out-{loader.fresh('name').name}-{type(loader).__name__.lower()}"
+    new_repository(name)
+    imports(shell, f"oci:{loader.layout(index)}", "--to", f"{name}:v1")
+    archive = loader.fresh("exported")
+    exports(shell, f"{name}:v1", f"docker-archive:{archive}", "--architecture", "amd64")
+    files = loaded(loader, archive, f"{name}:v1")
+    assert files == index.images[0].files
+    # It keeps its digests on the way back.
+    back = f"{name}-back"
+    new_repository(back)
+    imports(shell, f"docker-archive:{archive}", "--to", back)
+    assert held(aws, f"x/{back}")["v1"] == index.digest
+
+
+def loaded(client, archive, name):
+    if isinstance(client, Skopeo):
+        to = client.fresh("copied")
+        client.tool("copy", f"docker-archive:{archive}", f"dir:{to}")
+        return client.files(to)
+    if isinstance(client, Podman):
+        client.forget()
+        said = client.tool("load", "--quiet", "--input", archive).stdout
+        reference = said.split()[-1]
+        from drivers.containers import files_in
+
+        return files_in(client.outside(client.tool("image", "mount", reference).stdout.strip()))
+    client.forget()
+    said = client.docker("load", "--input", archive).stdout
+    assert name in said, said
+    return client.files(name)
+
+
+def test_an_exported_layout_is_added_to_and_read_by_skopeo(shell, aws, new_repository, client_of):
+    skopeo, name = client_of(Skopeo), "import/layout"
+    new_repository(name)
+    images = {tag: Image({"tag": tag.encode()}) for tag in ("v1", "v2")}
+    for tag, image in images.items():
+        imports(shell, f"oci:{skopeo.layout(image)}", "--to", f"{name}:{tag}")
+    to = skopeo.fresh("layout")
+    exports(shell, f"{name}:v1", f"oci:{to}")
+    out = exports(shell, name, f"oci:{to}").stdout
+    assert "v1: 2 here, unchanged" in out, out
+    for tag, image in images.items():
+        assert json.loads(skopeo.tool("inspect", "--raw", f"oci:{to}:{tag}").stdout) == json.loads(image.manifest)
+    # A directory with other things is left alone.
+    taken = skopeo.fresh("taken")
+    taken.mkdir()
+    (taken / "letter.txt").write_text("mine")
+    out = exports(shell, name, f"oci:{taken}", check=False)
+    assert out.returncode == 1 and "it holds other files" in out.stderr
+    assert [path.name for path in taken.iterdir()] == ["letter.txt"]
