@@ -2,15 +2,12 @@
 use crate::addresses::Addresses;
 use crate::forwarded::TrustedProxies;
 use crate::health::Health;
+use crate::memory::{BudgetSizes, Budgets};
 use crate::metrics::Metrics;
 use registry::System;
 use registry::clock::Time;
 use registry::credential::ProcessKeys;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
-
-/// Bytes that bodies of AWS calls and manifests may hold in memory at once (DESIGN "Promises").
-pub const CALL_BODY_BYTES: usize = 256 * 1024 * 1024;
 
 /// Shared by all listeners and doors of the process.
 pub struct App {
@@ -22,8 +19,8 @@ pub struct App {
     /// Whether `/v2/` blob GETs are answered with 307 to a signed layer URL.
     pub redirect_layers: bool,
     pub trusted_proxies: TrustedProxies,
-    /// Bytes that bodies of AWS calls and manifests may still take of [`CALL_BODY_BYTES`].
-    pub call_bodies: Arc<Semaphore>,
+    /// Memory for bodies and answers that are held whole.
+    pub budgets: Arc<Budgets>,
     pub metrics: Metrics,
     pub health: Health,
 }
@@ -35,9 +32,10 @@ impl App {
         process_keys: ProcessKeys,
         redirect_layers: bool,
         trusted_proxies: TrustedProxies,
+        memory: BudgetSizes,
     ) -> Arc<App> {
-        let call_bodies = Arc::new(Semaphore::new(CALL_BODY_BYTES));
-        let metrics = Metrics::new(system.clone(), call_bodies.clone());
+        let budgets = Arc::new(Budgets::new(memory));
+        let metrics = Metrics::new(system.clone(), budgets.clone());
         Arc::new(App {
             started: system.now(),
             system,
@@ -45,7 +43,7 @@ impl App {
             process_keys,
             redirect_layers,
             trusted_proxies,
-            call_bodies,
+            budgets,
             metrics,
             health: Health::default(),
         })

@@ -153,21 +153,6 @@ impl RequestBody {
         self.body.is_end_stream()
     }
 
-    /// Reads the whole body, of `limit` bytes at most; `None` when it has more.
-    pub async fn whole(&mut self, limit: usize) -> Result<Option<Vec<u8>>, Error> {
-        if self.declared.is_some_and(|declared| declared > limit as u64) {
-            return Ok(None);
-        }
-        let mut kept = Vec::new();
-        while let Some(piece) = self.next().await? {
-            if kept.len() + piece.len() > limit {
-                return Ok(None);
-            }
-            kept.extend_from_slice(&piece);
-        }
-        Ok(Some(kept))
-    }
-
     /// Reads and drops in the background what is left, within bounds: a client that still writes when its connection closes
     /// reports a broken pipe instead of our answer. One that waits for `100 Continue` has sent nothing.
     pub fn discard(self) {

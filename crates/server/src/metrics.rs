@@ -1,11 +1,13 @@
 //! `/metrics`: counts of the process in Prometheus's text format. No line names a repository, an account or a caller.
 use crate::access_log::Door;
 use crate::body::{Response, full};
+use crate::memory::Budgets;
 use crate::tls::Served;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -14,7 +16,6 @@ use prometheus_client::registry::Registry;
 use registry::System;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::Semaphore;
 
 type Label = (&'static str, &'static str);
 
@@ -42,7 +43,7 @@ pub struct Traffic {
 }
 
 impl Metrics {
-    pub fn new(system: Arc<System>, call_bodies: Arc<Semaphore>) -> Metrics {
+    pub fn new(system: Arc<System>, budgets: Arc<Budgets>) -> Metrics {
         let mut registry = Registry::with_prefix("ecru");
         let requests = Family::<[Label; 2], Counter>::default();
         let durations = Family::<[Label; 1], Histogram>::new_with_constructor(|| Histogram::new(DURATIONS));
@@ -56,7 +57,7 @@ impl Metrics {
         registry.register("received_bytes", "Bytes received from clients", traffic.received.clone());
         registry.register("sent_bytes", "Bytes sent to clients", traffic.sent.clone());
         registry.register("connections", "Connections open now", traffic.connections.clone());
-        registry.register_collector(Box::new(Stores { system, call_bodies }));
+        registry.register_collector(Box::new(Stores { system, budgets }));
         let certificate = Arc::new(OnceLock::new());
         registry.register_collector(Box::new(Certificate(certificate.clone())));
         Metrics { registry, requests, durations, traffic, certificate }
@@ -104,7 +105,7 @@ impl Metrics {
 /// What the stores and budgets say of themselves at each scrape.
 struct Stores {
     system: Arc<System>,
-    call_bodies: Arc<Semaphore>,
+    budgets: Arc<Budgets>,
 }
 
 impl std::fmt::Debug for Stores {
@@ -134,12 +135,31 @@ impl Collector for Stores {
             ),
             (
                 "call_body_bytes_free",
-                "Bytes that bodies of AWS calls may still take",
-                free(self.call_bodies.available_permits()),
+                "Bytes that bodies of AWS calls, manifests and their answers may still take",
+                free(self.budgets.free()),
             ),
         ] {
             let gauge = ConstGauge::new(value);
             gauge.encode(encoder.encode_descriptor(name, help, None, EncodeMetric::metric_type(&gauge))?)?;
+        }
+        self.encode_budgets(&mut encoder)
+    }
+}
+
+impl Stores {
+    /// What is free of each budget of memory, and how often one had to cut a slow client off.
+    fn encode_budgets(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let help = "Bytes that a class of bodies and answers may still take";
+        let mut gauges = encoder.encode_descriptor("body_bytes_free", help, None, MetricType::Gauge)?;
+        for budget in self.budgets.all() {
+            let gauge = ConstGauge::new(i64::try_from(budget.free()).unwrap_or(i64::MAX));
+            gauge.encode(gauges.encode_family(&[("class", budget.name)])?)?;
+        }
+        let help = "Bodies and answers of slow clients that were cut off since others needed their room";
+        let mut counters = encoder.encode_descriptor("bodies_cut_off", help, None, MetricType::Counter)?;
+        for budget in self.budgets.all() {
+            let counter = ConstCounter::new(budget.evicted());
+            counter.encode(counters.encode_family(&[("class", budget.name)])?)?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use server::addresses::{Addresses, Names, Regions, Scheme};
 use server::app::App;
 use server::forwarded::TrustedProxies;
 use server::listener::{Listener, Serves};
+use server::memory::{BudgetSizes, Budgets};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub struct Builder {
     redirect_layers: bool,
     trusted_proxies: TrustedProxies,
     tls: Option<Http2>,
+    memory: BudgetSizes,
 }
 
 /// Whether HTTP/2 is offered over TLS.
@@ -59,6 +61,11 @@ impl Builder {
     pub fn trusted_proxies(mut self, networks: &[&str]) -> Builder {
         let networks: Vec<_> = networks.iter().map(|network| network.parse().expect("a network")).collect();
         self.trusted_proxies = networks.into();
+        self
+    }
+    /// The budgets of bodies and answers.
+    pub fn memory(mut self, sizes: BudgetSizes) -> Builder {
+        self.memory = sizes;
         self
     }
     /// A second listener that speaks TLS, perhaps HTTP/2 too.
@@ -103,6 +110,8 @@ pub struct TestApp {
     /// Fails or holds calls of the layer store.
     pub faults: Faulty,
     pub system: Arc<System>,
+    /// The memory for bodies and answers that are held whole.
+    pub budgets: Arc<Budgets>,
     pub ecr_model: Model,
     secure: Option<Secure>,
     running: Option<Running>,
@@ -170,10 +179,10 @@ impl TestApp {
         let listener = Listener::bind(any, Serves::Everything).expect("a port");
         let address = listener.address();
         listeners.insert(0, listener);
-        serve(&system, &ground.settings, listeners, stopped, &mut tasks);
+        let budgets = serve(&system, &ground.settings, listeners, stopped, &mut tasks);
         let clock = ground.clock.clone();
         let running = Some(Running { ground, stop, tasks });
-        TestApp { address, clock, faults, system, ecr_model: Model::load("ecr"), secure, running }
+        TestApp { address, clock, faults, system, budgets, ecr_model: Model::load("ecr"), secure, running }
     }
 
     /// The listener that speaks TLS; the builder must have asked for one.
@@ -241,7 +250,7 @@ fn serve(
     listeners: Vec<Listener>,
     stopped: watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
-) {
+) -> Arc<Budgets> {
     let region = "us-east-1".parse().expect("a region");
     let port = listeners.first().expect("a listener").address().port();
     let names = Names { url: None, domain: None, regions: Regions::Any(region), scheme: Scheme::Http, port };
@@ -252,6 +261,9 @@ fn serve(
         keys,
         settings.redirect_layers,
         settings.trusted_proxies.clone(),
+        settings.memory,
     );
+    let budgets = app.budgets.clone();
     tasks.spawn(server::listener::serve(app, listeners, stopped));
+    budgets
 }

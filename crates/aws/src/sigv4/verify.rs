@@ -121,9 +121,26 @@ impl Checked {
     /// # Errors
     /// [`Rejection::Mismatch`].
     pub fn verify(&self, head: &Head<'_>, secret: &str, body_sha256: [u8; 32]) -> Result<(), Rejection> {
+        let payload = self.0.payload_line(body_sha256)?;
+        self.verify_payload(head, secret, &payload)
+    }
+
+    /// Verifies the signature before the body has come, where the request states the body's hash: true if the signature is
+    /// good, false for a request that does not state it. [`Checked::verify`] holds the body to it.
+    ///
+    /// # Errors
+    /// [`Rejection::Mismatch`].
+    pub fn verify_head(&self, head: &Head<'_>, secret: &str) -> Result<bool, Rejection> {
+        match &self.0.content_sha256 {
+            None => Ok(false),
+            Some(stated) => self.verify_payload(head, secret, stated).map(|()| true),
+        }
+    }
+
+    /// `payload` is the last line of the canonical request.
+    fn verify_payload(&self, head: &Head<'_>, secret: &str, payload: &str) -> Result<(), Rejection> {
         let claim = &self.0;
-        let payload = claim.payload_line(body_sha256)?;
-        let canonical = Canonical::new(head, &claim.signed_headers, &payload);
+        let canonical = Canonical::new(head, &claim.signed_headers, payload);
         let scope = Scope { date: &claim.scope_date, region: &claim.region, service: &claim.service };
         let key = sign::signing_key(secret, &scope);
         let amz_date = date::format(claim.signed_at);

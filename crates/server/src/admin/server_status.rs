@@ -24,7 +24,7 @@ pub struct Output {
     pub problems: Vec<String>,
     /// `sqlite` or `postgres`.
     pub metadata_engine: String,
-    /// Bytes of memory that the bodies of AWS calls may still take.
+    /// Bytes of memory that the bodies of AWS calls, manifests and their answers may still take.
     pub call_body_bytes_free: u64,
 }
 
@@ -52,7 +52,7 @@ impl Operation for ServerStatus {
             ready: problems.is_empty(),
             problems,
             metadata_engine: cx.db.engine().to_owned(),
-            call_body_bytes_free: app.call_bodies.available_permits() as u64,
+            call_body_bytes_free: app.budgets.free() as u64,
         })
     }
 }

@@ -48,6 +48,17 @@ impl Claim {
         Ok(Claim { checked, credential, region })
     }
 
+    /// The access key that the request claims to be signed by.
+    pub fn access_key_id(&self) -> &str {
+        &self.checked.presented().access_key_id
+    }
+
+    /// Verifies a signature that states its body's hash (`x-amz-content-sha256`) before the body is read: true if it is good,
+    /// false for a request that does not state the hash. What is left then is that the body has it.
+    pub fn verify_head(&self, parts: &Parts) -> Result<bool, Unauthenticated> {
+        Ok(with_head(parts, |head| self.checked.verify_head(head, &self.credential.secret))?)
+    }
+
     /// Holds the claim to the key's secret and to the body that came.
     pub fn verify(self, parts: &Parts, body_sha256: [u8; 32]) -> Result<(Caller, Region), Unauthenticated> {
         with_head(parts, |head| self.checked.verify(head, &self.credential.secret, body_sha256))?;

@@ -1,7 +1,7 @@
 //! The one writer of AWS answers: JSON 1.1, and the query protocol's XML or JSON.
 use super::{Outcome, Protocol, Refusal};
 use crate::access_log::{Called, CalledBy};
-use crate::body::{Chain, Response, full};
+use crate::body::{Body, Chain, Response, full};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -20,12 +20,14 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
     let as_json = outcome.as_json;
     let mut response = match (outcome.protocol, outcome.output) {
         (_, Err(Refusal::Foreign(foreign))) => foreign.answer(request_id),
-        (Protocol::Json { .. }, Ok(output)) => respond(StatusCode::OK, aws::json::CONTENT_TYPE, output),
+        (Protocol::Json { .. }, Ok(output)) => {
+            respond_with(StatusCode::OK, aws::json::CONTENT_TYPE, output.into_body())
+        }
         (Protocol::Json { .. }, Err(refusal)) => json_error(&refusal, request_id),
         (Protocol::Query { namespace, .. }, Ok(output)) => {
             let written = match as_json {
-                true => query_json(outcome.operation, &output, request_id).map(|text| (JSON, text)),
-                false => query_output(namespace, outcome.operation, &output, request_id).map(|text| (XML, text)),
+                true => query_json(outcome.operation, output.bytes(), request_id).map(|text| (JSON, text)),
+                false => query_output(namespace, outcome.operation, output.bytes(), request_id).map(|text| (XML, text)),
             };
             match written {
                 Ok((content_type, text)) => respond(StatusCode::OK, content_type, text.into_bytes()),
@@ -47,7 +49,11 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
 }
 
 fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
-    let mut response = Response::new(full(body));
+    respond_with(status, content_type, full(body))
+}
+
+fn respond_with(status: StatusCode, content_type: &'static str, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
@@ -135,6 +141,7 @@ fn log(status: StatusCode, refusal: &Refusal, request_id: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::Held;
 
     #[test]
     fn the_access_line_learns_the_operation_and_the_caller_where_they_are_known() {
@@ -146,7 +153,7 @@ mod tests {
             output,
         };
         for (outcome, operation, caller) in [
-            (outcome("PutImage", Some("arn"), Ok(Bytes::from_static(b"{}"))), Some("PutImage"), Some("arn")),
+            (outcome("PutImage", Some("arn"), Ok(Held::new(b"{}".to_vec(), None))), Some("PutImage"), Some("arn")),
             (outcome("PutImage", None, Err(Refusal::MissingSignature)), Some("PutImage"), None),
             (outcome("", None, Err(Refusal::UnknownOperation)), None, None),
         ] {

@@ -19,16 +19,16 @@ pub use refusal::{Refusal, excerpt};
 use crate::app::App;
 use crate::authenticate::sigv4::Claim;
 use crate::body::{Request, RequestBody, Response};
+use crate::memory::{Held, Owner};
 use crate::{admin, ecr, ecr_public, sts};
 use aws::AccountId;
-use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, header};
-use inbound::{BODY_TIME, Budget};
+use hyper::body::Body as _;
+use inbound::{BODY_TIME, SMALL_BODY_BYTES, SMALL_BODY_TIME};
 use operation::{Call, Input};
 use registry::Origin;
-use std::sync::{Arc, LazyLock};
-use tokio::sync::Semaphore;
+use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The largest body of a call whose operation needs no more (DESIGN "Promises").
@@ -36,10 +36,6 @@ pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// The largest body of the query protocol, which has to be read before its operation is known.
 pub const FORM_BYTES: usize = 1024 * 1024;
-
-/// Bytes that forms may hold in memory at once. They have a budget of their own, since a form is read before anyone is
-/// known to have sent it: strangers must not take the room of signed calls.
-static FORMS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(32 * FORM_BYTES)));
 
 /// A service of the AWS API: what names its operations on the wire, and which there are.
 pub struct Service {
@@ -90,7 +86,9 @@ pub fn operations() -> impl Iterator<Item = (&'static Service, &'static Entry)> 
 /// Answers any request to `/`.
 pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Response {
     let (head, body) = request.into_parts();
-    let mut body = RequestBody::new(body, &head.headers, Instant::now() + BODY_TIME);
+    let small = body.size_hint().exact().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
+    let time = if small { SMALL_BODY_TIME } else { BODY_TIME };
+    let mut body = RequestBody::new(body, &head.headers, Instant::now() + time);
     let request_id = origin.request_id.clone();
     let outcome = if is_query(&head) {
         query(app, &head, &mut body, origin).await
@@ -116,7 +114,7 @@ struct Outcome {
     operation: &'static str,
     /// The ARN of a caller that was authenticated, for the access line.
     called_by: Option<String>,
-    output: Result<Bytes, Refusal>,
+    output: Result<Held, Refusal>,
 }
 
 /// Whether a request speaks the query protocol: a form, or a presigned GET that names its action.
@@ -145,11 +143,20 @@ async fn json(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Orig
     let (declared, mut called_by) = (body.declared(), None);
     let output = async {
         let claim = Claim::read(app, head, service).await?;
-        let received = inbound::receive(Budget::new(&app.call_bodies), body, declared, entry.body_limit).await?;
+        // Whoever is not a stranger any more takes no room of strangers.
+        let pair = Owner::claimed(origin.address, claim.access_key_id());
+        let known = claim.verify_head(head)? || app.budgets.known.knows(&pair);
+        let budget = if known { &app.budgets.calls } else { &app.budgets.unverified };
+        let lease = budget.receive(pair.clone());
+        let received = inbound::receive(lease, body, declared, entry.body_limit).await?;
         let (caller, region) = claim.verify(head, received.sha256)?;
+        app.budgets.known.verified(&pair);
         called_by = Some(caller.arn());
+        let owner = Owner::caller(&caller.arn(), origin.address);
+        // The lease is held until the call is done.
+        let (bytes, _lease) = received.accept(&app.budgets.calls, owner).await?;
         let call = Call { app: app.clone(), caller, account: service.account, region, origin };
-        entry.run(Input::Json(received.bytes), call).await
+        entry.run(Input::Json(bytes), call).await
     };
     let output = output.await;
     Outcome { protocol: service.protocol, as_json: false, operation: entry.name, called_by, output }
@@ -194,8 +201,10 @@ fn find_action(form: &form::Form) -> Result<(&'static Service, &'static Entry), 
 async fn query(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
     let (declared, mut called_by, mut operation) = (body.declared(), None, "");
     let output = async {
-        let received = inbound::receive(Budget::new(&FORMS), body, declared, FORM_BYTES).await?;
-        let form = form::Form::read(head.uri.query().unwrap_or_default(), &received.bytes);
+        let lease = app.budgets.forms.receive(Owner::stranger(origin.address));
+        let mut received = inbound::receive(lease, body, declared, FORM_BYTES).await?;
+        // The lease is held until the call is done.
+        let form = form::Form::read(head.uri.query().unwrap_or_default(), &received.bytes()?);
         let (service, entry) = find_action(&form).map_err(|refusal| of_another_service(head, refusal))?;
         operation = entry.name;
         let claim = Claim::read(app, head, service).await?;

@@ -4,7 +4,7 @@ use super::form::Form;
 use super::serialization;
 use crate::app::App;
 use crate::check;
-use crate::room::Room;
+use crate::memory::{Held, Owner};
 use aws::{AccountId, Region};
 use bytes::Bytes;
 use registry::access::{self, Caller, Need, Resource};
@@ -76,7 +76,7 @@ impl Input {
     }
 }
 
-type Running = Pin<Box<dyn Future<Output = Result<Bytes, Refusal>> + Send>>;
+type Running = Pin<Box<dyn Future<Output = Result<Held, Refusal>> + Send>>;
 
 /// An operation as the tables of the doors hold it: its type is forgotten, its way is not.
 pub struct Entry {
@@ -99,7 +99,7 @@ impl Entry {
     }
 
     /// Does the call; the output is JSON, which the query protocol turns into its own form.
-    pub fn run(&self, input: Input, call: Call) -> impl Future<Output = Result<Bytes, Refusal>> + Send + use<> {
+    pub fn run(&self, input: Input, call: Call) -> impl Future<Output = Result<Held, Refusal>> + Send + use<> {
         (self.run)(input, call)
     }
 
@@ -115,7 +115,7 @@ impl Entry {
 }
 
 /// The way of a call behind its authentication: parse → authorize → check → handle → encode.
-async fn run<O: Operation>(input: Input, call: Call) -> Result<Bytes, Refusal> {
+async fn run<O: Operation>(input: Input, call: Call) -> Result<Held, Refusal> {
     let operation: O = input.parse()?;
     let Call { app, caller, account, region, origin } = call;
     // A malformed registry id names no registry: the call is authorized in the caller's own, and then refused.
@@ -138,14 +138,17 @@ async fn authorized<O: Operation>(
     registry_id: Result<Option<AccountId>, Error>,
     cx: &Cx,
     app: &App,
-) -> Result<Bytes, Refusal> {
+) -> Result<Held, Refusal> {
     access::authorize(cx, &operation.needs(&cx.registry)).await?;
     registry_id?;
     let checked = operation.check()?;
-    let room = Room::take(&app.call_bodies, O::output_bytes(&checked)).await?;
+    let room = match O::output_bytes(&checked) {
+        0 => None,
+        bytes => Some(app.budgets.answers.take(Owner::of(cx), bytes).await?),
+    };
     let output = O::handle(checked, cx, app).await?;
     let json = serde_json::to_vec(&output).map_err(|error| Refusal::Failed(Error::server(error)))?;
-    Ok(room.hold(json))
+    Ok(Held::new(json, room))
 }
 
 /// A refusal as the push log keeps it: as the client reads it.

@@ -3,7 +3,7 @@ use super::error::Refusal;
 use super::path::InvalidPath;
 use super::{CONTENT_DIGEST, Call, add, bare, set};
 use crate::body::{self, Response};
-use crate::room::Room;
+use crate::memory::{self, Held, NotRead, Owner};
 use http::{HeaderName, StatusCode, header};
 use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use registry::Error;
@@ -38,10 +38,11 @@ pub async fn get(
         let head = image::head(call.cx, name, reference).await.map_err(refuse)?;
         (head.ok_or_else(Refusal::manifest_unknown)?, body::empty())
     } else {
-        let room = Room::take(&call.app.call_bodies, Manifest::MAX_BYTES).await.map_err(refuse)?;
+        let manifests = &call.app.budgets.manifests;
+        let room = manifests.take(Owner::of(call.cx), Manifest::MAX_BYTES).await.map_err(refuse)?;
         let pulled = image::pull(call.cx, name, reference).await.map_err(refuse)?;
         let PulledImage { digest, media_type, manifest, .. } = pulled.ok_or_else(Refusal::manifest_unknown)?;
-        (ImageHead { digest, media_type, size: manifest.len() as u64 }, body::full(room.hold(manifest)))
+        (ImageHead { digest, media_type, size: manifest.len() as u64 }, Held::new(manifest, Some(room)).into_body())
     };
     let mut response = http::Response::new(body);
     set(&mut response, header::CONTENT_TYPE, &head.media_type);
@@ -51,20 +52,19 @@ pub async fn get(
     Ok(response)
 }
 
-/// The manifest's room in the budget of all bodies that are held in memory, until it is dropped.
-async fn room(call: &Call<'_>) -> Result<Room, Error> {
-    let declared = call.body.declared().and_then(|declared| usize::try_from(declared).ok());
-    Room::take(&call.app.call_bodies, declared.unwrap_or(Manifest::MAX_BYTES).min(Manifest::MAX_BYTES)).await
-}
-
 pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -> Result<Response, Refusal> {
     let refuse = |error| super::error::refuse(error, &call.cx.quirks);
     let (tags, digest) = place(&call, reference)?;
-    let _room = room(&call).await.map_err(refuse)?;
-    let bytes = timeout(BODY_TIME, call.body.whole(Manifest::MAX_BYTES)).await;
-    let bytes =
-        bytes.unwrap_or_else(|_| Err(Error::BodyTruncated("it did not come in time".to_owned()))).map_err(refuse)?;
-    let bytes = bytes.ok_or_else(Refusal::manifest_too_large)?;
+    // The lease is held until the manifest is stored.
+    let mut lease = call.app.budgets.manifests.receive(Owner::of(call.cx));
+    let declared = call.body.declared();
+    let read = memory::read(&mut lease, call.body, declared, Manifest::MAX_BYTES, |_| ());
+    let late = |_| Err(Error::BodyTruncated("it did not come in time".to_owned()).into());
+    timeout(BODY_TIME, read).await.unwrap_or_else(late).map_err(|why| match why {
+        NotRead::TooLarge => Refusal::manifest_too_large(),
+        NotRead::Failed(error) => refuse(error),
+    })?;
+    let bytes = lease.finish().map_err(refuse)?;
     let media_type =
         call.head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let by = PutBy::Docker { containerd: call.cx.origin.user_agent.contains(CONTAINERD_AGENT) };

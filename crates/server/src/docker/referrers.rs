@@ -2,8 +2,8 @@
 use super::error::Refusal;
 use super::query::link;
 use super::{Call, set};
-use crate::body::{self, Response};
-use crate::room::Room;
+use crate::body::Response;
+use crate::memory::{Held, Owner};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, StatusCode, header};
@@ -27,7 +27,8 @@ pub async fn list(call: Call<'_>, name: &RepositoryName, subject: &Digest) -> Re
     }
     let invalid = |_| Refusal::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", "'last' is not one of this listing's");
     let after = call.query.given("last").map(|last| URL_SAFE_NO_PAD.decode(last)).transpose().map_err(invalid)?;
-    let room = Room::take(&call.app.call_bodies, Manifest::MAX_BYTES).await.map_err(|error| call.refuse(error))?;
+    let manifests = &call.app.budgets.manifests;
+    let room = manifests.take(Owner::of(call.cx), Manifest::MAX_BYTES).await.map_err(|error| call.refuse(error))?;
     // A plus that a client wrote as it is was read as a blank, which few media types have.
     let types = wanted.iter().flat_map(|wanted| [wanted.clone(), wanted.replace(' ', "+")]).collect();
     let page = match referrers::list(call.cx, name, subject, types, after, n).await {
@@ -38,7 +39,7 @@ pub async fn list(call: Call<'_>, name: &RepositoryName, subject: &Digest) -> Re
     };
     let manifests: Vec<Value> = page.items.iter().map(descriptor).collect();
     let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": manifests });
-    let mut response = http::Response::new(body::full(room.hold(index.to_string().into_bytes())));
+    let mut response = http::Response::new(Held::new(index.to_string().into_bytes(), Some(room)).into_body());
     set(&mut response, header::CONTENT_TYPE, MediaType::OCI_INDEX);
     if !wanted.is_empty() {
         set(&mut response, FILTERS_APPLIED.clone(), FILTER);

@@ -16,6 +16,7 @@ use crate::config::{self, DEFAULT_PORT, Given, Settings, SettingsError};
 use crate::data_dir::{DataDir, DataDirError, Endpoint};
 use crate::listener::{self, Listener};
 use crate::logging::{self, LoggingError};
+use crate::memory::BudgetSizes;
 use crate::tls::PairError;
 use certificate::Keeper;
 use greeting::Greeting;
@@ -191,7 +192,14 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         terminal: std::io::IsTerminal::is_terminal(&std::io::stdout()),
     };
     let greeting = greeting.text();
-    let app = App::new(system, addresses, settings.process_keys, settings.redirect_layers, settings.trusted_proxies);
+    let app = App::new(
+        system,
+        addresses,
+        settings.process_keys,
+        settings.redirect_layers,
+        settings.trusted_proxies,
+        BudgetSizes::default(),
+    );
     if let Some(keeper) = &certificate {
         app.metrics.show_certificate(keeper.served().clone());
     }

@@ -1,0 +1,152 @@
+//! Memory for what is held whole: bodies of AWS calls, forms, manifests, and answers until they were sent.
+//!
+//! A SigV4 signature covers the body's hash, so most calls can be verified only once their body has come: botocore and the SDKs
+//! of Rust and Go send no `x-amz-content-sha256` to ECR. Whoever knows an access key id can therefore make the server hold
+//! bytes. Five rules keep that from hurting others:
+//!
+//! 1. **Each class has a budget of its own** ([`BudgetSizes`]), so that forms and unverified bodies take nothing of manifests,
+//!    of verified calls or of answers. A call moves to [`Budgets::calls`] when its signature was verified. A call that states its
+//!    body's hash is verified by its head alone, before a byte of its body is held.
+//! 2. **Room is taken as bytes come**, in steps, not by the declared length.
+//! 3. **The slowest make room.** When a budget is short, those clients are cut off that have moved the fewest bytes for longest,
+//!    at least [`STALL_TIME`]; they are told to try again. So a budget that is full of bodies that trickle in, or of answers that
+//!    nobody reads, is full for nobody: a body that comes at once always finds room.
+//! 4. **Each owner has a share.** Unverified bodies belong to a pair of address and access key id, the rest to a caller at an
+//!    address. Where all are fast, who holds the most makes room for who holds less, and nobody may hold a whole budget of
+//!    answers. Of one pair a few requests are read at once ([`REQUESTS_PER_OWNER`]) unless none of them stalls.
+//! 5. **A pair that has just proved its key is not taken for a stranger** ([`known::KnownPairs`]): its next bodies use the budget
+//!    of verified calls from the start. Only who shares its address can do the same, and rules 3 and 4 hold there too.
+//!
+//! What still finds no room waits [`ROOM_TIME`] at most, and is then refused with 503 and Retry-After.
+//!
+//! The sum of all budgets is [`BudgetSizes::total`], 256 MiB, of which all that nobody has verified holds 44 MiB. What HTTP
+//! itself buffers belongs to the connections.
+
+mod answer;
+mod budget;
+mod known;
+
+pub use answer::Held;
+pub use budget::{Budget, Lease, Owner, REQUESTS_PER_OWNER, ROOM_TIME, STALL_TIME};
+
+use bytes::Bytes;
+use known::KnownPairs;
+use registry::upload::Source;
+use registry::{Cx, Error};
+
+const MIB: usize = 1024 * 1024;
+
+/// Bytes that each class may hold at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BudgetSizes {
+    /// Forms of the query protocol, which are read before anything is known of their sender.
+    pub forms: usize,
+    /// Bodies of AWS calls whose signature has not been verified: the largest and some more.
+    pub unverified: usize,
+    /// Bodies of AWS calls of callers that are known: three of the largest.
+    pub calls: usize,
+    /// Manifests that are pushed and pulled by docker's door, and its lists of referrers.
+    pub manifests: usize,
+    /// Large answers of AWS calls: two of the largest.
+    pub answers: usize,
+}
+
+impl Default for BudgetSizes {
+    fn default() -> BudgetSizes {
+        BudgetSizes { forms: 4 * MIB, unverified: 40 * MIB, calls: 84 * MIB, manifests: 64 * MIB, answers: 64 * MIB }
+    }
+}
+
+impl BudgetSizes {
+    /// Bytes that all classes together may hold (DESIGN "Promises").
+    pub const fn total(&self) -> usize {
+        self.forms + self.unverified + self.calls + self.manifests + self.answers
+    }
+}
+
+/// The budgets of the process.
+pub struct Budgets {
+    pub forms: Budget,
+    pub unverified: Budget,
+    pub calls: Budget,
+    pub manifests: Budget,
+    pub answers: Budget,
+    /// Who proved a key of late.
+    pub known: KnownPairs,
+}
+
+impl Budgets {
+    pub fn new(sizes: BudgetSizes) -> Budgets {
+        Budgets {
+            forms: Budget::new("forms", sizes.forms),
+            unverified: Budget::new("unverified", sizes.unverified),
+            calls: Budget::new("calls", sizes.calls),
+            // A caller whose clients read slowly leaves room for others.
+            manifests: Budget::with_share("manifests", sizes.manifests, sizes.manifests / 4 * 3),
+            answers: Budget::with_share("answers", sizes.answers, sizes.answers / 2),
+            known: KnownPairs::default(),
+        }
+    }
+
+    /// Every budget, for `/metrics`.
+    pub fn all(&self) -> [&Budget; 5] {
+        [&self.forms, &self.unverified, &self.calls, &self.manifests, &self.answers]
+    }
+
+    /// Bytes that are free in all of them together.
+    pub fn free(&self) -> usize {
+        self.all().into_iter().map(Budget::free).sum()
+    }
+}
+
+impl Owner {
+    /// The caller of a call, at its address.
+    pub fn of(cx: &Cx) -> Owner {
+        Owner::caller(&cx.caller.arn(), cx.origin.address)
+    }
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug)]
+pub enum NotRead {
+    /// It has more bytes than the limit.
+    TooLarge,
+    Failed(Error),
+}
+
+impl From<Error> for NotRead {
+    fn from(error: Error) -> NotRead {
+        NotRead::Failed(error)
+    }
+}
+
+/// Reads a body of `limit` bytes at most into `lease`, which takes room as the bytes come. `seen` is shown every piece.
+///
+/// # Errors
+/// [`Error::Busy`] when there was no room, or when the body came so slowly that it had to make room for others.
+pub async fn read(
+    lease: &mut Lease,
+    body: &mut impl Source,
+    declared: Option<u64>,
+    limit: usize,
+    mut seen: impl FnMut(&Bytes),
+) -> Result<(), NotRead> {
+    let most = match declared.map(usize::try_from) {
+        Some(Ok(declared)) if declared <= limit => declared,
+        Some(_) => return Err(NotRead::TooLarge),
+        None => limit,
+    };
+    loop {
+        let piece = tokio::select! {
+            biased;
+            () = lease.evicted() => return Err(Error::Busy.into()),
+            piece = body.next() => piece?,
+        };
+        let Some(piece) = piece else { return Ok(()) };
+        if lease.filled() + piece.len() > limit {
+            return Err(NotRead::TooLarge);
+        }
+        seen(&piece);
+        lease.append(&piece, most).await?;
+    }
+}
