@@ -1,6 +1,7 @@
 //! One line of the log for each request, written when its answer has ended, and the metrics of the same moment.
 use crate::app::App;
 use crate::body::{Body, Response};
+use crate::loggable;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use http_body_util::BodyExt;
@@ -10,9 +11,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
-
-/// Characters of a path or a User-Agent at most that a line shows.
-const SHOWN: usize = 512;
 
 /// Which surface a request came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +49,7 @@ pub struct Line {
     app: Arc<App>,
     door: Door,
     method: Method,
-    /// Without the query, which can hold a signature.
+    /// As much of it as may be logged.
     path: String,
     user_agent: String,
     request_id: String,
@@ -76,8 +74,8 @@ impl Line {
             app: app.clone(),
             door,
             method: request.0.clone(),
-            path: shown(request.1.path()),
-            user_agent: shown(&origin.user_agent),
+            path: loggable::path(request.1),
+            user_agent: origin.user_agent.clone(),
             request_id: origin.request_id.clone(),
             peer: origin.address,
             began: Instant::now(),
@@ -128,15 +126,9 @@ impl Drop for Line {
     }
 }
 
-/// A text as a line shows it: bounded.
-fn shown(text: &str) -> String {
-    text.chars().take(SHOWN).collect()
-}
-
-/// A request's User-Agent, with what is not printable ASCII replaced.
+/// A request's User-Agent, as it may be logged.
 pub fn user_agent(headers: &HeaderMap) -> String {
-    let bytes = headers.get(header::USER_AGENT).map_or(&b""[..], |value| value.as_bytes());
-    bytes.iter().map(|byte| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '?' }).collect()
+    headers.get(header::USER_AGENT).map_or_else(String::new, |value| loggable::user_agent(value.as_bytes()))
 }
 
 /// A body that counts what was taken of it.

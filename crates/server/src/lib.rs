@@ -22,6 +22,7 @@ mod handler;
 pub mod health;
 pub mod layers;
 pub mod listener;
+mod loggable;
 pub mod logging;
 pub mod memory;
 pub mod metrics;

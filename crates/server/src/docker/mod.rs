@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::authenticate::basic::{self, NoToken};
 use crate::body::{self, Chain, Request, RequestBody, Response, append as add, insert as set};
 use crate::conditional::Condition;
+use crate::loggable;
 use error::{About, Refusal};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -74,7 +75,11 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
                 push_log::refused(cx, attempt, refusal.logged());
             }
             if let Some(fault) = &refusal.fault {
-                tracing::error!(http.path = head.uri.path(), "A docker call failed: {}", Chain(fault.as_ref()));
+                tracing::error!(
+                    url.path = loggable::path(&head.uri),
+                    "A docker call failed: {}",
+                    Chain(fault.as_ref())
+                );
             }
             refusal.into_response()
         }

@@ -1,0 +1,146 @@
+//! What of a request may be logged: never what lets the log's reader in.
+//!
+//! A signed URL is the right to read a layer, and clients and proxies spell URLs in many ways: with an encoded `?`, which makes the
+//! query a part of the path, encoded twice, below a prefix, or with a password before the host.
+use crate::layers;
+use http::Uri;
+
+/// Characters of a path or a User-Agent at most that are shown.
+const SHOWN: usize = 512;
+/// Stands for the part of a path that is not shown.
+const CUT: char = '…';
+/// Hex digits of a layer's id at most, and of what is shown of a path to one.
+const ID_DIGITS: usize = 32;
+
+/// The part of a request's target that may be logged: of its path as much as can name a repository, a tag, a digest, an upload or
+/// a layer. The query, the host and a user before it are left out, and so is everything from the first character on that stands
+/// in no such name, however it is encoded.
+pub fn path(uri: &Uri) -> String {
+    let path = uri.path();
+    let end = names(path);
+    let end = path[..end].find("://").unwrap_or(end);
+    let end = layer(&path[..end]).unwrap_or(end);
+    let shown: String = path[..end].chars().take(SHOWN).collect();
+    if shown.len() < path.len() && end < path.len() { shown + &CUT.to_string() } else { shown }
+}
+
+/// How many bytes of a path are names: letters, digits and `/._:~+-`, as they are or encoded once.
+fn names(path: &str) -> usize {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"/._:~+-".contains(&byte);
+    let bytes = path.as_bytes();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let encoded = || u8::from_str_radix(path.get(at + 1..at + 3)?, 16).ok();
+        at += match byte {
+            b'%' if encoded().is_some_and(is_name) => 3,
+            byte if is_name(*byte) => 1,
+            _ => break,
+        };
+    }
+    at
+}
+
+/// Where the id ends in a path to a layer, whatever stands before it; `None` for another path.
+fn layer(path: &str) -> Option<usize> {
+    let id = path.find(layers::PREFIX)? + layers::PREFIX.len();
+    let digits = path[id..].bytes().take(ID_DIGITS).take_while(u8::is_ascii_hexdigit).count();
+    Some(id + digits)
+}
+
+/// A request's User-Agent as it may be logged and kept: bounded, printable ASCII, and without what looks like credentials, which
+/// only a client that is set up wrongly puts there.
+pub fn user_agent(bytes: &[u8]) -> String {
+    const SECRETS: [&str; 6] = ["authorization", "basic ", "bearer ", "password=", "signature=", "token="];
+    let printable = |byte: &u8| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '?' };
+    let text: String = bytes.iter().take(SHOWN).map(printable).collect();
+    let lower = text.to_ascii_lowercase();
+    let secret = SECRETS.iter().filter_map(|secret| lower.find(secret)).min();
+    match secret {
+        None => text,
+        Some(at) => format!("{}{CUT}", &text[..at]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shown(target: &str) -> String {
+        path(&target.parse().unwrap())
+    }
+
+    #[test]
+    fn names_are_shown_whole_and_what_follows_them_is_not() {
+        let id = "0123456789abcdef0123456789abcdef";
+        for (target, expected) in [
+            ("/".to_owned(), "/".to_owned()),
+            ("/v2/team/app/manifests/v1.0_x".to_owned(), "/v2/team/app/manifests/v1.0_x".to_owned()),
+            ("/v2/a%2Fb/manifests/sha256%3aabc".to_owned(), "/v2/a%2Fb/manifests/sha256%3aabc".to_owned()),
+            ("/v2/app/tags/list?n=5".to_owned(), "/v2/app/tags/list".to_owned()),
+            ("http://user:secret@registry:5050/v2/app".to_owned(), "/v2/app".to_owned()),
+            ("/http://user:secret@registry/v2/app".to_owned(), "/http…".to_owned()),
+            ("/a@b".to_owned(), "/a…".to_owned()),
+            (format!("/layers/{id}?key=1&signature=secret"), format!("/layers/{id}")),
+            (format!("/layers/{id}%3Fkey=1&signature=secret"), format!("/layers/{id}…")),
+            (format!("/layers/{id}/secret"), format!("/layers/{id}…")),
+            (format!("/layers/{id}secret"), format!("/layers/{id}…")),
+            (format!("/prefix/layers/{id}secret"), format!("/prefix/layers/{id}…")),
+            ("/a%2500b".to_owned(), "/a…".to_owned()),
+            ("/a%zzb".to_owned(), "/a…".to_owned()),
+            ("/a%".to_owned(), "/a…".to_owned()),
+            ("/a%C3%BCb".to_owned(), "/a…".to_owned()),
+            ("*".to_owned(), "…".to_owned()),
+        ] {
+            assert_eq!(shown(&target), expected, "{target}");
+        }
+        assert_eq!(shown(&format!("/{}", "x".repeat(2 * SHOWN))).len(), SHOWN);
+    }
+
+    #[test]
+    fn a_user_agent_is_bounded_and_holds_no_credentials() {
+        for (bytes, expected) in [
+            (&b"docker/26.1.5 go/go1.22"[..], "docker/26.1.5 go/go1.22"),
+            (b"caf\xc3\xa9\r\n", "caf????"),
+            (b"curl/8 Authorization: Basic abc", "curl/8 …"),
+            (b"x https://host/layers/1?key=1&Signature=abc", "x https://host/layers/1?key=1&…"),
+            (b"", ""),
+        ] {
+            assert_eq!(user_agent(bytes), expected);
+        }
+        assert_eq!(user_agent(&[b'x'; 2 * SHOWN]).len(), SHOWN);
+    }
+
+    /// A character as it is, or encoded up to three times.
+    fn encoded(character: char, times: usize) -> String {
+        let mut text = character.to_string();
+        for time in 0..times {
+            text = if time == 0 { format!("%{:02X}", u32::from(character)) } else { text.replace('%', "%25") };
+        }
+        text
+    }
+
+    proptest! {
+        #[test]
+        fn no_spelling_of_a_signed_url_shows_its_signature(
+            before in prop::sample::select(vec![
+                "", "/", "/proxy", "/v2", "http://localhost:5050", "http://user:secret@localhost", "/http://user:pw@localhost",
+            ]),
+            layers in prop::sample::select(vec!["/layers/", "//layers/", "/layers//", "/Layers/", "/%6Cayers/", "/layers%2F"]),
+            parting in prop::sample::select(vec!['?', ';', '#', '&', '/', ',', '!', '=', ' ', '|', ':', '.']),
+            times in 0_usize..4,
+            equals in 0_usize..3,
+            signature in "[A-Za-z0-9_-]{43}",
+        ) {
+            let parting = encoded(parting, times);
+            let (equals, and) = (encoded('=', equals), encoded('&', equals));
+            let claim = format!("key{equals}1{and}expires{equals}1796122800{and}signature{equals}{signature}");
+            let target = format!("{before}{layers}0123456789abcdef0123456789abcdef{parting}{claim}");
+            if let Ok(uri) = target.parse::<Uri>() {
+                let logged = path(&uri);
+                prop_assert!(!logged.contains(&signature) && !logged.contains("1796122800"), "{} from {}", logged, target);
+                prop_assert!(!logged.contains("secret") && !logged.contains("pw"), "{} from {}", logged, target);
+            }
+        }
+    }
+}
