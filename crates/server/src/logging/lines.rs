@@ -53,6 +53,17 @@ impl<W: Write + Send + 'static> Lines<W> {
     }
 }
 
+impl Gathering {
+    /// The same, which does something else first when it is dropped.
+    pub(super) fn after(mut self, first: impl Fn() + Send + Sync + 'static) -> Gathering {
+        let last = mem::replace(&mut self.0, Box::new(|| ()));
+        Gathering(Box::new(move || {
+            first();
+            last();
+        }))
+    }
+}
+
 impl<W: Write> Shared<W> {
     fn run(&self) {
         loop {

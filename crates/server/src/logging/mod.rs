@@ -1,14 +1,16 @@
 //! Log lines: what happened, on stderr, as text for a person or as JSON for a collector.
 mod fields;
 mod lines;
+mod repeats;
 
 pub use lines::Gathering;
 
 use fields::Fields;
 use lines::Lines;
+use repeats::Repeats;
 use std::io::IsTerminal as _;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
@@ -47,11 +49,12 @@ pub enum LoggingError {
     Thread(#[from] std::io::Error),
 }
 
-/// Sends the log of the whole process to stderr, in colour only to a terminal. What waits is written when the result is dropped;
-/// later lines are written at once.
+/// Sends the log of the whole process to stderr, in colour only to a terminal. Warnings and errors that repeat are counted. What
+/// waits is written when the result is dropped; later lines are written at once.
 pub fn start(format: LogFormat, level: LevelFilter) -> Result<Gathering, LoggingError> {
     let terminal = std::io::stderr().is_terminal();
     let (lines, gathering) = Lines::to(std::io::stderr())?;
+    let repeats = Repeats::start()?;
     let layer = match format {
         LogFormat::Text if terminal => fmt::layer().with_writer(lines).with_target(false).boxed(),
         LogFormat::Text => {
@@ -65,8 +68,9 @@ pub fn start(format: LogFormat, level: LevelFilter) -> Result<Gathering, Logging
             .with_span_list(false)
             .boxed(),
     };
-    tracing_subscriber::registry().with(layer.with_filter(filter(level))).try_init()?;
-    Ok(gathering)
+    let layer = layer.with_filter(filter(level).and(repeats.clone()));
+    tracing_subscriber::registry().with(layer).try_init()?;
+    Ok(gathering.after(move || repeats.close()))
 }
 
 /// PostgreSQL's notices come as INFO, and say at each start that the tables exist already.
