@@ -1,6 +1,7 @@
 //! Which registry a host name means, and how every URI is spelled (DESIGN "Names, addresses, settings").
 use aws::{AccountId, Region};
 use registry::RegistryId;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 /// The domain under which every registry answers, whatever is configured.
@@ -96,6 +97,23 @@ impl Addresses {
             .filter_map(|domain| host.strip_suffix(domain)?.strip_suffix('.'))
             .find_map(named)
             .unwrap_or(HostName::Other)
+    }
+
+    /// Whether a `Host` header names this machine, or the server by a name that it was given: a loopback address, `localhost` and
+    /// what is below it, the host of `url`, the domain, and the names below it that the server answers with. Any port.
+    pub fn is_own_name(&self, host_header: &str) -> bool {
+        let host = without_port(host_header.trim()).trim_end_matches('.').to_ascii_lowercase();
+        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let address: Option<IpAddr> = match bare {
+            Some(bare) => bare.parse::<Ipv6Addr>().ok().map(IpAddr::from),
+            None => host.parse::<Ipv4Addr>().ok().map(IpAddr::from),
+        };
+        address.is_some_and(|address| address.to_canonical().is_loopback())
+            || host == LOCALHOST
+            || host.strip_suffix(LOCALHOST).is_some_and(|below| below.ends_with('.'))
+            || host == without_port(&self.base.authority)
+            || self.domain.as_ref().is_some_and(|domain| domain.0 == host)
+            || self.host(&host) != HostName::Other
     }
 
     /// The host (and port) of a registry's image URIs: `repositoryUri` is this, a slash, and the name.
@@ -423,6 +441,45 @@ mod tests {
             (":", HostName::Other),
         ] {
             assert_eq!(addresses.host(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_servers_own_names_are_those_of_this_machine_and_those_that_it_was_given() {
+        let local = addresses(None, None, 5050);
+        let given = addresses(Some("http://172.17.0.1:5050"), Some("corp.example"), 5050);
+        for (host, own, own_if_given) in [
+            ("localhost", true, true),
+            ("LocalHost:80", true, true),
+            ("localhost.", true, true),
+            ("any.thing.localhost:1", true, true),
+            ("000000000000.dkr.ecr.us-east-1.localhost:5050", true, true),
+            ("127.0.0.1:5050", true, true),
+            ("127.9.8.7", true, true),
+            ("[::1]:5050", true, true),
+            ("[::ffff:127.0.0.1]", true, true),
+            ("evil.com", false, false),
+            ("evil.com:5050", false, false),
+            ("127.0.0.1.evil.com", false, false),
+            ("localhost.evil.com", false, false),
+            ("notlocalhost", false, false),
+            ("0.0.0.0", false, false),
+            ("127.1", false, false),
+            ("2130706433", false, false),
+            ("[::]", false, false),
+            ("::1", false, false),
+            ("10.0.0.1", false, false),
+            ("", false, false),
+            ("172.17.0.1:5050", false, true),
+            ("172.17.0.1", false, true),
+            ("172.17.0.2", false, false),
+            ("corp.example:443", false, true),
+            ("111122223333.dkr.ecr.us-east-1.corp.example", false, true),
+            ("api.ecr.eu-west-1.corp.example", false, true),
+            ("other.corp.example", false, false),
+            ("notcorp.example", false, false),
+        ] {
+            assert_eq!((local.is_own_name(host), given.is_own_name(host)), (own, own_if_given), "{host}");
         }
     }
 

@@ -2,6 +2,7 @@
 use crate::addresses::Addresses;
 use crate::forwarded::TrustedProxies;
 use crate::health::Health;
+use crate::local_only::Answers;
 use crate::memory::{BudgetSizes, Budgets};
 use crate::metrics::Metrics;
 use registry::System;
@@ -19,6 +20,8 @@ pub struct App {
     /// Whether `/v2/` blob GETs are answered with 307 to a signed layer URL.
     pub redirect_layers: bool,
     pub trusted_proxies: TrustedProxies,
+    /// Whom the server answers; with the keys of `--dev` only this machine.
+    pub answers: Answers,
     /// Memory for bodies and answers that are held whole.
     pub budgets: Arc<Budgets>,
     pub metrics: Metrics,
@@ -32,6 +35,7 @@ impl App {
         process_keys: ProcessKeys,
         redirect_layers: bool,
         trusted_proxies: TrustedProxies,
+        answers: Answers,
         memory: BudgetSizes,
     ) -> Arc<App> {
         let budgets = Arc::new(Budgets::new(memory));
@@ -43,6 +47,7 @@ impl App {
             process_keys,
             redirect_layers,
             trusted_proxies,
+            answers,
             budgets,
             metrics,
             health: Health::default(),

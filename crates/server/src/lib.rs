@@ -22,6 +22,7 @@ mod handler;
 pub mod health;
 pub mod layers;
 pub mod listener;
+pub mod local_only;
 mod loggable;
 pub mod logging;
 pub mod memory;

@@ -2,11 +2,13 @@
 use crate::access_log::{Door, Line, user_agent};
 use crate::addresses::Scheme;
 use crate::app::App;
-use crate::body::{Chain, Request, Response, plain};
+use crate::body::{Chain, Request, RequestBody, Response, plain};
 use crate::connection::{self, Spoken, Stop};
+use crate::local_only::{self, Answers, NotLocal};
 use crate::tls::Tls;
 use crate::{call, docker, handler, layers};
 use http::header::ALLOW;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::body::Body as _;
 use registry::Origin;
@@ -287,8 +289,27 @@ fn route(serves: Serves, path: &str) -> Route {
     }
 }
 
+/// Tells a client that `--dev` does not answer it, in the form of its door.
+fn refuse(route: Route, head: &Parts, not_local: &NotLocal, origin: &Origin) -> Response {
+    match route {
+        Route::Aws => call::refuse_not_local(head, not_local, &origin.request_id),
+        Route::Docker | Route::Retired => docker::refuse_not_local(not_local),
+        Route::Layers | Route::Live | Route::Ready | Route::Metrics | Route::Nowhere | Route::PlainToTls => {
+            plain(StatusCode::FORBIDDEN, format!("{not_local}\n"))
+        }
+    }
+}
+
 async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -> Response {
     let (head, body) = request.into_parts();
+    let open = matches!(route, Route::Live | Route::Ready | Route::PlainToTls);
+    if app.answers == Answers::LocalOnly
+        && !open
+        && let Some(not_local) = local_only::find(&app.addresses, &head)
+    {
+        RequestBody::new(body, &head.headers, Instant::now()).discard_strangers();
+        return refuse(route, &head, &not_local, &origin);
+    }
     if let Some(foreign) = of_another_service(route, &head) {
         return foreign.answer(&origin.request_id);
     }

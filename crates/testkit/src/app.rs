@@ -18,6 +18,7 @@ use server::addresses::{Addresses, Names, Regions, Scheme};
 use server::app::App;
 use server::forwarded::TrustedProxies;
 use server::listener::{Listener, Serves};
+use server::local_only::Answers;
 use server::memory::{BudgetSizes, Budgets};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -38,6 +39,7 @@ pub struct Builder {
     trusted_proxies: TrustedProxies,
     tls: Option<Http2>,
     memory: BudgetSizes,
+    answers: Answers,
 }
 
 /// Whether HTTP/2 is offered over TLS.
@@ -61,6 +63,11 @@ impl Builder {
     pub fn trusted_proxies(mut self, networks: &[&str]) -> Builder {
         let networks: Vec<_> = networks.iter().map(|network| network.parse().expect("a network")).collect();
         self.trusted_proxies = networks.into();
+        self
+    }
+    /// Only this machine is answered, and no page of another origin, as by `--dev`.
+    pub fn local_only(mut self) -> Builder {
+        self.answers = Answers::LocalOnly;
         self
     }
     /// The budgets of bodies and answers.
@@ -261,6 +268,7 @@ fn serve(
         keys,
         settings.redirect_layers,
         settings.trusted_proxies.clone(),
+        settings.answers,
         settings.memory,
     );
     let budgets = app.budgets.clone();

@@ -19,6 +19,7 @@ pub use refusal::{Refusal, excerpt};
 use crate::app::App;
 use crate::authenticate::sigv4::Claim;
 use crate::body::{Request, RequestBody, Response};
+use crate::local_only::NotLocal;
 use crate::memory::{Held, Owner};
 use crate::{admin, ecr, ecr_public, sts};
 use aws::AccountId;
@@ -103,6 +104,14 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
         Err(_) => body.discard_strangers(),
     }
     answer::encode(outcome, &request_id)
+}
+
+/// Answers a request that `--dev` does not answer, in the form of the protocol that it speaks.
+pub fn refuse_not_local(head: &Parts, not_local: &NotLocal, request_id: &str) -> Response {
+    let protocol = if is_query(head) { sts::SERVICE.protocol } else { UNKNOWN };
+    let output = Err(Refusal::NotLocal(not_local.clone()));
+    let outcome = Outcome { protocol, as_json: prefers_json(head), operation: "", called_by: None, output };
+    answer::encode(outcome, request_id)
 }
 
 /// What a call comes to: the JSON of its output, or why there is none.
@@ -214,7 +223,11 @@ async fn query(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Ori
         entry.run(Input::Form(form), call).await
     };
     let output = output.await;
+    Outcome { protocol: sts::SERVICE.protocol, as_json: prefers_json(head), operation, called_by, output }
+}
+
+/// Whether a caller of the query protocol wants JSON in the place of XML.
+fn prefers_json(head: &Parts) -> bool {
     let accept = head.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    let as_json = accept.is_some_and(aws::query::prefers_json);
-    Outcome { protocol: sts::SERVICE.protocol, as_json, operation, called_by, output }
+    accept.is_some_and(aws::query::prefers_json)
 }

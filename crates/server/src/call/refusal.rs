@@ -5,6 +5,7 @@
 //! that every SDK knows and none retries.
 use super::Foreign;
 use crate::authenticate::sigv4::Unauthenticated;
+use crate::local_only::NotLocal;
 use aws::sigv4::Rejection;
 use http::StatusCode;
 use registry::{Constraint, Error};
@@ -34,6 +35,9 @@ pub enum Refusal {
     Serialization(String),
     #[error("The request body is larger than {limit} bytes, the limit of this operation")]
     BodyTooLarge { limit: usize },
+    /// `--dev` answers this machine alone.
+    #[error(transparent)]
+    NotLocal(NotLocal),
     /// Too many bodies at once.
     #[error("The service is busy; try again")]
     Busy,
@@ -92,6 +96,7 @@ impl Refusal {
             | Refusal::MissingAction => Exception::bad("UnknownOperationException"),
             Refusal::MissingSignature => Exception::bad("MissingAuthenticationTokenException"),
             Refusal::Unauthenticated(why) => why.json(),
+            Refusal::NotLocal(_) => Exception::new("AccessDeniedException", StatusCode::FORBIDDEN),
             Refusal::Serialization(_) | Refusal::BodyTooLarge { .. } => Exception::bad("SerializationException"),
             Refusal::Busy => Exception::new("ServerException", StatusCode::SERVICE_UNAVAILABLE),
             Refusal::Failed(error) => json_exception(error),
@@ -108,6 +113,7 @@ impl Refusal {
             Refusal::MissingAction => Exception::bad("MissingAction"),
             Refusal::MissingSignature => Exception::new("MissingAuthenticationToken", StatusCode::FORBIDDEN),
             Refusal::Unauthenticated(why) => why.query(),
+            Refusal::NotLocal(_) => Exception::new("AccessDenied", StatusCode::FORBIDDEN),
             Refusal::Serialization(_) | Refusal::BodyTooLarge { .. } => Exception::bad("ValidationError"),
             Refusal::Busy => Exception::new("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE),
             Refusal::Failed(error) => query_exception(error),
@@ -293,6 +299,11 @@ mod tests {
                 Unauthenticated::Region("x".to_owned()).into(),
                 ("InvalidSignatureException", 400),
                 ("SignatureDoesNotMatch", 403),
+            ),
+            (
+                Refusal::NotLocal(NotLocal::Host("evil.com".to_owned())),
+                ("AccessDeniedException", 403),
+                ("AccessDenied", 403),
             ),
             (Refusal::BodyTooLarge { limit: 1 }, ("SerializationException", 400), ("ValidationError", 400)),
             (Refusal::Busy, ("ServerException", 503), ("ServiceUnavailable", 503)),

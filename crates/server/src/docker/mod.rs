@@ -21,6 +21,7 @@ use crate::app::App;
 use crate::authenticate::basic::{self, NoToken};
 use crate::body::{self, Chain, Request, RequestBody, Response, append as add, insert as set};
 use crate::conditional::Condition;
+use crate::local_only::NotLocal;
 use crate::loggable;
 use error::{About, Refusal};
 use http::request::Parts;
@@ -39,6 +40,13 @@ static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-dige
 pub fn retired() -> Response {
     let message = "Version 1 of the registry API is not spoken here; version 2 is, at /v2/";
     Refusal::new(StatusCode::NOT_FOUND, "UNSUPPORTED", message).into_response()
+}
+
+/// Answers a request that `--dev` does not answer.
+pub fn refuse_not_local(not_local: &NotLocal) -> Response {
+    let mut response = Refusal::new(StatusCode::FORBIDDEN, "DENIED", not_local.to_string()).into_response();
+    response.headers_mut().insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
+    response
 }
 
 /// What a handler works with.

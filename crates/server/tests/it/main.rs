@@ -13,6 +13,7 @@ mod forwarded;
 mod full_disk;
 mod immutability;
 mod limits;
+mod local_only;
 mod memory;
 mod observe;
 mod pages;

@@ -15,6 +15,7 @@ use crate::cli::stores::StoreError;
 use crate::config::{self, DEFAULT_PORT, Given, Settings, SettingsError};
 use crate::data_dir::{DataDir, DataDirError, Endpoint};
 use crate::listener::{self, Listener};
+use crate::local_only::Answers;
 use crate::logging::{self, LoggingError};
 use crate::memory::BudgetSizes;
 use crate::tls::PairError;
@@ -192,12 +193,15 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         terminal: std::io::IsTerminal::is_terminal(&std::io::stdout()),
     };
     let greeting = greeting.text();
+    // Keys that everybody knows are for this machine alone.
+    let answers = if settings.process_keys.dev { Answers::LocalOnly } else { Answers::Everybody };
     let app = App::new(
         system,
         addresses,
         settings.process_keys,
         settings.redirect_layers,
         settings.trusted_proxies,
+        answers,
         BudgetSizes::default(),
     );
     if let Some(keeper) = &certificate {

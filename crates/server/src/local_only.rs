@@ -1,0 +1,141 @@
+//! What `--dev` refuses: requests that a web page can make.
+//!
+//! The keys of `--dev` are known to everybody, so a page that a browser on this machine shows could use them: its script only has to
+//! reach the server. It can't read answers of another origin, but by DNS rebinding it can make its own name mean 127.0.0.1 and
+//! have the same origin. Such a request bears the page's name as its host, and browsers say where a request comes from. So a
+//! server with the keys of `--dev` answers only to names that mean this machine ([`Addresses::is_own_name`]), and to no
+//! page of another origin.
+use crate::addresses::Addresses;
+use crate::call::excerpt;
+use http::request::Parts;
+use http::{HeaderMap, Uri, header};
+
+/// Whom the server answers: the setting that `--dev` makes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answers {
+    /// Everybody, whatever name they reached the server by.
+    #[default]
+    Everybody,
+    /// Only who names this machine, and no page of another origin.
+    LocalOnly,
+}
+
+/// Why a request is refused with `--dev`. Display is what the client reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotLocal {
+    #[error(
+        "Ecru runs with --dev, whose keys everybody knows, and does not answer as '{0}': call it localhost or 127.0.0.1, or start \
+         it with --url http://{0}"
+    )]
+    Host(String),
+    #[error(
+        "Ecru runs with --dev, whose keys everybody knows, and does not answer web pages of another origin ({0}): start it without \
+         --dev, with keys of your own"
+    )]
+    Page(String),
+}
+
+static FETCH_SITE: &str = "sec-fetch-site";
+
+/// Finds why `--dev` does not answer, in a request's head, once a trusted proxy's headers were applied.
+pub fn find(addresses: &Addresses, head: &Parts) -> Option<NotLocal> {
+    // Each door believes one of the two names; so both must be right.
+    let named = head.uri.authority().map(http::uri::Authority::as_str);
+    let hosts = head.headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+    for host in named.into_iter().chain(hosts) {
+        if !addresses.is_own_name(host) {
+            return Some(NotLocal::Host(shown(host)));
+        }
+    }
+    page(&head.headers).map(|page| NotLocal::Page(shown(page)))
+}
+
+/// The origin of the page that makes a request, if it is another than the server's.
+fn page(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    for origin in headers.get_all(header::ORIGIN) {
+        let origin = origin.to_str().unwrap_or("?");
+        let uri = origin.parse::<Uri>().ok();
+        let authority = uri.as_ref().and_then(Uri::authority).map(http::uri::Authority::as_str);
+        if !authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host)) {
+            return Some(origin);
+        }
+    }
+    for site in headers.get_all(FETCH_SITE) {
+        let site = site.to_str().unwrap_or("?");
+        if !["same-origin", "none"].contains(&site) {
+            return Some(site);
+        }
+    }
+    None
+}
+
+/// A client's text as a message repeats it.
+fn shown(text: &str) -> String {
+    let printable: String = text.chars().map(|c| if c.is_ascii_graphic() && c != '\'' { c } else { '?' }).collect();
+    excerpt(&printable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::addresses::{Names, Regions, Scheme};
+    use http::Request;
+
+    fn addresses() -> Addresses {
+        Addresses::new(Names {
+            url: None,
+            domain: None,
+            regions: Regions::Any("us-east-1".parse().unwrap()),
+            scheme: Scheme::Http,
+            port: 5050,
+        })
+    }
+
+    fn found(target: &str, headers: &[(&str, &str)]) -> Option<NotLocal> {
+        let mut request = Request::builder().uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        find(&addresses(), &request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn a_host_of_this_machine_is_answered_and_no_other() {
+        let host = |host: &str| Some(NotLocal::Host(host.to_owned()));
+        for (target, headers, expected) in [
+            ("/", &[("host", "localhost:5050")][..], None),
+            ("/", &[("host", "evil.com")], host("evil.com")),
+            ("/", &[("host", "localhost"), ("host", "evil.com")], host("evil.com")),
+            ("http://evil.com/", &[("host", "localhost")], host("evil.com")),
+            ("http://localhost/", &[("host", "evil.com")], host("evil.com")),
+            ("http://user@localhost/", &[("host", "localhost")], host("user@localhost")),
+            ("/", &[("host", "a'b")], host("a?b")),
+            ("/", &[("host", "")], host("")),
+            // HTTP/1.0, which no browser speaks.
+            ("/", &[], None),
+        ] {
+            assert_eq!(found(target, headers), expected, "{target} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_not_answered() {
+        let page = |page: &str| Some(NotLocal::Page(page.to_owned()));
+        for (name, value, expected) in [
+            ("origin", "http://evil.com", page("http://evil.com")),
+            ("origin", "http://localhost:5050", None),
+            ("origin", "http://LOCALHOST:5050", None),
+            ("origin", "http://localhost:3000", page("http://localhost:3000")),
+            ("origin", "http://localhost:5050.evil.com", page("http://localhost:5050.evil.com")),
+            ("origin", "null", page("null")),
+            ("origin", "", page("")),
+            ("sec-fetch-site", "cross-site", page("cross-site")),
+            ("sec-fetch-site", "same-site", page("same-site")),
+            ("sec-fetch-site", "same-origin", None),
+            ("sec-fetch-site", "none", None),
+        ] {
+            assert_eq!(found("/", &[("host", "localhost:5050"), (name, value)]), expected, "{name}: {value}");
+        }
+    }
+}
