@@ -1,12 +1,55 @@
 """The log: one line for each request, with its id, and nothing that lets its reader in."""
 
 import base64
+import http.client
 
 import requests
 
 from conftest import Shell
 from ecru import Ecru
 from images import digest
+
+
+def spellings(url, host):
+    """A signed URL as clients and proxies misspell it: each lets the log's reader in if it is logged whole."""
+    path, _, query = url.removeprefix("http://").partition("/")[2].partition("?")
+    yield from (f"/{path}{parting}{query}" for parting in ("?", "%3F", "%3f", "%253F", "%25253F", ";", "%3B", "&", "/", "%23", "%00"))
+    yield f"/{path}%3F{query.replace('=', '%3D').replace('&', '%26')}"
+    yield f"//{path}?{query}"
+    yield f"/proxy/{path}%3F{query}"
+    yield f"http://user:the-password-of-a-proxy@{host}/{path}%3F{query}"
+    yield f"/http://user:the-password-of-a-proxy@{host}/{path}?{query}"
+
+
+def test_a_live_signature_is_in_no_log_however_its_url_is_spelled(tmp_path, engine):
+    server = Ecru(tmp_path / "own", engine, "--log-level", "debug", "--redirect-layers=true").start()
+    try:
+        shell = Shell(server, server.directory)
+        shell.aws("ecr", "create-repository", "--repository-name", "quiet")
+        basic = ("AWS", shell.run("aws", "ecr", "get-login-password").stdout.strip())
+        layer = b"layer" * 10_000
+        requests.post(f"{server.url}/v2/quiet/blobs/uploads/?digest={digest(layer)}", data=layer, auth=basic, timeout=10)
+        blob = f"{server.url}/v2/quiet/blobs/{digest(layer)}"
+        url = requests.get(blob, auth=basic, allow_redirects=False, timeout=10).headers["Location"]
+        ids = []
+        for target in spellings(url, server.host):
+            connection = http.client.HTTPConnection(server.host, timeout=10)
+            connection.putrequest("GET", target, skip_host=True)
+            connection.putheader("Host", server.host)
+            connection.putheader("Referer", url)
+            connection.putheader("User-Agent", f"lost/1.0 {url}")
+            connection.endheaders()
+            answer = connection.getresponse()
+            answer.read()
+            ids.append(answer.headers["x-amzn-RequestId"])
+        assert requests.get(url, timeout=10).content == layer, "the signature is not live"
+    finally:
+        server.stop()
+    log = server.log.read_text()
+    assert all(log.count(request_id) for request_id in ids)
+    signature = url.rpartition("=")[2]
+    assert len(signature) > 40 and signature not in log
+    assert "the-password-of-a-proxy" not in log
 
 
 def test_a_log_at_its_most_talkative_holds_no_token_no_secret_and_no_signature(tmp_path, engine):

@@ -127,6 +127,31 @@ def test_settings_that_nobody_knows_are_errors_that_name_them(tmp_path):
     assert not (tmp_path / "data" / "ecru.db").exists()
 
 
+def test_with_dev_only_names_of_this_machine_and_those_that_were_given_are_answered(tmp_path, engine):
+    server = Ecru(tmp_path / "server", engine, "--dev", "--url", "http://registry.test:5050", "--domain", "corp.test").start()
+    try:
+
+        def status(path="/v2/", **headers):
+            names = {name.replace("_", "-"): value for name, value in headers.items()}
+            return requests.get(server.url + path, headers=names, timeout=10).status_code
+
+        for host in (server.host, f"127.0.0.1:{server.port}", "any.localhost", "[::1]", "registry.test", "api.ecr.us-east-1.corp.test"):
+            assert status(Host=host) == 401, host
+        for host in ("evil.test", "127.0.0.1.evil.test", "other.corp.test"):
+            assert status(Host=host) == 403, host
+            assert status("/metrics", Host=host) == 403
+            assert status("/livez", Host=host) == 200
+        assert status(Origin="http://evil.test") == status(Sec_Fetch_Site="cross-site") == 403
+        assert status(Origin=server.url) == status(Sec_Fetch_Site="none") == 401
+        refused = requests.get(server.url + "/v2/", headers={"Host": "evil.test"}, timeout=10)
+        assert "--url http://evil.test" in refused.json()["errors"][0]["message"] and "evil.test" in refused.reason
+        # Signed well, with the keys that a page knows.
+        shell = Shell(server, server.directory)
+        assert shell.aws("ecr", "describe-repositories")["repositories"] == []
+    finally:
+        server.stop()
+
+
 def test_the_administrators_keys_of_the_environment_hold_and_are_not_stored(tmp_path, engine):
     server = Ecru(tmp_path / "server", engine)
     server.environment["ECRU_ADMIN_ACCESS_KEY_ID"] = "AKIAFROMCI"
