@@ -93,7 +93,7 @@ pub trait Writer: Send {
 /// Reads a range front to back.
 #[async_trait]
 pub trait Reader: Send {
-    /// The next bytes, one at least; `None` at the end of the range.
+    /// The next bytes, one at least; `None` at the end of the range. A buffer is filled as far as the range goes.
     async fn next(&mut self) -> Result<Option<Buffer>, Error>;
 }
 
@@ -128,6 +128,11 @@ impl Error {
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Error::ReadOnly(Arc::new(cause)),
             _ => Error::Io(doing, Arc::new(cause)),
         }
+    }
+
+    /// Whether a location has fewer bytes than were asked for. Any other failure of a read says nothing of the bytes.
+    pub fn is_short(&self) -> bool {
+        matches!(self, Error::Io(_, cause) if cause.kind() == io::ErrorKind::UnexpectedEof)
     }
 
     /// The error for a range that the location's bytes do not cover.

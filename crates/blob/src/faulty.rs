@@ -40,6 +40,8 @@ struct Faults {
     failures: Vec<(Call, Error)>,
     gates: Vec<(Call, Arc<Turnstile>)>,
     unreadable_from: Option<u64>,
+    /// Pieces that will be read with a wrong bit.
+    altered_reads: usize,
 }
 
 /// Holds one call. The call goes on when the gate is opened or dropped.
@@ -71,6 +73,11 @@ impl Faulty {
     /// Makes reads fail at this byte of any location, after the bytes before it were read; `None`: reads go well again.
     pub fn set_unreadable_from(&self, byte: Option<u64>) {
         lock(&self.faults).unreadable_from = byte;
+    }
+
+    /// Flips a bit of each of the next `pieces` that are read, as a bad cable does: the stored bytes stay right.
+    pub fn alter_reads(&self, pieces: usize) {
+        lock(&self.faults).altered_reads = pieces;
     }
 
     /// Holds the next call of a kind. Several gates hold the calls that come, one each, in order.
@@ -219,7 +226,14 @@ impl Reader for FaultyReader {
             return Err(unreadable());
         }
         let Some(mut buffer) = self.reader.next().await? else { return Ok(None) };
-        let unreadable_from = lock(&self.faulty.faults).unreadable_from;
+        let unreadable_from = {
+            let mut faults = lock(&self.faulty.faults);
+            if let Some(fewer) = faults.altered_reads.checked_sub(1) {
+                faults.altered_reads = fewer;
+                buffer.spare_mut()[0] ^= 1;
+            }
+            faults.unreadable_from
+        };
         let readable = unreadable_from.map_or(u64::MAX, |byte| byte.saturating_sub(self.offset));
         if readable < buffer.len() as u64 {
             self.cut = true;

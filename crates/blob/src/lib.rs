@@ -5,6 +5,7 @@
 //! fail in tests. One suite judges them all (`tests/suite`).
 
 mod buffer;
+pub mod checksum;
 pub mod disk;
 mod engine;
 pub mod faulty;

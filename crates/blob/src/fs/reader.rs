@@ -29,12 +29,12 @@ impl Reader for FsReader {
         let wanted = usize::try_from(self.left.end - offset).unwrap_or(usize::MAX).min(Buffers::SIZE);
         let mut buffer = self.buffers.take_in_time().await?;
         // What the kernel has in memory is copied here, which costs less than a change of thread.
-        let (buffer, count) = match self.file.read_cached_at(&mut buffer.spare_mut()[..wanted], offset) {
-            Some(count) => (buffer, count),
-            None => {
-                let file = self.file.clone();
-                blocking(move || read(&*file, buffer, wanted, offset)).await?
-            }
+        let cached = self.file.read_cached_at(&mut buffer.spare_mut()[..wanted], offset).unwrap_or(0);
+        let (buffer, count) = if cached == wanted {
+            (buffer, cached)
+        } else {
+            let file = self.file.clone();
+            blocking(move || read(&*file, buffer, cached..wanted, offset)).await?
         };
         if count == 0 {
             return Err(Error::out_of_range());
@@ -49,12 +49,20 @@ fn filled(mut buffer: Buffer, count: usize) -> Buffer {
     buffer
 }
 
-fn read(file: &dyn DiskFile, mut buffer: Buffer, wanted: usize, offset: u64) -> Result<(Buffer, usize), Error> {
-    loop {
-        match file.read_at(&mut buffer.spare_mut()[..wanted], offset) {
-            Ok(count) => return Ok((buffer, count)),
+/// Reads what `rest` of the buffer lacks, whose first byte is that at `offset`. Gives fewer bytes only at the file's end.
+fn read(
+    file: &dyn DiskFile,
+    mut buffer: Buffer,
+    mut rest: Range<usize>,
+    offset: u64,
+) -> Result<(Buffer, usize), Error> {
+    while !rest.is_empty() {
+        match file.read_at(&mut buffer.spare_mut()[rest.clone()], offset + rest.start as u64) {
+            Ok(0) => break,
+            Ok(count) => rest.start += count,
             Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
             Err(cause) => return Err(Error::from_io("reading a layer's file", cause)),
         }
     }
+    Ok((buffer, rest.start))
 }
