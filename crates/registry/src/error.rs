@@ -56,6 +56,11 @@ pub enum Error {
         "The layer with digest '{digest}' is not referenced by an image in the repository with name '{name}' in the registry with id '{account}'"
     )]
     LayerInaccessible { digest: String, name: String, account: String },
+    /// A layer's stored bytes are missing or not those that were pushed. It is marked, and counts as missing until it is pushed again.
+    #[error(
+        "The stored bytes of the layer with digest '{digest}' are damaged; it counts as missing until it is pushed again"
+    )]
+    LayerDamaged { digest: String },
     #[error(
         "The layer with digest '{digest}' already exists in the repository with name '{name}' in the registry with id '{account}'"
     )]

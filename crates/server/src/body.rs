@@ -98,7 +98,10 @@ fn layer(first: Option<Bytes>, bytes: registry::layer::Bytes, deadline: Instant)
         match timeout_at(deadline, bytes.next()).await {
             Ok(Ok(piece)) => piece.map(|piece| (Ok(Frame::data(piece)), Some(bytes))),
             Ok(Err(error)) => {
-                tracing::error!("A layer broke off while it was sent: {}", Chain(&error));
+                // What marked a damaged layer has said so.
+                if !matches!(error, Error::LayerDamaged { .. }) {
+                    tracing::error!("A layer broke off while it was sent: {}", Chain(&error));
+                }
                 Some((Err(std::io::Error::other(error)), None))
             }
             Err(_) => Some((Err(std::io::ErrorKind::TimedOut.into()), None)),

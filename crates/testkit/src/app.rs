@@ -233,6 +233,32 @@ impl TestApp {
         self.administrator().ecr(operation, input).await
     }
 
+    /// Puts other bytes where a layer's lie, or none at all (`None`), behind the server's back: at its location, or in its record.
+    pub async fn set_stored(&self, repository: &str, layer: &[u8], bytes: Option<&[u8]>) {
+        let registry =
+            meta::records::RegistryKey { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };
+        let digest = oci::Digest::of(oci::Algorithm::Sha256, layer).to_bytes();
+        let found = self.system.db.look_up(meta::records::layer::named(&registry, repository, &digest)).await;
+        let row = found.expect("the records").flatten().expect("a layer that the repository shows").layer;
+        let Some(location) = row.location.map(blob::Location) else {
+            let bytes = bytes.map(<[u8]>::to_vec);
+            let stored = self.system.db.write(move |tx| {
+                tx.layer_data_delete(row.id)?;
+                bytes.iter().try_for_each(|bytes| tx.layer_data_insert(row.id, bytes))
+            });
+            return stored.await.map_err(|error: meta::Error| error).expect("the records");
+        };
+        self.system.blobs.remove(location, None).await.expect("the layer's bytes");
+        let Some(bytes) = bytes else { return };
+        let mut writer = self.system.blobs.create(location).await.expect("a location");
+        for piece in bytes.chunks(blob::Buffers::SIZE) {
+            let mut buffer = self.system.buffers.take().await;
+            buffer.fill(piece);
+            writer.write(buffer).await.expect("a write");
+        }
+        writer.finish().await.expect("the end of a write");
+    }
+
     /// JSON for a snapshot: indented, with the port that changes each time as PORT.
     pub fn pretty(&self, value: &Value) -> String {
         let text = serde_json::to_string_pretty(value).expect("JSON");

@@ -3,7 +3,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Fails the test if a layer's file belongs to no record and no open upload, or if a job failed.
+/// Fails the test if a layer's file belongs to no record and no open upload, if a layer lacks a checksum, or if a job failed.
 pub fn check(directory: &Path) {
     let known = known(&directory.join("ecru.db"));
     let mut strays = Vec::new();
@@ -27,6 +27,14 @@ fn known(database: &Path) -> BTreeSet<String> {
     let failed: i64 =
         db.query_row("SELECT count(*) FROM job WHERE last_error IS NOT NULL", [], |row| row.get(0)).expect("the jobs");
     assert_eq!(failed, 0, "jobs failed");
+    let unchecked: i64 = db
+        .query_row(
+            "SELECT count(*) FROM layer WHERE checksums IS NULL OR length(checksums) <> 4 + (size + 131071) / 131072 * 4",
+            [],
+            |row| row.get(0),
+        )
+        .expect("the layers");
+    assert_eq!(unchecked, 0, "layers have no checksums, or not one for each block");
     let mut statement = db
         .prepare(
             "SELECT lower(hex(location)) FROM layer WHERE location IS NOT NULL

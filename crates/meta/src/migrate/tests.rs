@@ -238,3 +238,28 @@ async fn the_layers_of_version_3_keep_their_grace_in_version_4_without_its_index
         database.remove().await;
     }
 }
+
+/// A session as version 4 wrote it.
+const UPLOAD_INSERT_5: &str = "INSERT INTO upload (id, account, region, repository_id, state, turn, received, parts, small_part, \
+    location, hash_state, engine_state, digest, expires_at) \
+    VALUES ($1, $2, $3, $4, 'open', 1, 7, 0, 0, $5, $6, $6, NULL, 9)";
+
+#[tokio::test]
+async fn layers_and_sessions_of_version_5_are_good_and_without_checksums_in_version_5() {
+    for database in Beneath::both().await {
+        database.migrate(&MIGRATIONS[..4]).await.unwrap();
+        let id = || Value::Blob(vec![1; 16]);
+        let names = ["000000000000".into(), "us-east-1".into()];
+        let rest = ["AES256".into(), Value::Blob(vec![1; 33]), 10.into(), "STANDARD".into(), 5.into(), 7.into()];
+        database.query(LAYER_INSERT_3, &[&[id()], names.as_slice(), rest.as_slice()].concat()).await;
+        let rest = [id(), id(), Value::Blob(vec![2])];
+        database.query(UPLOAD_INSERT_5, &[&[id()], names.as_slice(), rest.as_slice()].concat()).await;
+        let db = database.open().await;
+        let (layer, content) = db.look_up(crate::records::layer::by_id_to_read([1; 16])).await.unwrap().unwrap();
+        assert_eq!((layer.size, layer.damaged_at, content.checksums), (10, None, None));
+        let upload = db.look_up(crate::records::upload::by_id([1; 16])).await.unwrap().unwrap();
+        assert_eq!((upload.received, upload.checksums), (7, None));
+        db.close().await;
+        database.remove().await;
+    }
+}

@@ -107,7 +107,8 @@ statements! {
     MANIFEST_GET = "SELECT bytes FROM manifest WHERE image_id = $1";
     IMAGE_CHILD_INSERT = "INSERT INTO image_child (image_id, digest, repository_id) VALUES ($1, $2, $3) \
         ON CONFLICT (image_id, digest) DO NOTHING";
-    IMAGE_LAYER_FIND = "SELECT layer_id FROM repository_layer WHERE repository_id = $1 AND digest = $2";
+    IMAGE_LAYER_FIND = "SELECT layer.id FROM repository_layer JOIN layer ON layer.id = repository_layer.layer_id \
+        WHERE repository_layer.repository_id = $1 AND repository_layer.digest = $2 AND layer.damaged_at IS NULL";
     IMAGE_LAYERS_INSERT = "INSERT INTO image_layer (image_id, layer_id) \
         VALUES ($1, $2), ($1, $3), ($1, $4), ($1, $5), ($1, $6), ($1, $7), ($1, $8), ($1, $9) \
         ON CONFLICT (image_id, layer_id) DO NOTHING";
@@ -225,7 +226,7 @@ pub fn by_tag(repository: Id, tag: &str) -> Lookup<ImageRow> {
     Lookup::new(IMAGE_BY_TAG, [repository.into(), tag.into()], |row| image(&row))
 }
 
-/// The layer of that digest, where the repository shows it.
+/// The layer of that digest, where the repository shows it and it is not damaged.
 pub fn layer_named(repository: Id, digest: &[u8]) -> Lookup<Id> {
     Lookup::new(IMAGE_LAYER_FIND, [repository.into(), digest.into()], |row| row.get(0))
 }

@@ -6,21 +6,22 @@ use crate::{Change, Error, Lookup, Row, Tx};
 macro_rules! layer_columns {
     () => {
         "layer.id, layer.digest, layer.size, layer.location, layer.data_key, layer.storage_class, layer.created_at, \
-         layer.unreferenced_since"
+         layer.unreferenced_since, layer.damaged_at"
     };
 }
 
-/// The columns of [`ShownLayer`], `$columns` behind them and `$more` joined, of a layer that a named repository shows. A row of
-/// nothing: it shows none.
+/// The columns of [`ShownLayer`], `$columns` behind them and `$more` joined, of an undamaged layer that a named repository shows.
+/// A row of nothing: it shows none.
 macro_rules! named {
-    ($columns:literal, $more:literal) => {
+    ($columns:expr, $more:literal) => {
         concat!(
             "SELECT ",
             layer_columns!(),
             ", repository_layer.media_type",
             $columns,
             " FROM repository LEFT JOIN repository_layer ON repository_layer.repository_id = repository.id \
-              AND repository_layer.digest = $4 LEFT JOIN layer ON layer.id = repository_layer.layer_id",
+              AND repository_layer.digest = $4 LEFT JOIN layer ON layer.id = repository_layer.layer_id \
+              AND layer.damaged_at IS NULL",
             $more,
             " WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 \
               AND repository.deleted_at IS NULL"
@@ -28,15 +29,29 @@ macro_rules! named {
     };
 }
 
+/// The bytes of a layer that lie in `layer_data`, and the first [`FIRST_CHECKSUMS`] bytes of its checksums.
+macro_rules! content_columns {
+    () => {
+        "layer_data.bytes, substr(layer.checksums, 1, 16388)"
+    };
+}
+
+/// Bytes of its checksums at most that a layer is read with; [`checksums`] finds the others. As stored by `blob::checksum`, those of
+/// a layer of 512 MiB.
+pub const FIRST_CHECKSUMS: usize = 16_388;
+
 statements! {
     LAYER_NAMED = named!("", "");
     LAYER_TO_READ = named!(
-        ", repository.id, layer_data.bytes",
+        concat!(", repository.id, ", content_columns!()),
         " LEFT JOIN layer_data ON layer_data.layer_id = layer.id AND layer.location IS NULL"
     );
     LAYER_GET = concat!("SELECT ", layer_columns!(), " FROM layer WHERE id = $1");
-    LAYER_GET_TO_READ = concat!("SELECT ", layer_columns!(), ", layer_data.bytes FROM layer \
+    LAYER_GET_TO_READ = concat!("SELECT ", layer_columns!(), ", ", content_columns!(), " FROM layer \
         LEFT JOIN layer_data ON layer_data.layer_id = layer.id AND layer.location IS NULL WHERE layer.id = $1");
+    // PostgreSQL's substr counts in smaller integers than Ecru's parameters are.
+    LAYER_CHECKSUMS = "SELECT substr(checksums, CAST(CAST($2 AS BIGINT) AS INTEGER), CAST(CAST($3 AS BIGINT) AS INTEGER)) \
+        FROM layer WHERE id = $1 AND checksums IS NOT NULL";
     LAYER_BY_DIGEST = concat!("SELECT ", layer_columns!(), " FROM layer \
         WHERE account = $1 AND region = $2 AND encryption = $3 AND digest = $4");
     LAYER_SHOWN = concat!("SELECT ", layer_columns!(), ", repository_layer.media_type \
@@ -44,10 +59,18 @@ statements! {
         WHERE repository_layer.repository_id = $1 AND repository_layer.digest = $2");
     LAYER_LIST = concat!("SELECT ", layer_columns!(), " FROM layer WHERE id > $1 ORDER BY id LIMIT $2");
     LAYER_INSERT = "INSERT INTO layer (id, account, region, encryption, digest, size, location, data_key, storage_class, \
-        created_at, unreferenced_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+        created_at, unreferenced_since, checksums) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
         ON CONFLICT (account, region, encryption, digest) DO NOTHING";
     LAYER_REARM = "UPDATE layer SET unreferenced_since = $2 WHERE id = $1 AND unreferenced_since < $2";
+    LAYER_MOVE = "UPDATE layer SET size = $2, location = $3, checksums = $4, damaged_at = NULL WHERE id = $1";
+    LAYER_MARK = "UPDATE layer SET damaged_at = $3 WHERE id = $1 AND damaged_at IS NULL AND location IS NOT DISTINCT FROM $2";
+    LAYER_UNMARK = "UPDATE layer SET damaged_at = NULL WHERE id = $1 AND damaged_at IS NOT NULL \
+        AND location IS NOT DISTINCT FROM $2";
+    LAYER_ADD_CHECKSUMS = "UPDATE layer SET checksums = $3 WHERE id = $1 AND checksums IS NULL \
+        AND location IS NOT DISTINCT FROM $2";
+    LAYER_FORGET_CHECKSUMS = "UPDATE layer SET checksums = NULL WHERE id = $1";
     LAYER_DATA_INSERT = "INSERT INTO layer_data (layer_id, bytes) VALUES ($1, $2)";
+    LAYER_DATA_DELETE = "DELETE FROM layer_data WHERE layer_id = $1";
     LAYER_REFERENCED_BY = "SELECT 1 FROM image_layer JOIN image ON image.id = image_layer.image_id \
         WHERE image_layer.layer_id = $1 AND image.repository_id = $2 AND image.deleted_at IS NULL LIMIT 1";
     LAYER_SHOW = "INSERT INTO repository_layer (repository_id, digest, layer_id, media_type) VALUES ($1, $2, $3, $4) \
@@ -74,6 +97,8 @@ pub struct LayerRow {
     pub created_at: i64,
     /// The start of the grace; `None` while an image points at it.
     pub unreferenced_since: Option<i64>,
+    /// When its bytes were found missing or wrong; `None` when they are good, as far as is known.
+    pub damaged_at: Option<i64>,
 }
 
 /// A layer as a repository shows it.
@@ -94,6 +119,7 @@ fn layer(row: &Row) -> Result<LayerRow, Error> {
         storage_class: row.get(5)?,
         created_at: row.get(6)?,
         unreferenced_since: row.get(7)?,
+        damaged_at: row.get(8)?,
     })
 }
 
@@ -102,32 +128,44 @@ fn layer(row: &Row) -> Result<LayerRow, Error> {
 pub struct LayerToRead {
     pub shown: ShownLayer,
     pub repository: Id,
-    /// Its bytes, if they lie in `layer_data`.
+    pub content: Content,
+}
+
+/// What the reader of a layer needs beside its record.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    /// The layer's bytes, if they lie in `layer_data`.
     pub bytes: Option<Vec<u8>>,
+    /// The first [`FIRST_CHECKSUMS`] bytes of its checksums; `None` for a layer from before version 6.
+    pub checksums: Option<Vec<u8>>,
+}
+
+fn content(row: &mut Row, column: usize) -> Result<Content, Error> {
+    Ok(Content { bytes: row.take_some(column)?, checksums: row.take_some(column + 1)? })
 }
 
 fn shown(row: &Row) -> Result<ShownLayer, Error> {
-    Ok(ShownLayer { layer: layer(row)?, media_type: row.get(8)? })
+    Ok(ShownLayer { layer: layer(row)?, media_type: row.get(9)? })
 }
 
 fn shown_as(repository: Id, digest: &[u8]) -> Lookup<ShownLayer> {
     Lookup::new(LAYER_SHOWN, [repository.into(), digest.into()], |row| shown(&row))
 }
 
-/// The layer of that digest, if the repository of that name shows it; nothing without the repository.
+/// The layer of that digest, if the repository of that name shows it and it is not damaged; nothing without the repository.
 pub fn named(registry: &RegistryKey, repository: &str, digest: &[u8]) -> Lookup<Option<ShownLayer>> {
     let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), digest.into()];
     Lookup::new(LAYER_NAMED, params, |row| if row.holds(0) { shown(&row).map(Some) } else { Ok(None) })
 }
 
-/// The same with its bytes, where they lie in a record.
+/// The same with what its reader needs.
 pub fn to_read(registry: &RegistryKey, repository: &str, digest: &[u8]) -> Lookup<Option<LayerToRead>> {
     let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), digest.into()];
     Lookup::new(LAYER_TO_READ, params, |mut row| {
         if !row.holds(0) {
             return Ok(None);
         }
-        Ok(Some(LayerToRead { shown: shown(&row)?, repository: row.get(9)?, bytes: row.take_some(10)? }))
+        Ok(Some(LayerToRead { shown: shown(&row)?, repository: row.get(10)?, content: content(&mut row, 11)? }))
     })
 }
 
@@ -136,9 +174,15 @@ pub fn by_id(id: Id) -> Lookup<LayerRow> {
     Lookup::new(LAYER_GET, [id.into()], |row| layer(&row))
 }
 
-/// The same with its bytes, where they lie in a record.
-pub fn by_id_to_read(id: Id) -> Lookup<(LayerRow, Option<Vec<u8>>)> {
-    Lookup::new(LAYER_GET_TO_READ, [id.into()], |mut row| Ok((layer(&row)?, row.take_some(8)?)))
+/// The same with what its reader needs.
+pub fn by_id_to_read(id: Id) -> Lookup<(LayerRow, Content)> {
+    Lookup::new(LAYER_GET_TO_READ, [id.into()], |mut row| Ok((layer(&row)?, content(&mut row, 9)?)))
+}
+
+/// Up to `length` bytes of a layer's stored checksums, from the byte `from` on; nothing for a layer that has none.
+pub fn checksums(id: Id, from: i64, length: i64) -> Lookup<Vec<u8>> {
+    // SQL counts from 1.
+    Lookup::new(LAYER_CHECKSUMS, [id.into(), from.saturating_add(1).into(), length.into()], |mut row| row.take(0))
 }
 
 /// Whether a living image of the repository stands on the layer.
@@ -150,7 +194,7 @@ pub fn referenced_by(id: Id, repository: Id) -> Lookup<()> {
 ///
 /// Trying is better than looking first: on PostgreSQL, who has read that a row is missing conflicts with all who write
 /// beside its place in the index.
-pub fn insert(registry: &RegistryKey, encryption: &str, row: &LayerRow) -> Change {
+pub fn insert(registry: &RegistryKey, encryption: &str, row: &LayerRow, checksums: &[u8]) -> Change {
     Change::new(
         LAYER_INSERT,
         [
@@ -165,6 +209,7 @@ pub fn insert(registry: &RegistryKey, encryption: &str, row: &LayerRow) -> Chang
             (&row.storage_class).into(),
             row.created_at.into(),
             row.unreferenced_since.into(),
+            checksums.into(),
         ],
     )
 }
@@ -179,6 +224,26 @@ pub fn show_received(repository: Id, digest: &[u8], id: Id, upload: Id) -> Chang
     Change::new(LAYER_SHOW_RECEIVED, [repository.into(), digest.into(), id.into(), upload.into()])
 }
 
+/// Marks a layer whose bytes were found missing or wrong where `location` says, unless it is marked or they lie elsewhere by now.
+pub fn mark(id: Id, location: Option<Id>, now: i64) -> Change {
+    Change::new(LAYER_MARK, [id.into(), location.into(), now.into()])
+}
+
+/// Takes the mark from a layer whose bytes were found right where `location` says.
+pub fn unmark(id: Id, location: Option<Id>) -> Change {
+    Change::new(LAYER_UNMARK, [id.into(), location.into()])
+}
+
+/// Gives checksums to a layer that has none and whose bytes were found right where `location` says.
+pub fn add_checksums(id: Id, location: Option<Id>, checksums: &[u8]) -> Change {
+    Change::new(LAYER_ADD_CHECKSUMS, [id.into(), location.into(), checksums.into()])
+}
+
+/// Takes a layer's checksums away, so that it is as one from before version 6; for tests.
+pub fn forget_checksums(id: Id) -> Change {
+    Change::new(LAYER_FORGET_CHECKSUMS, [id.into()])
+}
+
 impl Tx<'_> {
     /// The one record of a digest in a registry under an encryption identity.
     pub fn layer_by_digest(
@@ -191,12 +256,12 @@ impl Tx<'_> {
         self.query_opt(LAYER_BY_DIGEST, &params)?.as_ref().map(layer).transpose()
     }
 
-    /// The layer of that digest, if the repository shows it.
+    /// The layer of that digest, if the repository shows it, damaged or not.
     pub fn layer_shown(&mut self, repository: Id, digest: &[u8]) -> Result<Option<ShownLayer>, Error> {
         self.look_up(shown_as(repository, digest))
     }
 
-    /// The layer of each digest, where the repository shows it.
+    /// The layer of each digest, where the repository shows it, damaged or not.
     pub fn layers_shown(&mut self, repository: Id, digests: &[Vec<u8>]) -> Result<Vec<Option<ShownLayer>>, Error> {
         self.look_up_each(digests.iter().map(|digest| shown_as(repository, digest)))
     }
@@ -210,6 +275,16 @@ impl Tx<'_> {
     pub fn layer_rearm(&mut self, id: Id, now: i64) -> Result<(), Error> {
         self.send(LAYER_REARM, [id.into(), now.into()])?;
         Ok(())
+    }
+
+    /// Makes a layer's bytes those at a location (`None`: in `layer_data`) and takes its mark away.
+    pub fn layer_move(&mut self, id: Id, size: i64, location: Option<Id>, checksums: &[u8]) -> Result<(), Error> {
+        self.send(LAYER_MOVE, [id.into(), size.into(), location.into(), checksums.into()])
+    }
+
+    /// Removes the bytes that lie in `layer_data`, if there are any.
+    pub fn layer_data_delete(&mut self, id: Id) -> Result<(), Error> {
+        self.send(LAYER_DATA_DELETE, [id.into()])
     }
 
     pub fn layer_data_insert(&mut self, id: Id, bytes: &[u8]) -> Result<(), Error> {

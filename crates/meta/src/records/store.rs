@@ -8,7 +8,7 @@ statements! {
     STORE_FIRST_LOCATION = "SELECT location FROM layer WHERE location IS NOT NULL ORDER BY location LIMIT 1";
     STORE_LAST_LOCATION = "SELECT location FROM layer WHERE location IS NOT NULL ORDER BY location DESC LIMIT 1";
     STORE_LOCATED_FROM = "SELECT location, size, digest FROM layer WHERE location IS NOT NULL AND location >= $1 \
-        ORDER BY location LIMIT $2";
+        AND damaged_at IS NULL ORDER BY location LIMIT $2";
     STORE_LOCATED_AFTER = "SELECT location, size, digest FROM layer WHERE location IS NOT NULL AND location > $1 \
         ORDER BY location LIMIT $2";
     STORE_LOCATION = "SELECT location, size, digest FROM layer WHERE location = $1";
@@ -43,7 +43,7 @@ impl Tx<'_> {
         Ok(Some((first.get(0)?, last.get(0)?)))
     }
 
-    /// The layers with locations, by location, from `from` on.
+    /// The layers with locations that are not known to be damaged, by location, from `from` on.
     pub fn store_located_from(&mut self, from: Id, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
         self.located(STORE_LOCATED_FROM, &[from.into(), limit.into()])
     }

@@ -6,7 +6,8 @@ use crate::{Change, Error, Lookup, Row, Tx};
 macro_rules! upload_columns {
     () => {
         "upload.id, upload.repository_id, upload.state, upload.turn, upload.received, upload.parts, upload.small_part, \
-         upload.location, upload.hash_state, upload.engine_state, upload.digest, upload.expires_at"
+         upload.location, upload.hash_state, upload.engine_state, upload.digest, upload.expires_at, \
+         upload.checksums"
     };
 }
 
@@ -16,12 +17,12 @@ statements! {
         LEFT JOIN upload ON upload.id = $4 \
         WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 AND repository.deleted_at IS NULL");
     UPLOAD_INSERT = "INSERT INTO upload (id, account, region, repository_id, state, turn, received, parts, small_part, \
-        location, hash_state, engine_state, digest, expires_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING";
+        location, hash_state, engine_state, digest, expires_at, checksums) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING";
     UPLOAD_TAKE = "UPDATE upload SET turn = turn + 1 WHERE id = $1 AND turn = $2 AND received = $3 AND state = 'open'";
     UPLOAD_PROGRESS = "UPDATE upload SET received = $3, parts = $4, small_part = $5, location = $6, hash_state = $7, \
-        engine_state = $8 WHERE id = $1 AND turn = $2 AND state = 'open'";
-    UPLOAD_COMPLETE = "UPDATE upload SET state = 'complete', digest = $3, location = NULL \
+        engine_state = $8, checksums = $9 WHERE id = $1 AND turn = $2 AND state = 'open'";
+    UPLOAD_COMPLETE = "UPDATE upload SET state = 'complete', digest = $3, location = NULL, checksums = NULL \
         WHERE id = $1 AND turn = $2 AND state = 'open'";
     UPLOAD_CANCEL = "UPDATE upload SET state = 'cancelled', turn = turn + 1 WHERE id = $1";
     UPLOAD_DELETE = "DELETE FROM upload WHERE id = $1";
@@ -54,6 +55,8 @@ pub struct UploadRow {
     /// Of a complete one.
     pub digest: Option<Vec<u8>>,
     pub expires_at: i64,
+    /// Of the blocks of the bytes received, as `blob::checksum` stores them; `None` for a session from before version 6.
+    pub checksums: Option<Vec<u8>>,
 }
 
 fn upload(row: &Row) -> Result<UploadRow, Error> {
@@ -70,6 +73,7 @@ fn upload(row: &Row) -> Result<UploadRow, Error> {
         engine_state: row.get(9)?,
         digest: row.get(10)?,
         expires_at: row.get(11)?,
+        checksums: row.get(12)?,
     })
 }
 
@@ -94,7 +98,7 @@ pub fn named(registry: &RegistryKey, repository: &str, id: Id) -> Lookup<NamedUp
     let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), id.into()];
     Lookup::new(UPLOAD_NAMED, params, |row| {
         let upload = if row.holds(0) { Some(upload(&row)?) } else { None };
-        Ok(NamedUpload { repository: row.get(12)?, encryption: row.get(13)?, upload })
+        Ok(NamedUpload { repository: row.get(13)?, encryption: row.get(14)?, upload })
     })
 }
 
@@ -133,6 +137,7 @@ impl Tx<'_> {
                 (&row.engine_state).into(),
                 row.digest.clone().into(),
                 row.expires_at.into(),
+                row.checksums.clone().into(),
             ],
         )?;
         Ok(inserted == 1)
@@ -151,6 +156,7 @@ impl Tx<'_> {
                 row.location.into(),
                 (&row.hash_state).into(),
                 (&row.engine_state).into(),
+                row.checksums.clone().into(),
             ],
         )?;
         Ok(changed == 1)

@@ -21,14 +21,20 @@ pub(super) async fn of(cx: &Cx, name: &RepositoryName, manifest: &Manifest) -> R
     // No image stands on the config yet.
     let opened = match layer::open_as(cx, name, &config.digest, None, false).await {
         Ok(layer::Open::Opened(opened)) if opened.layer.size <= MAX_CONFIG => opened,
-        // A missing config is refused in the transaction, by its own rule.
-        Ok(_) | Err(Error::LayersNotFound { .. }) => return Ok(None),
+        // A missing or damaged config is refused in the transaction, by its own rule.
+        Ok(_) | Err(Error::LayersNotFound { .. } | Error::LayerDamaged { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut bytes = opened.bytes;
     let mut text = Vec::new();
-    while let Some(piece) = bytes.next().await? {
-        text.extend_from_slice(&piece);
+    loop {
+        match bytes.next().await {
+            Ok(Some(piece)) => text.extend_from_slice(&piece),
+            Ok(None) => break,
+            // Marked as damaged by now, and so missing.
+            Err(Error::LayerDamaged { .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        }
     }
     let config: Option<Config> = serde_json::from_slice(&text).ok();
     let platform = config.and_then(|config| {

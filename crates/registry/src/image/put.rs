@@ -190,6 +190,8 @@ impl Put {
             }
             (self.id, Change::Stored)
         } else {
+            // It may have been here since before a layer was damaged: that one is to be pushed again.
+            self.all_found(tx, tried.layers)?;
             (self.add_tags(tx, repository.id, taken)?, Change::Nothing)
         };
         if self.tags.is_empty() && change == Change::Stored {

@@ -1,4 +1,8 @@
 //! Layers: what a repository shows, reading their bytes, mounts (`ECR.md` A.3, B.4, B.8; DESIGN "Layers").
+//!
+//! A layer whose bytes were found missing or wrong is marked, and counts as missing until it is pushed again ([`damage`]).
+mod blocks;
+mod damage;
 mod mount;
 mod open;
 mod record;
@@ -6,7 +10,7 @@ mod record;
 pub use mount::mount;
 pub(crate) use open::open_as;
 pub use open::{Bytes, Open, Opened, open, open_by_id};
-pub(crate) use record::{Kept, NewLayer, Recorded, record};
+pub(crate) use record::{Kept, LookedAt, NewLayer, NotRecorded, Recorded, look_at, record};
 
 use crate::clock::Time;
 use crate::event::{self, Event};
@@ -42,7 +46,8 @@ pub async fn check(cx: &Cx, name: &RepositoryName, digests: Vec<Digest>) -> Resu
         }
         _ => read(cx, name, move |tx, repository| Ok(tx.layers_shown(repository.id, &digests)?)).await?,
     };
-    shown.into_iter().flatten().filter(|shown| outlives(&shown.layer)).map(layer).collect()
+    let sound = |shown: &ShownLayer| shown.layer.damaged_at.is_none() && outlives(&shown.layer);
+    shown.into_iter().flatten().filter(sound).map(layer).collect()
 }
 
 /// A layer for GetDownloadUrlForLayer and redirects: LayersNotFound when unknown, LayerInaccessible when no image references it
@@ -51,10 +56,10 @@ pub async fn find(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: b
     layer(find_shown(cx, name, digest, referenced).await?.shown)
 }
 
-/// A layer by its record's id, for signed layer URLs. `None` when it is gone.
+/// A layer by its record's id, for signed layer URLs. `None` when it is gone or damaged.
 pub async fn by_id(system: &System, id: [u8; 16]) -> Result<Option<Layer>, Error> {
     let row = system.db.look_up(records::layer::by_id(id)).await?;
-    row.map(|row| layer(ShownLayer { layer: row, media_type: None })).transpose()
+    row.filter(|row| row.damaged_at.is_none()).map(|row| layer(ShownLayer { layer: row, media_type: None })).transpose()
 }
 
 /// Takes a layer from what the repository shows; refused while an image here stands on it.

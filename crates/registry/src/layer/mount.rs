@@ -27,7 +27,8 @@ pub async fn mount(cx: &Cx, from: &RepositoryName, to: &RepositoryName, digest: 
                 return Ok(false);
             }
             let bytes = digest.to_bytes();
-            let Some(shown) = tx.layer_shown(from.id, &bytes)? else { return Ok(false) };
+            let shown = tx.layer_shown(from.id, &bytes)?.filter(|shown| shown.layer.damaged_at.is_none());
+            let Some(shown) = shown else { return Ok(false) };
             if referenced_only && !tx.layer_referenced_by(shown.layer.id, from.id)? {
                 return Ok(false);
             }

@@ -1,14 +1,21 @@
-//! Reading a layer's bytes, whether they lie in a record or at a location.
+//! Reading a layer's bytes, whether they lie in a record or at a location. Each byte is checked before it is given.
+use super::blocks::Blocks;
+use super::damage::{self, Damage};
 use super::{Layer, find_shown, layer, size};
 use crate::quirks::Behaviour;
 use crate::{Cx, Error, System};
 use blob::Location;
 use meta::records::{
     self,
-    layer::{LayerRow, ShownLayer},
+    layer::{Content, LayerRow, ShownLayer},
 };
 use oci::{ByteRange, Digest, RepositoryName};
 use std::ops::Range;
+use std::sync::Arc;
+
+/// How often a layer is looked for whose bytes are not where its record says: twice, and more often only if pushes replace them
+/// meanwhile.
+const LOOKS: usize = 4;
 
 /// A layer, opened for reading.
 pub struct Opened {
@@ -41,65 +48,91 @@ pub(crate) async fn open_as(
     range: Option<ByteRange>,
     referenced: bool,
 ) -> Result<Open, Error> {
-    // The bytes may go between the record and their reading: moved, or collected. The second look finds what was moved.
-    for _ in 0..2 {
+    let mut looks = Looks::default();
+    for _ in 0..LOOKS {
         let found = find_shown(cx, name, digest, referenced).await?;
-        if let Some(open) = open_shown(cx, found.shown, found.bytes, range).await? {
-            return Ok(open);
+        match open_shown(&cx.system, found.shown.clone(), found.content, range).await? {
+            Ok(open) => return Ok(open),
+            Err(damage) => looks.again(cx, &found.shown.layer, damage).await?,
         }
     }
-    Err(bytes_missing())
+    Err(Error::Busy)
 }
 
-/// A layer by its record's id, for signed layer URLs. `None` when it is gone.
-pub async fn open_by_id(system: &System, id: [u8; 16], range: Option<ByteRange>) -> Result<Option<Open>, Error> {
-    // As in `open`: the second look finds what was moved after the first.
-    for _ in 0..2 {
-        let Some((row, data)) = system.db.look_up(records::layer::by_id_to_read(id)).await? else { return Ok(None) };
-        let shown = ShownLayer { layer: row, media_type: None };
-        if let Some(open) = open_shown(system, shown, data, range).await? {
-            return Ok(Some(open));
+/// A layer by its record's id, for signed layer URLs. `None` when it is gone or damaged.
+pub async fn open_by_id(system: &Arc<System>, id: [u8; 16], range: Option<ByteRange>) -> Result<Option<Open>, Error> {
+    let mut looks = Looks::default();
+    for _ in 0..LOOKS {
+        let found = system.db.look_up(records::layer::by_id_to_read(id)).await?;
+        let Some((row, content)) = found.filter(|(row, _)| row.damaged_at.is_none()) else { return Ok(None) };
+        let shown = ShownLayer { layer: row.clone(), media_type: None };
+        match open_shown(system, shown, content, range).await? {
+            Ok(open) => return Ok(Some(open)),
+            Err(damage) => looks.again(system, &row, damage).await?,
         }
     }
-    Err(bytes_missing())
+    Err(Error::Busy)
 }
 
-/// `None` when the bytes are not where the record says.
+/// Where a layer's bytes were looked for in vain. The bytes may go between the record and their reading, when a push replaces them or
+/// they are collected: the second look finds what was moved.
+#[derive(Default)]
+struct Looks(Option<Option<[u8; 16]>>);
+
+impl Looks {
+    /// Marks the layer if its bytes were not good at the same place before; else another look is due.
+    async fn again(&mut self, system: &System, row: &LayerRow, damage: Damage) -> Result<(), Error> {
+        if self.0.replace(row.location) == Some(row.location) {
+            return Err(damage::found(system, row, damage).await);
+        }
+        Ok(())
+    }
+}
+
+/// `Err` in the result: the bytes are not where the record says, or are not the layer's.
 async fn open_shown(
-    system: &System,
+    system: &Arc<System>,
     shown: ShownLayer,
-    data: Option<Vec<u8>>,
+    content: Content,
     range: Option<ByteRange>,
-) -> Result<Option<Open>, Error> {
+) -> Result<Result<Open, Damage>, Error> {
     let size = size(&shown.layer);
     let range = match range {
         None => 0..size,
         Some(asked) => match asked.resolve(size) {
             Some(range) => range,
-            None => return Ok(Some(Open::Unsatisfiable { size })),
+            None => return Ok(Ok(Open::Unsatisfiable { size })),
         },
     };
-    let Some(bytes) = bytes(system, &shown.layer, data, range.clone()).await? else { return Ok(None) };
-    Ok(Some(Open::Opened(Opened { layer: layer(shown)?, range, bytes })))
+    let left = range.end - range.start;
+    let from = match shown.layer.location.map(Location) {
+        Some(location) => Blocks::open(system, shown.layer.clone(), location, content.checksums, range.clone())
+            .await?
+            .map(|blocks| Stored::Location(Box::new(blocks))),
+        None => record_bytes(&shown.layer, content).map(|bytes| {
+            let at = |offset| usize::try_from(offset).unwrap_or(bytes.len());
+            Stored::Record(bytes.slice(at(range.start)..at(range.end)))
+        }),
+    };
+    let from = match from {
+        Ok(from) => from,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    Ok(Ok(Open::Opened(Opened { layer: layer(shown)?, range, bytes: Bytes { from, left } })))
 }
 
-async fn bytes(
-    system: &System,
-    row: &LayerRow,
-    data: Option<Vec<u8>>,
-    range: Range<u64>,
-) -> Result<Option<Bytes>, Error> {
-    let left = range.end - range.start;
-    let from = match row.location {
-        Some(location) => system.blobs.read(Location(location), range).await?.map(Stored::Location),
-        None => {
-            let range = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
-            data.zip(range)
-                .filter(|(data, (_, end))| *end <= data.len())
-                .map(|(data, (start, end))| Stored::Record(bytes::Bytes::from(data).slice(start..end)))
-        }
+/// The bytes of a layer that lie in `layer_data`, if they are those that were pushed.
+pub(super) fn record_bytes(row: &LayerRow, content: Content) -> Result<bytes::Bytes, Damage> {
+    let bytes = content.bytes.ok_or(Damage::Missing)?;
+    if (bytes.len() as u64) < size(row) {
+        return Err(Damage::Short);
+    }
+    let right = match content.checksums {
+        Some(checksums) => blob::checksum::of(&bytes) == checksums,
+        // One from before there were checksums. It is small enough for its digest.
+        None => Digest::from_bytes(&row.digest).is_ok_and(|digest| Digest::of(digest.algorithm(), &bytes) == digest),
     };
-    Ok(from.map(|from| Bytes { from, left }))
+    if right { Ok(bytes.into()) } else { Err(Damage::Altered) }
 }
 
 /// Bytes of a layer, front to back.
@@ -111,15 +144,16 @@ pub struct Bytes {
 
 enum Stored {
     Record(bytes::Bytes),
-    Location(Box<dyn blob::Reader>),
+    Location(Box<Blocks>),
 }
 
 impl Bytes {
-    /// The next piece; `None` at the end. An error rather than an end when the store gives fewer or more bytes than it should.
+    /// The next piece; `None` at the end. [`Error::LayerDamaged`] for bytes that are missing or not those that were pushed: the layer
+    /// is marked by then, and counts as missing. An error rather than an end when the store gives fewer or more bytes than it should.
     pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {
         let piece = match &mut self.from {
             Stored::Record(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
-            Stored::Location(reader) => reader.next().await?.map(bytes::Bytes::from_owner),
+            Stored::Location(blocks) => blocks.next().await?,
         };
         let given = piece.as_ref().map_or(0, |piece| piece.len() as u64);
         self.left = match self.left.checked_sub(given) {
@@ -134,8 +168,3 @@ impl Bytes {
 #[derive(Debug, thiserror::Error)]
 #[error("a layer's stored bytes are not as long as its record says")]
 struct WrongLength;
-
-/// A record points at bytes that are not there.
-fn bytes_missing() -> Error {
-    Error::server(blob::Error::Missing)
-}

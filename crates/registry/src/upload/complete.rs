@@ -1,17 +1,22 @@
 //! Ending a session with a layer (`ECR.md` B.4, A.3 CompleteLayerUpload).
 use super::append::INNER_PART_SMALL;
 use super::body::{Source, drain};
-use super::receiver::Receiver;
+use super::receiver::{Received, Receiver};
 use super::session::{Session, Taken, Target, take};
 use super::transfer::{Chunk, Place, Transfer, discard};
 use super::{UploadId, start};
 use crate::event::{self, Event};
-use crate::layer::{self, Kept, NewLayer, Recorded};
+use crate::layer::{self, Kept, LookedAt, NewLayer, NotRecorded, Recorded};
 use crate::{Cx, Error};
 use blob::Location;
+use blob::checksum::{self, Checksummer};
 use meta::records::{self, upload::CANCELLED};
 use oci::{Digest, Hasher, RepositoryName};
 use serde_json::json;
+use std::sync::Arc;
+
+/// How often a layer that exists already may be moved by other pushes while this one looks whether its bytes are there.
+const LOOKS: usize = 8;
 
 /// How a completion is asked for: the doors differ in what they refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +68,10 @@ async fn run(
     let target = &target;
     let session = match take(cx, target, row).await? {
         Taken::Open(session) => session,
-        Taken::Complete(layer) if layer == digest.to_bytes() => return drain(body).await,
+        Taken::Complete(layer) if layer == digest.to_bytes() => {
+            still_there(cx, target, &layer).await?;
+            return drain(body).await;
+        }
         Taken::Complete(_) => return Err(target.not_found()),
     };
     if how == Completion::Api {
@@ -101,9 +109,26 @@ async fn run(
         discard(cx, unneeded).await;
     }
     match how {
-        Completion::Api if !recorded.newly_shown => Err(target.layer_already_exists(digest)),
+        Completion::Api if !recorded.newly_shown && !recorded.mended => Err(target.layer_already_exists(digest)),
         _ => Ok(()),
     }
+}
+
+/// A replay is a success only while the layer has its bytes; else its client must begin again.
+async fn still_there(cx: &Cx, target: &Target, digest: &[u8]) -> Result<(), Error> {
+    let found = cx.db.read({
+        let (target, digest) = (target.clone(), digest.to_vec());
+        move |tx| tx.layer_by_digest(&target.registry, &target.encryption, &digest)
+    });
+    let found: Option<records::layer::LayerRow> = found.await?;
+    let sound = match found.filter(|row| row.damaged_at.is_none()) {
+        Some(row) => match row.location {
+            Some(location) => layer::look_at(cx, Location(location), row.size).await.sound(),
+            None => true,
+        },
+        None => false,
+    };
+    if sound { Ok(()) } else { Err(target.not_found()) }
 }
 
 fn check_parts(cx: &Cx, target: &Target, session: &Session) -> Result<(), Error> {
@@ -123,7 +148,8 @@ async fn receive(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Resul
         && let Some(bytes) = transfer.whole(cx.limits.inline_layer_bytes).await?
     {
         compare(digest, Digest::of(digest.algorithm(), &bytes))?;
-        return Ok(NewLayer { id, digest: *digest, size: bytes.len() as u64, kept: Kept::Inline(bytes) });
+        let (size, checksums) = (bytes.len() as u64, checksum::of(&bytes));
+        return Ok(NewLayer { id, digest: *digest, size, kept: Kept::Inline(bytes), checksums });
     }
     let receiver = match transfer.run().await? {
         Some(receiver) => receiver,
@@ -134,7 +160,7 @@ async fn receive(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Resul
     };
     let location = receiver.location();
     match finish(cx, transfer, receiver, digest).await {
-        Ok(size) => Ok(NewLayer { id, digest: *digest, size, kept: Kept::At(location) }),
+        Ok((size, checksums)) => Ok(NewLayer { id, digest: *digest, size, kept: Kept::At(location), checksums }),
         Err(error) => {
             transfer.abandon(location).await;
             Err(error)
@@ -142,20 +168,26 @@ async fn receive(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Resul
     }
 }
 
-/// Checks the digest of what was received and makes it readable; returns its size.
-async fn finish(cx: &Cx, transfer: &mut Transfer<'_>, receiver: Receiver, digest: &Digest) -> Result<u64, Error> {
-    let (location, writer, computed) = receiver.end();
+/// Checks the digest of what was received and makes it readable; returns its size and its checksums.
+async fn finish(
+    cx: &Cx,
+    transfer: &mut Transfer<'_>,
+    receiver: Receiver,
+    digest: &Digest,
+) -> Result<(u64, Vec<u8>), Error> {
+    let Received { location, writer, digest: computed, checksums } = receiver.end();
     let hashed = computed.algorithm() == digest.algorithm();
     if hashed {
         compare(digest, computed)?;
     }
     let size = writer.finish().await.map_err(|error| transfer.store_error(error))?;
-    if !hashed {
-        compare(digest, hash(cx, location, size, digest).await?)?;
-    }
+    let checksums = match checksums.filter(|_| hashed) {
+        Some(checksums) => checksums,
+        None => verify(cx, location, size, digest).await?,
+    };
     // A location as old as a sweep's age may have been swept while its last bytes came.
     match cx.blobs.stat(location).await? {
-        Some(stat) if stat.size == size => Ok(size),
+        Some(stat) if stat.size == size => Ok((size, checksums)),
         _ => Err(transfer.lost("its bytes are gone")),
     }
 }
@@ -168,12 +200,14 @@ async fn finished_before(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) 
         return Err(transfer.lost("its location can't be continued"));
     }
     let hasher = session.hasher(digest.algorithm())?;
-    let computed = match hasher.algorithm() == digest.algorithm() {
-        true => hasher.finish(),
-        false => hash(cx, location, size, digest).await?,
+    let checksums = match session.checksummer()? {
+        Some(summer) if hasher.algorithm() == digest.algorithm() => {
+            compare(digest, hasher.finish())?;
+            summer.finish()
+        }
+        _ => verify(cx, location, size, digest).await?,
     };
-    compare(digest, computed)?;
-    Ok(NewLayer { id: cx.id(), digest: *digest, size, kept: Kept::At(location) })
+    Ok(NewLayer { id: cx.id(), digest: *digest, size, kept: Kept::At(location), checksums })
 }
 
 fn compare(given: &Digest, computed: Digest) -> Result<(), Error> {
@@ -183,18 +217,41 @@ fn compare(given: &Digest, computed: Digest) -> Result<(), Error> {
     Err(Error::InvalidLayer { given: given.to_string(), computed: computed.to_string() })
 }
 
-/// Reads a finished location once more, for a digest of another algorithm than the one that it was hashed with.
-async fn hash(cx: &Cx, location: Location, size: u64, digest: &Digest) -> Result<Digest, Error> {
+/// Reads a finished location once more, and returns its checksums: for a digest of another algorithm than the one that it was hashed
+/// with, and for a session that began before there were checksums.
+async fn verify(cx: &Cx, location: Location, size: u64, digest: &Digest) -> Result<Vec<u8>, Error> {
     let mut hasher = Hasher::new(digest.algorithm());
+    let mut summer = Checksummer::default();
     let mut reader = cx.blobs.read(location, 0..size).await?.ok_or_else(|| Error::server(blob::Error::Missing))?;
     while let Some(buffer) = reader.next().await? {
         hasher.update(&buffer);
+        summer.update(&buffer);
     }
-    Ok(hasher.finish())
+    compare(digest, hasher.finish())?;
+    Ok(summer.finish())
 }
 
-/// Makes the layer exist and ends the session, in one transaction.
+/// Makes the layer exist and ends the session, in one transaction. A layer that exists already is looked at between two tries.
 async fn record(cx: &Cx, target: &Target, session: &Session, new: NewLayer) -> Result<Recorded, Error> {
+    let new = Arc::new(new);
+    let mut looked_at = None;
+    for _ in 0..LOOKS {
+        match try_record(cx, target, session, new.clone(), looked_at).await {
+            Ok(recorded) => return Ok(recorded),
+            Err(NotRecorded::LookAt { location, size }) => looked_at = Some(layer::look_at(cx, location, size).await),
+            Err(NotRecorded::Failed(error)) => return Err(error),
+        }
+    }
+    Err(Error::Busy)
+}
+
+async fn try_record(
+    cx: &Cx,
+    target: &Target,
+    session: &Session,
+    new: Arc<NewLayer>,
+    looked_at: Option<LookedAt>,
+) -> Result<Recorded, NotRecorded> {
     let (target, now, turn, received) = (target.clone(), cx.now().0, session.row.turn, session.received());
     let detail = json!({ "size": new.size });
     let event = Event { digest: Some(new.digest), detail, ..Event::new(cx, "layer.push", Some(target.repository)) };
@@ -205,17 +262,17 @@ async fn record(cx: &Cx, target: &Target, session: &Session, new: NewLayer) -> R
                 _ => Some(tx.attempt(records::upload::complete(target.id.0, turn, &new.digest.to_bytes()))?),
             };
             let repository = (target.repository, target.encryption.as_str());
-            let recorded = layer::record(tx, &target.registry, repository, target.id.0, &new, now)?;
+            let recorded = layer::record(tx, &target.registry, repository, target.id.0, &new, looked_at, now)?;
             // What is not new may be so because the repository or the session is gone.
             let row = if recorded.newly_shown { None } else { target.again(tx)? };
             if let Some(ended) = ended {
                 if !tx.succeeded(ended)? {
-                    return Err(target.superseded(received));
+                    return Err(target.superseded(received).into());
                 }
             } else if row.is_some_and(|row| row.state == CANCELLED) {
-                return Err(target.not_found());
+                return Err(target.not_found().into());
             }
-            if recorded.newly_shown {
+            if recorded.newly_shown || recorded.mended {
                 event::record(tx, event.clone())?;
             }
             Ok(recorded)

@@ -1,4 +1,5 @@
-//! Bytes on their way to a location, hashed as they go.
+//! Bytes on their way to a location, hashed and checksummed as they go.
+use blob::checksum::{Checksummer, Place};
 use blob::{Buffer, Durable, Error, Location, Writer};
 use oci::{Digest, Hasher};
 
@@ -8,25 +9,58 @@ pub(super) struct Covered {
     pub durable: Durable,
     /// The state of the hash at the durable offset.
     pub hash_state: Vec<u8>,
+    /// The checksums of the bytes before the durable offset; `None` for a session that began before there were any.
+    pub checksums: Option<Vec<u8>>,
 }
 
-/// Writes a location and hashes each byte once.
+/// Writes a location, and hashes and checksums each byte once.
 pub(super) struct Receiver {
     location: Location,
     writer: Box<dyn Writer>,
     hasher: Hasher,
+    /// `None` for a session that began before there were checksums.
+    summer: Option<Checksummer>,
     /// Bytes from the location's start that were written.
     written: u64,
-    /// Where the hash stood at each place where the engine may say that it is durable up to, the last known one first.
-    states: Vec<(u64, Vec<u8>)>,
+    /// Where hash and checksums stood at each place where the engine may say that it is durable up to, the last known one first.
+    states: Vec<State>,
     durable: Durable,
 }
 
+struct State {
+    offset: u64,
+    hash: Vec<u8>,
+    checksums: Option<Place>,
+}
+
+/// A location whose bytes have all come; `writer` is still to make them readable.
+pub(super) struct Received {
+    pub location: Location,
+    pub writer: Box<dyn Writer>,
+    pub digest: Digest,
+    /// `None` for a session that began before there were checksums.
+    pub checksums: Option<Vec<u8>>,
+}
+
 impl Receiver {
-    /// `writer` stands at `durable.offset` of the location, and `hasher` has seen the bytes before it.
-    pub(super) fn new(location: Location, writer: Box<dyn Writer>, hasher: Hasher, durable: Durable) -> Receiver {
-        let states = vec![(durable.offset, hasher.state())];
-        Receiver { location, writer, hasher, written: durable.offset, states, durable }
+    /// `writer` stands at `durable.offset` of the location, and `hasher` and `summer` have seen the bytes before it.
+    pub(super) fn new(
+        location: Location,
+        writer: Box<dyn Writer>,
+        hasher: Hasher,
+        summer: Option<Checksummer>,
+        durable: Durable,
+    ) -> Receiver {
+        let (written, states) = (durable.offset, Vec::new());
+        let mut receiver = Receiver { location, writer, hasher, summer, written, states, durable };
+        receiver.remember();
+        receiver
+    }
+
+    /// Keeps where hash and checksums stand now.
+    fn remember(&mut self) {
+        let checksums = self.summer.as_ref().map(Checksummer::place);
+        self.states.push(State { offset: self.written, hash: self.hasher.state(), checksums });
     }
 
     pub(super) fn location(&self) -> Location {
@@ -39,8 +73,11 @@ impl Receiver {
 
     pub(super) async fn write(&mut self, buffer: Buffer) -> Result<(), Error> {
         self.hasher.update(&buffer);
+        if let Some(summer) = &mut self.summer {
+            summer.update(&buffer);
+        }
         self.written += buffer.len() as u64;
-        self.states.push((self.written, self.hasher.state()));
+        self.remember();
         self.writer.write(buffer).await
     }
 
@@ -59,16 +96,24 @@ impl Receiver {
     /// An engine may lag, but only to where a buffer ended; where it stands between two, the hash has no state to go on from, and
     /// the former place holds.
     fn cover(&mut self, durable: Durable) -> Covered {
-        if let Some(at) = self.states.iter().position(|(offset, _)| *offset == durable.offset) {
+        if let Some(at) = self.states.iter().position(|state| state.offset == durable.offset) {
             self.states.drain(..at);
             self.durable = durable;
         }
-        let hash_state = self.states.first().map(|(_, state)| state.clone()).unwrap_or_default();
-        Covered { location: self.location, durable: self.durable.clone(), hash_state }
+        let state = self.states.first();
+        let hash_state = state.map(|state| state.hash.clone()).unwrap_or_default();
+        let place = state.and_then(|state| state.checksums);
+        let checksums = self.summer.as_ref().zip(place).map(|(summer, place)| summer.stored_at(place));
+        Covered { location: self.location, durable: self.durable.clone(), hash_state, checksums }
     }
 
-    /// Splits off what makes the bytes readable, and the digest of all of them.
-    pub(super) fn end(self) -> (Location, Box<dyn Writer>, Digest) {
-        (self.location, self.writer, self.hasher.finish())
+    /// Splits off what makes the bytes readable, and what was computed over all of them.
+    pub(super) fn end(self) -> Received {
+        Received {
+            location: self.location,
+            writer: self.writer,
+            digest: self.hasher.finish(),
+            checksums: self.summer.map(Checksummer::finish),
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::clock::Time;
 use crate::jobs::{self, Kind};
 use crate::repository::not_found;
 use crate::{Cx, Error};
+use blob::checksum::Checksummer;
 use blob::{Durable, EngineState, Location};
 use meta::records::upload::{COMPLETE, NamedUpload, OPEN, UploadRow};
 use meta::records::{self, RegistryKey};
@@ -171,6 +172,7 @@ impl Session {
                 engine_state: Vec::new(),
                 digest: None,
                 expires_at: target.expires_at(cx).0,
+                checksums: None,
             },
         }
     }
@@ -203,6 +205,15 @@ impl Session {
         Hasher::resume(&self.row.hash_state).map_err(Error::server)
     }
 
+    /// The checksums of what was received, to be gone on with; `None` for a session that began before there were any.
+    pub(super) fn checksummer(&self) -> Result<Option<Checksummer>, Error> {
+        if self.row.location.is_none() {
+            return Ok(Some(Checksummer::default()));
+        }
+        let resume = |stored: &Vec<u8>| Checksummer::resume(stored, self.received());
+        self.row.checksums.as_ref().map(resume).transpose().map_err(Error::server)
+    }
+
     /// Stores how far the session is, and answers it as it is then. The bytes that `covered` speaks of are durable.
     pub(super) fn commit<'a>(
         &self,
@@ -216,6 +227,7 @@ impl Session {
             received: signed(covered.durable.offset),
             engine_state: covered.durable.state.0,
             hash_state: covered.hash_state,
+            checksums: covered.checksums,
             location: Some(covered.location.0),
             ..self.row.clone()
         };

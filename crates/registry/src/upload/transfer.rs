@@ -219,15 +219,15 @@ impl<'a> Transfer<'a> {
 
     /// Opens the session's location where its stored progress ends, or a new one. `None` when the location can't be continued.
     pub(super) async fn try_open(&mut self) -> Result<Option<Receiver>, Error> {
-        let hasher = self.session.hasher(self.algorithm)?;
+        let (hasher, summer) = (self.session.hasher(self.algorithm)?, self.session.checksummer()?);
         let Some(location) = self.session.location() else {
             let location = Location(self.cx.id());
             let writer = self.cx.blobs.create(location).await?;
-            return Ok(Some(Receiver::new(location, writer, hasher, Durable::default())));
+            return Ok(Some(Receiver::new(location, writer, hasher, summer, Durable::default())));
         };
         let durable = self.session.durable();
         match self.cx.blobs.resume(location, &durable).await {
-            Ok(writer) => Ok(Some(Receiver::new(location, writer, hasher, durable))),
+            Ok(writer) => Ok(Some(Receiver::new(location, writer, hasher, summer, durable))),
             Err(blob::Error::Missing | blob::Error::State(_)) => Ok(None),
             Err(error) => Err(self.store_error(error)),
         }

@@ -203,7 +203,7 @@ async fn every_record_has_its_bytes(world: &World, seed: u64) {
 }
 
 async fn layer_of(world: &World, id: [u8; 16]) -> Result<Vec<u8>, Error> {
-    match registry::layer::open_by_id(&world.cx, id, None).await? {
+    match registry::layer::open_by_id(&world.cx.system, id, None).await? {
         Some(registry::layer::Open::Opened(opened)) => collect(opened.bytes).await,
         _ => panic!("a record vanished"),
     }

@@ -90,16 +90,6 @@ async fn a_layer_whose_bytes_can_not_be_read_is_an_error_and_not_a_short_answer(
 }
 
 #[tokio::test]
-async fn a_layer_whose_bytes_are_gone_is_an_error_and_not_a_missing_layer() {
-    let world = World::new(Store::Fs).await;
-    let digest = world.put(&layer_bytes(4, 100_000)).await;
-    let location = world.list_locations().await[0];
-    world.cx.blobs.remove(location, None).await.unwrap();
-    let error = world.read(&digest).await.unwrap_err();
-    assert!(matches!(error, Error::Server(_)), "{error}");
-}
-
-#[tokio::test]
 async fn bytes_that_could_not_be_dropped_do_not_fail_the_push_that_did_not_need_them() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(5, 100_000);

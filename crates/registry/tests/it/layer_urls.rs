@@ -19,7 +19,7 @@ async fn a_url_is_good_for_its_layer_until_it_expires() {
     let (world, id, path, query) = signed().await;
     let claim = layer_url::verify(&world.cx, &path, &query).unwrap();
     assert_eq!((claim.layer_id, claim.expires), (id, world.cx.now().plus(HOUR)));
-    assert!(layer::open_by_id(&world.cx, claim.layer_id, None).await.unwrap().is_some());
+    assert!(layer::open_by_id(&world.cx.system, claim.layer_id, None).await.unwrap().is_some());
     world.clock.advance(HOUR - Duration::from_micros(1));
     layer_url::verify(&world.cx, &path, &query).unwrap();
     world.clock.advance(Duration::from_micros(1));
@@ -53,5 +53,5 @@ async fn a_url_that_was_changed_is_refused() {
 #[tokio::test]
 async fn a_layer_that_is_gone_has_no_bytes_by_id() {
     let world = World::new(Store::Fs).await;
-    assert!(layer::open_by_id(&world.cx, world.cx.id(), None).await.unwrap().is_none());
+    assert!(layer::open_by_id(&world.cx.system, world.cx.id(), None).await.unwrap().is_none());
 }

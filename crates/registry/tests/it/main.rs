@@ -8,11 +8,13 @@
     reason = "a helper of a test fails its test by panicking"
 )]
 
+mod checksums;
 mod chunks;
 mod completion;
 mod concurrency;
 mod costs;
 mod crash;
+mod damaged;
 mod faults;
 mod inputs;
 mod jobs;

@@ -6,6 +6,7 @@ use blob::fs::FsEngine;
 use blob::memory::MemoryEngine;
 use blob::{Buffers, Engine, Location};
 use bytes::Bytes;
+use meta::records::layer::LayerRow;
 use meta::records::upload::UploadRow;
 use oci::{Algorithm, Digest, RepositoryName};
 use registry::access::Caller;
@@ -186,6 +187,45 @@ impl World {
     pub async fn second_node(&self) -> Cx {
         let system = system(&self.records, &self.faulty, &self.clock, &self.random, &self.limits, &self.quirks).await;
         context(system, "000000000000", "us-east-1")
+    }
+
+    /// A process with the same records and layers of its own.
+    pub async fn node_with_layers_of_its_own(&self) -> Cx {
+        let engine = Faulty::new(Arc::new(MemoryEngine::new(Buffers::new(64))));
+        let system = system(&self.records, &engine, &self.clock, &self.random, &self.limits, &self.quirks).await;
+        context(system, "000000000000", "us-east-1")
+    }
+
+    /// The file of a location on [`Store::RealFs`].
+    pub fn path(&self, location: Location) -> std::path::PathBuf {
+        let name = location.to_string();
+        self.records.dir.path().join("layers").join(&name[30..]).join(name)
+    }
+
+    /// Puts other bytes at a location, or none at all, behind everybody's back.
+    pub async fn set_stored(&self, location: Location, bytes: Option<&[u8]>) {
+        self.cx.blobs.remove(location, None).await.unwrap();
+        let Some(bytes) = bytes else { return };
+        let mut writer = self.cx.blobs.create(location).await.unwrap();
+        for piece in bytes.chunks(Buffers::SIZE) {
+            let mut buffer = self.cx.buffers.take().await;
+            buffer.fill(piece);
+            writer.write(buffer).await.unwrap();
+        }
+        writer.finish().await.unwrap();
+    }
+
+    /// The record of a layer that the repository shows.
+    pub async fn layer_row(&self, digest: &Digest) -> LayerRow {
+        let (repository, digest) = (repository::get(&self.cx, &app()).await.unwrap().id, digest.to_bytes());
+        let shown = self.cx.db.read(move |tx| tx.layer_shown(repository, &digest)).await;
+        shown.map_err(|error: meta::Error| error).unwrap().unwrap().layer
+    }
+
+    /// The stored checksums of a layer that the repository shows.
+    pub async fn layer_checksums(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let id = self.layer_row(digest).await.id;
+        self.cx.db.look_up(meta::records::layer::checksums(id, 0, i64::from(i32::MAX))).await.unwrap()
     }
 
     /// A call about another registry of the same process.

@@ -179,7 +179,7 @@ fn json_exception(error: &Error) -> Exception {
         Error::ImageNotFound { .. } => Exception::bad("ImageNotFoundException"),
         Error::ImageDigestDoesNotMatch { .. } => Exception::bad("ImageDigestDoesNotMatchException"),
         Error::ReferencedImagesNotFound { .. } => Exception::bad("ReferencedImagesNotFoundException"),
-        Error::LayersNotFound { .. } => Exception::bad("LayersNotFoundException"),
+        Error::LayersNotFound { .. } | Error::LayerDamaged { .. } => Exception::bad("LayersNotFoundException"),
         // Only the docker door deletes by a call of its own; on the API these are failures of a batch.
         Error::LayerInUse { .. } => Exception::bad("InvalidParameterException"),
         Error::LayerInaccessible { .. } => Exception::bad("LayerInaccessibleException"),
@@ -229,6 +229,7 @@ fn query_exception(error: &Error) -> Exception {
         | Error::LayersNotFound { .. }
         | Error::LayerInUse { .. }
         | Error::LayerInaccessible { .. }
+        | Error::LayerDamaged { .. }
         | Error::LayerAlreadyExists { .. }
         | Error::UploadNotFound { .. }
         | Error::InvalidLayerPart { .. }

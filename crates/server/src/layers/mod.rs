@@ -22,6 +22,8 @@ pub async fn handle(app: &Arc<App>, request: Request) -> Response {
 /// Why a layer is not sent.
 type Refused = (StatusCode, &'static str);
 
+const GONE: Refused = (StatusCode::NOT_FOUND, "The layer is gone");
+
 async fn answer(app: &App, head: &Parts, deadline: Instant) -> Result<Response, Refused> {
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "A layer URL is read by GET"));
@@ -32,7 +34,7 @@ async fn answer(app: &App, head: &Parts, deadline: Instant) -> Result<Response, 
         layer_url::InvalidLayerUrl::Expired => (StatusCode::FORBIDDEN, "This URL has expired"),
     })?;
     let layer = layer::by_id(&app.system, signed.layer_id).await.map_err(unreadable)?;
-    let layer = layer.ok_or((StatusCode::NOT_FOUND, "The layer is gone"))?;
+    let layer = layer.ok_or(GONE)?;
     let etag = body::etag(&layer.digest);
     match Condition::of(&head.headers, &etag) {
         Condition::Holds => {}
@@ -48,14 +50,17 @@ async fn answer(app: &App, head: &Parts, deadline: Instant) -> Result<Response, 
         Ok(range) => (range, layer::open_by_id(&app.system, layer.id, range).await.map_err(unreadable)?),
         Err(_) => return Err((conditional::SEVERAL_RANGES, "Only one range is served")),
     };
-    let open = open.ok_or((StatusCode::NOT_FOUND, "The layer is gone"))?;
+    let open = open.ok_or(GONE)?;
     body::ranged(open, range.is_some(), head.method == Method::HEAD, deadline).await.map_err(unreadable)
 }
 
-/// The store can't give the layer now. Load is no fault, and not logged as one.
+/// The store can't give the layer now. Load is no fault, and not logged as one. A damaged layer was logged when it was marked, and is
+/// gone from then on.
 fn unreadable(error: Error) -> Refused {
-    if !matches!(error, Error::Busy) {
-        tracing::error!("A layer could not be read for its URL: {}", Chain(&error));
+    match error {
+        Error::LayerDamaged { .. } => return GONE,
+        Error::Busy => {}
+        error => tracing::error!("A layer could not be read for its URL: {}", Chain(&error)),
     }
     (StatusCode::SERVICE_UNAVAILABLE, "The layer can't be read now")
 }

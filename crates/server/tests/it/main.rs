@@ -4,6 +4,7 @@
 mod admin;
 mod arrows;
 mod costs;
+mod damaged;
 mod docker;
 mod docs;
 mod doors;

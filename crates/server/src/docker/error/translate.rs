@@ -72,6 +72,7 @@ pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
             missing(message, "BLOB_UNKNOWN", ("layers", digests, name))
                 .say("push it to this repository, which sees only its own layers")
         }
+        Error::LayerDamaged { digest } => damaged(message, digest),
         Error::LayerInaccessible { .. } => Refusal::new(S::NOT_FOUND, "BLOB_UNKNOWN", message),
         Error::LayerInUse { digest, name } => Refusal::new(S::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
             .cause(format!("the layer '{}' is in use by an image of the repository '{name}'", first(digest)))
@@ -122,6 +123,12 @@ fn denied(message: String, denial: &iam::Denial) -> Refusal {
 fn missing(message: String, code: &'static str, (what, digests, name): (&str, &str, &str)) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, code, message)
         .cause(format!("{what} {} do not exist in the repository '{name}'", first(digests)))
+}
+
+fn damaged(message: String, digest: &str) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", message)
+        .cause(format!("the stored bytes of the layer {} are damaged", first(digest)))
+        .say("push it again")
 }
 
 fn limited(message: String, setting: Option<&'static str>) -> Refusal {

@@ -176,7 +176,7 @@ fn every_failure_has_the_status_and_code_of_the_specification() {
     let missing = || Error::RepositoryNotFound { name: text(), account: text() };
     let part =
         || Error::InvalidLayerPart { reason: text(), account: text(), name: text(), id: text(), last_valid_byte: None };
-    let cases: [(&dyn Fn() -> Error, u16, &str); 17] = [
+    let cases: [(&dyn Fn() -> Error, u16, &str); 18] = [
         (&|| Error::AccessDenied(Box::new(denial("*"))), 403, "DENIED"),
         (&missing, 404, "NAME_UNKNOWN"),
         (&|| Error::limit(None, text()), 403, "DENIED"),
@@ -194,6 +194,7 @@ fn every_failure_has_the_status_and_code_of_the_specification() {
         ),
         (&layers(LayersNotFoundBy::Manifest), 404, "MANIFEST_BLOB_UNKNOWN"),
         (&layers(LayersNotFoundBy::Read), 404, "BLOB_UNKNOWN"),
+        (&|| Error::LayerDamaged { digest: text() }, 404, "BLOB_UNKNOWN"),
         (&|| Error::LayerInaccessible { digest: text(), name: text(), account: text() }, 404, "BLOB_UNKNOWN"),
         (&|| Error::LayerInUse { digest: text(), name: text() }, 405, "UNSUPPORTED"),
         (&|| Error::UploadNotFound { id: text(), name: text(), account: text() }, 404, "BLOB_UPLOAD_UNKNOWN"),
@@ -235,7 +236,7 @@ fn what_is_ours_is_told_to_the_log_and_not_to_the_client() {
 fn failures() -> impl Strategy<Value = Error> {
     let name = "[a-z0-9]{2,8}(/[a-z0-9]{1,100}){0,2}";
     let text = "\\PC{0,300}";
-    (name, text, 0..20_usize).prop_map(|(name, text, which)| {
+    (name, text, 0..21_usize).prop_map(|(name, text, which)| {
         let account = || "000000000000".to_owned();
         let (given, computed) = (DIGEST.to_owned(), DIGEST.replace('e', "f"));
         let digests = format!("{given}, {computed}");
@@ -273,6 +274,7 @@ fn failures() -> impl Strategy<Value = Error> {
             16 => Error::Server("disk".into()),
             17 => manifest(InvalidManifest::Json(text)),
             18 => manifest(InvalidManifest::UnsupportedMediaType(text)),
+            19 => Error::LayerDamaged { digest: given },
             _ => manifest(InvalidManifest::Member { member: name, reason: text }),
         }
     })

@@ -1,0 +1,169 @@
+//! Reading a layer at its location in blocks, each of which is checked before a byte of it is given.
+use super::damage::{self, Damage};
+use crate::{Error, System};
+use blob::checksum::{BLOCK_BYTES, Checksums, HEAD_BYTES, SUM_BYTES};
+use blob::{Buffer, Location, Reader};
+use bytes::Bytes;
+use meta::records::layer::{self, LayerRow};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Bytes of checksums that are fetched at once while a layer is read; see [`layer::FIRST_CHECKSUMS`].
+const CHECKSUMS_AT_ONCE: i64 = 16 * 1024;
+const BLOCK: u64 = BLOCK_BYTES as u64;
+
+/// A range of a layer, read front to back.
+pub(super) struct Blocks {
+    system: Arc<System>,
+    row: LayerRow,
+    location: Location,
+    /// `None` for a layer from before there were checksums, which is not checked.
+    checksums: Option<Checksums>,
+    /// Bytes that were not given yet.
+    left: Range<u64>,
+    /// Where the next block begins, and the last one ends.
+    blocks: Range<u64>,
+    /// Stands at `blocks.start`; `None`: to be opened there.
+    reader: Option<Box<dyn Reader>>,
+    /// The block that was found damaged once and is read again.
+    suspect: Option<u64>,
+}
+
+impl Blocks {
+    /// Opens a range of a layer that lies at a location. `Err` in the result: its bytes are not there.
+    pub(super) async fn open(
+        system: &Arc<System>,
+        row: LayerRow,
+        location: Location,
+        checksums: Option<Vec<u8>>,
+        range: Range<u64>,
+    ) -> Result<Result<Blocks, Damage>, Error> {
+        let checksums = checksums.map(|stored| Checksums::read(&stored)).transpose().map_err(Error::server)?;
+        let end = range.end.next_multiple_of(BLOCK).min(super::size(&row));
+        let blocks = range.start / BLOCK * BLOCK..end;
+        let system = system.clone();
+        let mut opened = Blocks { system, row, location, checksums, left: range, blocks, reader: None, suspect: None };
+        Ok(opened.reader().await?.map(|_| ()).map(|()| opened))
+    }
+
+    /// The next bytes, one at least; `None` at the end. [`Error::LayerDamaged`] once a damaged layer is marked as such.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        while !self.left.is_empty() {
+            let damage = match self.read().await? {
+                Ok(buffer) => return Ok(Some(self.give(buffer))),
+                Err(damage) => damage,
+            };
+            // Read once more: what was wrong on its way from the disk may be right on the disk.
+            self.reader = None;
+            if self.suspect == Some(self.blocks.start) {
+                return Err(damage::found(&self.system, &self.row, damage).await);
+            }
+            self.suspect = Some(self.blocks.start);
+            self.look_again().await?;
+        }
+        Ok(None)
+    }
+
+    /// Cuts from checked blocks what was asked for.
+    fn give(&mut self, blocks: Buffer) -> Bytes {
+        let begin = self.blocks.start;
+        let end = begin + blocks.len() as u64;
+        let wanted = self.left.start..self.left.end.min(end);
+        (self.blocks.start, self.left.start) = (end, wanted.end);
+        let at = |offset: u64| usize::try_from(offset - begin).unwrap_or(usize::MAX);
+        Bytes::from_owner(blocks).slice(at(wanted.start)..at(wanted.end))
+    }
+
+    /// The next whole blocks, as far as they are good; one at least.
+    async fn read(&mut self) -> Result<Result<Buffer, Damage>, Error> {
+        let reader = match self.reader().await? {
+            Ok(reader) => reader,
+            Err(damage) => return Ok(Err(damage)),
+        };
+        let mut buffer = match reader.next().await {
+            Ok(Some(buffer)) => buffer,
+            Ok(None) => return Ok(Err(Damage::Short)),
+            Err(error) if error.is_short() => return Ok(Err(Damage::Short)),
+            Err(error) => return Err(error.into()),
+        };
+        let last = self.blocks.start + buffer.len() as u64 >= self.blocks.end;
+        let whole = if last { buffer.len() } else { buffer.len() / BLOCK_BYTES * BLOCK_BYTES };
+        if whole == 0 {
+            return Err(Error::server(HalfBlock));
+        }
+        let good = self.good(&buffer[..whole]).await?;
+        if good < buffer.len() {
+            // What follows is read again from its block's beginning.
+            self.reader = None;
+            buffer.set_len(good);
+        }
+        Ok(if good == 0 { Err(Damage::Altered) } else { Ok(buffer) })
+    }
+
+    /// A reader that stands at the next block. `Err` in the result: the bytes are not there.
+    async fn reader(&mut self) -> Result<Result<&mut Box<dyn Reader>, Damage>, Error> {
+        let reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => match self.system.blobs.read(self.location, self.blocks.clone()).await {
+                Ok(Some(reader)) => reader,
+                Ok(None) => return Ok(Err(Damage::Missing)),
+                Err(error) if error.is_short() => return Ok(Err(Damage::Short)),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        Ok(Ok(self.reader.insert(reader)))
+    }
+
+    /// How many of these bytes lie before the first wrong block.
+    async fn good(&mut self, blocks: &[u8]) -> Result<usize, Error> {
+        let mut good = 0;
+        for block in blocks.chunks(BLOCK_BYTES) {
+            let number = (self.blocks.start + good as u64) / BLOCK;
+            if !self.check(number, block).await? {
+                break;
+            }
+            good += block.len();
+        }
+        Ok(good)
+    }
+
+    async fn check(&mut self, number: u64, block: &[u8]) -> Result<bool, Error> {
+        let Some(checksums) = &self.checksums else { return Ok(true) };
+        if let Some(right) = checksums.check(number, block) {
+            return Ok(right);
+        }
+        // Wherever the bytes lie by now, their checksums are the same.
+        let sum = SUM_BYTES as u64;
+        let from = i64::try_from(HEAD_BYTES as u64 + number * sum).unwrap_or(i64::MAX);
+        let part = self.system.db.look_up(layer::checksums(self.row.id, from, CHECKSUMS_AT_ONCE)).await?;
+        let part = Checksums::part(number, part.unwrap_or_default());
+        let right = part.check(number, block).ok_or_else(|| Error::server(NoChecksum))?;
+        self.checksums = Some(part);
+        Ok(right)
+    }
+
+    /// Looks at the record again: a push may have replaced the bytes, and other readers may have marked the layer.
+    async fn look_again(&mut self) -> Result<(), Error> {
+        let row = self.system.db.look_up(layer::by_id(self.row.id)).await?;
+        let Some(row) = row.filter(|row| row.damaged_at.is_none()) else {
+            let digest = oci::Digest::from_bytes(&self.row.digest).map_err(Error::server)?;
+            return Err(Error::LayerDamaged { digest: digest.to_string() });
+        };
+        // Bytes that came to lie in the record can't be read from here; the next call finds them.
+        let location = row.location.map(Location).ok_or(Error::Busy)?;
+        if location != self.location {
+            (self.location, self.suspect) = (location, None);
+        }
+        self.row = row;
+        Ok(())
+    }
+}
+
+/// The engine gave less than a block where more was to come.
+#[derive(Debug, thiserror::Error)]
+#[error("the layer store gave half a block")]
+struct HalfBlock;
+
+#[derive(Debug, thiserror::Error)]
+#[error("a layer has fewer checksums than blocks")]
+struct NoChecksum;
