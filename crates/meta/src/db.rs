@@ -114,6 +114,24 @@ impl Db {
         found(sql, rows, lookup.row)
     }
 
+    /// Copies the records, as they are at one moment, into a new SQLite file of this schema, beside whoever uses them. Upload
+    /// sessions are left out. A file that is there is replaced; after an error it is not whole.
+    pub async fn copy_to(&self, path: PathBuf, now_us: i64) -> Result<(), Error> {
+        match &self.engine {
+            Engine::Sqlite(store) => store.copy_to(path).await,
+            Engine::Postgres(store) => store.copy_to(path, now_us).await,
+        }
+    }
+
+    /// Fills a database that has no records with all those of a SQLite file of this schema, or with none.
+    /// [`Error::Occupied`] when it has records. Only for PostgreSQL: a SQLite database is a file that can be copied.
+    pub async fn fill_from(&self, path: PathBuf) -> Result<(), Error> {
+        match &self.engine {
+            Engine::Sqlite(_) => Err(Error::refused("filling the database", "it is a SQLite database")),
+            Engine::Postgres(store) => store.fill_from(path).await,
+        }
+    }
+
     /// Whether a transaction can be committed now, for readiness: commits a small one.
     pub async fn check(&self) -> Result<(), Error> {
         self.write(|tx| tx.execute(PROBE_PUT, &[]).map(drop)).await

@@ -29,12 +29,23 @@ pub enum Error {
         "the database's format {found} is older than this program's {known}; a start of `ecru serve` brings it up to date"
     )]
     Older { found: i64, known: i64 },
+    /// A part of the database is not what was written, or is gone.
+    #[error("the database is damaged: stop ecru and restore a backup (`ecru restore`)")]
+    Corrupt(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// A database that must be empty is not.
+    #[error("the database holds records already; name an empty one")]
+    Occupied,
     /// There is no database, or one that holds nothing of Ecru's.
     #[error("there are no records of ecru")]
     Absent,
     #[error("the metadata store is shutting down")]
     Closed,
 }
+
+/// What is wrong with a damaged database.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Damage(pub(crate) String);
 
 /// A statement that no engine should have been given: a fault of the program.
 #[derive(Debug, thiserror::Error)]

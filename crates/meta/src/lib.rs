@@ -6,6 +6,7 @@
 //! blocking thread; nothing can await anything foreign inside it, and it may run more than once. What one statement finds needs
 //! none: a [`Lookup`].
 
+mod copy;
 mod db;
 mod dialect;
 mod error;
@@ -23,6 +24,7 @@ mod database;
 
 pub mod records;
 
+pub use copy::RecordsFile;
 pub use db::{Db, PostgresConfig, SqliteConfig, Tx};
 pub use error::Error;
 pub use sqlite::holds_records as sqlite_holds_records;

@@ -1,5 +1,5 @@
 //! What an installation needs before its first call: the root key's proof, the default account, its administrator.
-use crate::keys::Purpose;
+use crate::keys::{Keys, Purpose};
 use crate::{Error, System};
 use aws::AccountId;
 use base64::Engine as _;
@@ -34,42 +34,57 @@ impl From<meta::Error> for BootstrapError {
     }
 }
 
+/// A root key's number, and what proves that a key is the one of that number.
+type Proof = (u32, [u8; 32]);
+
+fn proofs(keys: &Keys) -> Vec<Proof> {
+    let proof = |number| Some((number, keys.mac(number, Purpose::Proof, b"ecru root key proof")?));
+    keys.numbers().filter_map(proof).collect()
+}
+
 /// Proves the root keys against the store, recording the proof of a new one.
 pub async fn prove_root_keys(system: &System) -> Result<(), BootstrapError> {
     let now = system.now().0;
-    let proofs: Vec<(u32, [u8; 32])> = system
-        .keys
-        .numbers()
-        .filter_map(|number| Some((number, system.keys.mac(number, Purpose::Proof, b"ecru root key proof")?)))
-        .collect();
+    let proofs = proofs(&system.keys);
     system
         .db
         .write(move |tx| {
-            let mut new = Vec::new();
-            for (number, proof) in &proofs {
-                match tx.root_key_get(*number)? {
-                    Some(stored) if bool::from(stored.as_slice().ct_eq(proof)) => {}
-                    Some(_) => return Err(BootstrapError::WrongRootKey(*number)),
-                    None => new.push((*number, proof)),
-                }
-            }
-            // New numbers are a rotation, which needs one of the old keys beside them.
-            let rotation = new.len() < proofs.len();
-            if let Some((number, _)) = new.first().filter(|_| !rotation)
-                && tx.root_key_count()? > 0
-            {
-                return Err(BootstrapError::WrongRootKey(*number));
-            }
-            let given = |number: &u32| proofs.iter().any(|(given, _)| given == number);
-            if let Some(missing) = tx.root_keys_used()?.into_iter().find(|number| !given(number)) {
-                return Err(BootstrapError::MissingRootKey(missing));
-            }
-            for (number, proof) in new {
-                tx.root_key_insert(number, proof, now)?;
+            for (number, proof) in judge(tx, &proofs)? {
+                tx.root_key_insert(number, &proof, now)?;
             }
             Ok(())
         })
         .await
+}
+
+/// Proves the root keys against a store, and changes nothing.
+pub async fn check_root_keys(db: &meta::Db, keys: &Keys) -> Result<(), BootstrapError> {
+    let proofs = proofs(keys);
+    db.read(move |tx| judge(tx, &proofs).map(drop)).await
+}
+
+/// The proofs that the store does not have yet.
+fn judge(tx: &mut meta::Tx<'_>, proofs: &[Proof]) -> Result<Vec<Proof>, BootstrapError> {
+    let mut new = Vec::new();
+    for (number, proof) in proofs {
+        match tx.root_key_get(*number)? {
+            Some(stored) if bool::from(stored.as_slice().ct_eq(proof)) => {}
+            Some(_) => return Err(BootstrapError::WrongRootKey(*number)),
+            None => new.push((*number, *proof)),
+        }
+    }
+    // New numbers are a rotation, which needs one of the old keys beside them.
+    let rotation = new.len() < proofs.len();
+    if let Some((number, _)) = new.first().filter(|_| !rotation)
+        && tx.root_key_count()? > 0
+    {
+        return Err(BootstrapError::WrongRootKey(*number));
+    }
+    let given = |number: &u32| proofs.iter().any(|(given, _)| given == number);
+    match tx.root_keys_used()?.into_iter().find(|number| !given(number)) {
+        Some(missing) => Err(BootstrapError::MissingRootKey(missing)),
+        None => Ok(new),
+    }
 }
 
 /// A key pair for the administrator of the default account; `None` when there is one already.

@@ -1,6 +1,7 @@
 //! The PostgreSQL engine: a pool of connections with a transaction per caller on a blocking thread, and a few connections that
 //! all look-ups share.
 mod connect;
+mod copy;
 mod fault;
 mod lookups;
 mod migrate;
@@ -17,6 +18,7 @@ use crate::stats::{Counters, Stats};
 use crate::{Error, Row, Value};
 use lookups::Lookups;
 use pool::Pool;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -32,6 +34,7 @@ const CONNECTIONS_MAX: u32 = 1000;
 const CONNECTIONS_MIN: u32 = 2;
 
 pub(crate) struct Store {
+    target: Config,
     lookups: Lookups,
     pool: Arc<Pool>,
     /// One permit per connection of the pool, so that `close` can wait for all of them.
@@ -64,7 +67,8 @@ impl Store {
         let connections = connections - shared;
         Store {
             lookups: Lookups::new(target.clone(), shared),
-            pool: Arc::new(Pool::new(target)),
+            pool: Arc::new(Pool::new(target.clone())),
+            target,
             slots: Arc::new(Semaphore::new(connections as usize)),
             connections,
             closing: AtomicBool::new(false),
@@ -109,6 +113,16 @@ impl Store {
             Ok(Err(_closed)) => Err(Error::Closed),
             Err(_elapsed) => Err(Error::Busy),
         }
+    }
+
+    /// Copies the records, as they are at one moment, into a new SQLite file.
+    pub(crate) async fn copy_to(&self, to: PathBuf, now_us: i64) -> Result<(), Error> {
+        copy::export(&self.target, to, now_us).await
+    }
+
+    /// Fills an empty database with the records of a SQLite file.
+    pub(crate) async fn fill_from(&self, from: PathBuf) -> Result<(), Error> {
+        copy::import(&self.target, from).await
     }
 
     pub(crate) fn stats(&self) -> Stats {

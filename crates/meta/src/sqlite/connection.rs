@@ -1,7 +1,7 @@
 //! One connection to the database file.
 use super::fault;
 use crate::dialect::sqlite_statement;
-use crate::error::statement;
+use crate::error::{Damage, statement};
 use crate::{Error, Row, Value};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
@@ -28,7 +28,7 @@ pub(super) const CHECKPOINT_PAGES: u32 = 1000;
 pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(crate) enum Role {
     /// A writer that makes the database where it is missing.
     Maker,
     Writer,
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn open(path: &Path, role: Role) -> Result<Connection, Error> {
+    pub(crate) fn open(path: &Path, role: Role) -> Result<Connection, Error> {
         let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         flags.set(OpenFlags::SQLITE_OPEN_CREATE, role == Role::Maker);
         let inner = rusqlite::Connection::open_with_flags(path, flags)
@@ -54,6 +54,46 @@ impl Connection {
             connection.use_log()?;
         }
         Ok(connection)
+    }
+
+    /// A connection to a file that is being made and that nobody else has open; without the log.
+    pub(super) fn bare(path: &Path) -> Result<Connection, Error> {
+        let opened = rusqlite::Connection::open(path);
+        let inner = opened.map_err(|error| fault::error("opening the copy", error, path))?;
+        Ok(Connection { inner, path: path.to_owned(), texts: HashMap::new() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn raw(&self) -> &rusqlite::Connection {
+        &self.inner
+    }
+
+    pub(super) fn raw_mut(&mut self) -> &mut rusqlite::Connection {
+        &mut self.inner
+    }
+
+    /// Names a failure of [`Connection::raw`].
+    pub(super) fn fault(&self, context: &str, error: rusqlite::Error) -> Error {
+        fault::error(context, error, &self.path)
+    }
+
+    /// A column of a row of [`Connection::raw`].
+    pub(super) fn value(&self, row: &rusqlite::Row<'_>, column: usize) -> Result<Value, Error> {
+        let read = row.get_ref(column).map_err(Failure::from).and_then(|found| value(found, column));
+        read.map_err(|failure| match failure {
+            Failure::Sqlite(error) => self.fault("reading a row", error),
+            Failure::Column(column) => Error::Column(column),
+        })
+    }
+
+    /// Reads every page; [`Error::Corrupt`] when the structure of one is damaged.
+    pub(crate) fn check_whole(&mut self) -> Result<(), Error> {
+        let found = self.query("PRAGMA quick_check(1)", &[])?;
+        let said: String = found.first().map_or(Ok(String::new()), |row| row.get(0))?;
+        if said == "ok" { Ok(()) } else { Err(Error::Corrupt(Arc::new(Damage(said)))) }
     }
 
     fn set_up(&self, role: Role) -> rusqlite::Result<()> {

@@ -14,6 +14,7 @@ pub(super) fn error(context: &str, error: rusqlite::Error, path: &Path) -> Error
     let (code, cause) = (error.sqlite_error_code(), Arc::new(error));
     match code {
         Some(Code::DatabaseBusy | Code::DatabaseLocked) => Error::Busy,
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => Error::Corrupt(cause),
         Some(Code::DiskFull) => Error::Full(cause),
         Some(Code::ReadOnly | Code::PermissionDenied) => Error::ReadOnly(cause),
         // These do not say what the system said, so the file system is asked.

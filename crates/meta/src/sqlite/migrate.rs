@@ -19,6 +19,14 @@ pub(super) fn check(connection: &mut Connection, list: &[Migration]) -> Result<(
     exact(list, found)
 }
 
+/// Refuses a database of a later version.
+pub(crate) fn known(connection: &mut Connection) -> Result<(), Error> {
+    match check(connection, crate::migrate::MIGRATIONS) {
+        Err(Error::Older { .. }) => Ok(()),
+        other => other,
+    }
+}
+
 /// Whether a root key was proven, as every start does. A database without the schema has none.
 pub(super) fn has_root_key(connection: &mut Connection) -> Result<bool, Error> {
     let count = |rows: Vec<crate::Row>| rows.first().map_or(Ok(0), |row| row.get::<i64>(0));

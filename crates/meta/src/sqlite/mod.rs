@@ -1,18 +1,19 @@
 //! The SQLite engine: one writer thread that commits many callers' transactions together, readers inline on the calling thread.
 mod checkpoint;
 mod connection;
+pub(crate) mod copy;
 mod fault;
 mod migrate;
 mod readers;
 mod writer;
 
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Connection, Role};
+pub(crate) use migrate::known;
 
 use crate::db::SqliteConfig;
 use crate::job::{self, Job};
 use crate::stats::{Counters, Stats};
 use crate::{Error, Row, Tx, Value, db};
-use connection::Role;
 use readers::Readers;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -101,6 +102,13 @@ impl Store {
         let rows = connection.query(sql, params)?;
         self.readers.put(connection);
         Ok(rows)
+    }
+
+    /// Copies the records, as they are at one moment, into a new file.
+    pub(crate) async fn copy_to(&self, to: PathBuf) -> Result<(), Error> {
+        let from = self.readers.path().to_owned();
+        let copying = tokio::task::spawn_blocking(move || copy::backup(&from, &absolute(to)?));
+        copying.await.unwrap_or(Err(Error::Panicked))
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -1,7 +1,7 @@
 //! Read connections: opened when none is idle, kept for the next reader.
 use super::connection::{Connection, Role};
 use crate::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// Idle connections that are kept. As many can be in use as threads read at once.
@@ -16,6 +16,10 @@ pub(super) struct Readers {
 impl Readers {
     pub(super) fn new(path: PathBuf) -> Readers {
         Readers { path, idle: Mutex::new(Some(Vec::with_capacity(IDLE_READERS))) }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn take(&self) -> Result<Connection, Error> {
