@@ -14,15 +14,19 @@ use zeroize::Zeroizing;
 
 /// The format of the directory as a whole; the stores in it have formats of their own.
 const FORMAT: &str = "1";
-const FORMAT_FILE: &str = "FORMAT";
+/// What the format of a backup begins with.
+pub const BACKUP: &str = "backup ";
+/// Stands in a directory until its restore has ended.
+const RESTORING_FILE: &str = "restoring";
+pub const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "lock";
-const ROOT_KEY_FILE: &str = "root.key";
-const CREDENTIALS_FILE: &str = "credentials";
+pub const ROOT_KEY_FILE: &str = "root.key";
+pub const CREDENTIALS_FILE: &str = "credentials";
 const ENDPOINT_FILE: &str = "endpoint";
 /// Says where the records are, in the data directory.
 const RECORDS_FILE: &str = "records";
 /// Says which store's layers they are, in the layers' directory, which may be on a volume of its own.
-const STORE_FILE: &str = "STORE";
+pub const STORE_FILE: &str = "STORE";
 /// The version of the last two files' form, which stands before a colon.
 const MARK_VERSION: &str = "1:";
 /// For the owner alone.
@@ -108,6 +112,12 @@ pub enum DataDirError {
     Newer { path: PathBuf, found: u32 },
     #[error("the data directory {} has format {found:?}, which no ecru has; restore its file {FORMAT_FILE} from a backup", path.display())]
     Format { path: PathBuf, found: String },
+    #[error("{} is a backup; `ecru restore` makes a data directory of it", .0.display())]
+    Backup(PathBuf),
+    #[error("{} holds a restore that did not end: remove it, and restore again into a new directory", .0.display())]
+    Restoring(PathBuf),
+    #[error("{} is not empty; a restore makes a new directory, or fills an empty one", .0.display())]
+    NotEmpty(PathBuf),
     #[error("{} is missing beside a database that was made with it; restore it, or set ECRU_ROOT_KEY", .0.display())]
     RootKeyLost(PathBuf),
     #[error("the root key in {} is wrong", path.display())]
@@ -203,6 +213,59 @@ impl DataFiles {
     }
 }
 
+/// A data directory that a restore fills. It has no format until it is whole, so that nothing serves from it.
+#[derive(Debug)]
+pub struct NewDataDir(DataDir);
+
+impl NewDataDir {
+    /// Takes a directory that is new or empty.
+    pub fn make(path: &Path) -> Result<NewDataDir, DataDirError> {
+        make_directory(path)?;
+        let path = path.canonicalize().map_err(io_error("opening the data directory", path))?;
+        if path.join(RESTORING_FILE).exists() {
+            return Err(DataDirError::Restoring(path));
+        }
+        if holds_something(&path)? {
+            return Err(DataDirError::NotEmpty(path));
+        }
+        let lock = lock(&path)?;
+        write_whole(&path, RESTORING_FILE, b"")?;
+        Ok(NewDataDir(DataDir { files: DataFiles { path }, _lock: lock }))
+    }
+
+    /// Removes `ecru.db`, whose records are in PostgreSQL now.
+    pub fn remove_database(&self) -> Result<(), DataDirError> {
+        let path = self.0.database();
+        std::fs::remove_file(&path).map_err(io_error("removing", &path))
+    }
+
+    /// Gives the directory its format: it is a data directory from now on.
+    pub fn finish(self) -> Result<DataDir, DataDirError> {
+        let path = self.0.path.join(RESTORING_FILE);
+        std::fs::remove_file(&path).map_err(io_error("removing", &path))?;
+        write_whole(&self.0.path, FORMAT_FILE, format!("{FORMAT}\n").as_bytes())?;
+        Ok(self.0)
+    }
+}
+
+impl std::ops::Deref for NewDataDir {
+    type Target = DataDir;
+    fn deref(&self) -> &DataDir {
+        &self.0
+    }
+}
+
+/// Makes a directory and those above it, durably, for the owner alone. One that is there stays as it is.
+pub fn make_directory(path: &Path) -> Result<(), DataDirError> {
+    let made = !path.exists();
+    let making = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path);
+    making.map_err(io_error("making the directory", path))?;
+    if made && let Some(parent) = path.canonicalize().ok().as_deref().and_then(Path::parent) {
+        sync_directory(parent)?;
+    }
+    Ok(())
+}
+
 /// Reads a store's id from a file; `None` where there is none.
 pub fn read_store_id(path: &Path) -> Result<Option<StoreId>, DataDirError> {
     let Some(text) = read_mark(path)? else { return Ok(None) };
@@ -240,15 +303,10 @@ impl std::ops::Deref for DataDir {
 impl DataDir {
     /// Takes the directory for this process, making it where it is missing. It is refused while another process has it.
     pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
-        let made = !path.exists();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(DIRECTORY_MODE)
-            .create(path)
-            .map_err(io_error("making the data directory", path))?;
+        make_directory(path)?;
         let path = path.canonicalize().map_err(io_error("opening the data directory", path))?;
-        if made && let Some(parent) = path.parent() {
-            sync_directory(parent)?;
+        if path.join(RESTORING_FILE).exists() {
+            return Err(DataDirError::Restoring(path));
         }
         let foreign = holds_something(&path)?;
         let format = read_optional(&path.join(FORMAT_FILE))?;
@@ -342,6 +400,7 @@ fn has_format(path: &Path) -> Result<bool, DataDirError> {
     match read_optional(&path.join(FORMAT_FILE))? {
         None => Ok(false),
         Some(found) if found.trim_end() == FORMAT => Ok(true),
+        Some(found) if found.starts_with(BACKUP) => Err(DataDirError::Backup(path.to_owned())),
         Some(found) => {
             let (path, found) = (path.to_owned(), found.trim_end());
             Err(match found.parse() {
@@ -353,7 +412,7 @@ fn has_format(path: &Path) -> Result<bool, DataDirError> {
 }
 
 /// Whether there is anything but what a start that was broken off leaves, or a file system has from the beginning.
-fn holds_something(path: &Path) -> Result<bool, DataDirError> {
+pub fn holds_something(path: &Path) -> Result<bool, DataDirError> {
     let reading = || io_error("reading the data directory", path);
     let unfinished = format!("{FORMAT_FILE}{UNFINISHED}");
     for entry in std::fs::read_dir(path).map_err(reading())? {
@@ -386,7 +445,7 @@ pub fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirEr
 }
 
 /// Writes a file that is there whole and durable, or not at all. The caller holds the directory's lock.
-fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
+pub fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
     let (path, unfinished) = (directory.join(name), directory.join(format!("{name}{UNFINISHED}")));
     let write = || {
         // One that a crash left could have another mode.
@@ -403,11 +462,13 @@ fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDir
     sync_directory(directory)
 }
 
-fn sync_directory(path: &Path) -> Result<(), DataDirError> {
+/// Makes a directory's entries durable.
+pub fn sync_directory(path: &Path) -> Result<(), DataDirError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("syncing the directory", path))
 }
 
-fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError + use<> {
+/// An error of the operating system, with what was being done to which file.
+pub fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError + use<> {
     let path = path.to_owned();
     move |error| match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {

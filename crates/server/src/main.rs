@@ -2,11 +2,13 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 use registry::clock::{Clock as _, SystemClock};
 use server::body::Chain;
+use server::cli::backup::{Backup, Report};
 use server::cli::completion::Completion;
 use server::cli::env::{self, Env};
 use server::cli::health::Health;
 use server::cli::man::Man;
 use server::cli::push_log::PushLog;
+use server::cli::restore::Restore;
 use server::cli::serve::Serve;
 use server::cli::status::Status;
 use server::cli::tls::init::Init;
@@ -34,6 +36,10 @@ enum Command {
     Status(Status),
     /// Ask whether a server on this machine is ready, without keys.
     Health(Health),
+    /// Copy a store into a directory, beside the server that uses it.
+    Backup(Backup),
+    /// Make a data directory from a backup.
+    Restore(Restore),
     /// Show what was pushed to a repository and what was refused, and why.
     PushLog(PushLog),
     /// Copy images from files and other registries into a repository.
@@ -99,6 +105,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Status(status) => on_runtime(report(status)),
         Command::Import(import) => on_runtime(async { Ok(import.run().await.map(|()| ExitCode::SUCCESS)?) }),
         Command::Export(export) => on_runtime(async { Ok(export.run().await.map(|()| ExitCode::SUCCESS)?) }),
+        Command::Backup(backup) => on_runtime(async { print(backup.run(&|name| std::env::var(name).ok()).await?) }),
+        Command::Restore(restore) => on_runtime(async { print(restore.run(&|name| std::env::var(name).ok()).await?) }),
         Command::PushLog(log) => on_runtime(async {
             std::io::stdout().write_all(log.run().await?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
@@ -113,6 +121,12 @@ fn fail_in_eval() {
         // The exit code says the same where stdout is closed.
         let _ = out.write_all(env::FAILED.as_bytes());
     }
+}
+
+/// A copy that lacks something is a failure, for scripts.
+fn print(report: Report) -> Result<ExitCode, Box<dyn Error>> {
+    std::io::stdout().write_all(report.text.as_bytes())?;
+    Ok(if report.complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn on_runtime<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {

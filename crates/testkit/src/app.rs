@@ -21,7 +21,7 @@ use server::listener::{Listener, Serves};
 use server::local_only::Answers;
 use server::memory::{BudgetSizes, Budgets};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl Builder {
     pub async fn start(self) -> TestApp {
         let ground = Ground {
             settings: self,
-            directory: directory(),
+            directory: Directory::new(),
             database: TestDatabase::wanted().await,
             clock: Arc::default(),
             starts: AtomicU64::new(0),
@@ -92,17 +92,31 @@ impl Builder {
     }
 }
 
-/// A directory for one test: in memory where that can be had, since what is tested here is not the disk.
-fn directory() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
-    made.expect("a directory for the test")
+/// Where the stores are.
+struct Directory {
+    path: PathBuf,
+    /// Removed with the test, unless the test removes it itself.
+    _made: Option<TempDir>,
+}
+
+impl Directory {
+    /// A directory for one test: in memory where that can be had, since what is tested here is not the disk.
+    fn new() -> Directory {
+        let memory = Path::new("/dev/shm");
+        let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        let made = made.expect("a directory for the test");
+        Directory { path: made.path().to_owned(), _made: Some(made) }
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// What outlives a restart of the server.
 struct Ground {
     settings: Builder,
-    directory: TempDir,
+    directory: Directory,
     /// `None` on SQLite.
     database: Option<TestDatabase>,
     clock: Arc<TestClock>,
@@ -134,6 +148,30 @@ impl TestApp {
     /// A server with the defaults: `--dev` keys, every region, SQLite unless ECRU_TEST_ENGINE is `postgres`.
     pub async fn start() -> TestApp {
         TestApp::builder().start().await
+    }
+
+    /// A server over stores that exist, such as restored ones; the root key is that of every test.
+    pub async fn over_stores(data: &Path, database: Option<TestDatabase>) -> TestApp {
+        let directory = Directory { path: data.to_owned(), _made: None };
+        let ground = Ground {
+            settings: Builder::default(),
+            directory,
+            database,
+            clock: Arc::default(),
+            // Ids must not repeat those of the server that made the stores.
+            starts: AtomicU64::new(1000),
+        };
+        TestApp::over(ground).await
+    }
+
+    /// The data directory.
+    pub fn directory(&self) -> &Path {
+        self.running.as_ref().expect("a server runs until it is dropped").ground.directory.path()
+    }
+
+    /// The PostgreSQL database, where the records are in one.
+    pub fn database(&self) -> Option<&TestDatabase> {
+        self.running.as_ref().expect("a server runs until it is dropped").ground.database.as_ref()
     }
 
     pub fn builder() -> Builder {

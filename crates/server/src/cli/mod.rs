@@ -1,13 +1,18 @@
 //! The command line. Some commands ask a running server with the caller's AWS credentials; those that need [`stores`] open them
 //! beside it.
 
+pub mod backup;
 mod client;
 pub mod completion;
+mod copy_dir;
 mod credentials;
 pub mod env;
 pub mod health;
+mod layer_transfer;
 pub mod man;
+pub mod progress;
 pub mod push_log;
+pub mod restore;
 pub mod serve;
 mod shell;
 pub mod status;

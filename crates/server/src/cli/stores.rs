@@ -5,7 +5,7 @@ pub use identity::IdentityError;
 
 use crate::cli::credentials::CredentialsError;
 use crate::config::{self, MetadataStore, PostgresUrl, SettingsError, StoreSettings, Variables};
-use crate::data_dir::{DataDir, DataDirError, DataFiles};
+use crate::data_dir::{DataDir, DataDirError, DataFiles, StoreId};
 use blob::Buffers;
 use blob::disk::RealDisk;
 use blob::fs::FsEngine;
@@ -72,6 +72,8 @@ pub enum StoreError {
 
 /// Records and layers that belong together.
 pub struct Stores {
+    /// The id that records and layers have in common.
+    pub id: StoreId,
     pub files: DataFiles,
     pub db: Db,
     pub layers: Arc<FsEngine>,
@@ -102,9 +104,9 @@ impl Stores {
         let buffers = Buffers::new(BUFFER_BYTES / Buffers::SIZE);
         let layers = FsEngine::open(data.layers(), Arc::new(RealDisk), buffers.clone()).await;
         let layers = layers.map_err(|source| StoreError::Layers { path: data.layers(), source })?;
-        let stores = Stores { files: DataFiles::clone(data), db, layers: Arc::new(layers), buffers };
-        identity::settle(&stores, data, metadata, random, now).await?;
-        Ok(stores)
+        let layers = Arc::new(layers);
+        let id = identity::settle(&db, &layers, data, metadata, random, now).await?;
+        Ok(Stores { id, files: DataFiles::clone(data), db, layers, buffers })
     }
 
     /// Refuses a directory whose records are elsewhere or gone, before anything is made in it.
@@ -131,9 +133,9 @@ impl Stores {
         let buffers = Buffers::new(COMMAND_BUFFER_BYTES / Buffers::SIZE);
         let layers = FsEngine::attach(files.layers(), Arc::new(RealDisk), buffers.clone()).await;
         let layers = layers.map_err(|source| StoreError::Layers { path: files.layers(), source })?;
-        let stores = Stores { files, db, layers: Arc::new(layers), buffers };
-        identity::compare(&stores).await?;
-        Ok(stores)
+        let layers = Arc::new(layers);
+        let id = identity::compare(&db, &layers, &files).await?;
+        Ok(Stores { id, files, db, layers, buffers })
     }
 
     /// The process's system over these stores.

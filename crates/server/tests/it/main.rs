@@ -3,6 +3,7 @@
 
 mod admin;
 mod arrows;
+mod backup;
 mod costs;
 mod damaged;
 mod docker;

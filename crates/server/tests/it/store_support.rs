@@ -60,6 +60,11 @@ impl Ground {
         }
     }
 
+    /// A variable of a command that is given the same environment.
+    pub fn environment(&self) -> impl Fn(&str) -> Option<String> {
+        |name| self.variable(name)
+    }
+
     /// Starts as `ecru serve` does; the error as it is printed.
     pub async fn start(&self) -> Result<Started, String> {
         let settings =

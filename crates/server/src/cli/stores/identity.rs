@@ -3,10 +3,11 @@
 //! The id goes into the records first, then into the layers' directory, then the directory remembers where its records are. A
 //! start that ends in between is taken up by the next one: a directory without an id takes that of its records if it holds the
 //! layers that they name, which is certain where they name none.
-use super::Stores;
 use crate::config::MetadataStore;
 use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
+use blob::fs::FsEngine;
 use blob::{Engine as _, Location};
+use meta::Db;
 use registry::clock::Time;
 use registry::random::Random;
 use std::collections::BTreeSet;
@@ -86,14 +87,14 @@ pub fn expect(data: &DataFiles, metadata: &MetadataStore) -> Result<(), Identity
 
 /// Compares the ids of records and layers, and gives them where they are missing.
 pub async fn settle(
-    stores: &Stores,
+    db: &Db,
+    layers: &FsEngine,
     data: &DataDir,
     metadata: &MetadataStore,
     random: &dyn Random,
     now: Time,
-) -> Result<(), IdentityError> {
-    let (recorded, used) =
-        stores.db.read(|tx| Ok::<_, meta::Error>((tx.store_get()?, tx.root_key_count()? > 0))).await?;
+) -> Result<StoreId, IdentityError> {
+    let (recorded, used) = db.read(|tx| Ok::<_, meta::Error>((tx.store_get()?, tx.root_key_count()? > 0))).await?;
     let (recorded, found) = (recorded.map(StoreId), data.layers_id()?);
     // New records have neither an id nor the proof of a root key.
     if recorded.is_none()
@@ -102,39 +103,40 @@ pub async fn settle(
     {
         return Err(IdentityError::NoRecords { path: data.path().to_owned(), trace });
     }
-    if let (Some(expected), Some(found)) = (recorded, found) {
-        same(stores, expected, found)?;
-    } else {
-        prove_layers(stores).await?;
-        let id = recorded.or(found).unwrap_or_else(|| new_id(random));
-        let id = stores.db.write(move |tx| tx.store_put(id.0, now.0)).await.map(StoreId)?;
-        match found {
-            Some(found) => same(stores, id, found)?,
-            None => data.write_layers_id(id)?,
+    let id = match (recorded, found) {
+        (Some(expected), Some(_)) => expected,
+        _ => {
+            prove_layers(db, layers, data).await?;
+            let id = recorded.or(found).unwrap_or_else(|| new_id(random));
+            db.write(move |tx| tx.store_put(id.0, now.0)).await.map(StoreId)?
         }
+    };
+    match found {
+        Some(found) => same(data, id, found)?,
+        None => data.write_layers_id(id)?,
     }
     if data.records_place()?.is_none() {
         data.write_records_place(place(metadata))?;
     }
-    Ok(())
+    Ok(id)
 }
 
 /// Compares the ids of records and layers, beside a server that has settled them. Returns the id.
-pub async fn compare(stores: &Stores) -> Result<StoreId, IdentityError> {
-    let recorded = stores.db.read(|tx| tx.store_get()).await?.map(StoreId);
+pub async fn compare(db: &Db, layers: &FsEngine, data: &DataFiles) -> Result<StoreId, IdentityError> {
+    let recorded = db.read(|tx| tx.store_get()).await?.map(StoreId);
     let expected = recorded.ok_or(IdentityError::NoId)?;
-    match stores.files.layers_id()? {
-        Some(found) => same(stores, expected, found)?,
-        None => prove_layers(stores).await?,
+    match data.layers_id()? {
+        Some(found) => same(data, expected, found)?,
+        None => prove_layers(db, layers, data).await?,
     }
     Ok(expected)
 }
 
-fn same(stores: &Stores, expected: StoreId, found: StoreId) -> Result<(), IdentityError> {
+fn same(data: &DataFiles, expected: StoreId, found: StoreId) -> Result<(), IdentityError> {
     if expected == found {
         return Ok(());
     }
-    Err(IdentityError::Foreign { path: stores.files.layers(), found, expected })
+    Err(IdentityError::Foreign { path: data.layers(), found, expected })
 }
 
 fn new_id(random: &dyn Random) -> StoreId {
@@ -145,15 +147,15 @@ fn new_id(random: &dyn Random) -> StoreId {
 
 /// Looks for a sample of the layers that the records name, spread over their locations. Most of it must be there with the right
 /// size: one file that is there proves the directory, since locations are random, but a damaged store must start too.
-async fn prove_layers(stores: &Stores) -> Result<(), IdentityError> {
-    let sample = stores.db.read(sample).await?;
+async fn prove_layers(db: &Db, layers: &FsEngine, data: &DataFiles) -> Result<(), IdentityError> {
+    let sample = db.read(sample).await?;
     let mut missing = 0;
     for (location, size) in &sample {
-        let stat = stores.layers.stat(Location(*location)).await?;
+        let stat = layers.stat(Location(*location)).await?;
         missing += usize::from(stat.is_none_or(|stat| i64::try_from(stat.size) != Ok(*size)));
     }
     if missing * 2 >= sample.len() && missing > 0 {
-        return Err(IdentityError::NoLayers { path: stores.files.layers(), missing, sampled: sample.len() });
+        return Err(IdentityError::NoLayers { path: data.layers(), missing, sampled: sample.len() });
     }
     if missing > 0 {
         let (layers_missing, layers_sampled) = (missing, sample.len());
