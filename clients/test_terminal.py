@@ -1,6 +1,9 @@
 """What a person reads: the greeting's lines as pasted, and each refusal with its cure."""
 
+import http.client
+import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -10,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import requests
 
 from ecru import Ecru, binary, free_port
 from machine import Machine
@@ -234,8 +238,6 @@ def test_status_says_which_scheme_which_authority_and_which_server(tmp_path, eng
 
 def busy(server, count=1):
     """Connections whose requests are running, until they are closed."""
-    import http.client
-
     connections = []
     for _ in range(count):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
@@ -245,8 +247,6 @@ def busy(server, count=1):
         connection.send(b"{")
         connections.append(connection)
     # An answer to another request shows that those were accepted.
-    import requests
-
     assert requests.get(f"{server.url}/livez", timeout=10).status_code == 200
     return connections
 
@@ -280,3 +280,93 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, engine):
     server.process = None
     for connection in connections:
         connection.close()
+
+
+def ask_and_be_refused(url):
+    """A refused push, wrong keys, a page that is not there, and a browser's visit."""
+    name = "team/" + "a-long-name/" * 12 + "app"
+    target = {"X-Amz-Target": "AmazonEC2ContainerRegistry_V20150921.DescribeRepositories"}
+    signature = "AWS4-HMAC-SHA256 Credential=AKIAWRONG/20261130/us-east-1/ecr/aws4_request, SignedHeaders=host;x-amz-date, Signature=00"
+    return [
+        requests.put(f"{url}/v2/{name}/manifests/v1", data="{", auth=("AWS", "wrong"), timeout=10),
+        requests.get(f"{url}/v2/", timeout=10),
+        requests.post(url, headers={**target, "Authorization": signature, "X-Amz-Date": "20261130T000000Z"}, timeout=10),
+        requests.get(f"{url}/nowhere?X-Amz-Signature=secret", timeout=10),
+        requests.get(f"{url}/livez", timeout=10),
+    ]
+
+
+def test_a_terminal_shows_each_request_in_one_line_with_the_code_of_a_refusal(tmp_path):
+    """A pseudo-terminal is stderr; NO_COLOR is set in the second round."""
+    for more in ({}, {"NO_COLOR": "1"}):
+        ours, theirs = pty.openpty()
+        port, data = free_port(), tmp_path / f"data{len(more)}"
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ECRU_")) and k != "NO_COLOR"}
+        command = [binary(), "serve", "--dev", "--data", data, "--listen", f"http://127.0.0.1:{port}"]
+        process = subprocess.Popen(command, env={**environment, "TERM": "xterm", **more}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
+        os.close(theirs)
+        subprocess.run([binary(), "health", "--data", data, "--wait=30"], check=True, capture_output=True)
+        answers = ask_and_be_refused(f"http://127.0.0.1:{port}")
+        process.terminate()
+        shown = read_terminal(ours)
+        assert process.wait(timeout=30) == 0, shown
+        assert ("\x1b[33m401 UNAUTHORIZED\x1b[0m" in shown) == (not more), shown
+        lines = [re.sub("\x1b\\[[0-9;]*m", "", line) for line in shown.splitlines()]
+        requests_shown = [line for line in lines if re.match(r"\d\d:\d\d:\d\d (GET|PUT|HEAD|[A-Z]\w+s) .*ms ", line) and "readyz" not in line]
+        assert len(requests_shown) == len(answers) and max(map(len, requests_shown)) <= 80, shown
+        push, ping, call, nowhere, live = requests_shown
+        assert re.search(r"PUT team/a-long.*….*-name/app:v1 401 UNAUTHORIZED [\d.]+ms", push), push
+        assert "GET /v2/ 401 UNAUTHORIZED" in ping and "python-requests/2" in ping
+        assert re.search(r"DescribeRepositories 400 (UnrecognizedClient|InvalidSignature)Exception", call), call
+        assert "GET /nowhere 404" in nowhere and "GET /livez 200" in live and "secret" not in shown
+
+
+def read_terminal(descriptor):
+    """What was written to a pseudo-terminal until its other side was closed."""
+    read = b""
+    while True:
+        try:
+            part = os.read(descriptor, 65536)
+        except OSError:
+            # Linux says so that nobody has the other side open.
+            part = b""
+        if not part:
+            os.close(descriptor)
+            return read.decode(errors="replace")
+        read += part
+
+
+def test_elsewhere_every_field_is_logged_and_the_refusal_with_its_reason(tmp_path, engine):
+    text, lines = Ecru(tmp_path / "text", engine).start(), Ecru(tmp_path / "json", engine, "--log-format", "json").start()
+    for server in (text, lines):
+        ask_and_be_refused(server.url)
+        server.stop()
+    logged = text.log.read_text()
+    assert logged.count('refusal.code="UNAUTHORIZED" refusal.reason="') == 2, logged
+    assert "\x1b" not in logged and "secret" not in logged
+    entries = [json.loads(line) for line in lines.log.read_text().splitlines() if '"request"' in line and line.startswith("{")]
+    refused = [entry for entry in entries if "refusal.code" in entry]
+    assert [entry["refusal.code"] for entry in refused][:2] == ["UNAUTHORIZED"] * 2 and all(entry["refusal.reason"] for entry in refused)
+    assert all(entry["user_agent"].startswith("python-requests") for entry in refused)
+
+
+def test_a_browser_is_shown_what_this_is_and_others_what_they_were(installation):
+    browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    url, trust = installation.url, {"verify": installation.trusts, "timeout": 10}
+    page = requests.get(url, headers=browser, **trust)
+    assert page.status_code == 200 and page.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none';")
+    assert f"docker login --username AWS --password-stdin {installation.host}\n" in page.text and "<script" not in page.text
+    head = requests.head(url, headers=browser, **trust)
+    assert head.status_code == 200 and head.text == "" and head.headers["Content-Length"] == str(len(page.content))
+    other = requests.get(url, headers={**browser, "Host": "<script>alert(1)</script>"}, **trust)
+    assert "<script" not in other.text and "alert" not in other.text
+    for answer, error in (
+        (requests.get(url, **trust), '"__type":'),
+        (requests.post(url, headers=browser, **trust), '"__type":'),
+        (requests.get(f"{url}/?Action=GetCallerIdentity&Version=2011-06-15", headers=browser, **trust), "MissingAuthenticationToken"),
+    ):
+        assert answer.status_code in (400, 403) and error in answer.text and "<html" not in answer.text, answer.text
+    for path in ("/health", "/healthz"):
+        answer = requests.get(url + path, **trust)
+        assert answer.status_code == 404 and "/livez" in answer.text and "/readyz" in answer.text

@@ -12,6 +12,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+/// What the lines of requests have as their target.
+pub const TARGET: &str = "ecru::access";
+
 /// Which surface a request came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -44,6 +47,20 @@ pub struct CalledBy(pub String);
 #[derive(Clone, Copy, Debug)]
 pub struct Called(pub &'static str);
 
+/// Why a call was refused, for its line; as [`CalledBy`].
+#[derive(Clone, Debug)]
+pub struct RefusedFor {
+    /// The error's name, as the client reads it.
+    code: &'static str,
+    reason: Box<str>,
+}
+
+impl RefusedFor {
+    pub fn new(code: &'static str, reason: &str) -> RefusedFor {
+        RefusedFor { code, reason: loggable::sentence(reason).into() }
+    }
+}
+
 /// The line of one request: begun with its head, written when it is dropped.
 pub struct Line {
     app: Arc<App>,
@@ -59,6 +76,7 @@ pub struct Line {
     status: Option<StatusCode>,
     operation: Option<&'static str>,
     caller: Option<String>,
+    refused: Option<RefusedFor>,
     /// Bytes of the answer's body that were sent.
     sent: u64,
     /// Whether that was all of it.
@@ -66,7 +84,7 @@ pub struct Line {
 }
 
 /// What a line says of a client that hung up before it had its answer; no such status is ever sent.
-const HUNG_UP: u16 = 499;
+pub const HUNG_UP: u16 = 499;
 
 impl Line {
     pub fn begin(app: &Arc<App>, door: Door, request: (&Method, &Uri), origin: &registry::Origin) -> Line {
@@ -82,6 +100,7 @@ impl Line {
             status: None,
             operation: None,
             caller: None,
+            refused: None,
             sent: 0,
             whole: false,
         }
@@ -92,6 +111,7 @@ impl Line {
         self.status = Some(response.status());
         self.operation = response.extensions().get::<Called>().map(|called| called.0);
         self.caller = response.extensions().get::<CalledBy>().map(|caller| caller.0.clone());
+        self.refused = response.extensions().get::<RefusedFor>().cloned();
         // Once this much was taken, the body is not asked for its end.
         let length =
             response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -108,7 +128,7 @@ impl Drop for Line {
         let status = self.status.map_or(HUNG_UP, |status| status.as_u16());
         self.app.metrics.answered(self.door, status, took);
         tracing::info!(
-            target: "ecru::access",
+            target: TARGET,
             door = self.door.name(),
             http.method = self.method.as_str(),
             url.path = self.path,
@@ -118,6 +138,8 @@ impl Drop for Line {
             micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             operation = self.operation.unwrap_or("-"),
             caller = self.caller.as_deref().unwrap_or("-"),
+            refusal.code = self.refused.as_ref().map(|refused| refused.code),
+            refusal.reason = self.refused.as_ref().map(|refused| &*refused.reason),
             peer = %self.peer,
             user_agent = self.user_agent,
             request.id = self.request_id,

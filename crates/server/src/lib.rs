@@ -18,6 +18,7 @@ pub mod docker;
 pub mod ecr;
 mod ecr_public;
 pub mod forwarded;
+mod front_page;
 mod handler;
 pub mod health;
 pub mod layers;

@@ -6,7 +6,7 @@ use crate::body::{Chain, Request, RequestBody, Response, plain};
 use crate::connection::{self, Spoken, Stop};
 use crate::local_only::{self, Answers, NotLocal};
 use crate::tls::Tls;
-use crate::{call, docker, handler, layers};
+use crate::{call, docker, front_page, handler, layers};
 use http::header::ALLOW;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -315,7 +315,7 @@ async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -
     }
     let request = Request::from_parts(head, body);
     match route {
-        Route::Aws => call::handle(&app, request, origin).await,
+        Route::Aws => root(&app, request, origin).await,
         Route::Docker => docker::handle(&app, request, origin).await,
         Route::Layers => layers::handle(&app, request).await,
         Route::Live | Route::Ready | Route::Metrics if !matches!(*request.method(), Method::GET | Method::HEAD) => {
@@ -330,7 +330,7 @@ async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -
         },
         Route::Metrics => app.metrics.respond(),
         Route::Retired => docker::retired(),
-        Route::Nowhere => plain(StatusCode::NOT_FOUND, "404 page not found\n"),
+        Route::Nowhere => nowhere(request.uri().path()),
         Route::PlainToTls => connection::plain_to_tls(),
     }
 }
@@ -342,6 +342,26 @@ fn of_another_service(route: Route, head: &http::request::Parts) -> Option<call:
         Route::Docker | Route::Retired | Route::Layers => call::Foreign::read_header(head),
         Route::Aws | Route::Live | Route::Ready | Route::Metrics | Route::PlainToTls => None,
     }
+}
+
+/// The AWS API, or the page that a browser is shown in its place.
+async fn root(app: &Arc<App>, request: Request, origin: Origin) -> Response {
+    let (head, body) = request.into_parts();
+    if front_page::is_asked(&head) {
+        return front_page::respond(app, &head, origin.tls);
+    }
+    call::handle(app, Request::from_parts(head, body), origin).await
+}
+
+/// A path that nothing answers. What other servers call health is two things here, and no name says which is meant.
+fn nowhere(path: &str) -> Response {
+    let text = match path {
+        "/health" | "/healthz" => {
+            "404 page not found: /livez says whether the process runs, /readyz whether it can serve\n"
+        }
+        _ => "404 page not found\n",
+    };
+    plain(StatusCode::NOT_FOUND, text)
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use http::Uri;
 
 /// Characters of a path or a User-Agent at most that are shown.
 const SHOWN: usize = 512;
+/// Characters of a refusal's reason at most.
+const REASON: usize = 200;
 /// Stands for the part of a path that is not shown.
 const CUT: char = '…';
 /// Hex digits of a layer's id at most, and of what is shown of a path to one.
@@ -59,6 +61,20 @@ pub fn user_agent(bytes: &[u8]) -> String {
         None => text,
         Some(at) => format!("{}{CUT}", &text[..at]),
     }
+}
+
+/// The part of a refusal's message that may be logged. Messages repeat what the client sent, which can be a signed URL spelled in any
+/// way, so what comes after the first character of a query or an address is left out.
+pub fn sentence(message: &str) -> String {
+    let ends = [message.find(['?', '=', '&', '%']), message.find("://"), layer(message)];
+    let end = ends.into_iter().flatten().min();
+    let shown = &message[..end.unwrap_or(message.len())];
+    let printable = shown.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut text: String = printable.take(REASON).collect();
+    if text.len() < message.len() {
+        text.push(CUT);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -141,6 +157,25 @@ mod tests {
                 prop_assert!(!logged.contains(&signature) && !logged.contains("1796122800"), "{} from {}", logged, target);
                 prop_assert!(!logged.contains("secret") && !logged.contains("pw"), "{} from {}", logged, target);
             }
+        }
+    }
+
+    #[test]
+    fn a_reason_ends_where_a_signature_or_a_password_could_begin() {
+        let long = "x".repeat(REASON + 1);
+        for (message, shown) in [
+            ("the tag 'v1' is immutable", "the tag 'v1' is immutable"),
+            ("'app%3FX-Amz-Signature=1' is no name", "'app…"),
+            ("'app?sig' is no name", "'app…"),
+            ("'https://user:password@host' is no name", "'https…"),
+            (
+                "no layer at /layers/0123456789abcdef0123456789abcdefsecret",
+                "no layer at /layers/0123456789abcdef0123456789abcdef…",
+            ),
+            ("two\nlines\u{1b}[31m", "two lines [31m"),
+            (&long, &format!("{}…", &long[1..])),
+        ] {
+            assert_eq!(sentence(message), shown);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The one writer of AWS answers: JSON 1.1, and the query protocol's XML or JSON.
 use super::{Outcome, Protocol, Refusal};
-use crate::access_log::{Called, CalledBy};
+use crate::access_log::{Called, CalledBy, RefusedFor};
 use crate::body::{Body, Chain, Response, full};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -71,6 +71,7 @@ fn json_error(refusal: &Refusal, request_id: &str) -> Response {
         aws::json::error_body(exception.name, message, &exception.extra),
     );
     response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(exception.name));
+    response.extensions_mut().insert(RefusedFor::new(exception.name, &refusal.message()));
     come_again(&mut response, refusal);
     response
 }
@@ -84,6 +85,7 @@ fn query_error(namespace: &str, as_json: bool, refusal: &Refusal, request_id: &s
         false => (XML, aws::query::error(namespace, sender, name, &message, request_id)),
     };
     let mut response = respond(exception.status, content_type, text.into_bytes());
+    response.extensions_mut().insert(RefusedFor::new(name, &message));
     come_again(&mut response, refusal);
     response
 }

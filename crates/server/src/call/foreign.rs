@@ -1,5 +1,6 @@
 //! Calls of AWS services that are not here, which `AWS_ENDPOINT_URL` sends along. Each is answered in the form that its service's
 //! clients read, so that they print what this server is and which variable names it for ECR alone.
+use crate::access_log::RefusedFor;
 use crate::body::{Response, full};
 use crate::call::{form, services};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -105,6 +106,7 @@ impl Foreign {
         };
         let mut response = Response::new(full(body));
         *response.status_mut() = StatusCode::BAD_REQUEST;
+        response.extensions_mut().insert(RefusedFor::new(UNKNOWN_OPERATION, &message));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         match self.protocol {

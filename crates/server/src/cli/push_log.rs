@@ -88,7 +88,7 @@ fn table(lines: &[PushLogLine]) -> String {
     let mut widths = HEADINGS.map(str::len);
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.len());
+            *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = written(HEADINGS, widths);

@@ -15,7 +15,7 @@ mod uploads;
 pub use operation::{Hints, Mount, NoOperation, Operation};
 pub use path::Endpoint;
 
-use crate::access_log::CalledBy;
+use crate::access_log::{CalledBy, RefusedFor};
 use crate::addresses::HostName;
 use crate::app::App;
 use crate::authenticate::basic::{self, NoToken};
@@ -247,6 +247,7 @@ fn challenge(app: &App, head: &Parts, tls: bool, why: NoToken, about: &About) ->
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     let challenge = format!("Basic realm=\"{realm}/\",service=\"ecr.amazonaws.com\"");
     set(&mut response, header::WWW_AUTHENTICATE, &challenge);
+    response.extensions_mut().insert(RefusedFor::new("UNAUTHORIZED", &why.to_string()));
     let phrase = error::reason(response.status(), &why.to_string(), &[&about.login()]);
     error::give_reason(&mut response, phrase);
     response

@@ -1,4 +1,5 @@
 //! Signed layer URLs: `GET /layers/…`. They ignore Authorization; the URL itself is the right to read one layer until it expires.
+use crate::access_log::RefusedFor;
 use crate::app::App;
 use crate::body::{self, Chain, Request, RequestBody, Response};
 use crate::conditional::{self, Condition};
@@ -68,6 +69,7 @@ fn unreadable(error: Error) -> Refused {
 fn refused(status: StatusCode, text: &'static str) -> Response {
     let mut response = Response::new(body::full(format!("{text}\n")));
     *response.status_mut() = status;
+    response.extensions_mut().insert(RefusedFor::new("LAYER_URL_REFUSED", text));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     match status {

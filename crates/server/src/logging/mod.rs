@@ -2,12 +2,14 @@
 mod fields;
 mod lines;
 mod repeats;
+mod short;
 
 pub use lines::Gathering;
 
 use fields::Fields;
 use lines::Lines;
 use repeats::Repeats;
+use short::Short;
 use std::io::IsTerminal as _;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::{FilterExt as _, Targets};
@@ -49,14 +51,17 @@ pub enum LoggingError {
     Thread(#[from] std::io::Error),
 }
 
-/// Sends the log of the whole process to stderr, in colour only to a terminal. Warnings and errors that repeat are counted. What
-/// waits is written when the result is dropped; later lines are written at once.
+/// Sends the log of the whole process to stderr. A terminal is shown a request in one short line, and colours; text for anything
+/// else has every field. Warnings and errors that repeat are counted. What waits is written when the result is dropped; later lines
+/// are written at once.
 pub fn start(format: LogFormat, level: LevelFilter) -> Result<Gathering, LoggingError> {
     let terminal = std::io::stderr().is_terminal();
     let (lines, gathering) = Lines::to(std::io::stderr())?;
     let repeats = Repeats::start()?;
     let layer = match format {
-        LogFormat::Text if terminal => fmt::layer().with_writer(lines).with_target(false).boxed(),
+        LogFormat::Text if terminal => {
+            fmt::layer().with_writer(lines).with_ansi(colours()).event_format(Short::new()).boxed()
+        }
         LogFormat::Text => {
             fmt::layer().with_writer(lines).with_ansi(false).with_target(false).fmt_fields(Fields).boxed()
         }
@@ -71,6 +76,12 @@ pub fn start(format: LogFormat, level: LevelFilter) -> Result<Gathering, Logging
     let layer = layer.with_filter(filter(level).and(repeats.clone()));
     tracing_subscriber::registry().with(layer).try_init()?;
     Ok(gathering.after(move || repeats.close()))
+}
+
+/// Whether a terminal is shown colours: NO_COLOR (no-color.org) and a terminal without any say no.
+fn colours() -> bool {
+    let set = |name: &str| std::env::var(name).unwrap_or_default();
+    set("NO_COLOR").is_empty() && set("TERM") != "dumb"
 }
 
 /// PostgreSQL's notices come as INFO, and say at each start that the tables exist already.

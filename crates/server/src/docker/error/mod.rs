@@ -10,6 +10,7 @@ pub use cure::About;
 pub use translate::{refuse, unauthenticated};
 
 use super::path::InvalidPath;
+use crate::access_log::RefusedFor;
 use crate::body::{self, Response};
 use cure::Cure;
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -137,8 +138,9 @@ impl Refusal {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         headers.extend(self.headers);
-        let phrase = reason(self.status, self.cause.as_deref().unwrap_or(&self.message), &[]);
-        give_reason(&mut response, phrase);
+        let cause = self.cause.as_deref().unwrap_or(&self.message);
+        response.extensions_mut().insert(RefusedFor::new(self.code, cause));
+        give_reason(&mut response, reason(self.status, cause, &[]));
         response
     }
 }
