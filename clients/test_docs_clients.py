@@ -197,13 +197,21 @@ def repositories(server):
 
 @pytest.mark.parametrize("page", [pytest.param(name, marks=pytest.mark.client.with_args(PAGES[name].driver)) for name in PAGES])
 def test_its_page(page, server, page_client_of, page_password, repositories):
-    (script,) = blocks(page, "sh")
+    script = blocks(page, "sh")[0]
     assert len(lines(script)) == 3, "a page is three lines: log in, push, pull"
     entry = PAGES[page]
-    client = page_client_of(entry.driver)
+    run_page(script, entry, page_client_of(entry.driver), server, page_password)
+    assert repositories(), "nothing is there"
+    text = "\n".join((SOURCES / source).read_text() for source in entry.sources)
+    for line in (line.strip() for block in blocks(page, "python", "js", "rust") for line in block.splitlines()):
+        assert line in text, f"the program does not say {line!r}"
+
+
+def run_page(script, entry, client, server, password):
+    """Runs a page's lines where its client and its image are, and waits for what they push and pull."""
     at = client.fresh("page")
     at.mkdir()
-    entry.prepare(client, at, page_password)
+    entry.prepare(client, at, password)
     programs = client.fresh("programs")
     programs.mkdir()
     for name, path in entry.programs().items():
@@ -217,10 +225,33 @@ def test_its_page(page, server, page_client_of, page_password, repositories):
     while not pushed_and_pulled(calls := server.log.read_bytes()[before:].decode()):
         assert time.monotonic() < deadline, f"nothing was pushed, or nothing was pulled after it:\n{calls}"
         time.sleep(0.02)
-    assert repositories(), "nothing is there"
-    text = "\n".join((SOURCES / source).read_text() for source in entry.sources)
-    for line in (line.strip() for block in blocks(page, "python", "js", "rust") for line in block.splitlines()):
-        assert line in text, f"the program does not say {line!r}"
+
+
+# Clients that want a flag for plain HTTP, even at `localhost`.
+PLAIN = ("skopeo", "helm", "podman", "buildah", "containerd")
+
+
+@pytest.mark.parametrize("page", PLAIN)
+def test_its_page_over_plain_http(page, tmp_path, engine):
+    _, script = blocks(page, "sh")
+    assert len(lines(script)) == 3, "a page is three lines: log in, push, pull"
+    entry = PAGES[page]
+    server = Ecru(tmp_path / "plain", engine).start()
+    client = entry.driver(server, tmp_path / "client")
+    try:
+        client.start()
+        shell = Shell(server, tmp_path)
+        for name in ("app", "charts/app"):
+            shell.aws("ecr", "create-repository", "--repository-name", name)
+        password = shell.run("aws", "ecr", "get-login-password").stdout.strip()
+        run_page(script, entry, client, server, password)
+    finally:
+        client.stop()
+        server.stop()
+
+
+def test_the_other_pages_need_no_lines_for_plain_http():
+    assert [page for page in PAGES if len(blocks(page, "sh")) != 1] == [page for page in PAGES if page in PLAIN]
 
 
 def pushed_and_pulled(log):
