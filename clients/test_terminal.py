@@ -231,6 +231,7 @@ def test_status_says_which_scheme_which_authority_and_which_server(tmp_path, eng
         for server in (plain, secure):
             out = subprocess.run([binary(), "status", "--data", server.data], capture_output=True, text=True, timeout=30)
             assert ": ready\n" in out.stdout, out
+            subprocess.run([binary(), "health", "--data", server.data], check=True, capture_output=True, timeout=30)
     finally:
         plain.stop()
         secure.stop()
@@ -312,7 +313,7 @@ def test_a_terminal_shows_each_request_in_one_line_with_the_code_of_a_refusal(tm
         assert process.wait(timeout=30) == 0, shown
         assert ("\x1b[33m401 UNAUTHORIZED\x1b[0m" in shown) == (not more), shown
         lines = [re.sub("\x1b\\[[0-9;]*m", "", line) for line in shown.splitlines()]
-        requests_shown = [line for line in lines if re.match(r"\d\d:\d\d:\d\d (GET|PUT|HEAD|[A-Z]\w+s) .*ms ", line) and "readyz" not in line]
+        requests_shown = [line for line in lines if re.match(r"\d\d:\d\d:\d\d (GET|PUT|HEAD|[A-Z]\w+s) .*ms\b", line) and "readyz" not in line]
         assert len(requests_shown) == len(answers) and max(map(len, requests_shown)) <= 80, shown
         push, ping, call, nowhere, live = requests_shown
         assert re.search(r"PUT team/a-long.*….*-name/app:v1 401 UNAUTHORIZED [\d.]+ms", push), push

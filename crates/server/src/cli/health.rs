@@ -66,12 +66,12 @@ impl Health {
     }
 
     async fn ask(&self) -> Result<Uri, HealthError> {
-        let text = match &self.endpoint_url {
-            Some(text) => text.clone(),
+        let (text, authority) = match &self.endpoint_url {
+            Some(text) => (text.clone(), None),
             None => of_data_directory(&self.data)?,
         };
         let endpoint: Uri = text.parse().map_err(|_| HealthError::Endpoint(text))?;
-        ready(&endpoint).await?;
+        ready(&endpoint, authority).await?;
         Ok(endpoint)
     }
 }
@@ -92,18 +92,19 @@ impl Wait {
     }
 }
 
-/// Where the server of a data directory answers health.
-fn of_data_directory(data: &Path) -> Result<String, HealthError> {
+/// Where the server of a data directory answers health, and the file of the private authority that signed its certificate.
+fn of_data_directory(data: &Path) -> Result<(String, Option<PathBuf>), HealthError> {
     let endpoint = Endpoint::read(data)?.ok_or_else(|| HealthError::NoServer(data.to_owned()))?;
-    Ok(endpoint.health.unwrap_or(endpoint.url))
+    Ok((endpoint.health.unwrap_or(endpoint.url), endpoint.ca.map(PathBuf::from)))
 }
 
-/// Asks `/readyz`. Over TLS the authorities of AWS_CA_BUNDLE are trusted, else those of the system.
-async fn ready(endpoint: &Uri) -> Result<(), HealthError> {
+/// Asks `/readyz`. Over TLS its own authority is trusted, else those of AWS_CA_BUNDLE, else those of the system.
+async fn ready(endpoint: &Uri, authority: Option<PathBuf>) -> Result<(), HealthError> {
     let url = format!("{}/readyz", endpoint.to_string().trim_end_matches('/'));
     let request = Request::get(url).body(Empty::<Bytes>::new());
     let request = request.map_err(|_| HealthError::Endpoint(endpoint.to_string()))?;
-    let authorities = std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let bundle = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let authorities = authority.or_else(bundle);
     let answer = exchange(request, || authorities.as_deref().map_or_else(Trust::system, Trust::file)).await?;
     match answer.status() {
         StatusCode::OK => Ok(()),
