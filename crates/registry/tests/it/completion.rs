@@ -3,7 +3,7 @@ use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::Call;
 use oci::{Algorithm, Digest};
-use registry::upload::{self, Completion};
+use registry::upload::{self, Completion, Place};
 use registry::{Error, layer};
 
 #[tokio::test]
@@ -106,6 +106,34 @@ async fn nothing_of_a_put_that_failed_stays_in_the_session_however_long_it_was()
     let mut again = Pieces::new(rest, MIB);
     upload::complete(&world.cx, &app(), id, &digest, None, &mut again, Completion::Docker).await.unwrap();
     assert_eq!(world.read(&digest).await.unwrap(), bytes);
+}
+
+/// What a client does whose PATCH broke off and that then PUTs the whole layer to the Location of the POST.
+#[tokio::test]
+async fn a_whole_layer_at_byte_0_replaces_what_came_before_it_and_leaves_nothing_behind() {
+    for store in EVERY_STORE {
+        for (sent, size) in [(300_000, 500_000), (500_000, 500_000), (S3_PART, 1000), (S3_PART, S3_PART + 1)] {
+            let world = World::new(store).await;
+            let bytes = layer_bytes(1, size);
+            let (id, digest, other) = (world.start().await, sha256(&bytes), layer_bytes(2, sent));
+            upload::append(&world.cx, &app(), id, None, &mut whole(&other)).await.unwrap();
+            let received = upload::status(&world.cx, &app(), id).await.unwrap().received;
+            let close = async |body: &mut Pieces, asked: &Digest| {
+                upload::complete(&world.cx, &app(), id, asked, Some(Place::Offset(0)), body, Completion::Docker).await
+            };
+            // Neither a body that breaks off nor one of another digest takes anything from the session.
+            let mut broken = Pieces::new(&bytes, 70_000).broken();
+            assert!(matches!(close(&mut broken, &digest).await, Err(Error::BodyTruncated(_))), "{store:?}");
+            let wrong = close(&mut Pieces::new(&bytes, 70_000), &sha256(b"wrong")).await;
+            assert!(matches!(wrong, Err(Error::InvalidLayer { .. })), "{store:?}");
+            assert_eq!(upload::status(&world.cx, &app(), id).await.unwrap().received, received);
+            close(&mut Pieces::new(&bytes, 70_000), &digest).await.unwrap();
+            close(&mut Pieces::new(&bytes, 70_000), &digest).await.unwrap();
+            assert_eq!(world.read(&digest).await.unwrap(), bytes, "{store:?}");
+            let inline = size as u64 <= world.limits.inline_layer_bytes as u64;
+            assert_eq!(world.locations().await, usize::from(!inline), "{store:?}, {sent} then {size}");
+        }
+    }
 }
 
 #[tokio::test]
