@@ -311,6 +311,7 @@ async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -
         return refuse(route, &head, &not_local, &origin);
     }
     if let Some(foreign) = of_another_service(route, &head) {
+        RequestBody::new(body, &head.headers, Instant::now()).discard_strangers();
         return foreign.answer(&origin.request_id);
     }
     let request = Request::from_parts(head, body);

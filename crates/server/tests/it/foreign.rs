@@ -1,6 +1,8 @@
 //! Calls of AWS services that are not here, as `AWS_ENDPOINT_URL` sends them.
 use testkit::TestApp;
 use testkit::http::{Answer, Call};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// What every form says, in its own way.
 fn sentence(service: &str) -> String {
@@ -104,6 +106,27 @@ async fn a_call_of_another_service_is_answered_in_the_form_of_its_protocol() {
         let text = String::from_utf8_lossy(&answer.body).into_owned();
         let (head, tail) = text.split_once(&sentence(service)).unwrap_or_else(|| panic!("{service}: {text}"));
         assert!(head.contains(before) && tail.starts_with(after), "{service}: {text}");
+    }
+}
+
+/// A client that sends its whole body before it reads must not be cut off: it would report that instead of the answer.
+#[tokio::test]
+async fn a_body_for_another_service_is_read_before_its_connection_ends() {
+    let app = TestApp::start().await;
+    for (service, target) in [("lambda", "/2015-03-31/functions"), ("s3", "/bucket/key"), ("iam", "/")] {
+        let body = vec![b'x'; 900 * 1024];
+        let call = app.administrator().sign(service, Call::new("POST", target).body(body.clone()));
+        let call = call.header("connection", "keep-alive");
+        let mut stream = TcpStream::connect(app.address).await.unwrap();
+        stream.write_all(call.head(app.address).as_bytes()).await.unwrap();
+        stream.write_all(&body).await.unwrap();
+        // What comes behind the body is answered too: the connection did not end with the refusal.
+        let next = Call::new("GET", "/livez").head(app.address);
+        stream.write_all(next.as_bytes()).await.unwrap();
+        let mut answers = Vec::new();
+        stream.read_to_end(&mut answers).await.unwrap();
+        let answers = String::from_utf8_lossy(&answers);
+        assert!(answers.starts_with("HTTP/1.1 400 ") && answers.contains("HTTP/1.1 200 "), "{service}: {answers}");
     }
 }
 
