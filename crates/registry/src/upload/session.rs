@@ -188,6 +188,7 @@ impl Session {
         self.row.location = None;
         self.row.hash_state.clear();
         self.row.engine_state.clear();
+        self.row.checksums = None;
     }
 
     pub(super) fn location(&self) -> Option<Location> {

@@ -1,6 +1,7 @@
 //! Ending an upload with a layer (`ECR.md` B.4, A.3 CompleteLayerUpload).
 use super::support::*;
 use blob::Error as BlobError;
+use blob::checksum;
 use blob::faulty::Call;
 use oci::{Algorithm, Digest};
 use registry::upload::{self, Completion, Place};
@@ -130,6 +131,7 @@ async fn a_whole_layer_at_byte_0_replaces_what_came_before_it_and_leaves_nothing
             close(&mut Pieces::new(&bytes, 70_000), &digest).await.unwrap();
             close(&mut Pieces::new(&bytes, 70_000), &digest).await.unwrap();
             assert_eq!(world.read(&digest).await.unwrap(), bytes, "{store:?}");
+            assert_eq!(world.layer_checksums(&digest).await, Some(checksum::of(&bytes)), "{store:?}");
             let inline = size as u64 <= world.limits.inline_layer_bytes as u64;
             assert_eq!(world.locations().await, usize::from(!inline), "{store:?}, {sent} then {size}");
         }
