@@ -153,7 +153,7 @@ def test_a_directory_that_is_not_ours_is_refused_with_whose_it_is(open_directory
     said = serve(open_directory, "--listen", "127.0.0.1:0", user=NOBODY, cwd="/")
     directory = open_directory
     assert said == (
-        f"ecru: making the data directory {directory}/data: Permission denied (os error 13); "
+        f"ecru: making the directory {directory}/data: Permission denied (os error 13); "
         f"name another directory with --data DIR, or let nobody use {directory}"
     )
     theirs = directory / "data"
