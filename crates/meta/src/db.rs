@@ -132,8 +132,22 @@ impl Db {
         }
     }
 
-    /// Whether a transaction can be committed now, for readiness: commits a small one.
+    /// Reads the whole database for damage, beside the work; on PostgreSQL nothing, whose own tools do that. [`Error::Corrupt`] when
+    /// some is found, which is logged, and remembered for [`Db::check`].
+    pub async fn check_whole(&self) -> Result<(), Error> {
+        match &self.engine {
+            Engine::Sqlite(store) => store.check_whole().await,
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Whether a transaction can be committed now, for readiness: commits a small one. [`Error::Corrupt`] once damage was met.
     pub async fn check(&self) -> Result<(), Error> {
+        if let Engine::Sqlite(store) = &self.engine
+            && store.is_damaged()
+        {
+            return Err(Error::damaged());
+        }
         self.write(|tx| tx.execute(PROBE_PUT, &[]).map(drop)).await
     }
 
@@ -309,6 +323,9 @@ impl Tx<'_> {
         }
         let result = run(&mut self.session);
         self.failure = result.as_ref().err().cloned();
+        if let Some(error) = &self.failure {
+            self.counters.met(error);
+        }
         result
     }
 }

@@ -57,6 +57,10 @@ impl Error {
         Error::Store(statement(sql), Arc::new(Misuse(reason)))
     }
 
+    pub(crate) fn damaged() -> Error {
+        Error::Corrupt(Arc::new(Damage("damage was met before; the log says where".to_owned())))
+    }
+
     pub(crate) fn refused(context: &str, reason: &'static str) -> Error {
         Error::Store(context.to_owned(), Arc::new(Misuse(reason)))
     }

@@ -1,5 +1,6 @@
 //! What a store has done since it was opened.
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::Error;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Counts since the store was opened, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +24,26 @@ pub(crate) struct Counters {
     retries: AtomicU64,
     statements: AtomicU64,
     exchanges: AtomicU64,
+    /// Whether a part of the database was found damaged.
+    damaged: AtomicBool,
 }
 
 impl Counters {
+    /// Remembers that the database is damaged, and says so the first time: whoever met it may answer in fewer words.
+    pub(crate) fn met(&self, error: &Error) {
+        if matches!(error, Error::Corrupt(_)) && !self.damaged.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "The database is damaged, and some calls will fail: stop ecru and restore a backup (`ecru restore`)"
+            );
+        }
+    }
+
+    /// Whether damage was met.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn ran(&self, jobs: u64) {
         self.jobs.fetch_add(jobs, Ordering::Relaxed);
     }

@@ -171,6 +171,11 @@ impl From<meta::Error> for Error {
                 cure: MAKE_WRITABLE,
                 source: Box::new(error),
             },
+            meta::Error::Corrupt(_) => Error::Unavailable {
+                message: "The database is damaged",
+                cure: "have the server's operator restore a backup (`ecru restore`)",
+                source: Box::new(error),
+            },
             meta::Error::Closed => {
                 let (message, cure) = ("The service is shutting down", "try again when it has started");
                 Error::Unavailable { message, cure, source: Box::new(error) }

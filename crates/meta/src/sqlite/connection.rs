@@ -89,6 +89,14 @@ impl Connection {
         })
     }
 
+    /// The same for one table with its indexes.
+    pub(super) fn check_table(&mut self, table: &str) -> Result<(), Error> {
+        let check = format!("PRAGMA quick_check('{table}')");
+        let said: String =
+            self.inner.query_row(&check, [], |row| row.get(0)).map_err(|error| self.fault(&check, error))?;
+        if said == "ok" { Ok(()) } else { Err(Error::Corrupt(Arc::new(Damage(format!("table {table}: {said}"))))) }
+    }
+
     /// Reads every page; [`Error::Corrupt`] when the structure of one is damaged.
     pub(crate) fn check_whole(&mut self) -> Result<(), Error> {
         let found = self.query("PRAGMA quick_check(1)", &[])?;

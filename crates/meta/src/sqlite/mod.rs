@@ -2,6 +2,7 @@
 mod checkpoint;
 mod connection;
 pub(crate) mod copy;
+mod damage;
 mod fault;
 mod migrate;
 mod readers;
@@ -39,8 +40,10 @@ impl Store {
 
     fn open_blocking(config: SqliteConfig) -> Result<Store, Error> {
         let path = absolute(config.path)?;
+        damage::check_length(&path)?;
         let mut connection = Connection::open(&path, Role::Maker)?;
         migrate::up(&mut connection, crate::migrate::MIGRATIONS, config.now_us)?;
+        damage::check_ends(&mut connection)?;
         Store::start(path, connection)
     }
 
@@ -99,7 +102,7 @@ impl Store {
     pub(crate) fn look_up(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
         let mut connection = self.readers.take()?;
         self.counters.stated(1);
-        let rows = connection.query(sql, params)?;
+        let rows = connection.query(sql, params).inspect_err(|error| self.counters.met(error))?;
         self.readers.put(connection);
         Ok(rows)
     }
@@ -109,6 +112,17 @@ impl Store {
         let from = self.readers.path().to_owned();
         let copying = tokio::task::spawn_blocking(move || copy::backup(&from, &absolute(to)?));
         copying.await.unwrap_or(Err(Error::Panicked))
+    }
+
+    /// Reads the whole database beside the work.
+    pub(crate) async fn check_whole(&self) -> Result<(), Error> {
+        let path = self.readers.path().to_owned();
+        let checked = tokio::task::spawn_blocking(move || damage::check_all(&path)).await;
+        checked.unwrap_or(Err(Error::Panicked)).inspect_err(|error| self.counters.met(error))
+    }
+
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.counters.is_damaged()
     }
 
     pub(crate) fn stats(&self) -> Stats {

@@ -99,7 +99,10 @@ impl Writer {
         let result = self.transaction(batch);
         match &result {
             Ok(()) => self.counters.committed(),
-            Err(error) => self.recover(error, batch.len()),
+            Err(error) => {
+                self.counters.met(error);
+                self.recover(error, batch.len());
+            }
         }
         self.counters.ran(batch.len() as u64);
         for job in batch.drain(..) {

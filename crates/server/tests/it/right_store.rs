@@ -250,3 +250,13 @@ async fn a_root_key_that_secrets_need_is_missed_at_the_start() {
     ground.root_keys = Some(ROOT_KEY_1.replace("01", "03"));
     says(&ground.refused().await, &["root key 1 is not the one"]);
 }
+
+#[tokio::test]
+async fn a_cut_database_is_refused_with_what_to_do() {
+    let ground = Ground::over(None);
+    ground.once(async |_| {}).await;
+    let path = ground.path("ecru.db");
+    let length = fs::metadata(&path).unwrap().len();
+    fs::File::options().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
+    says(&ground.refused().await, &["ecru.db can't be opened", "damaged", "restore a backup", "the file is cut"]);
+}

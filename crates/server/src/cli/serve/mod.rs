@@ -233,6 +233,13 @@ impl Server {
         let mut jobs = tokio::spawn(async {
             tokio::join!(jobs, log, pulls);
         });
+        // A large database takes a while to read, so that nobody waits for it; what it finds is logged and ends readiness.
+        let checked = system.clone();
+        drop(tokio::spawn(async move {
+            if let Err(error) = checked.db.check_whole().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "The database could not be checked whole");
+            }
+        }));
         let mut doors = tokio::spawn(listener::serve(self.app.clone(), self.listeners, doors_stopped));
         let mut renewing = self.certificate.map(|keeper| keeper.run(signals)).unwrap_or_default();
         greet(&self.greeting);
