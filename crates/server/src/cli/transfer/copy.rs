@@ -68,6 +68,7 @@ impl<'a> Copier<'a> {
         // An index, and an image in it.
         for _ in 0..2 {
             let node = self.node(source, &at, None).await?;
+            self.hold(&node);
             if let Some(created) = node.parsed.annotations.get(CREATED).and_then(|text| text.parse().ok()) {
                 return Ok(Some(created));
             }
@@ -95,19 +96,20 @@ impl<'a> Copier<'a> {
         let role = wanted.tag.as_ref().map_or(Role::Untagged, Role::Tagged);
         let mut subjects = self.tree(source, &wanted.digest, None, role, label, &mut counts).await?;
         // What refers to a manifest may be referred to itself, as a signature of an SBOM is.
-        while let Some((subject, depth)) = subjects.pop() {
+        while let Some(subject) = subjects.pop() {
             if !self.referred.insert(subject) {
                 continue;
             }
-            if self.referred.len() > MAX_MANIFESTS.saturating_mul(10) && depth > 0 {
-                return Err(TransferError::Usage(format!("more manifests refer to {subject} than can be copied")));
+            if counts.referrers > MAX_MANIFESTS {
+                let what = format!("more than {MAX_MANIFESTS} manifests refer to {}", wanted.digest);
+                return Err(TransferError::Usage(what));
             }
             for referrer in source.referrers(&subject).await? {
                 let given = Some(referrer.media_type.as_str());
                 match self.tree(source, &referrer.digest, given, Role::Untagged, label, &mut counts).await {
                     Ok(below) => {
                         counts.referrers += 1;
-                        subjects.extend(below.into_iter().map(|(digest, _)| (digest, depth + 1)));
+                        subjects.extend(below);
                     }
                     // The tag that stands in place of the API may list what was deleted.
                     Err(TransferError::Missing { .. }) => {
@@ -138,7 +140,7 @@ impl<'a> Copier<'a> {
         role: Role<'_>,
         label: &str,
         counts: &mut Counts,
-    ) -> Result<Vec<(Digest, usize)>, TransferError> {
+    ) -> Result<Vec<Digest>, TransferError> {
         let nodes = self.nodes(source, root, given).await?;
         let missing = |node: &&Node| !(node.there && matches!(self.sink, Sink::Ours(_)));
         let total = nodes.iter().filter(missing).flat_map(|node| node.parsed.required_blobs()).map(|blob| blob.size);
@@ -153,7 +155,7 @@ impl<'a> Copier<'a> {
                 counts.manifests += 1;
             }
         }
-        Ok(nodes.iter().map(|node| (node.stored.digest, 0)).collect())
+        Ok(nodes.iter().map(|node| node.stored.digest).collect())
     }
 
     /// A manifest and all below it, children first.
@@ -181,7 +183,9 @@ impl<'a> Copier<'a> {
     async fn node(&mut self, source: &Source, digest: &Digest, given: Option<&str>) -> Result<Node, TransferError> {
         // What is there need not be fetched, also to look below it.
         let there = self.sink.manifest(digest).await?;
-        let (mut stored, there) = match (there, self.held.remove(digest)) {
+        let held = self.held.remove(digest);
+        self.held_bytes -= held.as_ref().map_or(0, |held| held.bytes.len());
+        let (mut stored, there) = match (there, held) {
             (Some(stored), _) => (stored, true),
             (None, Some(held)) => (held, false),
             (None, None) => (source.manifest(digest).await?, false),
@@ -192,12 +196,16 @@ impl<'a> Copier<'a> {
             source: error,
         })?;
         stored.media_type = parsed.media_type.as_str().to_owned();
-        // For the copy that follows a look at its time.
-        if !there && self.held_bytes + stored.bytes.len() <= MAX_HELD_BYTES {
-            self.held_bytes += stored.bytes.len();
-            self.held.insert(*digest, stored.clone());
-        }
         Ok(Node { stored, parsed, there })
+    }
+
+    /// Keeps a manifest for the copy that follows a look at its time: registries count each that they give.
+    fn hold(&mut self, node: &Node) {
+        let size = node.stored.bytes.len();
+        if !node.there && self.held_bytes + size <= MAX_HELD_BYTES {
+            self.held_bytes += size;
+            self.held.insert(node.stored.digest, node.stored.clone());
+        }
     }
 
     async fn blobs(&self, source: &Source, manifest: &Manifest, counts: &mut Counts) -> Result<(), TransferError> {

@@ -212,3 +212,191 @@ async fn hash(index: &TarIndex, place: TarPlace) -> Result<Digest, TransferError
     }
     Ok(hasher.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci::Tag;
+    use serde_json::{Value, json};
+
+    /// One file of an archive: its bytes, or the target of a symbolic link.
+    #[derive(Clone)]
+    enum Part {
+        File(Vec<u8>),
+        Link(&'static str),
+    }
+
+    fn tar(parts: &[(String, Part)]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, part) in parts {
+            let mut header = tar::Header::new_gnu();
+            match part {
+                Part::File(bytes) => {
+                    header.set_size(bytes.len() as u64);
+                    builder.append_data(&mut header, name, bytes.as_slice()).unwrap();
+                }
+                Part::Link(target) => {
+                    header.set_entry_type(tar::EntryType::Symlink);
+                    header.set_size(0);
+                    builder.append_link(&mut header, name, target).unwrap();
+                }
+            }
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn digest(bytes: &[u8]) -> String {
+        Digest::of(Algorithm::Sha256, bytes).to_string()
+    }
+
+    fn file(name: &str, bytes: impl Into<Vec<u8>>) -> (String, Part) {
+        (name.to_owned(), Part::File(bytes.into()))
+    }
+
+    /// What docker before 25 saves: a directory for each layer, one of them a link to another.
+    fn old_archive() -> Vec<(String, Part)> {
+        let layer = b"a layer, as far as an archive knows".to_vec();
+        let config = json!({ "rootfs": { "diff_ids": [digest(&layer), digest(&layer)] } }).to_string();
+        let listing = json!([{ "Config": "c.json", "RepoTags": ["app:v1", "localhost:5000/app:v2"], "Layers": ["one/layer.tar", "two/layer.tar"] }]);
+        vec![
+            file("one/layer.tar", layer),
+            ("two/layer.tar".to_owned(), Part::Link("../one/layer.tar")),
+            file("c.json", config),
+            file("manifest.json", listing.to_string()),
+        ]
+    }
+
+    async fn opened(parts: &[(String, Part)]) -> Result<FileSource, TransferError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.tar");
+        std::fs::write(&path, tar(parts)).unwrap();
+        open(&path).await
+    }
+
+    fn tags(source: &FileSource) -> Vec<String> {
+        source.images.iter().filter_map(|image| image.tag.as_ref().map(Tag::to_string)).collect()
+    }
+
+    #[tokio::test]
+    async fn the_made_manifest_follows_from_the_file_and_never_changes() {
+        let mut parts = old_archive();
+        for _ in 0..parts.len() {
+            // The order in the file is of no matter.
+            parts.rotate_left(1);
+            let source = opened(&parts).await.unwrap();
+            assert_eq!(tags(&source), ["v1", "v2"]);
+            // A promise: this digest stays, whatever later versions do.
+            let expected = "sha256:94c996f10e25f0695759003ce6c978c999839dbde300ef7b2f9a97f72a9095e7";
+            assert!(source.images.iter().all(|image| image.digest.to_string() == expected), "{:?}", source.images);
+            let stored = source.manifest(&source.images[0].digest).unwrap().unwrap();
+            let manifest = Manifest::parse(&stored.bytes, None).unwrap();
+            assert_eq!(manifest.required_blobs().len(), 2, "both layers are the same");
+            for blob in manifest.required_blobs() {
+                let content = source.blob(&blob.digest, 0).unwrap();
+                let bytes = crate::cli::transfer::content::collect(content, 1000, "").await.unwrap();
+                assert_eq!(digest(&bytes), blob.digest.to_string());
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn compressed_layers_stay_as_they_are() {
+        let mut parts = old_archive();
+        let gzip = [&[0x1f, 0x8b][..], b"no real gzip, and nobody looks"].concat();
+        parts[0] = file("one/layer.tar", gzip.clone());
+        let source = opened(&parts).await.unwrap();
+        let stored = source.manifest(&source.images[0].digest).unwrap().unwrap();
+        let layers = Manifest::parse(&stored.bytes, None).unwrap().layers;
+        assert_eq!(layers[0].digest.to_string(), digest(&gzip));
+        assert_eq!(layers[0].media_type.as_str(), "application/vnd.oci.image.layer.v1.tar+gzip");
+    }
+
+    #[tokio::test]
+    async fn names_are_taken_from_repositories_where_the_list_has_none() {
+        let mut parts = old_archive();
+        let listing = json!([{ "Config": "c.json", "RepoTags": null, "Layers": ["one/layer.tar", "two/layer.tar"] }]);
+        parts[3] = file("manifest.json", listing.to_string());
+        assert_eq!(tags(&opened(&parts).await.unwrap()), Vec::<String>::new());
+        parts.push(file("repositories", r#"{"app":{"old":"two","other":"one"}}"#));
+        assert_eq!(tags(&opened(&parts).await.unwrap()), ["old"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_images_archive_says_so() {
+        let without = |name: &str| -> Vec<(String, Part)> {
+            old_archive().into_iter().filter(|(other, _)| other != name).collect()
+        };
+        let with = |name: &str, value: Value| -> Vec<(String, Part)> {
+            let mut parts = without(name);
+            parts.push(file(name, value.to_string()));
+            parts
+        };
+        let item = |layers: Value| json!([{ "Config": "c.json", "Layers": layers }]);
+        for (parts, said) in [
+            (without("manifest.json"), "neither manifest.json nor oci-layout"),
+            (without("c.json"), "it has no c.json"),
+            (without("one/layer.tar"), "it has no one/layer.tar"),
+            (with("manifest.json", json!({})), "manifest.json can't be read"),
+            (with("manifest.json", item(json!(["one/layer.tar"]))), "2 layers and the archive 1"),
+            (with("manifest.json", item(json!(["../one", "two/layer.tar"]))), "leads out of it"),
+            (with("c.json", json!({ "rootfs": { "diff_ids": ["x", "y"] } })), "names the layer 'x'"),
+        ] {
+            let error = opened(&parts).await.err().unwrap().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+
+    /// An archive of docker 25 and later, with an index of two platforms of which one is there, or both.
+    fn new_archive(both: bool) -> (Vec<(String, Part)>, String, String) {
+        let blob = |bytes: &[u8]| file(&layout::tests::blob_path(bytes), bytes);
+        let config = br#"{"rootfs":{"diff_ids":[]}}"#;
+        let image = |note: &str| {
+            let config = json!({ "mediaType": CONFIG_TYPE, "digest": digest(config), "size": config.len() });
+            json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": [], "annotations": { "for": note } }).to_string()
+        };
+        let (one, two) = (image("amd64"), image("arm64"));
+        let child = |text: &str, architecture: &str| {
+            let platform = json!({ "os": "linux", "architecture": architecture });
+            json!({ "mediaType": MediaType::OCI_MANIFEST, "digest": digest(text.as_bytes()), "size": text.len(), "platform": platform })
+        };
+        let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": [child(&one, "amd64"), child(&two, "arm64")] }).to_string();
+        let entry = json!({
+            "mediaType": MediaType::OCI_INDEX, "digest": digest(index.as_bytes()), "size": index.len(),
+            "annotations": { layout::REF_NAME: "v1", layout::CONTAINERD_NAME: "docker.io/library/app:v1" },
+        });
+        let top = json!({ "schemaVersion": 2, "manifests": [entry] }).to_string();
+        let mut parts = vec![
+            file("manifest.json", "[]"),
+            file(layout::LAYOUT_FILE, r#"{"imageLayoutVersion":"1.0.0"}"#),
+            file(layout::INDEX_FILE, top),
+            blob(config),
+            blob(index.as_bytes()),
+            blob(one.as_bytes()),
+        ];
+        if both {
+            parts.push(blob(two.as_bytes()));
+        }
+        (parts, digest(index.as_bytes()), digest(one.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn the_manifests_of_newer_dockers_are_taken() {
+        let (parts, index, _) = new_archive(true);
+        let source = opened(&parts).await.unwrap();
+        assert_eq!(source.images[0].digest.to_string(), index);
+        assert_eq!((tags(&source), source.images[0].note.clone()), (vec!["v1".to_owned()], None));
+        assert_eq!(source.chosen(Some("docker.io/library/app:v1")).unwrap().len(), 1);
+        assert!(source.chosen(Some("v2")).is_err());
+    }
+
+    #[tokio::test]
+    async fn an_index_with_one_image_in_the_file_gives_its_tag_to_that() {
+        let (mut parts, _, one) = new_archive(false);
+        let source = opened(&parts).await.unwrap();
+        assert_eq!(source.images[0].digest.to_string(), one);
+        assert!(source.images[0].note.as_ref().unwrap().contains("linux/amd64 alone"));
+        // With none of them there is nothing to take.
+        parts.pop();
+        assert!(opened(&parts).await.err().unwrap().to_string().contains("0 of the 2 images"));
+    }
+}

@@ -151,7 +151,7 @@ impl FileSource {
 
     /// A blob's bytes from `offset` on. They are not checked.
     pub fn blob(&self, digest: &Digest, offset: u64) -> Result<Content, TransferError> {
-        let missing = || TransferError::Missing { from: self.display(), what: format!("the layer {digest}") };
+        let missing = || TransferError::Missing { from: self.display(), what: format!("layer {digest}") };
         let found = self.find(digest)?.ok_or_else(missing)?;
         Ok(self.files.content(found, offset))
     }

@@ -69,3 +69,30 @@ fn referrers(source: &FileSource, entries: &[&Descriptor]) -> Result<HashMap<Dig
     }
     Ok(found)
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::cli::transfer::files::blob_name;
+    use oci::Algorithm;
+
+    /// Where a layout has a blob.
+    pub fn blob_path(bytes: &[u8]) -> String {
+        blob_name(&Digest::of(Algorithm::Sha256, bytes))
+    }
+
+    #[test]
+    fn a_directory_without_a_layout_says_what_it_lacks() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = |files: &[(&str, &str)]| {
+            for (name, text) in files {
+                std::fs::write(directory.path().join(name), text).unwrap();
+            }
+            open(Files::open(directory.path()).unwrap()).err().unwrap().to_string()
+        };
+        assert!(error(&[]).contains("no oci-layout"));
+        assert!(error(&[(LAYOUT_FILE, r#"{"imageLayoutVersion":"2.0.0"}"#)]).contains("another version"));
+        assert!(error(&[(LAYOUT_FILE, r#"{"imageLayoutVersion":"1.0.0"}"#)]).contains("no oci-layout"));
+        assert!(error(&[(INDEX_FILE, "[]")]).contains("is not a manifest"));
+    }
+}

@@ -26,7 +26,7 @@ impl Source {
             Source::Registry(registry) => registry.manifest(&digest.to_string()).await?,
             Source::Files(files) => files.manifest(digest)?,
         };
-        found.ok_or_else(|| TransferError::Missing { from: self.display(), what: format!("the manifest {digest}") })
+        found.ok_or_else(|| TransferError::Missing { from: self.display(), what: format!("manifest {digest}") })
     }
 
     /// The bytes of a blob from `offset` on, which end with an error where they are not the blob's.

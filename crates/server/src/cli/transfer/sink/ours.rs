@@ -8,7 +8,7 @@ use crate::cli::transfer::registry::Registry;
 use crate::cli::transfer::source::Source;
 use crate::cli::transfer::upload_notes::UploadNotes;
 use futures_util::StreamExt as _;
-use http::Uri;
+use http::{StatusCode, Uri};
 use oci::{Descriptor, Digest};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -157,6 +157,7 @@ impl OurSink {
             wait *= 2;
             state = match self.registry.upload_status(&state.0).await? {
                 Some(state) => state,
+                None if self.registry.has_blob(&blob.digest).await? => return Ok(BlobOutcome::Copied),
                 None => match self.registry.start_upload(&blob.digest, None).await? {
                     Some(upload) => (upload, 0),
                     None => return Ok(BlobOutcome::Mounted),
@@ -202,7 +203,15 @@ impl OurSink {
                 (appended, None) => appended?,
             };
         }
-        self.registry.finish_upload(&upload, &blob.digest).await
+        match self.registry.finish_upload(&upload, &blob.digest).await {
+            // The answer to an earlier try was lost.
+            Err(TransferError::Refused { status: StatusCode::NOT_FOUND, .. })
+                if self.registry.has_blob(&blob.digest).await? =>
+            {
+                Ok(())
+            }
+            finished => finished,
+        }
     }
 }
 
