@@ -17,8 +17,8 @@ import pytest
 import requests
 
 import ecru
-from conftest import held, versions
-from drivers import Docker28, DockerClassic, Podman, PodmanForky, Skopeo
+from conftest import aws_client, held, versions
+from drivers import Docker28, Docker28Classic, DockerClassic, Podman, PodmanForky, Skopeo
 from drivers.client import files_of, installed
 from ecru import binary, free_port
 from images import MANIFEST, Image, Index, digest, layout
@@ -140,13 +140,15 @@ def test_the_page_runs_word_by_word(machine):
     here.bash(more)
     here.bash(from_registry)
     amazon(here)
-    here.bash(from_ecr)
+    # What a shell exports for our side is none of the source's business.
     here.bash('eval "$(ecru env)"')
+    ordered = [line.split()[1] for line in here.bash(from_ecr).splitlines()[:-1]]
+    assert ordered == ["second:", "first:"], "by when they were pushed, not by name or by when they were made"
     tags = lambda name: set(
         here.bash(f"aws ecr list-images --repository-name {name} --query 'imageIds[].imageTag' --output text").split()
     )
     assert tags("team/app") == {"latest", "v1", "v2"}
-    assert tags("app") == {"v1", "v2", "latest", "stable", "real"}
+    assert tags("app") == {"v1", "v2", "latest", "stable", "first", "second"}
     here.bash(out)
     here.dockerd()
     assert_printed(loaded, here.bash(load))
@@ -155,7 +157,7 @@ def test_the_page_runs_word_by_word(machine):
 
 
 def amazon(here):
-    """A second Ecru under ECR's real names stands for Amazon's, with an image `real`, and a profile that opens it."""
+    """A second Ecru under ECR's real names stands for Amazon's, with two images, and a profile that opens it."""
     here.bash(
         """
         ecru tls init --dir tls --domain amazonaws.com --region us-east-1
@@ -168,14 +170,18 @@ def amazon(here):
     )
     listen = "--listen https://127.0.0.1:443 --domain amazonaws.com --tls-cert tls/server.pem --tls-key tls/server-key.pem"
     here.serve("amazon", f"exec ecru serve --dev --data amazon {listen}", f"curl -fsk {HTTPS}/readyz")
-    Image({"hello": b"from amazon"}).layout(here.directory / "image-real")
+    for name, year in (("first", 2001), ("second", 2002)):
+        dated(Image({"hello": f"{name} of amazon".encode()}), f"{year}-01-01T00:00:00Z").layout(here.directory / f"image-{name}")
     here.bash(
         """
         export AWS_ACCESS_KEY_ID=111122223333 AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1
         export AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt
         aws ecr create-repository --repository-name app
         host=111122223333.dkr.ecr.us-east-1.amazonaws.com
-        skopeo copy --quiet --dest-creds "AWS:$(aws ecr get-login-password)" oci:image-real:latest docker://$host/app:real
+        password=$(aws ecr get-login-password)
+        for name in second first; do
+            skopeo copy --quiet --dest-creds "AWS:$password" oci:image-$name:latest docker://$host/app:$name
+        done
         unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_DEFAULT_REGION AWS_CA_BUNDLE
         """
     )
@@ -184,7 +190,7 @@ def amazon(here):
 # From files.
 
 
-@pytest.fixture(params=versions(DockerClassic, Docker28, Podman, PodmanForky, Skopeo))
+@pytest.fixture(params=versions(DockerClassic, Docker28, Docker28Classic, Podman, PodmanForky, Skopeo))
 def saver(request, client_of):
     return client_of(request.param)
 
@@ -214,7 +220,23 @@ def test_what_clients_save_is_imported_with_the_same_digest_each_time(saver, she
     if isinstance(saver, Docker28):
         # Its archive has the manifest that was loaded.
         assert held(aws, f"x/{first}") == {"v1": image.digest}
+    if isinstance(saver, Docker28Classic):
+        with tarfile.open(archive) as saved:
+            (written,) = json.load(saved.extractfile("index.json"))["manifests"]
+        assert held(aws, f"x/{first}") == {"v1": written["digest"]}
     assert pulled_files(shell.server, aws, first, "v1") == image.files
+
+
+def test_an_archive_of_an_oci_layout_is_read_as_a_layout(shell, aws, new_repository, client_of):
+    podman, image = client_of(PodmanForky), Image({"in": b"an oci archive"})
+    new_repository("import/oci-archive")
+    to = podman.fresh("oci-archive")
+    podman.tool("tag", podman.load(image), "localhost/app:v1")
+    podman.tool("save", "--quiet", "--format", "oci-archive", "--output", to, "localhost/app:v1")
+    with tarfile.open(to) as saved:
+        (written,) = json.load(saved.extractfile("index.json"))["manifests"]
+    imports(shell, f"oci:{to}", "--to", "import/oci-archive:v1")
+    assert held(aws, "x/import/oci-archive") == {"v1": written["digest"]}
 
 
 def test_a_gzipped_archive_gives_the_digest_of_the_plain_one(shell, aws, new_repository, tmp_path):
@@ -356,6 +378,102 @@ def test_what_refers_to_an_image_comes_along(docker_registry, shell, aws, new_re
     assert cosign_tag in held(aws, "x/import/signed-again")
 
 
+def test_an_image_that_fails_does_not_stop_the_others(docker_registry, shell, aws, new_repository):
+    theirs = Repository(docker_registry, "broken")
+    good, bad = Image.random(21, 5000), Image.random(22, 5000)
+    theirs.image("a-bad", bad)
+    theirs.image("b-good", good)
+    assert requests.delete(f"{theirs.url}/blobs/{digest(bad.layers[0])}", timeout=20).status_code == 202
+    new_repository("import/broken")
+    source = f"{docker_registry.removeprefix('http://')}/broken"
+    out = imports(shell, source, "--to", "import/broken", check=False)
+    assert out.returncode == 1
+    assert "a-bad: " in out.stderr and "1 of 2 images failed" in out.stderr, out.stderr
+    assert held(aws, "x/import/broken") == {"b-good": good.digest}
+    # An immutable tag that holds another image is the same: its own failure.
+    aws.put_image_tag_mutability(repositoryName="import/broken", imageTagMutability="IMMUTABLE")
+    theirs.image("b-good", Image.random(23, 5000))
+    theirs.image("c-new", good)
+    out = imports(shell, source, "--tags", "?-*", "--to", "import/broken", check=False)
+    assert out.returncode == 1 and "2 of 3 images failed" in out.stderr and "immutable" in out.stderr, out.stderr
+    assert held(aws, "x/import/broken") == {"b-good": good.digest, "c-new": good.digest}
+
+
+def test_a_password_opens_a_registry_that_asks_for_one(shell, aws, new_repository, tmp_path):
+    """docker-registry with htpasswd: the scheme Basic."""
+    port = free_port()
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import crypt
+    crypted = crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=1 << 5))
+    (tmp_path / "htpasswd").write_text(f"robot:{crypted}\n")
+    config = tmp_path / "config.yml"
+    config.write_text(
+        registry_config(tmp_path / "data", f"localhost:{port}") + f"auth: {{htpasswd: {{realm: here, path: {tmp_path / 'htpasswd'}}}}}\n"
+    )
+    process = subprocess.Popen([installed("docker-registry"), "serve", config], stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: answers(f"http://localhost:{port}/v2/"))
+        image = Image({"behind": b"a password"})
+        subprocess.run(
+            ["skopeo", "copy", "--quiet", "--dest-tls-verify=false", "--dest-creds=robot:secret", f"oci:{image.layout(tmp_path / 'layout')}:latest", f"docker://localhost:{port}/app:v1"],
+            check=True,
+        )
+        new_repository("import/password")
+        run = lambda *arguments, **options: imports(shell, f"localhost:{port}/app", "--to", "import/password", *arguments, **options)
+        out = run(check=False, HOME=str(tmp_path))
+        assert out.returncode == 1 and "wants a login" in out.stderr and "docker login" in out.stderr, out.stderr
+        out = run("--from-username", "robot", "--from-password-stdin", input="wrong", check=False)
+        assert out.returncode == 1 and "wants a login" in out.stderr, out.stderr
+        run("--from-username", "robot", "--from-password-stdin", input="secret\n")
+        # What docker's configuration has.
+        login = {"auths": {f"localhost:{port}": {"auth": base64.b64encode(b"robot:secret").decode()}}}
+        (tmp_path / ".docker").mkdir()
+        (tmp_path / ".docker" / "config.json").write_text(json.dumps(login))
+        assert "1 there before" in run(HOME=str(tmp_path)).stdout
+        assert held(aws, "x/import/password") == {"v1": image.digest}
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def answers(url):
+    try:
+        return requests.get(url, timeout=5).status_code
+    except requests.ConnectionError:
+        return None
+
+
+def test_a_source_over_tls_is_trusted_by_its_authority_alone(engine, shell, aws, new_repository, tmp_path):
+    other = ecru.Ecru(tmp_path / "other", engine, tls=True).start()
+    try:
+        theirs = aws_client(other, "ecr")
+        theirs.create_repository(repositoryName="app")
+        token = theirs.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        user, password = base64.b64decode(token).decode().split(":", 1)
+        image = Image({"over": b"tls"})
+        from_layout = shell.run(
+            binary(), "import", f"oci:{image.layout(tmp_path / 'layout')}", "--to", "app:v1",
+            **{name: value for name, value in other.aws_environment().items() if name.startswith("AWS_")},
+        )  # fmt: skip
+        assert "v1: 2 blobs copied" in from_layout.stdout
+        new_repository("import/tls")
+        run = lambda *arguments, **options: imports(
+            shell, f"{other.host}/app:v1", "--from-username", user, "--from-password-stdin", "--to", "import/tls", *arguments, input=password, **options
+        )
+        out = run(check=False)
+        assert out.returncode == 1 and "TLS handshake" in out.stderr, out.stderr
+        # Our side's authority is not the source's.
+        out = run(check=False, **({} if shell.server.ca else {"AWS_CA_BUNDLE": str(other.ca)}))
+        assert out.returncode == 1 and "TLS handshake" in out.stderr, out.stderr
+        run("--from-ca", other.ca)
+        assert held(aws, "x/import/tls") == {"v1": image.digest}
+    finally:
+        other.stop()
+
+
 # A registry whose every answer a test decides: logins, redirects, cuts.
 
 
@@ -484,6 +602,31 @@ def test_logins_go_where_they_belong_and_nowhere_else(source, shell, aws, new_re
         assert all(key not in str(headers) and secret not in str(headers) and "QVdT" not in str(headers) for _, _, headers in one.asked)
 
 
+def test_a_busy_registry_is_asked_again_and_a_public_one_without_a_login(source, shell, aws, new_repository):
+    """As Docker Hub does: a token for everybody, and 429 now and then."""
+    image, refused = Image({"public": b"data"}), []
+
+    def challenge(request):
+        if request.path.startswith("/token"):
+            send(request, 200, json.dumps({"access_token": "for-all"}).encode())
+            return False
+        if request.headers["Authorization"] != "Bearer for-all":
+            send(request, 401, b"{}", **{"WWW-Authenticate": f'Bearer realm="http://{request.headers["Host"]}/token?for=all"'})
+            return False
+        if request.path not in refused:
+            refused.append(request.path)
+            send(request, 429, b"toomanyrequests", **{"Retry-After": "0"})
+            return False
+        return True
+
+    public = source(image, challenge=challenge)
+    new_repository("import/public")
+    imports(shell, f"{public.host}/app:v1", "--to", "import/public", HOME="/nowhere")
+    assert held(aws, "x/import/public") == {"v1": image.digest}
+    assert public.paths("/token")[0] == (f"/token?for=all&scope=repository%3Aapp%3Apull", public.paths("/token")[0][1])
+    assert "authorization" not in public.paths("/token")[0][1]
+
+
 def test_a_profile_with_our_own_keys_is_refused(shell, new_repository, tmp_path):
     new_repository("import/profile")
     credentials = tmp_path / "credentials"
@@ -603,6 +746,19 @@ def received(upload, aws, server, at_least):
         return answer.status_code == 204 and int(answer.headers["Range"].partition("-")[2]) >= at_least
 
     return wait_for(enough)
+
+
+def test_a_terminal_shows_a_bar_and_a_pipe_plain_lines(source, shell, aws, new_repository):
+    image = Image.random(31, 3_000_000)
+    theirs = source(image)
+    for name in ("import/terminal", "import/pipe"):
+        new_repository(name)
+    command = f"{binary()} import {theirs.host}/app --to import/terminal"
+    shown = shell.run("script", "--quiet", "--return", "--command", command, "/dev/null", TERM="xterm").stdout
+    assert "\x1b[K[" in shown and "%  0 B of 2.8 MiB  1/1 v1" in shown, shown
+    out = imports(shell, f"{theirs.host}/app", "--to", "import/pipe")
+    assert out.stderr == "" and "\x1b" not in out.stdout and "\r" not in out.stdout
+    assert len(out.stdout.splitlines()) == 2, out.stdout
 
 
 # Out.
