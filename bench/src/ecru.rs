@@ -99,9 +99,23 @@ pub fn call(target: &Target, operation: &str, input: &Value) -> Result<Value> {
 }
 
 /// The request of an operation, signed now.
-#[expect(clippy::disallowed_methods, reason = "a program of its own: no test moves its clock")]
 pub fn signed(target: &Target, operation: &str, input: &Value) -> Result<Vec<u8>> {
     let body = input.to_string().into_bytes();
+    let more = signature(target, operation, &body, &KEY)?;
+    let unauthorized = Target { authorization: String::new(), ..target.clone() };
+    Ok(unauthorized.request("POST", "/", &more, &body))
+}
+
+/// The head of a chunked request of an operation by someone who knows the access key id, and not its secret.
+pub fn forged(target: &Target, operation: &str) -> Result<String> {
+    let more = signature(target, operation, b"", &SigningKey { secret: "not the secret", ..KEY })?;
+    let unauthorized = Target { authorization: String::new(), ..target.clone() };
+    Ok(unauthorized.head("POST", "/", &format!("{more}transfer-encoding: chunked\r\n"), None))
+}
+
+/// The headers of an operation, signed now.
+#[expect(clippy::disallowed_methods, reason = "a program of its own: no test moves its clock")]
+fn signature(target: &Target, operation: &str, body: &[u8], key: &SigningKey<'_>) -> Result<String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let host = target.address.to_string();
     let operation = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
@@ -109,12 +123,11 @@ pub fn signed(target: &Target, operation: &str, input: &Value) -> Result<Vec<u8>
     let headers: [(&str, &[u8]); 3] =
         [("host", host.as_bytes()), ("content-type", content_type.as_bytes()), ("x-amz-target", operation.as_bytes())];
     let head = Head { method: "POST", path: "/", query: "", headers: &headers };
-    let hash = Digest::of(Algorithm::Sha256, &body).hash().try_into()?;
-    let signature = sign(&head, hash, &KEY, REGION, "ecr", i64::try_from(now.as_micros())?);
+    let hash = Digest::of(Algorithm::Sha256, body).hash().try_into()?;
+    let signature = sign(&head, hash, key, REGION, "ecr", i64::try_from(now.as_micros())?);
     let mut more = format!("content-type: {content_type}\r\nx-amz-target: {operation}\r\n");
     for (name, value) in signature {
         more.push_str(&format!("{name}: {value}\r\n"));
     }
-    let unauthorized = Target { authorization: String::new(), ..target.clone() };
-    Ok(unauthorized.request("POST", "/", &more, &body))
+    Ok(more)
 }

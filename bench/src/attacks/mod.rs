@@ -3,6 +3,7 @@
 //! `cargo run --release -p bench -- attack` runs them all; `attack --list` shows them. Each starts a server of its own on loopback,
 //! is bounded in connections and in time, and prints what it saw. An attack whose goal is missed fails the run.
 mod refused_bodies;
+mod slow_bodies;
 
 use crate::bench::remove;
 use crate::ecru::{self, Ecru};
@@ -24,11 +25,29 @@ struct Attack {
     run: fn(&Server, &mut Findings) -> Result<()>,
 }
 
-const ALL: [Attack; 1] = [Attack {
-    name: "refused-bodies",
-    about: "4,000 connections without credentials, each with a body of 1 MB that is refused",
-    run: refused_bodies::run,
-}];
+const ALL: [Attack; 5] = [
+    Attack {
+        name: "refused-bodies",
+        about: "4,000 connections without credentials, each with a body of 1 MB that is refused",
+        run: refused_bodies::run,
+    },
+    Attack {
+        name: "slow-bodies",
+        about: "400 bodies that trickle in, by someone who knows an access key id alone",
+        run: slow_bodies::bodies,
+    },
+    Attack {
+        name: "few-slow-bodies",
+        about: "the same with 80 bodies that send 560 B/s together",
+        run: slow_bodies::few_bodies,
+    },
+    Attack { name: "slow-forms", about: "400 forms that trickle in, by nobody", run: slow_bodies::forms },
+    Attack {
+        name: "slow-readers",
+        about: "100 clients that ask for 28 MB or 4 MB of manifests each, and read nothing",
+        run: slow_bodies::readers,
+    },
+];
 
 /// Attacks a server and measures what its other clients notice.
 #[derive(clap::Args)]

@@ -1,10 +1,10 @@
 //! Bodies and answers that move slowly: they hold no room that others need.
 use super::{AT_ONCE, Findings};
+use crate::Result;
 use crate::ecru::{call, forged, signed};
 use crate::http::{Connection, Target};
 use crate::report::Goal;
 use crate::server::Server;
-use crate::Result;
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -81,7 +81,7 @@ fn trickle(server: &Server, findings: &mut Findings, connections: usize, head: &
                 while !stop.load(Ordering::Relaxed) {
                     for slot in &mut held {
                         // Whoever was cut off comes again.
-                        let alive = slot.as_mut().is_some_and(|stream| trickles(stream));
+                        let alive = slot.as_mut().is_some_and(trickles);
                         if !alive {
                             begun.fetch_add(1, Ordering::Relaxed);
                             *slot = connect(address, begin.as_bytes());
@@ -167,8 +167,8 @@ impl Others {
             let (mut longest, mut refused) = (Duration::ZERO, Vec::new());
             for _ in 0..ROUNDS {
                 let began = Instant::now();
-                let answered = Connection::open(&self.target)
-                    .and_then(|mut connection| connection.call(request, &[*wanted]));
+                let answered =
+                    Connection::open(&self.target).and_then(|mut connection| connection.call(request, &[*wanted]));
                 longest = longest.max(began.elapsed());
                 match answered {
                     Ok(_) => {}
