@@ -39,7 +39,16 @@ pub async fn get(
         (head.ok_or_else(Refusal::manifest_unknown)?, body::empty())
     } else {
         let manifests = &call.app.budgets.manifests;
-        let room = manifests.take(Owner::of(call.cx), Manifest::MAX_BYTES).await.map_err(refuse)?;
+        let room = match manifests.take_now(Owner::of(call.cx), Manifest::MAX_BYTES) {
+            Some(room) => room,
+            // Where room is short, it is worth a look-up to ask for no more than this manifest needs.
+            None => {
+                let head = image::head(call.cx, name, reference).await.map_err(refuse)?;
+                let size = head.ok_or_else(Refusal::manifest_unknown)?.size;
+                let size = usize::try_from(size).unwrap_or(Manifest::MAX_BYTES);
+                manifests.take(Owner::of(call.cx), size).await.map_err(refuse)?
+            }
+        };
         let pulled = image::pull(call.cx, name, reference).await.map_err(refuse)?;
         let PulledImage { digest, media_type, manifest, .. } = pulled.ok_or_else(Refusal::manifest_unknown)?;
         (ImageHead { digest, media_type, size: manifest.len() as u64 }, Held::new(manifest, Some(room)).into_body())

@@ -14,6 +14,8 @@ pub const ROOM_TIME: Duration = Duration::from_secs(5);
 pub const STALL_TIME: Duration = Duration::from_secs(2);
 /// Bytes that count as progress.
 const PROGRESS_BYTES: usize = 64 * 1024;
+/// Bytes of a lease at most that counts as small, as nearly all are: what is large makes room for it.
+const SMALL_BYTES: usize = 64 * 1024;
 /// Requests of one owner at once that clients keep waiting; of more, the slowest that stall are cut off.
 pub const REQUESTS_PER_OWNER: usize = 16;
 /// Bytes that a lease takes at first, and at most at once beyond what it needs.
@@ -105,6 +107,19 @@ impl Budget {
         let mut lease = self.lease(owner);
         lease.grow(bytes).await?;
         Ok(lease)
+    }
+
+    /// The same if there is room now and nobody has to be cut off for it.
+    pub fn take_now(&self, owner: Owner, bytes: usize) -> Option<Lease> {
+        let mut lease = self.lease(owner);
+        let mut state = self.lock();
+        let fits = state.fits(&lease.owner, bytes);
+        if fits {
+            state.give(lease.id, bytes);
+            lease.room = bytes;
+        }
+        drop(state);
+        fits.then_some(lease)
     }
 
     fn lease(&self, owner: Owner) -> Lease {
@@ -307,6 +322,14 @@ struct Use {
     waiters: VecDeque<Waiter>,
 }
 
+impl Use {
+    /// Takes the one of those who wait that asks for least, the first of several, if it asks for no more than `most`.
+    fn smallest(&mut self, most: usize) -> Option<Waiter> {
+        let (at, by) = self.waiters.iter().map(|waiter| waiter.by).enumerate().min_by_key(|(_, by)| *by)?;
+        if by <= most { self.waiters.remove(at) } else { None }
+    }
+}
+
 /// A lease as its budget knows it.
 struct Held {
     owner: Owner,
@@ -459,7 +482,7 @@ impl State {
         }
     }
 
-    /// Serves those who wait, each owner's in their order, as far as there is room.
+    /// Serves those who wait, of each owner the smallest first, as far as there is room.
     fn grant(&mut self) {
         if self.waiting == 0 {
             return;
@@ -468,8 +491,7 @@ impl State {
         let mut free = self.free;
         for used in self.owners.values_mut() {
             let mut bytes = used.bytes;
-            while let Some(waiter) = used.waiters.pop_front_if(|next| next.by <= free && bytes + next.by <= self.share)
-            {
+            while let Some(waiter) = used.smallest(free.min(self.share.saturating_sub(bytes))) {
                 free -= waiter.by;
                 bytes += waiter.by;
                 served.push(waiter);
@@ -499,11 +521,18 @@ impl State {
             let Some(slowest) = self.with_bytes().find(heavier) else { break };
             self.evict(slowest);
         }
+        // What is small waits for nothing that is large.
+        while !self.fits(owner, by) && self.holds(id) + by <= SMALL_BYTES {
+            let own = self.used(owner) + by > self.share;
+            let large = |other: &u64| self.holds(*other) > SMALL_BYTES && (!own || self.is_of(*other, owner));
+            let Some(slowest) = self.with_bytes().find(large) else { break };
+            self.evict(slowest);
+        }
         // Two bodies of one owner that both wait for each other's room: the older one goes on.
         while !self.fits(owner, by) {
             let waiters = self.owners.get(owner).map(|used| &used.waiters);
             let younger = waiters.into_iter().flatten().map(|waiter| waiter.id);
-            let Some(younger) = younger.filter(|other| *other > id && self.holds_bytes(*other)).max() else { break };
+            let Some(younger) = younger.filter(|other| *other > id && self.holds(*other) > 0).max() else { break };
             self.evict(younger);
         }
     }
@@ -518,15 +547,16 @@ impl State {
     fn with_bytes(&self) -> impl Iterator<Item = u64> {
         let clients = self.clients.iter().map(|(_, id)| *id);
         let waiters = self.owners.values().flat_map(|used| used.waiters.iter().rev()).map(|waiter| waiter.id);
-        clients.chain(waiters).filter(|id| self.holds_bytes(*id))
+        clients.chain(waiters).filter(|id| self.holds(*id) > 0)
     }
 
     fn is_of(&self, id: u64, owner: &Owner) -> bool {
         self.leases.get(&id).is_some_and(|held| held.owner == *owner)
     }
 
-    fn holds_bytes(&self, id: u64) -> bool {
-        self.leases.get(&id).is_some_and(|held| held.bytes > 0)
+    /// Bytes of a lease.
+    fn holds(&self, id: u64) -> usize {
+        self.leases.get(&id).map_or(0, |held| held.bytes)
     }
 
     /// Cuts off the slowest of an owner's requests beyond [`REQUESTS_PER_OWNER`] if they stall.
@@ -615,6 +645,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_large_makes_room_for_what_is_small_however_fast_it_is() {
+        let budget = Budget::new("test", 4 * SMALL_BYTES);
+        let large = [body(&budget, owner(1), 2 * SMALL_BYTES).await, body(&budget, owner(1), 2 * SMALL_BYTES).await];
+        let began = Instant::now();
+        let small = body(&budget, owner(1), 1).await;
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert_eq!([&large[0], &large[1], &small].map(is_cut_off), [true, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_those_who_wait_the_smallest_is_served_first() {
+        let budget = Budget::new("test", 10);
+        let mut all = budget.take(owner(1), 10).await.unwrap();
+        let mut large = Box::pin(budget.take(owner(1), 8));
+        let mut small = Box::pin(budget.take(owner(1), 2));
+        assert!(large.as_mut().now_or_never().is_none() && small.as_mut().now_or_never().is_none());
+        all.shrink(1);
+        let served = small.as_mut().now_or_never();
+        assert!(matches!(served, Some(Ok(_))) && large.as_mut().now_or_never().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_the_server_works_with_is_not_cut_off_and_who_waits_for_it_is_told_to_try_again_or_served() {
         let budget = Budget::new("test", 10);
         let mut working = budget.receive(owner(1));
@@ -666,6 +718,8 @@ mod tests {
         let first = budget.take(owner(1), 6).await.unwrap();
         assert!(matches!(budget.take(owner(1), 4).await, Err(Error::Busy)));
         let _other = budget.take(owner(2), 4).await.unwrap();
+        assert!(budget.take_now(owner(1), 3).is_none() && budget.take_now(owner(3), 3).is_none());
+        assert_eq!(budget.take_now(owner(1), 2).map(|lease| lease.room), Some(2));
         drop(first);
         // An answer that its client does not take makes room for another of its owner.
         let mut unread = budget.take(owner(1), 8).await.unwrap();

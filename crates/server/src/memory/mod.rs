@@ -10,7 +10,7 @@
 //! 2. **Room is taken as bytes come**, in steps, not by the declared length.
 //! 3. **The slowest make room.** When a budget is short, those clients are cut off that have moved the fewest bytes for longest,
 //!    at least [`STALL_TIME`]; they are told to try again. So a budget that is full of bodies that trickle in, or of answers that
-//!    nobody reads, is full for nobody: a body that comes at once always finds room.
+//!    nobody reads, is full for nobody: a body that comes at once always finds room. What is large makes room for what is small.
 //! 4. **Each owner has a share.** Unverified bodies belong to a pair of address and access key id, the rest to a caller at an
 //!    address. Where all are fast, who holds the most makes room for who holds less, and nobody may hold a whole budget of
 //!    answers. Of one pair a few requests are read at once ([`REQUESTS_PER_OWNER`]) unless none of them stalls.

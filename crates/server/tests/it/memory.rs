@@ -133,6 +133,7 @@ async fn answers_that_nobody_reads_stop_nobody() {
     let app = TestApp::builder().memory(SMALL).start().await;
     let caller = app.administrator().with_repository("app").await;
     let docker = caller.docker().await;
+    docker.push("app", "small", &Image::new(7)).await;
     // Two of them take the share of a caller.
     let large = "x".repeat(3900 * KIB);
     let large: Vec<Image> =
@@ -167,6 +168,8 @@ async fn answers_that_nobody_reads_stop_nobody() {
     }
     full(&app.budgets.manifests, 5 * MIB).await;
     all_is_served(&other).await;
+    // The caller's own small manifests find room even before.
+    docker.get("/v2/app/manifests/small").await.expect(200);
     stall().await;
     all_is_served(&caller).await;
     assert!(app.budgets.manifests.evicted() > 0);
