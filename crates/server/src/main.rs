@@ -14,6 +14,7 @@ use server::cli::status::Status;
 use server::cli::tls::init::Init;
 use server::cli::transfer::export::Export;
 use server::cli::transfer::import::Import;
+use server::cli::verify::Verify;
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -42,6 +43,8 @@ enum Command {
     Restore(Restore),
     /// Show what was pushed to a repository and what was refused, and why.
     PushLog(PushLog),
+    /// Look whether the layers of a store are whole, beside its server.
+    Verify(Verify),
     /// Copy images from files and other registries into a repository.
     Import(Box<Import>),
     /// Copy images of a repository into a file.
@@ -107,6 +110,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Export(export) => on_runtime(async { Ok(export.run().await.map(|()| ExitCode::SUCCESS)?) }),
         Command::Backup(backup) => on_runtime(async { print(backup.run(&|name| std::env::var(name).ok()).await?) }),
         Command::Restore(restore) => on_runtime(async { print(restore.run(&|name| std::env::var(name).ok()).await?) }),
+        Command::Verify(verify) => on_runtime(async {
+            let well = verify.run(&|name| std::env::var(name).ok(), &mut std::io::stdout()).await?;
+            Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }),
         Command::PushLog(log) => on_runtime(async {
             std::io::stdout().write_all(log.run().await?.as_bytes())?;
             Ok(ExitCode::SUCCESS)

@@ -57,6 +57,7 @@ statements! {
     LAYER_SHOWN = concat!("SELECT ", layer_columns!(), ", repository_layer.media_type \
         FROM repository_layer JOIN layer ON layer.id = repository_layer.layer_id \
         WHERE repository_layer.repository_id = $1 AND repository_layer.digest = $2");
+    LAYER_TOTAL = "SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT) FROM layer";
     LAYER_LIST = concat!("SELECT ", layer_columns!(), " FROM layer WHERE id > $1 ORDER BY id LIMIT $2");
     LAYER_INSERT = "INSERT INTO layer (id, account, region, encryption, digest, size, location, data_key, storage_class, \
         created_at, unreferenced_since, checksums) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
@@ -269,6 +270,12 @@ impl Tx<'_> {
     /// The layers of every registry by id, from behind `after`.
     pub fn layer_list(&mut self, after: Id, limit: u32) -> Result<Vec<LayerRow>, Error> {
         self.query(LAYER_LIST, &[after.into(), limit.into()])?.iter().map(layer).collect()
+    }
+
+    /// How many layers there are in every registry, and their bytes.
+    pub fn layer_total(&mut self) -> Result<(i64, i64), Error> {
+        let row = self.query_opt(LAYER_TOTAL, &[])?.ok_or(Error::Column(0))?;
+        Ok((row.get(0)?, row.get(1)?))
     }
 
     /// Begins the grace of an unreferenced layer anew; a referenced one stays as it is.

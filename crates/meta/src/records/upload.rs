@@ -25,6 +25,7 @@ statements! {
     UPLOAD_COMPLETE = "UPDATE upload SET state = 'complete', digest = $3, location = NULL, checksums = NULL \
         WHERE id = $1 AND turn = $2 AND state = 'open'";
     UPLOAD_CANCEL = "UPDATE upload SET state = 'cancelled', turn = turn + 1 WHERE id = $1";
+    UPLOAD_LIST = concat!("SELECT ", upload_columns!(), " FROM upload WHERE id > $1 ORDER BY id LIMIT $2");
     UPLOAD_DELETE = "DELETE FROM upload WHERE id = $1";
 }
 
@@ -116,6 +117,11 @@ impl Tx<'_> {
     /// See [`by_id`].
     pub fn upload_get(&mut self, id: Id) -> Result<Option<UploadRow>, Error> {
         self.look_up(by_id(id))
+    }
+
+    /// The sessions of every registry that left something behind, by id, from behind `after`.
+    pub fn upload_list(&mut self, after: Id, limit: u32) -> Result<Vec<UploadRow>, Error> {
+        self.query(UPLOAD_LIST, &[after.into(), limit.into()])?.iter().map(upload).collect()
     }
 
     /// Writes a session's first row; false when it has one already.

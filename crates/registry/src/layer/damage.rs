@@ -13,8 +13,12 @@ pub enum Damage {
     Missing,
     /// There are fewer than the record says.
     Short,
+    /// There are more than the record says. Only a whole look finds it.
+    Long,
     /// They are others than those that were pushed.
     Altered,
+    /// They are those that were pushed, but the checksums of the record are of others. Only a whole look finds it.
+    Checksums,
 }
 
 impl Damage {
@@ -23,14 +27,16 @@ impl Damage {
         match self {
             Damage::Missing => "missing",
             Damage::Short => "short",
+            Damage::Long => "too long",
             Damage::Altered => "altered",
+            Damage::Checksums => "with wrong checksums",
         }
     }
 }
 
 /// Marks a layer whose bytes were found damaged at `row.location`; false when it was marked already or its bytes lie elsewhere by
 /// now. Bytes in the record are looked at once more in the transaction.
-pub async fn mark(db: &meta::Db, now: Time, row: &LayerRow) -> Result<bool, Error> {
+pub(super) async fn mark(db: &meta::Db, now: Time, row: &LayerRow) -> Result<bool, Error> {
     let (id, location) = (row.id, row.location);
     db.write(move |tx| {
         if location.is_none() {
@@ -43,6 +49,13 @@ pub async fn mark(db: &meta::Db, now: Time, row: &LayerRow) -> Result<bool, Erro
     })
     .await
     .map_err(|error: meta::Error| error.into())
+}
+
+/// Takes the mark from a layer whose bytes were found right at `row.location`; false when it has none or lies elsewhere by now.
+pub(super) async fn unmark(db: &meta::Db, row: &LayerRow) -> Result<bool, Error> {
+    let (id, location) = (row.id, row.location);
+    let unmarked: Result<bool, meta::Error> = db.write(move |tx| tx.change(layer::unmark(id, location))).await;
+    Ok(unmarked?)
 }
 
 /// Marks a layer that a reader found damaged twice, and says so in the log. Returns what the reader's caller hears: the mark is

@@ -6,7 +6,9 @@ mod damage;
 mod mount;
 mod open;
 mod record;
+pub mod verify;
 
+pub use damage::Damage;
 pub use mount::mount;
 pub(crate) use open::open_as;
 pub use open::{Bytes, Open, Opened, open, open_by_id};

@@ -23,3 +23,4 @@ mod layers;
 mod push_log;
 mod sessions;
 mod support;
+mod verify;

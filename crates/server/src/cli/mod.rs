@@ -19,5 +19,6 @@ pub mod status;
 pub mod stores;
 pub mod tls;
 pub mod transfer;
+pub mod verify;
 
 pub use client::ClientError;

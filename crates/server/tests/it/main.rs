@@ -30,3 +30,4 @@ mod slow;
 mod store_support;
 mod sts;
 mod tls;
+mod verify;

@@ -1,0 +1,296 @@
+//! Looking at all layers of a store, beside the servers that use it: whether the bytes that the records name are there, whether they
+//! are those that were pushed, and which bytes no record names. Nothing is ever removed.
+use super::damage::{self, Damage};
+use super::open::record_bytes;
+use crate::Error;
+use crate::clock::Time;
+use blob::checksum::Checksummer;
+use blob::{Engine, Location};
+use meta::records::Id;
+use meta::records::layer::{self, LayerRow};
+use oci::{Digest, Hasher};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Records, or locations, that are read at once.
+const PAGE: u32 = 500;
+/// How old a location without a record is at least that no request can still be about to give one: the longest request, and the life
+/// of a session, which it may end.
+const UNDER_WAY: Duration = Duration::from_secs(48 * 3600);
+
+/// How thoroughly to look, and what to write down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Look {
+    /// Read every byte: compares digests and checksums, and gives checksums to layers that have none.
+    pub bytes: bool,
+    /// Mark what is damaged, so that it counts as missing and is pushed again. With `bytes`, take the mark from what is right again.
+    pub mark: bool,
+}
+
+/// The stores to look at.
+pub struct Stores<'a> {
+    pub db: &'a meta::Db,
+    pub blobs: &'a dyn Engine,
+    pub now: Time,
+}
+
+/// What is said while it is looked at the layers.
+#[derive(Debug)]
+pub enum Event {
+    /// So many bytes of layers are done.
+    Done(u64),
+    Found(Finding),
+}
+
+/// What is not as it should be.
+#[derive(Debug)]
+pub enum Finding {
+    Damaged {
+        layer: Named,
+        damage: Damage,
+        /// Whether it counts as missing now.
+        marked: bool,
+    },
+    /// It was marked before, and nobody has read all its bytes now.
+    Marked { layer: Named },
+    /// It was marked, and its bytes are those that were pushed; the mark is gone if `unmarked`.
+    RightAgain { layer: Named, unmarked: bool },
+    /// Its bytes can't be read now, which says nothing of them.
+    Unreadable { layer: Named, error: blob::Error },
+    /// Bytes that no record names. `under_way`: they are young enough for an upload that runs, or for one that was just acknowledged.
+    Unrecorded { location: Location, size: u64, under_way: bool },
+}
+
+/// A layer, as a report names it.
+#[derive(Clone, Debug)]
+pub struct Named {
+    pub digest: Digest,
+    /// `None`: its bytes lie in its record.
+    pub location: Option<Location>,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub layers: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Layers that have checksums only from now on.
+    pub checksums_added: u64,
+    /// Whether nothing was found but what is under way.
+    pub well: bool,
+}
+
+/// What all layers' records say of their number and bytes.
+pub async fn total(db: &meta::Db) -> Result<(u64, u64), Error> {
+    let total: (i64, i64) = db.read(|tx| tx.layer_total()).await?;
+    Ok((total.0.unsigned_abs(), total.1.unsigned_abs()))
+}
+
+/// Looks at every layer of every registry, then at every location. Memory is bounded by a page of either.
+pub async fn all(stores: &Stores<'_>, look: Look, tell: &mut (dyn FnMut(Event) + Send)) -> Result<Summary, Error> {
+    let mut verifier = Verifier { stores, look, tell, summary: Summary { well: true, ..Summary::default() }, done: 0 };
+    let mut after = [0; 16];
+    loop {
+        let page: Vec<LayerRow> = stores.db.read(move |tx| tx.layer_list(after, PAGE)).await?;
+        let Some(last) = page.last().map(|row| row.id) else { break };
+        for row in page {
+            verifier.layer(row).await?;
+        }
+        after = last;
+    }
+    verifier.locations().await?;
+    Ok(verifier.summary)
+}
+
+struct Verifier<'a> {
+    stores: &'a Stores<'a>,
+    look: Look,
+    tell: &'a mut (dyn FnMut(Event) + Send),
+    summary: Summary,
+    /// Bytes of the layer under way that were said to be done.
+    done: u64,
+}
+
+/// What a look at a layer's bytes says.
+enum Seen {
+    /// As far as it was looked. With the checksums, if all bytes were read.
+    Right(Option<Vec<u8>>),
+    Wrong(Damage),
+    Unreadable(blob::Error),
+}
+
+impl Verifier<'_> {
+    fn found(&mut self, finding: Finding) {
+        self.summary.well &=
+            matches!(finding, Finding::Unrecorded { under_way: true, .. } | Finding::RightAgain { unmarked: true, .. });
+        (self.tell)(Event::Found(finding));
+    }
+
+    /// Says that so many bytes more of the layer under way are done, but never more than it has.
+    fn done(&mut self, to: u64) {
+        if let Some(more) = to.checked_sub(self.done).filter(|more| *more > 0) {
+            self.done = to;
+            (self.tell)(Event::Done(more));
+        }
+    }
+
+    async fn layer(&mut self, row: LayerRow) -> Result<(), Error> {
+        let size = super::size(&row);
+        self.summary.layers += 1;
+        self.summary.size = self.summary.size.saturating_add(size);
+        let mut row = row;
+        let mut seen = self.see(&row).await?;
+        // What is wrong is looked at again where the record says by then: a push may have moved the layer.
+        if !matches!(seen, Seen::Right(_)) {
+            let Some(again) = self.stores.db.look_up(layer::by_id(row.id)).await? else { return Ok(()) };
+            row = again;
+            seen = self.see(&row).await?;
+        }
+        self.done(size);
+        self.done = 0;
+        let layer = Named {
+            digest: Digest::from_bytes(&row.digest).map_err(Error::server)?,
+            location: row.location.map(Location),
+        };
+        match seen {
+            Seen::Unreadable(error) => self.found(Finding::Unreadable { layer, error }),
+            Seen::Wrong(damage) => {
+                let marked = row.damaged_at.is_some()
+                    || self.look.mark && damage::mark(self.stores.db, self.stores.now, &row).await?;
+                self.found(Finding::Damaged { layer, damage, marked });
+            }
+            Seen::Right(checksums) => self.right(&row, layer, checksums).await?,
+        }
+        Ok(())
+    }
+
+    /// Gives checksums to a layer whose bytes are right, and takes a mark from it.
+    async fn right(&mut self, row: &LayerRow, layer: Named, checksums: Option<Vec<u8>>) -> Result<(), Error> {
+        let (id, location) = (row.id, row.location);
+        let Some(checksums) = checksums else {
+            if row.damaged_at.is_some() {
+                self.found(Finding::Marked { layer });
+            }
+            return Ok(());
+        };
+        if self.stores.db.look_up(layer::checksums(id, 0, 1)).await?.is_none() {
+            let add = move |tx: &mut meta::Tx<'_>| tx.change(layer::add_checksums(id, location, &checksums));
+            self.summary.checksums_added += u64::from(self.stores.db.write(add).await?);
+        }
+        if row.damaged_at.is_some() {
+            let unmarked = self.look.mark && damage::unmark(self.stores.db, row).await?;
+            self.found(Finding::RightAgain { layer, unmarked });
+        }
+        Ok(())
+    }
+
+    async fn see(&mut self, row: &LayerRow) -> Result<Seen, Error> {
+        let Some(location) = row.location.map(Location) else { return self.see_record(row).await };
+        let blobs = self.stores.blobs;
+        let size = super::size(row);
+        match blobs.stat(location).await {
+            Ok(None) => return Ok(Seen::Wrong(Damage::Missing)),
+            Ok(Some(stat)) if stat.size < size => return Ok(Seen::Wrong(Damage::Short)),
+            Ok(Some(stat)) if stat.size > size => return Ok(Seen::Wrong(Damage::Long)),
+            Ok(Some(_)) if !self.look.bytes => return Ok(Seen::Right(None)),
+            Ok(Some(_)) => {}
+            Err(error) => return Ok(Seen::Unreadable(error)),
+        }
+        let digest = Digest::from_bytes(&row.digest).map_err(Error::server)?;
+        let (computed, checksums) = match self.read(location, size, &digest).await {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(Seen::Wrong(Damage::Missing)),
+            Err(error) if error.is_short() => return Ok(Seen::Wrong(Damage::Short)),
+            Err(error) => return Ok(Seen::Unreadable(error)),
+        };
+        if computed != digest {
+            return Ok(Seen::Wrong(Damage::Altered));
+        }
+        Ok(match self.stores.db.look_up(layer::checksums(row.id, 0, i64::from(i32::MAX))).await? {
+            Some(stored) if stored != checksums => Seen::Wrong(Damage::Checksums),
+            _ => Seen::Right(Some(checksums)),
+        })
+    }
+
+    /// The bytes of a small layer, which are always read whole.
+    async fn see_record(&self, row: &LayerRow) -> Result<Seen, Error> {
+        let Some((row, content)) = self.stores.db.look_up(layer::by_id_to_read(row.id)).await? else {
+            return Ok(Seen::Right(None));
+        };
+        let digest = Digest::from_bytes(&row.digest).map_err(Error::server)?;
+        Ok(match record_bytes(&row, content) {
+            Ok(bytes) if Digest::of(digest.algorithm(), &bytes) == digest => {
+                Seen::Right(Some(blob::checksum::of(&bytes)))
+            }
+            Ok(_) => Seen::Wrong(Damage::Altered),
+            Err(damage) => Seen::Wrong(damage),
+        })
+    }
+
+    /// Looks for bytes that neither a layer nor a session names.
+    async fn locations(&mut self) -> Result<(), Error> {
+        let mut after = None;
+        loop {
+            let page = self.stores.blobs.list(after, PAGE as usize).await?;
+            let Some(last) = page.last().copied() else { return Ok(()) };
+            for location in self.unnamed(page).await? {
+                self.unrecorded(location).await?;
+            }
+            after = Some(last);
+        }
+    }
+
+    async fn unrecorded(&mut self, location: Location) -> Result<(), Error> {
+        // It may have been dropped by its request meanwhile.
+        let Some(stat) = self.stores.blobs.stat(location).await? else { return Ok(()) };
+        let made_at = i64::try_from(location.made_at_ms().saturating_mul(1000)).unwrap_or(i64::MAX);
+        let under_way = Time(made_at).plus(UNDER_WAY) > self.stores.now;
+        self.found(Finding::Unrecorded { location, size: stat.size, under_way });
+        Ok(())
+    }
+
+    /// Those of a page that no record names.
+    async fn unnamed(&self, page: Vec<Location>) -> Result<BTreeSet<Location>, Error> {
+        let unnamed = self.stores.db.read(move |tx| {
+            let mut unnamed = BTreeSet::new();
+            for location in &page {
+                if tx.store_location(location.0)?.is_none() {
+                    unnamed.insert(*location);
+                }
+            }
+            Ok::<_, meta::Error>(unnamed)
+        });
+        let mut unnamed = unnamed.await?;
+        let mut after: Id = [0; 16];
+        while !unnamed.is_empty() {
+            let uploads: Vec<_> = self.stores.db.read(move |tx| tx.upload_list(after, PAGE)).await?;
+            let Some(last) = uploads.last() else { break };
+            after = last.id;
+            for location in uploads.iter().filter_map(|upload| upload.location) {
+                unnamed.remove(&Location(location));
+            }
+        }
+        Ok(unnamed)
+    }
+
+    /// Reads a location whole; its digest and its checksums. `None` when it is not there.
+    async fn read(
+        &mut self,
+        location: Location,
+        size: u64,
+        digest: &Digest,
+    ) -> Result<Option<(Digest, Vec<u8>)>, blob::Error> {
+        let Some(mut reader) = self.stores.blobs.read(location, 0..size).await? else { return Ok(None) };
+        let mut hasher = Hasher::new(digest.algorithm());
+        let mut summer = Checksummer::default();
+        let mut read = 0;
+        while let Some(buffer) = reader.next().await? {
+            hasher.update(&buffer);
+            summer.update(&buffer);
+            read += buffer.len() as u64;
+            self.done(read);
+        }
+        Ok(Some((hasher.finish(), summer.finish())))
+    }
+}

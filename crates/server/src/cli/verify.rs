@@ -1,0 +1,117 @@
+//! `ecru verify`: whether the layers of a store are whole, beside the server that uses it.
+use super::progress::{Progress, bytes};
+use super::stores::{StoreArgs, StoreError, Stores};
+use crate::body::Chain;
+use crate::config::{SettingsError, Variables};
+use registry::clock::{Clock as _, SystemClock};
+use registry::layer::verify::{self, Event, Finding, Look, Named, Summary};
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Looks at every layer of a store, beside the server that uses it: whether its bytes are there and as many as its record says.
+/// Ends with 0 only if all is well. It never deletes anything.
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    #[command(flatten)]
+    pub stores: StoreArgs,
+    /// Read all bytes: compare digests and checksums, and give checksums to layers that an older version stored.
+    #[arg(long)]
+    pub bytes: bool,
+    /// Mark damaged layers, so that they count as missing and clients push them again; with --bytes, take the mark from layers
+    /// whose bytes are right.
+    #[arg(long)]
+    pub mark: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store can't be read")]
+    Read(#[from] registry::Error),
+    #[error("the report can't be written")]
+    Report(#[from] std::io::Error),
+}
+
+impl Verify {
+    /// Writes what is found into `report`, line by line. Returns whether all is well.
+    pub async fn run(self, variables: Variables<'_>, report: &mut (dyn Write + Send)) -> Result<bool, VerifyError> {
+        let stores = Stores::attach(&self.stores.settings(variables)?).await?;
+        let (_, size) = verify::total(&stores.db).await?;
+        let progress = Progress::new("Layers", size);
+        let look = Look { bytes: self.bytes, mark: self.mark };
+        let looked = verify::Stores { db: &stores.db, blobs: &*stores.layers, now: SystemClock.now() };
+        let (mut found, mut written) = (BTreeMap::new(), Ok(()));
+        let summary = verify::all(&looked, look, &mut |event| match event {
+            Event::Done(size) => progress.add(size),
+            Event::Found(finding) => {
+                let (kind, line) = line(&finding);
+                *found.entry(kind).or_insert(0_u64) += 1;
+                if written.is_ok() {
+                    written = writeln!(report, "{line}");
+                }
+            }
+        })
+        .await;
+        progress.end();
+        stores.db.close().await;
+        let summary = summary?;
+        written?;
+        report.write_all(last_lines(&summary, &found, look).as_bytes())?;
+        Ok(summary.well)
+    }
+}
+
+/// The kind of a finding, to be counted, and its line in the report.
+fn line(finding: &Finding) -> (String, String) {
+    match finding {
+        Finding::Damaged { layer, damage, marked } => {
+            let state = if *marked { "; it counts as missing" } else { "" };
+            (damage.name().to_owned(), format!("{}: {}{state}", damage.name(), named(layer)))
+        }
+        Finding::Marked { layer } => (
+            "marked before".to_owned(),
+            format!(
+                "marked before: {}; it counts as missing, and --bytes says whether it is right again",
+                named(layer)
+            ),
+        ),
+        Finding::RightAgain { layer, unmarked } => {
+            let what = if *unmarked { "; it no longer counts as missing" } else { "; --mark takes its mark away" };
+            ("right again".to_owned(), format!("right again: {}{what}", named(layer)))
+        }
+        Finding::Unreadable { layer, error } => {
+            ("unreadable".to_owned(), format!("unreadable: {}: {}", named(layer), Chain(error)))
+        }
+        Finding::Unrecorded { location, size, under_way } => {
+            let (kind, why) = match under_way {
+                true => ("under way", "young enough for an upload that runs or has just ended"),
+                false => ("without a record", "no upload can still need it"),
+            };
+            (kind.to_owned(), format!("{kind}: {location}, {}: {why}", bytes(*size)))
+        }
+    }
+}
+
+fn named(layer: &Named) -> String {
+    match layer.location {
+        Some(location) => format!("{} at {location}", layer.digest),
+        None => format!("{} in its record", layer.digest),
+    }
+}
+
+fn last_lines(summary: &Summary, found: &BTreeMap<String, u64>, look: Look) -> String {
+    let read = if look.bytes { "read" } else { "looked at, without reading them" };
+    let mut text = format!("{} layers ({}) were {read}.\n", summary.layers, bytes(summary.size));
+    if summary.checksums_added > 0 {
+        text.push_str(&format!("{} layers have checksums from now on.\n", summary.checksums_added));
+    }
+    let counts: Vec<_> = found.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    if !counts.is_empty() {
+        text.push_str(&format!("Found: {}.\n", counts.join(", ")));
+    }
+    text.push_str(if summary.well { "All is well.\n" } else { "Not all is well.\n" });
+    text
+}
