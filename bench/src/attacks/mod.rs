@@ -2,8 +2,10 @@
 //!
 //! `cargo run --release -p bench -- attack` runs them all; `attack --list` shows them. Each starts a server of its own on loopback,
 //! is bounded in connections and in time, and prints what it saw. An attack whose goal is missed fails the run.
+mod many_pushes;
 mod refused_bodies;
 mod slow_bodies;
+mod unfinished_heads;
 
 use crate::bench::remove;
 use crate::ecru::{self, Ecru};
@@ -25,11 +27,21 @@ struct Attack {
     run: fn(&Server, &mut Findings) -> Result<()>,
 }
 
-const ALL: [Attack; 5] = [
+const ALL: [Attack; 7] = [
     Attack {
         name: "refused-bodies",
         about: "4,000 connections without credentials, each with a body of 1 MB that is refused",
         run: refused_bodies::run,
+    },
+    Attack {
+        name: "unfinished-heads",
+        about: "4,000 connections, each with 60 KB of a head that does not end",
+        run: unfinished_heads::run,
+    },
+    Attack {
+        name: "many-pushes",
+        about: "2,000 pushes at once by one caller, of which each has sent 1 MiB",
+        run: many_pushes::run,
     },
     Attack {
         name: "slow-bodies",

@@ -9,7 +9,7 @@ mod small_images;
 mod start_up;
 mod tags;
 mod tls;
-mod upload;
+pub mod upload;
 
 use crate::Result;
 use crate::bench::Bench;
