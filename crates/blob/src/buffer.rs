@@ -2,6 +2,7 @@
 //!
 //! They are pooled so that their number has a bound, and because an allocator may give memory of this size back to the kernel on
 //! every free: with the C library's that measured twice to three times the processor time of a transfer.
+use crate::shares::{Claim, Share, Shares};
 use crate::{Error, lock};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 #[derive(Clone)]
 pub struct Buffers {
     pool: Arc<Pool>,
+    shares: Arc<Shares>,
 }
 
 struct Pool {
@@ -46,10 +48,29 @@ impl Buffers {
     /// The longest that a transfer waits for a buffer: far longer than busy disks take, and shorter than clients' patience.
     pub const PATIENCE: Duration = Duration::from_secs(10);
 
+    /// Bytes at most of a [`Buffer::small`] one, which is of no pool.
+    pub const SMALL: usize = 64 * 1024;
+
     /// A pool of at most `max` buffers, one at least.
     pub fn new(max: usize) -> Buffers {
         let permits = max.clamp(1, Semaphore::MAX_PERMITS);
-        Buffers { pool: Arc::new(Pool { permits: Arc::new(Semaphore::new(permits)), free: Mutex::new(Vec::new()) }) }
+        let pool = Pool { permits: Arc::new(Semaphore::new(permits)), free: Mutex::new(Vec::new()) };
+        Buffers { pool: Arc::new(pool), shares: Shares::new(permits) }
+    }
+
+    /// What an owner may hold of the pool: transfers of callers claim their buffers there before they take them.
+    pub fn share(&self, owner: &str) -> Share {
+        self.shares.of(owner)
+    }
+
+    /// How many transfers wait for their share.
+    pub fn waiting(&self) -> usize {
+        self.shares.waiting()
+    }
+
+    /// Returns when a transfer has begun to wait for its share since it returned last.
+    pub async fn starved(&self) {
+        self.shares.starved().await;
     }
 
     /// Takes an empty buffer, waiting until one is free. Who waits longest is served first.
@@ -59,7 +80,14 @@ impl Buffers {
         // Nothing closes the semaphore, so there always is a permit.
         let permit = self.pool.permits.clone().acquire_owned().await.ok();
         let kept = lock(&self.pool.free).pop();
-        Buffer { memory: Some(kept.unwrap_or_else(Memory::new)), len: 0, pool: self.pool.clone(), _permit: permit }
+        Buffer {
+            memory: Some(kept.unwrap_or_else(Memory::new)),
+            len: 0,
+            capacity: Buffers::SIZE,
+            claim: None,
+            pool: Some(self.pool.clone()),
+            _permit: permit,
+        }
     }
 
     /// The same for at most [`Buffers::PATIENCE`], then [`Error::Busy`]: whoever holds the buffers may never give them back.
@@ -79,15 +107,33 @@ pub struct Buffer {
     /// `None` only while it is dropped.
     memory: Option<Memory>,
     len: usize,
-    pool: Arc<Pool>,
+    /// Bytes that it has.
+    capacity: usize,
+    /// The place in its owner's share.
+    claim: Option<Claim>,
+    /// `None` for a small one.
+    pool: Option<Arc<Pool>>,
     /// Dropped after the memory went back: who gets the permit finds the memory.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Buffer {
+    /// A buffer that is of no pool, for so many bytes, of [`Buffers::SMALL`] at most. Its first byte is not aligned.
+    pub fn small(bytes: usize) -> Buffer {
+        let capacity = bytes.min(Buffers::SMALL);
+        let memory = Memory { bytes: vec![0; capacity].into_boxed_slice(), start: 0 };
+        Buffer { memory: Some(memory), len: 0, capacity, claim: None, pool: None, _permit: None }
+    }
+
+    /// The same buffer, which keeps its place in its owner's share until it is dropped.
+    pub fn claimed(mut self, claim: Claim) -> Buffer {
+        self.claim = Some(claim);
+        self
+    }
+
     /// Bytes that still fit.
     pub fn room(&self) -> usize {
-        Buffers::SIZE - self.len
+        self.capacity - self.len
     }
 
     /// Appends as much of `bytes` as fits and returns how much that was.
@@ -103,7 +149,7 @@ impl Buffer {
     /// What lies in it is left from an earlier use.
     pub fn spare_mut(&mut self) -> &mut [u8] {
         match &mut self.memory {
-            Some(memory) => &mut memory.bytes[memory.start..memory.start + Buffers::SIZE],
+            Some(memory) => &mut memory.bytes[memory.start..memory.start + self.capacity],
             None => &mut [],
         }
     }
@@ -112,9 +158,9 @@ impl Buffer {
     /// else an earlier transfer's bytes would show.
     ///
     /// # Panics
-    /// If `len` is more than [`Buffers::SIZE`].
+    /// If `len` is more than it has.
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= Buffers::SIZE, "a buffer holds {} bytes, not {len}", Buffers::SIZE);
+        assert!(len <= self.capacity, "the buffer holds {} bytes, not {len}", self.capacity);
         self.len = len;
     }
 
@@ -126,8 +172,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let Some(memory) = self.memory.take() {
-            lock(&self.pool.free).push(memory);
+        if let (Some(memory), Some(pool)) = (self.memory.take(), &self.pool) {
+            lock(&pool.free).push(memory);
         }
     }
 }
@@ -171,6 +217,13 @@ mod tests {
         assert_eq!(buffer.fill(b"more"), 0);
         buffer.clear();
         assert_eq!(buffer.room(), Buffers::SIZE);
+    }
+
+    #[test]
+    fn a_small_buffer_is_of_no_pool() {
+        let mut buffer = Buffer::small(3);
+        assert_eq!((buffer.fill(b"abcd"), buffer.room(), &buffer[..]), (3, 0, &b"abc"[..]));
+        assert_eq!(Buffer::small(Buffers::SIZE).room(), Buffers::SMALL);
     }
 
     #[tokio::test]

@@ -104,8 +104,8 @@ pub enum Error {
     Full(#[source] Arc<io::Error>),
     #[error("the layer store is read-only")]
     ReadOnly(#[source] Arc<io::Error>),
-    /// Every buffer was taken for [`Buffers::PATIENCE`](crate::Buffers::PATIENCE).
-    #[error("no buffer became free in time")]
+    /// Every buffer was taken for [`Buffers::PATIENCE`](crate::Buffers::PATIENCE), or the process has all the files open that it may.
+    #[error("the layer store is busy: no buffer or no file descriptor is free")]
     Busy,
     #[error("the location exists already")]
     Exists,
@@ -120,10 +120,11 @@ pub enum Error {
 }
 
 impl Error {
-    /// The error for a failed call of the operating system, `doing` says which: a full disk or quota and a read-only or
-    /// forbidden one have variants of their own.
+    /// The error for a failed call of the operating system, `doing` says which: a full disk or quota, a read-only or forbidden one,
+    /// and no free file descriptor have variants of their own.
     pub fn from_io(doing: &'static str, cause: io::Error) -> Error {
         match cause.kind() {
+            _ if is_out_of_files(&cause) => Error::Busy,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::Full(Arc::new(cause)),
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Error::ReadOnly(Arc::new(cause)),
             _ => Error::Io(doing, Arc::new(cause)),
@@ -138,5 +139,24 @@ impl Error {
     /// The error for a range that the location's bytes do not cover.
     pub(crate) fn out_of_range() -> Error {
         Error::Io("the location holds fewer bytes than were asked for", Arc::new(io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+/// Whether the process or the system has too many files open: EMFILE and ENFILE have no kind of their own.
+fn is_out_of_files(cause: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(Errno::from_io_error(cause), Some(Errno::MFILE | Errno::NFILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exhausted_file_descriptors_are_load_and_no_fault() {
+        for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE] {
+            assert!(matches!(Error::from_io("opening", errno.into()), Error::Busy), "{errno}");
+        }
+        assert!(matches!(Error::from_io("opening", rustix::io::Errno::IO.into()), Error::Io("opening", _)));
     }
 }

@@ -13,10 +13,12 @@ pub mod faulty_disk;
 pub mod fs;
 mod location;
 pub mod memory;
+mod shares;
 
 pub use buffer::{Buffer, Buffers};
 pub use engine::{Durable, Engine, EngineState, Error, Reader, Stat, Writer};
 pub use location::Location;
+pub use shares::{Claim, Share};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

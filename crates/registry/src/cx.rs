@@ -79,6 +79,13 @@ pub struct Cx {
     pub origin: Origin,
 }
 
+impl Cx {
+    /// What this call's transfers may hold of the buffers: those of one caller from one address share.
+    pub fn share(&self) -> blob::Share {
+        self.system.buffers.share(&format!("{} {}", self.caller.arn(), self.origin.address))
+    }
+}
+
 impl std::ops::Deref for Cx {
     type Target = System;
     fn deref(&self) -> &System {

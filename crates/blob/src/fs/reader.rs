@@ -27,7 +27,9 @@ impl Reader for FsReader {
         }
         let offset = self.left.start;
         let wanted = usize::try_from(self.left.end - offset).unwrap_or(usize::MAX).min(Buffers::SIZE);
-        let mut buffer = self.buffers.take_in_time().await?;
+        // So that small layers are read however many large ones are under way.
+        let small = wanted <= Buffers::SMALL;
+        let mut buffer = if small { Buffer::small(wanted) } else { self.buffers.take_in_time().await? };
         // What the kernel has in memory is copied here, which costs less than a change of thread.
         let cached = self.file.read_cached_at(&mut buffer.spare_mut()[..wanted], offset).unwrap_or(0);
         let (buffer, count) = if cached == wanted {

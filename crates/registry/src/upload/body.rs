@@ -1,8 +1,11 @@
 //! Request bodies, gathered into the pool's buffers.
 use super::writers::Turn;
 use crate::Error;
-use blob::{Buffer, Buffers};
+use blob::{Buffer, Buffers, Share};
 use bytes::{Buf, Bytes};
+
+/// Bytes of a body at most that are gathered without a buffer of the pool, of which a small body therefore needs none.
+const POOLLESS_BYTES: usize = 16 * 1024;
 
 /// A body as it comes in, piece by piece.
 #[async_trait::async_trait]
@@ -33,10 +36,14 @@ pub(super) enum Piece {
     Superseded,
 }
 
-/// Gathers a body into full buffers. A buffer is taken when there are bytes for it, never before.
+/// Gathers a body into full buffers. A buffer of the pool is taken when there are bytes for it that a small one can't hold.
 pub(super) struct Intake<'a> {
     body: &'a mut dyn Source,
     buffers: &'a Buffers,
+    /// What the caller may hold of `buffers`.
+    share: Share,
+    /// Whether the body is longer than a small buffer.
+    long: bool,
     turn: Turn,
     /// What came and did not fit the last buffer.
     rest: Bytes,
@@ -47,26 +54,23 @@ pub(super) struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(body: &'a mut dyn Source, buffers: &'a Buffers, turn: Turn) -> Intake<'a> {
-        Intake { body, buffers, turn, rest: Bytes::new(), end: None, filling: None }
+    pub(super) fn new(body: &'a mut dyn Source, (buffers, share): (&'a Buffers, Share), turn: Turn) -> Intake<'a> {
+        Intake { body, buffers, share, long: false, turn, rest: Bytes::new(), end: None, filling: None }
     }
 
     /// What comes next. Whoever stops waiting loses nothing.
     pub(super) async fn next(&mut self) -> Piece {
-        while self.filling.as_ref().is_none_or(|buffer| buffer.room() > 0) {
+        while self.filling.as_ref().is_none_or(|buffer| !self.long || buffer.room() > 0) {
             while self.rest.is_empty() && self.end.is_none() {
                 self.read().await;
             }
             if matches!(self.end, Some(Piece::Superseded)) || self.rest.is_empty() {
                 break;
             }
-            let buffer = match &mut self.filling {
-                Some(buffer) => buffer,
-                empty => match self.buffers.take_in_time().await {
-                    Ok(buffer) => empty.insert(buffer),
-                    Err(error) => return Piece::Broken(error.into()),
-                },
-            };
+            if let Err(error) = self.make_room().await {
+                return Piece::Broken(error);
+            }
+            let Some(buffer) = &mut self.filling else { break };
             let filled = buffer.fill(&self.rest);
             self.rest.advance(filled);
             if self.rest.is_empty() {
@@ -105,6 +109,29 @@ impl<'a> Intake<'a> {
             Piece::End => Ok(Some(bytes.to_vec())),
             other => Err(other),
         }
+    }
+
+    /// Has a buffer with room for what came.
+    ///
+    /// Cancel-safe.
+    async fn make_room(&mut self) -> Result<(), Error> {
+        match &self.filling {
+            Some(_) if self.long => return Ok(()),
+            // One byte is left free, since a full buffer is not a body's last.
+            Some(small) if small.room() > self.rest.len() => return Ok(()),
+            None if !self.long && self.rest.len() <= POOLLESS_BYTES => {
+                self.filling = Some(Buffer::small(POOLLESS_BYTES + 1));
+                return Ok(());
+            }
+            _ => {}
+        }
+        let claim = self.share.claim().await?;
+        let mut buffer = self.buffers.take_in_time().await?.claimed(claim);
+        if let Some(small) = self.filling.take() {
+            buffer.fill(&small);
+        }
+        (self.filling, self.long) = (Some(buffer), true);
+        Ok(())
     }
 
     async fn read(&mut self) {

@@ -76,7 +76,7 @@ impl<'a> Transfer<'a> {
         if let Some(at) = chunk.at.filter(|at| at.first() != begin) {
             return Err(misplaced(target, at.first(), begin));
         }
-        let intake = Intake::new(body, &cx.buffers, turn);
+        let intake = Intake::new(body, (&cx.buffers, cx.share()), turn);
         let Chunk { at, algorithm, resumable } = chunk;
         Ok(Transfer { cx, target, intake, session, at, begin, algorithm, resumable, storing: None, in_doubt: false })
     }
