@@ -1,6 +1,7 @@
 //! One line of the log for each request, written when its answer has ended, and the metrics of the same moment.
 use crate::app::App;
-use crate::body::{Body, Response};
+use crate::body::{Body, Response, Transfer};
+use crate::connections::RequestGuard;
 use crate::loggable;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -64,6 +65,8 @@ impl RefusedFor {
 /// The line of one request: begun with its head, written when it is dropped.
 pub struct Line {
     app: Arc<App>,
+    /// The request is under way for its connection until its line is written.
+    request: RequestGuard,
     door: Door,
     method: Method,
     /// As much of it as may be logged.
@@ -87,9 +90,16 @@ pub struct Line {
 pub const HUNG_UP: u16 = 499;
 
 impl Line {
-    pub fn begin(app: &Arc<App>, door: Door, request: (&Method, &Uri), origin: &registry::Origin) -> Line {
+    pub fn begin(
+        app: &Arc<App>,
+        connection: RequestGuard,
+        door: Door,
+        request: (&Method, &Uri),
+        origin: &registry::Origin,
+    ) -> Line {
         Line {
             app: app.clone(),
+            request: connection,
             door,
             method: request.0.clone(),
             path: loggable::path(request.1),
@@ -110,6 +120,9 @@ impl Line {
     pub fn end_with(mut self, response: Response) -> Response {
         self.status = Some(response.status());
         self.operation = response.extensions().get::<Called>().map(|called| called.0);
+        if response.extensions().get::<Transfer>().is_some() {
+            self.request.transfers();
+        }
         self.caller = response.extensions().get::<CalledBy>().map(|caller| caller.0.clone());
         self.refused = response.extensions().get::<RefusedFor>().cloned();
         // Once this much was taken, the body is not asked for its end.

@@ -1,5 +1,7 @@
 //! Bodies on the HTTP wire: one response type for every door, and requests as a `registry` source.
+use crate::connections::ConnectionState;
 use crate::pace::Pace;
+use blob::{Buffers, Claim, Share};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -8,6 +10,7 @@ use hyper::body::{Body as _, Frame, Incoming};
 use registry::Error;
 use registry::layer::{Open, Opened};
 use registry::upload::Source;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -15,14 +18,32 @@ use tokio::time::{Instant, timeout, timeout_at};
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
 pub type Response = http::Response<Body>;
 /// A request as a door receives it.
-pub type Request = http::Request<Incoming>;
+pub type Request = http::Request<Inbound>;
 
-/// Bytes of an unread body at most that are read and dropped, so that its client gets to read the answer.
-const DISCARD_BYTES: u64 = 64 * 1024 * 1024;
-/// The same where nobody knows who the client is.
-const STRANGERS_DISCARD_BYTES: u64 = 1024 * 1024;
-/// How long that may take.
-const DISCARD_TIME: Duration = Duration::from_secs(30);
+/// Bytes of a body at most that its connection's own task takes: it came with the request's head, or comes in a few reads.
+pub const SMALL_BODY_BYTES: u64 = 64 * 1024;
+/// Bytes of an unread body at most that are read and dropped so that the connection can go on. After a longer rest the connection
+/// ends, see [`crate::linger`].
+const REST_BYTES: u64 = 128 * 1024;
+/// How long that may take; then the connection ends too.
+const REST_TIME: Duration = Duration::from_secs(5);
+
+/// A request's body as it comes over its connection.
+pub struct Inbound {
+    incoming: Incoming,
+    connection: Arc<ConnectionState>,
+}
+
+impl Inbound {
+    pub fn new(incoming: Incoming, connection: Arc<ConnectionState>) -> Inbound {
+        Inbound { incoming, connection }
+    }
+
+    /// Bytes that the body has at most, where that is known.
+    pub fn most(&self) -> Option<u64> {
+        self.incoming.size_hint().upper()
+    }
+}
 
 pub fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
@@ -44,11 +65,19 @@ pub fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
 /// (RFC 9110 14.2).
 ///
 /// The first piece is read before the answer begins, so that a failure to have it is an answer of its own.
-pub async fn ranged(open: Open, partial: bool, head: bool, deadline: Instant) -> Result<Response, Error> {
+///
+/// Its pieces are of `share`, if there are more than a few bytes.
+pub async fn ranged(open: Open, partial: bool, head: bool, share: Share, deadline: Instant) -> Result<Response, Error> {
     match open {
-        Open::Opened(Opened { layer, range, mut bytes }) => {
-            let body = if head { empty() } else { self::layer(bytes.next().await?, bytes, deadline) };
+        Open::Opened(Opened { layer, range, bytes }) => {
+            let share = Some(share).filter(|_| range.end - range.start > Buffers::SMALL as u64);
+            let is_transfer = share.is_some() && !head;
+            let mut pieces = Pieces { bytes, share };
+            let body = if head { empty() } else { self::layer(pieces.next().await?, pieces, deadline) };
             let mut response = Response::new(body);
+            if is_transfer {
+                response.extensions_mut().insert(Transfer);
+            }
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(oci::MediaType::OCTET_STREAM));
@@ -91,12 +120,17 @@ pub fn append(response: &mut Response, name: HeaderName, value: &str) {
 
 /// A layer's bytes as a body. An error in their midst is logged here, and breaks the connection off, so that no client takes a
 /// part for the whole; so does the `deadline`.
-fn layer(first: Option<Bytes>, bytes: registry::layer::Bytes, deadline: Instant) -> Body {
+fn layer(first: Option<Bytes>, bytes: Pieces, deadline: Instant) -> Body {
     let first = first.map(|piece| Ok(Frame::data(piece)));
     let rest = stream::unfold(Some(bytes), move |bytes| async move {
         let mut bytes = bytes?;
         match timeout_at(deadline, bytes.next()).await {
             Ok(Ok(piece)) => piece.map(|piece| (Ok(Frame::data(piece)), Some(bytes))),
+            // Load is no fault.
+            Ok(Err(error @ Error::Busy)) => {
+                tracing::debug!("A layer broke off while it was sent: {}", Chain(&error));
+                Some((Err(std::io::Error::other(error)), None))
+            }
             Ok(Err(error)) => {
                 // What marked a damaged layer has said so.
                 if !matches!(error, Error::LayerDamaged { .. }) {
@@ -109,6 +143,38 @@ fn layer(first: Option<Bytes>, bytes: registry::layer::Bytes, deadline: Instant)
     });
     let pieces = stream::iter(first).chain(rest);
     StreamBody::new(pieces).boxed_unsync()
+}
+
+/// In a response's extensions: its body holds buffers of all transfers.
+#[derive(Clone, Copy, Debug)]
+pub struct Transfer;
+
+/// A layer's bytes on their way to a client, which holds of its share what it has not taken.
+struct Pieces {
+    bytes: registry::layer::Bytes,
+    /// `None` for what needs no buffer of the pool.
+    share: Option<Share>,
+}
+
+impl Pieces {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let Some(share) = &self.share else { return self.bytes.next().await };
+        let claim = share.claim().await?;
+        let piece = self.bytes.next().await?;
+        Ok(piece.map(|bytes| Bytes::from_owner(Claimed { bytes, _claim: claim })))
+    }
+}
+
+/// Bytes that give their place in a share back when they are dropped.
+struct Claimed {
+    bytes: Bytes,
+    _claim: Claim,
+}
+
+impl AsRef<[u8]> for Claimed {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// An error and its causes in one line, for the log.
@@ -130,6 +196,13 @@ impl std::fmt::Display for Chain<'_> {
 /// that take longer than the longest request are [`Error::BodyTruncated`].
 pub struct RequestBody {
     body: Incoming,
+    connection: Arc<ConnectionState>,
+    /// The body's number among those of its connection.
+    number: u64,
+    /// Whether it is a large one that its caller may send.
+    authorized: bool,
+    /// Whether its connection reads it in larger pieces.
+    large: bool,
     /// Content-Length.
     declared: Option<u64>,
     received: u64,
@@ -140,10 +213,33 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    pub fn new(body: Incoming, headers: &HeaderMap, deadline: Instant) -> RequestBody {
-        let declared = body.size_hint().exact();
+    pub fn new(body: Inbound, headers: &HeaderMap, deadline: Instant) -> RequestBody {
+        let Inbound { incoming: body, connection } = body;
+        let (declared, number) = (body.size_hint().exact(), connection.body_number());
         let waits = headers.contains_key(header::EXPECT);
-        RequestBody { body, declared, received: 0, waits, pace: Pace::default(), deadline }
+        let pace = Pace::default();
+        RequestBody {
+            body,
+            connection,
+            number,
+            authorized: false,
+            large: false,
+            declared,
+            received: 0,
+            waits,
+            pace,
+            deadline,
+        }
+    }
+
+    /// The caller is known and may send this body: from now on a large one is read in larger pieces.
+    pub fn authorize(&mut self) {
+        self.connection.become_known();
+        let large = self.declared.is_none_or(|declared| declared > SMALL_BODY_BYTES);
+        if large && !self.authorized {
+            self.authorized = true;
+            self.connection.begin_transfer();
+        }
     }
 
     /// Content-Length, or 0 for a request that has no body at all; `None` for a body of unknown length.
@@ -156,33 +252,27 @@ impl RequestBody {
         self.body.is_end_stream()
     }
 
-    /// Reads and drops in the background what is left, within bounds: a client that still writes when its connection closes
-    /// reports a broken pipe instead of our answer. One that waits for `100 Continue` has sent nothing.
-    pub fn discard(self) {
-        self.discard_within(DISCARD_BYTES);
-    }
-
-    /// The same for a client that did not say who it is: less, since anyone can be one.
-    pub fn discard_strangers(self) {
-        self.discard_within(STRANGERS_DISCARD_BYTES);
-    }
-
-    fn discard_within(mut self, most: u64) {
-        if self.body.is_end_stream() || self.waits {
+    /// Leaves the body unread. A short rest is read and dropped in the background, so that the connection can go on; a longer one, or
+    /// one of unknown length, ends the connection once the answer was sent. Over HTTP/2 only the stream ends.
+    pub fn discard(mut self) {
+        if self.body.is_end_stream() || self.connection.is_http2() {
+            return;
+        }
+        let rest = self.declared.map(|declared| declared.saturating_sub(self.received));
+        // A client that waits for `100 Continue` may send the body later, or not at all.
+        if self.waits || rest.is_none_or(|rest| rest > REST_BYTES) {
+            self.connection.leave_body();
             return;
         }
         tokio::spawn(async move {
+            let _waiting = self.connection.waits_for_body(self.number);
             let drain = async {
-                let mut dropped = 0;
                 while let Some(Ok(frame)) = self.body.frame().await {
-                    dropped += frame.data_ref().map_or(0, |piece| piece.len() as u64);
-                    if dropped > most {
-                        break;
-                    }
+                    self.connection.consumed(frame.data_ref().map_or(0, Bytes::len));
                 }
             };
-            // A client that is too slow loses its answer, nothing else.
-            let _ = timeout(DISCARD_TIME, drain).await;
+            // A client that is too slow loses its connection, nothing else.
+            let _ = timeout(REST_TIME, drain).await;
         });
     }
 
@@ -190,7 +280,12 @@ impl RequestBody {
         loop {
             let began = Instant::now();
             let until = self.deadline.min(began + self.pace.left());
+            if self.authorized && !self.large {
+                self.large = self.connection.read_large();
+            }
+            let waiting = self.connection.waits_for_body(self.number);
             let frame = timeout_at(until, self.body.frame()).await;
+            drop(waiting);
             self.pace.waited(began.elapsed());
             let frame = frame.map_err(|_| truncated("too few bytes came in time"))?;
             let Some(frame) = frame else { return Ok(None) };
@@ -198,8 +293,20 @@ impl RequestBody {
             // Trailers carry nothing that an upload needs.
             if let Ok(piece) = frame.into_data() {
                 self.pace.moved(piece.len() as u64);
+                self.connection.consumed(piece.len());
                 return Ok(Some(piece));
             }
+        }
+    }
+}
+
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        if self.authorized {
+            self.connection.end_transfer();
+        }
+        if self.large {
+            self.connection.read_small();
         }
     }
 }

@@ -1,23 +1,29 @@
 //! One connection from its first byte to its end: what it speaks, and how long it may take.
-use crate::body::{Request, Response, plain};
+use crate::body::{Response, plain};
+use crate::connections::{ConnectionState, LARGE_READ_BYTES};
+use crate::http_stream::HttpStream;
+use crate::linger::linger;
 use crate::metrics::Traffic;
 use crate::streams::{Streams, Useless};
 use crate::tls::{Ahead, Gathered, Tls, is_challenge, is_http2};
 use crate::wire::Wire;
-use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, StatusCode, Uri};
+use bytes::Bytes;
+use http::header::CONNECTION;
+use http::{HeaderValue, StatusCode};
+use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy, sink};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::server::TlsStream;
 
 /// Bytes of a request's head at most (DESIGN "Limits"); more is 431.
@@ -30,16 +36,13 @@ const FIRST_HEAD_TIME: Duration = Duration::from_secs(10);
 /// The longest that a later request's head may take to come, and that a connection may be idle between two requests: longer than
 /// the 90 s after which Go's clients close an idle connection, so that it is they who close.
 const HEAD_TIME: Duration = Duration::from_secs(100);
-/// Bytes that a connection buffers of what it reads, and of small writes; it takes them only while large bodies come. Each read is a
-/// change of task and perhaps of thread: this measured a seventh less processor time for a push than half of it.
-const BUFFER_BYTES: usize = 512 * 1024;
 /// Streams at once of an HTTP/2 connection: the least that RFC 9113 6.5.2 recommends.
 const STREAMS: u32 = 100;
 /// Bytes that a client may send on one HTTP/2 stream, and on all of a connection, before the server has taken them.
-const STREAM_WINDOW_BYTES: u32 = 512 * 1024;
-const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// Bytes of an HTTP/2 frame at most that the server takes: large ones cost less CPU.
-const FRAME_BYTES: u32 = 256 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
+/// Bytes of an HTTP/2 frame at most that the server takes. Each connection keeps memory for one; most clients send no larger ones.
+const FRAME_BYTES: u32 = 16 * 1024;
 /// Bytes that an HTTP/2 stream holds of what it sends, before it asks for more.
 const SEND_BYTES: usize = 512 * 1024;
 /// How often an HTTP/2 client is asked whether it is there, and how long it may take to answer.
@@ -49,10 +52,8 @@ const PING_TIME: Duration = Duration::from_secs(20);
 const GOODBYE_TIME: Duration = Duration::from_secs(5);
 /// What a TLS connection begins with: a record of the type "handshake" (RFC 8446 5.1). No HTTP method does.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// Bytes of a hello to a plain listener that are read, so that its client gets to read the answer; longer ones are not usual.
-const HELLO_BYTES: usize = 16 * 1024;
-/// How long the rest of a hello may take to come that is not understood here.
-const HELLO_TIME: Duration = Duration::from_secs(2);
+/// Bytes of a hello to a plain listener that are read before it is answered.
+const HELLO_BYTES: usize = 4 * 1024;
 /// What a client reads that speaks TLS to a plain listener, or the other way round.
 const TLS_TO_PLAIN: &str = "Client sent a TLS handshake to a plain HTTP server";
 pub const PLAIN_TO_TLS: &str = "Client sent an HTTP request to an HTTPS server";
@@ -102,26 +103,29 @@ pub async fn serve<A, F>(
     stream: TcpStream,
     tls: Option<&Tls>,
     traffic: &Traffic,
+    state: &Arc<ConnectionState>,
     mut stop: Stop,
     answer: A,
 ) -> Result<(), Ended>
 where
-    A: Fn(Request, Spoken) -> F,
+    A: Fn(http::Request<Incoming>, Spoken) -> F,
     F: Future<Output = Response> + Send + 'static,
 {
     stream.set_nodelay(true)?;
     let until = Instant::now() + FIRST_HEAD_TIME;
-    let wire = Wire::new(stream, traffic);
+    let wire = Wire::new(stream, traffic, state.clone());
     let opened = async {
         let mut first = [0];
         wire.stream().peek(&mut first).await?;
         match (tls, first[0] == TLS_HANDSHAKE) {
-            (Some(tls), true) => {
-                tls.accept(Ahead::new(wire)).await.map(|stream| Opened::Tls(Box::new(stream))).map_err(Ended::Handshake)
-            }
+            (Some(tls), true) => tls
+                .accept(Ahead::new(wire, state.clone()))
+                .await
+                .map(|stream| Opened::Tls(Box::new(stream)))
+                .map_err(Ended::Handshake),
             (Some(_), false) => Ok(Opened::Plain(wire, Spoken::PlainToTls)),
             (None, false) => Ok(Opened::Plain(wire, Spoken::AsListened)),
-            (None, true) => refuse_hello(wire).await,
+            (None, true) => Ok(Opened::Refused(refuse_hello(wire).await?)),
         }
     };
     let opened = tokio::select! {
@@ -131,16 +135,21 @@ where
     };
     // A handshake is something, so the head that follows has its own time.
     match opened {
-        Opened::Plain(wire, spoken) => http1(wire, until, stop, |request| answer(request, spoken)).await,
+        Opened::Plain(wire, spoken) => http1(wire, state, until, stop, |request| answer(request, spoken)).await,
+        Opened::Refused(mut wire) => {
+            // A hello can come in several segments.
+            linger(&mut wire).await;
+            Err(Ended::TlsToPlain)
+        }
         Opened::Tls(mut stream) if is_challenge(&stream) => Ok(stream.shutdown().await?),
         Opened::Tls(stream) => {
             let until = Instant::now() + FIRST_HEAD_TIME;
             let answer = |request| answer(request, Spoken::AsListened);
             let (http2_agreed, stream) = (is_http2(&stream), Gathered(stream));
             if http2_agreed {
-                http2(stream, until, stop, answer).await
+                http2(stream, state, until, stop, answer).await
             } else {
-                http1(stream, until, stop, answer).await
+                http1(stream, state, until, stop, answer).await
             }
         }
     }
@@ -150,52 +159,115 @@ where
 enum Opened {
     Plain(Wire<TcpStream>, Spoken),
     Tls(Box<TlsStream<Ahead<Wire<TcpStream>>>>),
+    /// It was answered that it speaks what is not understood here.
+    Refused(Wire<TcpStream>),
+}
+
+/// A stream over a socket, which is reached when the stream's own protocol has ended.
+trait OverSocket {
+    fn into_wire(self) -> Wire<TcpStream>;
+}
+
+impl OverSocket for Wire<TcpStream> {
+    fn into_wire(self) -> Wire<TcpStream> {
+        self
+    }
+}
+
+impl OverSocket for Gathered<Box<TlsStream<Ahead<Wire<TcpStream>>>>> {
+    fn into_wire(self) -> Wire<TcpStream> {
+        self.0.into_inner().0.into_inner()
+    }
 }
 
 /// Serves HTTP/1.1; the first request's head has until `until`.
-async fn http1<S, A, F>(stream: S, until: Instant, mut stop: Stop, answer: A) -> Result<(), Ended>
+async fn http1<S, A, F>(
+    mut stream: S,
+    state: &Arc<ConnectionState>,
+    until: Instant,
+    mut stop: Stop,
+    answer: A,
+) -> Result<(), Ended>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
-    A: Fn(Request) -> F,
+    S: OverSocket + AsyncRead + AsyncWrite + Unpin,
+    A: Fn(http::Request<Incoming>) -> F,
     F: Future<Output = Response> + Send + 'static,
 {
     let asked = Notify::new();
-    let service = service_fn(|request| {
+    let mut silent = pin!(silent(&asked, until));
+    let service = |request| {
         asked.notify_one();
         let answer = answer(request);
         async { Ok::<_, Infallible>(answer.await) }
-    });
-    let mut connection = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIME)
-            .max_header_size(HEAD_BYTES as usize)
-            .max_headers(HEADERS)
-            .max_buf_size(BUFFER_BYTES)
-            // Who has said all that it has to say still reads its answer (RFC 9112 9.6); who is gone fails the next write.
-            .half_close(true)
-            .serve_connection(TokioIo::new(stream), service)
-    );
-    tokio::select! {
-        ended = connection.as_mut() => return Ok(ended?),
-        () = silent(&asked, until) => return Err(Ended::Silent),
-        () = stop.wait() => {}
+    };
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_header_size(HEAD_BYTES as usize)
+        .max_headers(HEADERS)
+        .max_buf_size(LARGE_READ_BYTES)
+        // Who has said all that it has to say still reads its answer (RFC 9112 9.6); who is gone fails the next write.
+        .half_close(true);
+    let (mut first, mut stopping) = (Bytes::new(), false);
+    loop {
+        let http_stream = HttpStream::new(stream, first, state.clone());
+        let mut connection = builder.serve_connection(TokioIo::new(http_stream), service_fn(&service));
+        let mut renewed = false;
+        let ended = loop {
+            tokio::select! {
+                ended = &mut connection => break ended,
+                () = silent.as_mut() => return Err(Ended::Silent),
+                () = stop.wait(), if !stopping => stopping = true,
+                // The memory of a large body is hyper's until its connection ends.
+                () = state.small_again(), if !stopping => {
+                    renewed = true;
+                    state.keep_open();
+                }
+            }
+            Pin::new(&mut connection).graceful_shutdown();
+        };
+        let parts = connection.into_parts();
+        stream = parts.io.into_inner().into_inner();
+        if renewed && ended.is_ok() && !stopping && !state.left_body() {
+            // hyper's memory goes with the last reference to it.
+            first = Bytes::copy_from_slice(&parts.read_buf);
+            drop(parts.read_buf);
+            state.begin_anew();
+            continue;
+        }
+        // hyper has answered what it could not read, and has closed the sending half.
+        let is_unread = state.left_body() || ended.as_ref().is_err_and(hyper::Error::is_parse);
+        if is_unread && !state.is_kept_open() {
+            let mut wire = stream.into_wire();
+            tokio::select! {
+                () = linger(&mut wire) => {}
+                () = stop.wait(), if !stopping => {}
+            }
+        }
+        return Ok(ended?);
     }
-    connection.as_mut().graceful_shutdown();
-    Ok(connection.await?)
 }
 
 /// Serves HTTP/2; the first request has until `until`.
-async fn http2<S, A, F>(stream: S, until: Instant, mut stop: Stop, answer: A) -> Result<(), Ended>
+async fn http2<S, A, F>(
+    stream: S,
+    state: &Arc<ConnectionState>,
+    until: Instant,
+    mut stop: Stop,
+    answer: A,
+) -> Result<(), Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    A: Fn(Request) -> F,
+    A: Fn(http::Request<Incoming>) -> F,
     F: Future<Output = Response> + Send + 'static,
 {
     let streams = Streams::new(until, HEAD_TIME);
+    state.over_http2(&streams);
+    let stream = HttpStream::new(stream, Bytes::new(), state.clone());
     let service = service_fn(|request| {
         let stream = streams.begin();
-        let answer = answer(in_http1_form(request));
+        let answer = answer(request);
         async { Ok::<_, Infallible>(answer.await.map(|body| stream.paced(body))) }
     });
     let mut connection = pin!(
@@ -230,17 +302,6 @@ where
     }
 }
 
-/// A request of HTTP/2 as one of HTTP/1.1: a path in its first line, and the authority in `Host` (RFC 9113 8.3.1).
-fn in_http1_form(mut request: Request) -> Request {
-    let uri = std::mem::take(request.uri_mut());
-    if let Some(host) = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok()) {
-        request.headers_mut().insert(HOST, host);
-    }
-    let path = uri.path_and_query().cloned();
-    *request.uri_mut() = path.map_or(uri, Uri::from);
-    request
-}
-
 /// Returns at `until` if there was no request before, and never when one came.
 async fn silent(asked: &Notify, until: Instant) {
     if timeout_at(until, asked.notified()).await.is_ok() {
@@ -250,7 +311,7 @@ async fn silent(asked: &Notify, until: Instant) {
 
 /// Answers a TLS hello in plain HTTP: containerd speaks TLS first, and falls back when the answer begins with `HTTP/`
 /// (CLIENTS "On the wire").
-async fn refuse_hello(mut wire: Wire<TcpStream>) -> Result<Opened, Ended> {
+async fn refuse_hello(mut wire: Wire<TcpStream>) -> io::Result<Wire<TcpStream>> {
     let mut hello = vec![0; HELLO_BYTES];
     let _ = wire.read(&mut hello).await?;
     let head = "connection: close\r\ncontent-type: text/plain; charset=utf-8";
@@ -258,10 +319,7 @@ async fn refuse_hello(mut wire: Wire<TcpStream>) -> Result<Opened, Ended> {
     let answer = format!("HTTP/1.1 400 {TLS_TO_PLAIN}\r\n{head}\r\ncontent-length: {length}\r\n\r\n{TLS_TO_PLAIN}\n");
     wire.write_all(answer.as_bytes()).await?;
     wire.shutdown().await?;
-    // A hello can come in several segments; bytes that nobody has read would reset the connection, and the answer with it.
-    let mut rest = wire.take(HELLO_BYTES as u64);
-    let _ = timeout(HELLO_TIME, copy(&mut rest, &mut sink())).await;
-    Err(Ended::TlsToPlain)
+    Ok(wire)
 }
 
 /// The answer to plain HTTP at a listener of TLS, in the words that Go's server has for it.

@@ -1,39 +1,43 @@
 //! Sockets, connections, and which door a request goes to.
-use crate::access_log::{Door, Line, user_agent};
+use crate::access_log::{CalledBy, Door, Line, user_agent};
 use crate::addresses::Scheme;
 use crate::app::App;
-use crate::body::{Chain, Request, RequestBody, Response, plain};
+use crate::body::{Chain, Inbound, Request, RequestBody, Response, SMALL_BODY_BYTES, plain};
 use crate::connection::{self, Spoken, Stop};
+use crate::connections::{ConnectionLimits, ConnectionState, Connections, Place, STALL_TIME};
+use crate::framing::{self, Malformed};
 use crate::local_only::{self, Answers, NotLocal};
 use crate::tls::Tls;
 use crate::{call, docker, front_page, handler, layers};
-use http::header::ALLOW;
+use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use hyper::body::Body as _;
+use hyper::body::Incoming;
 use registry::Origin;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
-/// Connections at once, over all listeners of the doors; more wait to be accepted.
-pub const CONNECTIONS: usize = 4096;
 /// Connections at once to a listener of its own for metrics and health. Clients of the doors can't take them.
 const METRICS_CONNECTIONS: usize = 64;
 /// Connections that the system keeps until they are accepted.
 const BACKLOG: u32 = 1024;
 /// How long running requests may go on after the server was told to stop; Kubernetes kills after 30 s.
 pub const DRAIN_TIME: Duration = Duration::from_secs(25);
+/// How long a client may take and send nothing, while the server stops, until its connection is cut off.
+const DRAIN_STALL_TIME: Duration = Duration::from_secs(3);
+/// How often the server looks for such clients.
+const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often stalled transfers are looked for while others wait for their buffers.
+const STALL_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How much longer the handlers may go on whose connections were cut off: their transactions end before their store closes.
 const HANDLERS_DRAIN_TIME: Duration = Duration::from_secs(1);
-/// Bytes of a body at most that its connection's own task takes: it came with the request's head, or comes in a few reads.
-const SMALL_BODY_BYTES: u64 = 64 * 1024;
 /// How long to wait when no connection can be accepted, as when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -99,22 +103,28 @@ impl Listener {
 }
 
 /// Serves until `stop` turns true or its sender is dropped. Then no more connections are accepted, running requests have
-/// [`DRAIN_TIME`] to end, and what still runs is cut off; their handlers have [`HANDLERS_DRAIN_TIME`] more.
-pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, mut stop: watch::Receiver<bool>) {
+/// [`DRAIN_TIME`] to end, and what still runs is cut off; their handlers have [`HANDLERS_DRAIN_TIME`] more. A client that takes and
+/// sends nothing while we wait for it is cut off after [`DRAIN_STALL_TIME`].
+pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, limits: ConnectionLimits, mut stop: watch::Receiver<bool>) {
     let (cut, cut_off) = watch::channel(false);
     // Every connection holds a sender, so the receiver hears when the last of them is gone.
     let (open, mut closed) = mpsc::channel(1);
     // The same for everything that runs.
     let (running, mut ended) = mpsc::channel(1);
-    let doors = Arc::new(Semaphore::new(CONNECTIONS));
+    let traffic = app.metrics.traffic();
+    let doors = Connections::new(limits, traffic);
     let mut accepting = JoinSet::new();
+    accepting.spawn(end_stalled(app.clone(), doors.clone()));
     for listener in listeners {
-        let permits = match listener.serves {
+        let connections = match listener.serves {
             Serves::Everything | Serves::Doors => doors.clone(),
-            Serves::Metrics => Arc::new(Semaphore::new(METRICS_CONNECTIONS)),
+            Serves::Metrics => {
+                let limits = ConnectionLimits { connections: METRICS_CONNECTIONS, ..limits };
+                Connections::new(limits, traffic)
+            }
         };
         let ends = Ends { stop: Stop::new(stop.clone()), cut_off: cut_off.clone(), open: open.clone() };
-        accepting.spawn(accept(app.clone(), listener, permits, ends, running.clone()));
+        accepting.spawn(accept(app.clone(), listener, connections, ends, running.clone()));
     }
     drop(running);
     // An error means that whoever could say stop is gone.
@@ -124,13 +134,50 @@ pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, mut stop: watch::Rec
     let count = open.strong_count() - 1;
     drop(open);
     let until = Instant::now() + DRAIN_TIME;
-    if timeout_at(until, closed.recv()).await.is_err() {
+    let drained = async {
+        tokio::select! {
+            _ = closed.recv() => {}
+            () = cut_stalled(&doors) => {}
+        }
+    };
+    if timeout_at(until, drained).await.is_err() {
         tracing::warn!(connections = count, "Requests that did not end in {} s are cut off", DRAIN_TIME.as_secs());
         cut.send_replace(true);
     }
     // Also those whose clients hung up.
     if timeout_at(until + HANDLERS_DRAIN_TIME, ended.recv()).await.is_err() {
         tracing::warn!("Handlers of requests that were cut off still run");
+    }
+}
+
+/// Ends connections whose clients hold buffers and do not take or send anything, when transfers wait for buffers. Runs until it is
+/// aborted.
+async fn end_stalled(app: Arc<App>, connections: Arc<Connections>) {
+    loop {
+        app.system.buffers.starved().await;
+        loop {
+            let waiting = app.system.buffers.waiting();
+            if waiting == 0 {
+                break;
+            }
+            let count = connections.end_stalled(STALL_TIME, true, waiting);
+            if count > 0 {
+                tracing::warn!(connections = count, "Stalled transfers are cut off: others wait for their buffers");
+            }
+            sleep(STALL_LOOK_EVERY).await;
+        }
+    }
+}
+
+/// Cuts clients off that keep a stopping server waiting, until it is dropped.
+async fn cut_stalled(connections: &Connections) {
+    loop {
+        let count = connections.end_stalled(DRAIN_STALL_TIME, false, usize::MAX);
+        if count > 0 {
+            let seconds = DRAIN_STALL_TIME.as_secs();
+            tracing::info!(connections = count, "Clients that took and sent nothing for {seconds} s are cut off");
+        }
+        sleep(DRAIN_LOOK_EVERY).await;
     }
 }
 
@@ -143,11 +190,9 @@ struct Ends {
 }
 
 /// Accepts connections until it is aborted.
-async fn accept(app: Arc<App>, listener: Listener, permits: Arc<Semaphore>, ends: Ends, running: Running) {
+async fn accept(app: Arc<App>, listener: Listener, connections: Arc<Connections>, ends: Ends, running: Running) {
     let address: Arc<str> = listener.address.to_string().into();
     loop {
-        // Nothing closes the semaphore.
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
         let (stream, peer) = match listener.socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -156,12 +201,15 @@ async fn accept(app: Arc<App>, listener: Listener, permits: Arc<Semaphore>, ends
                 continue;
             }
         };
+        let proxied = app.trusted_proxies.trusts(peer.ip().to_canonical());
+        let place = connections.admit(peer.ip(), proxied).await;
         let connection = Connection {
             app: app.clone(),
             peer,
             local: address.clone(),
             serves: listener.serves,
             tls: listener.tls.is_some(),
+            state: place.state.clone(),
             running: running.clone(),
         };
         let (tls, Ends { stop, mut cut_off, open }) = (listener.tls.clone(), ends.clone());
@@ -169,8 +217,9 @@ async fn accept(app: Arc<App>, listener: Listener, permits: Arc<Semaphore>, ends
             tokio::select! {
                 () = connection.serve(stream, tls, stop) => {}
                 _ = cut_off.wait_for(|cut| *cut) => {}
+                () = place.state.ended() => tracing::debug!(%peer, "A connection was ended, as others need its room"),
             }
-            drop((open, permit));
+            drop::<(Running, Place)>((open, place));
         });
     }
 }
@@ -185,6 +234,7 @@ struct Connection {
     serves: Serves,
     /// Whether its listener speaks TLS.
     tls: bool,
+    state: Arc<ConnectionState>,
     running: Running,
 }
 
@@ -194,27 +244,34 @@ type Running = mpsc::Sender<Infallible>;
 impl Connection {
     async fn serve(self, stream: TcpStream, tls: Option<Tls>, stop: Stop) {
         let traffic = self.app.metrics.traffic().clone();
-        let peer = self.peer;
+        let (peer, state) = (self.peer, self.state.clone());
         let answer = move |request, spoken| self.clone().answer(request, spoken);
-        if let Err(error) = connection::serve(stream, tls.as_ref(), &traffic, stop, answer).await {
+        if let Err(error) = connection::serve(stream, tls.as_ref(), &traffic, &state, stop, answer).await {
             // A client that went away, or spoke something else: what could be answered was.
             tracing::debug!(%peer, "A connection ended early: {}", Chain(&error));
         }
     }
 
     /// Answers one request.
-    async fn answer(self, mut request: Request, spoken: Spoken) -> Response {
+    async fn answer(self, mut request: http::Request<Incoming>, spoken: Spoken) -> Response {
+        let begun = self.state.begin();
+        let checked = framing::check(&mut request);
+        let mut request = request.map(|body| Inbound::new(body, self.state.clone()));
         let mut origin = self.origin(request.headers());
         self.app.trusted_proxies.apply(&mut origin, &mut request);
-        let route = match spoken {
-            Spoken::AsListened => route(self.serves, request.uri().path()),
-            Spoken::PlainToTls => Route::PlainToTls,
+        let route = match (checked, spoken) {
+            (Err(malformed), _) => Route::Malformed(malformed),
+            (Ok(()), Spoken::PlainToTls) => Route::PlainToTls,
+            (Ok(()), Spoken::AsListened) => match route(self.serves, request.uri().path()) {
+                route if route.has_spare_places() || !self.state.is_spare() => route,
+                _ => Route::NoRoom,
+            },
         };
-        let line = Line::begin(&self.app, route.door(), (request.method(), request.uri()), &origin);
+        let line = Line::begin(&self.app, begun, route.door(), (request.method(), request.uri()), &origin);
         let request_id = origin.request_id.clone();
-        let is_small = request.body().size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
+        let is_small = request.body().most().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
         let span = tracing::info_span!("request", request.id = request_id);
-        let (app, running) = (self.app, self.running);
+        let (app, state, running) = (self.app, self.state, self.running);
         // In its box from the start: it is the largest part of a request's future, which hyper moves several times.
         let handler = Box::pin(async move {
             let response = handle(app, route, request, origin).await;
@@ -227,10 +284,19 @@ impl Connection {
             tracing::error!(request.id = request_id, %error, "A request's handler broke off");
             plain(StatusCode::INTERNAL_SERVER_ERROR, "An internal error occurred\n")
         });
+        let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&request_id) {
-            let headers = response.headers_mut();
             headers.insert(HeaderName::from_static("x-amzn-requestid"), id.clone());
             headers.insert(HeaderName::from_static("x-request-id"), id);
+        }
+        if state.is_http2() {
+            // What a header of HTTP/1.1 says of its connection has no meaning there (RFC 9113 8.2.2).
+            headers.remove(CONNECTION);
+        } else if state.left_body() || state.is_spare() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if response.extensions().get::<CalledBy>().is_some() {
+            state.become_known();
         }
         line.end_with(response)
     }
@@ -260,6 +326,10 @@ enum Route {
     Nowhere,
     /// Plain HTTP came to a listener of TLS.
     PlainToTls,
+    /// The request's head can be read in two ways.
+    Malformed(Malformed),
+    /// All connections are taken, and the request is not for health or metrics.
+    NoRoom,
 }
 
 impl Route {
@@ -269,8 +339,13 @@ impl Route {
             Route::Docker | Route::Retired => Door::Docker,
             Route::Layers => Door::Layers,
             Route::Live | Route::Ready | Route::Metrics => Door::Process,
-            Route::Nowhere | Route::PlainToTls => Door::Nowhere,
+            Route::Nowhere | Route::PlainToTls | Route::Malformed(_) | Route::NoRoom => Door::Nowhere,
         }
+    }
+
+    /// Whether it is answered when all connections are taken, too.
+    fn has_spare_places(self) -> bool {
+        matches!(self, Route::Live | Route::Ready | Route::Metrics)
     }
 }
 
@@ -294,32 +369,48 @@ fn refuse(route: Route, head: &Parts, not_local: &NotLocal, origin: &Origin) -> 
     match route {
         Route::Aws => call::refuse_not_local(head, not_local, &origin.request_id),
         Route::Docker | Route::Retired => docker::refuse_not_local(not_local),
-        Route::Layers | Route::Live | Route::Ready | Route::Metrics | Route::Nowhere | Route::PlainToTls => {
-            plain(StatusCode::FORBIDDEN, format!("{not_local}\n"))
-        }
+        Route::Layers
+        | Route::Live
+        | Route::Ready
+        | Route::Metrics
+        | Route::Nowhere
+        | Route::PlainToTls
+        | Route::Malformed(_)
+        | Route::NoRoom => plain(StatusCode::FORBIDDEN, format!("{not_local}\n")),
     }
 }
 
 async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -> Response {
     let (head, body) = request.into_parts();
-    let open = matches!(route, Route::Live | Route::Ready | Route::PlainToTls);
+    let open = matches!(route, Route::Live | Route::Ready | Route::PlainToTls | Route::Malformed(_) | Route::NoRoom);
     if app.answers == Answers::LocalOnly
         && !open
         && let Some(not_local) = local_only::find(&app.addresses, &head)
     {
-        RequestBody::new(body, &head.headers, Instant::now()).discard_strangers();
+        RequestBody::new(body, &head.headers, Instant::now()).discard();
         return refuse(route, &head, &not_local, &origin);
     }
     if let Some(foreign) = of_another_service(route, &head) {
-        RequestBody::new(body, &head.headers, Instant::now()).discard_strangers();
+        RequestBody::new(body, &head.headers, Instant::now()).discard();
         return foreign.answer(&origin.request_id);
     }
     let request = Request::from_parts(head, body);
     match route {
         Route::Aws => root(&app, request, origin).await,
         Route::Docker => docker::handle(&app, request, origin).await,
-        Route::Layers => layers::handle(&app, request).await,
-        Route::Live | Route::Ready | Route::Metrics if !matches!(*request.method(), Method::GET | Method::HEAD) => {
+        Route::Layers => layers::handle(&app, request, origin.address).await,
+        route => {
+            let (head, body) = request.into_parts();
+            RequestBody::new(body, &head.headers, Instant::now()).discard();
+            bodiless(&app, route, &head).await
+        }
+    }
+}
+
+/// What is answered without a look at the request's body.
+async fn bodiless(app: &App, route: Route, head: &Parts) -> Response {
+    match route {
+        Route::Live | Route::Ready | Route::Metrics if !matches!(head.method, Method::GET | Method::HEAD) => {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n");
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             response
@@ -331,8 +422,15 @@ async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -
         },
         Route::Metrics => app.metrics.respond(),
         Route::Retired => docker::retired(),
-        Route::Nowhere => nowhere(request.uri().path()),
         Route::PlainToTls => connection::plain_to_tls(),
+        Route::Malformed(malformed) => malformed.answer(),
+        Route::NoRoom => {
+            let mut response =
+                plain(StatusCode::SERVICE_UNAVAILABLE, "All connections are taken; try again in a moment\n");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+        }
+        Route::Nowhere | Route::Aws | Route::Docker | Route::Layers => nowhere(head.uri.path()),
     }
 }
 
@@ -341,7 +439,13 @@ fn of_another_service(route: Route, head: &http::request::Parts) -> Option<call:
     match route {
         Route::Nowhere => call::Foreign::read(head),
         Route::Docker | Route::Retired | Route::Layers => call::Foreign::read_header(head),
-        Route::Aws | Route::Live | Route::Ready | Route::Metrics | Route::PlainToTls => None,
+        Route::Aws
+        | Route::Live
+        | Route::Ready
+        | Route::Metrics
+        | Route::PlainToTls
+        | Route::Malformed(_)
+        | Route::NoRoom => None,
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Traffic {
     pub sent: Counter,
     /// Connections that are open now.
     pub connections: Gauge,
+    /// Connections that were closed to make room for others.
+    pub evicted: Counter,
+    /// Connections that found no room, and were answered 503.
+    pub turned_away: Counter,
 }
 
 impl Metrics {
@@ -57,6 +61,10 @@ impl Metrics {
         registry.register("received_bytes", "Bytes received from clients", traffic.received.clone());
         registry.register("sent_bytes", "Bytes sent to clients", traffic.sent.clone());
         registry.register("connections", "Connections open now", traffic.connections.clone());
+        let evicted = "Idle or stalled connections closed to make room for others";
+        registry.register("connections_evicted", evicted, traffic.evicted.clone());
+        let turned_away = "Connections that found no room: they are answered health, metrics and 503";
+        registry.register("connections_turned_away", turned_away, traffic.turned_away.clone());
         registry.register_collector(Box::new(Stores { system, budgets }));
         let certificate = Arc::new(OnceLock::new());
         registry.register_collector(Box::new(Certificate(certificate.clone())));

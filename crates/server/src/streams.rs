@@ -39,6 +39,8 @@ struct Turn {
     asked: bool,
     /// By when the client must take something; `None` while it waits for us.
     due: Option<Instant>,
+    /// Since when it has taken nothing of what there is for it; `None` while it waits for us.
+    since: Option<Instant>,
 }
 
 /// Why a connection is of no use any more.
@@ -85,6 +87,11 @@ impl Streams {
         }
     }
 
+    /// Since when a client takes nothing of a stream that has something for it, of all streams the longest.
+    pub fn waits_since(&self) -> Option<Instant> {
+        self.state().open.values().filter_map(|turn| turn.since).min()
+    }
+
     /// From now on the connection is waited for so long when no stream is open, and not at all if there never was one.
     pub fn end_within(&self, time: Duration) {
         let mut state = self.state();
@@ -109,7 +116,7 @@ struct Entry {
 impl Stream {
     /// The same body, whose bytes the client has to take at the least pace.
     pub fn paced(self, body: Body) -> Paced {
-        self.with(|turn, now| turn.due = Some(now + WINDOW_TIME));
+        self.with(|turn, now| (turn.due, turn.since) = (Some(now + WINDOW_TIME), Some(now)));
         Paced { body, stream: self }
     }
 
@@ -124,7 +131,7 @@ impl Stream {
         self.with(|turn, _| {
             turn.asked = true;
             if turn.given == 0 {
-                turn.due = None;
+                (turn.due, turn.since) = (None, None);
             }
         });
     }
@@ -135,6 +142,7 @@ impl Stream {
         self.with(|turn, now| {
             turn.asked = false;
             turn.given += length;
+            turn.since = Some(now);
             turn.due = Some(turn.due.unwrap_or(now).max(now) + allowed(length));
         });
         Bytes::from_owner(Given { bytes, stream: self.clone() })
@@ -144,6 +152,7 @@ impl Stream {
         self.with(|turn, now| {
             turn.given = turn.given.saturating_sub(length);
             let until = now + allowed(turn.given);
+            turn.since = if turn.asked && turn.given == 0 { None } else { Some(now) };
             turn.due = match turn.due {
                 _ if turn.asked && turn.given == 0 => None,
                 // What it took faster than it had to is no credit.

@@ -1,8 +1,10 @@
 //! A connection's bytes: counted, and given up when the client takes too few.
+use crate::connections::ConnectionState;
 use crate::metrics::Traffic;
 use crate::pace::{Pace, WINDOW_TIME};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
@@ -11,6 +13,7 @@ use tokio::time::{Instant, Sleep, sleep};
 pub struct Wire<S> {
     stream: S,
     traffic: Traffic,
+    state: Arc<ConnectionState>,
     pace: Pace,
     /// Runs while a write waits, for as long as the pace allows.
     stalled: Pin<Box<Sleep>>,
@@ -19,10 +22,10 @@ pub struct Wire<S> {
 }
 
 impl<S> Wire<S> {
-    pub fn new(stream: S, traffic: &Traffic) -> Wire<S> {
+    pub fn new(stream: S, traffic: &Traffic, state: Arc<ConnectionState>) -> Wire<S> {
         traffic.connections.inc();
         let (pace, stalled) = (Pace::default(), Box::pin(sleep(WINDOW_TIME)));
-        Wire { stream, traffic: traffic.clone(), pace, stalled, waits: None }
+        Wire { stream, traffic: traffic.clone(), state, pace, stalled, waits: None }
     }
 
     /// The stream beneath.
@@ -34,6 +37,7 @@ impl<S> Wire<S> {
         match &polled {
             Poll::Ready(written) => {
                 if let Some(since) = self.waits.take() {
+                    self.state.blocked(false);
                     self.pace.waited(since.elapsed());
                 }
                 if let Ok(written) = written {
@@ -45,6 +49,7 @@ impl<S> Wire<S> {
             Poll::Pending if self.waits.is_none() => {
                 let now = Instant::now();
                 self.waits = Some(now);
+                self.state.blocked(true);
                 let until = now + self.pace.left();
                 self.stalled.as_mut().reset(until);
             }
@@ -101,16 +106,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connections::{ConnectionLimits, Connections};
     use crate::pace::WINDOW_BYTES;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     const BUFFERED: usize = 64;
 
+    async fn wire(server: tokio::io::DuplexStream, traffic: &Traffic) -> Wire<tokio::io::DuplexStream> {
+        let connections = Connections::new(ConnectionLimits::default(), traffic);
+        Wire::new(server, traffic, connections.admit([127, 0, 0, 1].into(), false).await.state.clone())
+    }
+
     #[tokio::test]
     async fn what_goes_by_is_counted_and_the_connection_while_it_is_open() {
         let traffic = Traffic::default();
         let (mut client, server) = duplex(BUFFERED);
-        let mut wire = Wire::new(server, &traffic);
+        let mut wire = wire(server, &traffic).await;
         client.write_all(b"hello").await.unwrap();
         wire.read_exact(&mut [0; 5]).await.unwrap();
         wire.write_all(b"you").await.unwrap();
@@ -123,7 +134,7 @@ mod tests {
     async fn a_client_that_takes_nothing_for_too_long_is_given_up_and_a_slow_one_is_not() {
         let window = usize::try_from(WINDOW_BYTES).unwrap();
         let (mut client, server) = duplex(window);
-        let mut wire = Wire::new(server, &Traffic::default());
+        let mut wire = wire(server, &Traffic::default()).await;
         let reader = tokio::spawn(async move {
             for _ in 0..3 {
                 sleep(WINDOW_TIME / 2).await;
@@ -142,7 +153,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_a_trickle_is_given_up_and_one_that_waits_for_us_is_not() {
         let (mut client, server) = duplex(BUFFERED);
-        let mut wire = Wire::new(server, &Traffic::default());
+        let mut wire = wire(server, &Traffic::default()).await;
         // Between two requests a connection may be idle for long; that is not the client's slowness.
         for _ in 0..3 {
             wire.write_all(b"answer").await.unwrap();

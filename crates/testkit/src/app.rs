@@ -16,6 +16,7 @@ use registry::quirks::Quirks;
 use serde_json::Value;
 use server::addresses::{Addresses, Names, Regions, Scheme};
 use server::app::App;
+use server::connections::ConnectionLimits;
 use server::forwarded::TrustedProxies;
 use server::listener::{Listener, Serves};
 use server::local_only::Answers;
@@ -40,6 +41,7 @@ pub struct Builder {
     tls: Option<Http2>,
     memory: BudgetSizes,
     answers: Answers,
+    connections: ConnectionLimits,
 }
 
 /// Whether HTTP/2 is offered over TLS.
@@ -73,6 +75,11 @@ impl Builder {
     /// The budgets of bodies and answers.
     pub fn memory(mut self, sizes: BudgetSizes) -> Builder {
         self.memory = sizes;
+        self
+    }
+    /// What connections may take.
+    pub fn connections(mut self, limits: ConnectionLimits) -> Builder {
+        self.connections = limits;
         self
     }
     /// A second listener that speaks TLS, perhaps HTTP/2 too.
@@ -336,6 +343,6 @@ fn serve(
         settings.memory,
     );
     let budgets = app.budgets.clone();
-    tasks.spawn(server::listener::serve(app, listeners, stopped));
+    tasks.spawn(server::listener::serve(app, listeners, settings.connections, stopped));
     budgets
 }

@@ -23,4 +23,4 @@ pub use docker::{Docker, location, with_query};
 pub use image::{Image, digest};
 pub use model::Model;
 pub use postgres::TestDatabase;
-pub use secure::{Secure, TlsClient};
+pub use secure::{Http2Client, Secure, TlsClient};

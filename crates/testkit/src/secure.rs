@@ -117,24 +117,54 @@ impl TlsClient {
     }
 }
 
-async fn send_http2(stream: TlsStream<TcpStream>, call: &Call, address: SocketAddr) -> Answer {
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
-    let (mut sender, connection) = handshake.await.expect("HTTP/2");
-    let connection = tokio::spawn(connection);
-    let host =
-        call.headers.iter().find(|(name, _)| name == "host").map_or(address.to_string(), |(_, host)| host.clone());
-    let mut request =
-        http::Request::builder().method(call.method.as_str()).uri(format!("https://{host}{}", call.target));
-    for (name, value) in call.headers.iter().filter(|(name, _)| name != "host") {
-        request = request.header(name, value);
+/// One HTTP/2 connection for several requests.
+pub struct Http2Client {
+    sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>,
+    address: SocketAddr,
+    connection: tokio::task::JoinHandle<hyper::Result<()>>,
+}
+
+impl Http2Client {
+    /// Connects, and lets the server send so many bytes of each stream before they are read.
+    pub async fn with_window(client: TlsClient, bytes: u32) -> Http2Client {
+        let stream = client.connect().await.expect("a handshake");
+        Http2Client::over(stream, client.address, Some(bytes)).await
     }
-    let request = request.body(Full::new(call.body.clone())).expect("a request");
-    let response = sender.send_request(request).await.expect("an answer");
+
+    async fn over(stream: TlsStream<TcpStream>, address: SocketAddr, window: Option<u32>) -> Http2Client {
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(window);
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.expect("HTTP/2");
+        Http2Client { sender, address, connection: tokio::spawn(connection) }
+    }
+
+    /// Sends a request and reads the head of the answer.
+    pub async fn begin(&self, call: &Call) -> http::Response<hyper::body::Incoming> {
+        let host = call.headers.iter().find(|(name, _)| name == "host");
+        let host = host.map_or(self.address.to_string(), |(_, host)| host.clone());
+        let mut request =
+            http::Request::builder().method(call.method.as_str()).uri(format!("https://{host}{}", call.target));
+        for (name, value) in call.headers.iter().filter(|(name, _)| name != "host") {
+            request = request.header(name, value);
+        }
+        let request = request.body(Full::new(call.body.clone())).expect("a request");
+        self.sender.clone().send_request(request).await.expect("an answer")
+    }
+}
+
+impl Drop for Http2Client {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+async fn send_http2(stream: TlsStream<TcpStream>, call: &Call, address: SocketAddr) -> Answer {
+    let client = Http2Client::over(stream, address, None).await;
+    let response = client.begin(call).await;
     let status = response.status().as_u16();
     let text = |value: &http::HeaderValue| value.to_str().expect("a header's text").to_owned();
     let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let body: Bytes = response.into_body().collect().await.expect("a body").to_bytes();
-    connection.abort();
     Answer { status, http2: true, reason: String::new(), headers, body }
 }
 

@@ -58,7 +58,7 @@ pub async fn get(call: Call<'_>, name: &RepositoryName, digest: &Digest) -> Resu
     if let Open::Unsatisfiable { size } = open {
         return Err(unsatisfiable(size, format!("The range is not within the {size} bytes of the layer")));
     }
-    let response = body::ranged(open, range.is_some(), false, call.deadline).await;
+    let response = body::ranged(open, range.is_some(), false, call.cx.share(), call.deadline).await;
     let mut response = response.map_err(|error| call.refuse(error))?;
     describe(&mut response, digest);
     Ok(response)

@@ -70,10 +70,7 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
     let tls = origin.tls;
     let mut known = Known::default();
     let answered = answer(app, &head, (&mut body, deadline), origin, &mut known).await;
-    match known.cx {
-        Some(_) => body.discard(),
-        None => body.discard_strangers(),
-    }
+    body.discard();
     let mut response = match answered {
         Ok(response) => response,
         Err(Refused::Challenge(why)) => challenge(app, &head, tls, why, &known.about(app, &head, tls)),
@@ -172,6 +169,7 @@ async fn answer(
     })?;
     (*attempt, *image) = (operation.attempt(), operation.image());
     let optional = access::authorize(cx, &operation.needs()).await.map_err(|error| error::refuse(error, quirks))?;
+    body.authorize();
     let response = run(Call { app, cx, head, query, body, deadline, optional }, operation).await?;
     Ok(conditionally(head, response)?)
 }

@@ -6,6 +6,7 @@ use crate::conditional::{self, Condition};
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use registry::{Error, layer, layer_url};
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -13,11 +14,11 @@ use tokio::time::Instant;
 pub const PREFIX: &str = "/layers/";
 
 /// Answers any request whose path begins with [`PREFIX`].
-pub async fn handle(app: &Arc<App>, request: Request) -> Response {
+pub async fn handle(app: &Arc<App>, request: Request, peer: IpAddr) -> Response {
     let (head, body) = request.into_parts();
     let deadline = Instant::now() + app.system.limits.request_time;
-    RequestBody::new(body, &head.headers, deadline).discard_strangers();
-    answer(app, &head, deadline).await.unwrap_or_else(|(status, text)| refused(status, text))
+    RequestBody::new(body, &head.headers, deadline).discard();
+    answer(app, &head, peer, deadline).await.unwrap_or_else(|(status, text)| refused(status, text))
 }
 
 /// Why a layer is not sent.
@@ -25,7 +26,7 @@ type Refused = (StatusCode, &'static str);
 
 const GONE: Refused = (StatusCode::NOT_FOUND, "The layer is gone");
 
-async fn answer(app: &App, head: &Parts, deadline: Instant) -> Result<Response, Refused> {
+async fn answer(app: &App, head: &Parts, peer: IpAddr, deadline: Instant) -> Result<Response, Refused> {
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "A layer URL is read by GET"));
     }
@@ -52,7 +53,9 @@ async fn answer(app: &App, head: &Parts, deadline: Instant) -> Result<Response, 
         Err(_) => return Err((conditional::SEVERAL_RANGES, "Only one range is served")),
     };
     let open = open.ok_or(GONE)?;
-    body::ranged(open, range.is_some(), head.method == Method::HEAD, deadline).await.map_err(unreadable)
+    // Whoever has the URL is nobody's caller.
+    let share = app.system.buffers.share(&format!("layer URL {peer}"));
+    body::ranged(open, range.is_some(), head.method == Method::HEAD, share, deadline).await.map_err(unreadable)
 }
 
 /// The store can't give the layer now. Load is no fault, and not logged as one. A damaged layer was logged when it was marked, and is

@@ -1,7 +1,9 @@
 //! What lies beneath a TLS session: a stream that is read in larger pieces than the session asks for.
+use crate::connections::ConnectionState;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -11,9 +13,11 @@ const LEAST_BYTES: usize = 4 * 1024;
 const MOST_BYTES: usize = 256 * 1024;
 
 /// A stream whose bytes are read ahead, so that a TLS session, which asks for one record at most, needs no call of the kernel for
-/// each. A read that fills the memory doubles it, two in turn that fill less than half of it halve it.
+/// each. A read that fills the memory doubles it while a large transfer is under way, two in turn that fill less than half of it halve
+/// it.
 pub struct Ahead<S> {
     stream: S,
+    state: Arc<ConnectionState>,
     memory: Box<[u8]>,
     /// What of the memory was read and not yet taken.
     unread: Range<usize>,
@@ -22,15 +26,22 @@ pub struct Ahead<S> {
 }
 
 impl<S> Ahead<S> {
-    pub fn new(stream: S) -> Ahead<S> {
-        Ahead { stream, memory: memory(LEAST_BYTES), unread: 0..0, was_short: false }
+    pub fn new(stream: S, state: Arc<ConnectionState>) -> Ahead<S> {
+        Ahead { stream, state, memory: memory(LEAST_BYTES), unread: 0..0, was_short: false }
+    }
+
+    /// The stream beneath; what was read ahead is dropped.
+    pub fn into_inner(self) -> S {
+        self.stream
     }
 
     /// Makes the memory, in which nothing is left, as large as the next read should be, after one of `count` bytes.
     fn fit(&mut self, count: usize) {
         let size = self.memory.len();
         let is_short = count < size / 2;
-        if count == size && size < MOST_BYTES {
+        if !self.state.reads_large() {
+            self.shrink();
+        } else if count == size && size < MOST_BYTES {
             self.memory = memory(size * 2);
         } else if is_short && self.was_short && size > LEAST_BYTES {
             self.memory = memory(size / 2);
@@ -38,6 +49,15 @@ impl<S> Ahead<S> {
             return;
         }
         self.was_short = is_short;
+    }
+}
+
+impl<S> Ahead<S> {
+    /// Makes the memory, in which nothing is left, as small as that of an idle connection.
+    fn shrink(&mut self) {
+        if self.memory.len() > LEAST_BYTES {
+            self.memory = memory(LEAST_BYTES);
+        }
     }
 }
 
@@ -49,6 +69,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Ahead<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.unread.is_empty() {
+            if !this.state.reads_large() {
+                this.shrink();
+            }
             let mut read = ReadBuf::new(&mut this.memory);
             ready!(Pin::new(&mut this.stream).poll_read(cx, &mut read))?;
             this.unread = 0..read.filled().len();
@@ -92,6 +115,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ahead<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connections::{ConnectionLimits, Connections};
+    use crate::metrics::Traffic;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     /// Sends bytes through, and takes them in pieces.
@@ -107,10 +132,15 @@ mod tests {
     #[tokio::test]
     async fn bytes_come_as_they_went_and_the_memory_follows_how_many_there_are() {
         let (mut client, server) = duplex(4 * MOST_BYTES);
-        let mut ahead = Ahead::new(server);
+        let connections = Connections::new(ConnectionLimits::default(), &Traffic::default());
+        let place = connections.admit([127, 0, 0, 1].into(), false).await;
+        let mut ahead = Ahead::new(server, place.state.clone());
         let bytes: Vec<u8> = (0..3 * MOST_BYTES).map(|number| (number % 251) as u8).collect();
         through(&mut ahead, &mut client, &bytes[..LEAST_BYTES - 1]).await;
         assert_eq!(ahead.memory.len(), LEAST_BYTES, "what fits leaves it as it is");
+        through(&mut ahead, &mut client, &bytes).await;
+        assert_eq!(ahead.memory.len(), LEAST_BYTES, "a body that nobody allowed leaves it as it is");
+        assert!(place.state.read_large());
         through(&mut ahead, &mut client, &bytes).await;
         assert_eq!(ahead.memory.len(), MOST_BYTES, "a large body makes it larger, and not larger than this");
         through(&mut ahead, &mut client, b"one").await;
@@ -120,6 +150,11 @@ mod tests {
             through(&mut ahead, &mut client, b"small").await;
         }
         assert_eq!(ahead.memory.len(), LEAST_BYTES);
+        through(&mut ahead, &mut client, &bytes).await;
+        assert_eq!(ahead.memory.len(), MOST_BYTES);
+        place.state.read_small();
+        through(&mut ahead, &mut client, b"one").await;
+        assert_eq!(ahead.memory.len(), LEAST_BYTES, "it is given back when the body ends");
         drop(client);
         assert_eq!(ahead.read(&mut [0; 8]).await.unwrap(), 0, "the end comes through");
     }

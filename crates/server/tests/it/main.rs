@@ -28,6 +28,7 @@ mod right_store;
 mod signatures;
 mod slow;
 mod store_support;
+mod strangers;
 mod sts;
 mod tls;
 mod verify;

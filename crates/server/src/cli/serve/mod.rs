@@ -13,6 +13,7 @@ use crate::addresses::{Addresses, Names, Scheme};
 use crate::app::App;
 use crate::cli::stores::StoreError;
 use crate::config::{self, DEFAULT_PORT, Given, Settings, SettingsError};
+use crate::connections::ConnectionLimits;
 use crate::data_dir::{DataDir, DataDirError, Endpoint};
 use crate::listener::{self, Listener};
 use crate::local_only::Answers;
@@ -150,6 +151,24 @@ fn raise_open_files() -> Result<(), rustix::io::Errno> {
     setrlimit(Resource::Nofile, limit)
 }
 
+/// No more connections than there may be open files.
+fn connection_limits() -> ConnectionLimits {
+    let (usual, files) = (ConnectionLimits::default(), getrlimit(Resource::Nofile).current);
+    let limits = usual.within(files);
+    if limits.connections < usual.connections {
+        tracing::warn!(
+            connections = limits.connections,
+            open_files = files,
+            "Fewer connections than {} are served at once, as the system's limit of open files is low: raise it \
+             (LimitNOFILE of systemd, ulimit -n)",
+            usual.connections
+        );
+    } else {
+        tracing::info!(connections = limits.connections, open_files = files, "Connections that are served at once");
+    }
+    limits
+}
+
 /// A server that is about to accept its first connection.
 struct Server {
     /// Held until all that uses the directory has ended.
@@ -159,6 +178,7 @@ struct Server {
     /// What keeps the certificate new, where there is one.
     certificate: Option<Keeper>,
     greeting: String,
+    limits: ConnectionLimits,
 }
 
 async fn start(settings: Settings) -> Result<Server, ServeError> {
@@ -207,7 +227,7 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
     if let Some(keeper) = &certificate {
         app.metrics.show_certificate(keeper.served().clone());
     }
-    Ok(Server { _data: data, app, listeners, certificate, greeting })
+    Ok(Server { _data: data, app, listeners, certificate, greeting, limits: connection_limits() })
 }
 
 /// How another shell can call this program: by its name where it was found so, else by its path.
@@ -240,7 +260,7 @@ impl Server {
                 tracing::warn!(error = &error as &dyn std::error::Error, "The database could not be checked whole");
             }
         }));
-        let mut doors = tokio::spawn(listener::serve(self.app.clone(), self.listeners, doors_stopped));
+        let mut doors = tokio::spawn(listener::serve(self.app.clone(), self.listeners, self.limits, doors_stopped));
         let mut renewing = self.certificate.map(|keeper| keeper.run(signals)).unwrap_or_default();
         greet(&self.greeting);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), metadata = system.db.engine(), "Serving");
@@ -251,7 +271,7 @@ impl Server {
             Some(ended) = renewing.join_next() => return Err(ServeError::Broke(ended.err())),
         }
         tracing::info!(
-            "Stopping: running requests have up to {} s to end; Ctrl-C again stops at once",
+            "Stopping: running requests have up to {} s to end; a second signal or Ctrl-C again stops at once",
             listener::DRAIN_TIME.as_secs()
         );
         self.app.health.drain();

@@ -1,0 +1,90 @@
+//! The stream beneath an HTTP connection, which decides how much is read at once.
+//!
+//! hyper doubles its memory for reading after each read that fills it, up to [`LARGE_READ_BYTES`], and never makes it smaller. What a
+//! read gives is therefore bounded here: little until a transfer is authorized, and much only within a budget of all connections.
+//! Once such a transfer has ended, hyper's connection is taken apart and begun anew over the same stream.
+//!
+//! [`LARGE_READ_BYTES`]: crate::connections::LARGE_READ_BYTES
+use crate::connections::ConnectionState;
+use bytes::{Buf as _, Bytes};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A stream that is read within its connection's budget.
+pub struct HttpStream<S> {
+    stream: S,
+    /// What the connection before had read and not used.
+    first: Bytes,
+    state: Arc<ConnectionState>,
+}
+
+impl<S> HttpStream<S> {
+    pub fn new(stream: S, first: Bytes, state: Arc<ConnectionState>) -> HttpStream<S> {
+        HttpStream { stream, first, state }
+    }
+
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for HttpStream<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // The memory of HTTP/2 is bounded by its frames.
+        let most = if this.state.is_http2() { usize::MAX } else { this.state.read_at_most() };
+        if !this.first.is_empty() {
+            let count = this.first.len().min(buffer.remaining()).min(most);
+            buffer.put_slice(&this.first[..count]);
+            this.first.advance(count);
+            if this.first.is_empty() {
+                // A part of hyper's former memory.
+                this.first = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        if buffer.remaining() <= most {
+            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        } else {
+            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
+            let count = part.filled().len();
+            buffer.advance(count);
+        }
+        this.state.received(buffer.filled().len() - before).map_err(io::Error::other)?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for HttpStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.state.is_kept_open() {
+            return Pin::new(&mut self.stream).poll_flush(cx);
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
