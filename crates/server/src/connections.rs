@@ -371,8 +371,9 @@ impl Drop for Place {
     }
 }
 
-/// How well a connection can be missed, the best first: its class, how many its address has of that class, since when it idles.
-type Rank = (u8, Reverse<usize>, Millis);
+/// How well a connection can be missed, the best first: its class, how many its address has of that class, since when it idles, and its
+/// number.
+type Rank = (u8, Reverse<usize>, Millis, u64);
 
 impl ConnectionState {
     /// `None` while it can't be missed: a request of it is being answered.
@@ -385,8 +386,8 @@ impl ConnectionState {
         let long_stalled = stalled.filter(|since| since + millis(STALL_TIME) <= now);
         if self.is_known() {
             return match idle {
-                Some(since) => Some((1, Reverse(self.group.known.load(Relaxed)), since)),
-                None => long_stalled.map(|since| (2, Reverse(self.group.known.load(Relaxed)), since)),
+                Some(since) => Some((1, Reverse(self.group.known.load(Relaxed)), since, self.number)),
+                None => long_stalled.map(|since| (2, Reverse(self.group.known.load(Relaxed)), since, self.number)),
             };
         }
         // A stranger that keeps a handler waiting for its body idles since it asked, however many bytes it sends.
@@ -394,9 +395,9 @@ impl ConnectionState {
         let since = idle.or(waits.then(|| self.asked.load(Relaxed))).or(long_stalled)?;
         // Behind a proxy may be anybody, any number of them.
         if self.proxied {
-            Some((1, Reverse(0), since))
+            Some((1, Reverse(0), since, self.number))
         } else {
-            Some((0, Reverse(self.group.strangers.load(Relaxed)), since))
+            Some((0, Reverse(self.group.strangers.load(Relaxed)), since, self.number))
         }
     }
 
@@ -665,4 +666,88 @@ fn millis(time: Duration) -> Millis {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: [u8; 4] = [127, 0, 0, 1];
+
+    fn connections(limits: ConnectionLimits) -> Arc<Connections> {
+        Connections::new(limits, &Traffic::default())
+    }
+
+    #[test]
+    fn there_are_no_more_connections_than_open_files_allow() {
+        let usual = ConnectionLimits::default();
+        for (files, connections) in [(None, 4096), (Some(1_048_576), 4096), (Some(1024), 416), (Some(64), 16)] {
+            assert_eq!(usual.within(files).connections, connections, "{files:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_address_with_the_most_strangers_loses_the_one_that_idles_longest() {
+        let connections = connections(ConnectionLimits { connections: 4, ..ConnectionLimits::default() });
+        let mut places = Vec::new();
+        for address in [[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 2], [10, 0, 0, 3]] {
+            places.push(connections.admit(address.into(), false).await);
+        }
+        places.push(connections.admit([10, 0, 0, 4].into(), false).await);
+        let ended = |places: &[Place]| -> Vec<usize> {
+            (0..places.len()).filter(|at| places[*at].state.evicted.load(Relaxed)).collect()
+        };
+        assert_eq!(ended(&places), [1], "of the two, the first");
+        places[0].state.become_known();
+        for number in [2, 3, 4, 5] {
+            places.push(connections.admit([10, 0, 0, 5].into(), false).await);
+            places.last().unwrap().state.become_known();
+            assert!(ended(&places).contains(&number), "{number}: {:?}", ended(&places));
+        }
+        // A request that is answered keeps its connection.
+        let requests: Vec<_> = places.iter().map(|place| place.state.begin()).collect();
+        assert!(connections.admit(HERE.into(), false).await.state.is_spare());
+        drop(requests);
+        assert!(!connections.admit(HERE.into(), false).await.state.is_spare());
+    }
+
+    #[tokio::test]
+    async fn strangers_hold_no_more_than_their_budget_and_who_is_known_has_none() {
+        let connections = connections(ConnectionLimits { strangers_bytes: 2 * PIECE_BYTES, ..Default::default() });
+        let one = connections.admit(HERE.into(), false).await;
+        let two = connections.admit(HERE.into(), false).await;
+        one.state.received(FREE_BYTES + 2 * PIECE_BYTES).unwrap();
+        two.state.received(FREE_BYTES).unwrap();
+        two.state.received(1).unwrap_err();
+        one.state.consumed(2 * PIECE_BYTES);
+        two.state.received(1).unwrap();
+        drop(one.state.begin());
+        assert_eq!(connections.strangers_bytes.available_permits(), 1, "a head that came whole is held no more");
+        two.state.become_known();
+        two.state.received(100 * PIECE_BYTES).unwrap();
+        assert_eq!(connections.strangers_bytes.available_permits(), 2);
+    }
+
+    #[tokio::test]
+    async fn large_reads_have_one_budget_which_a_connection_gives_back_when_its_memory_is_small() {
+        let limits = ConnectionLimits { read_ahead_bytes: 30 * AHEAD_BYTES, ..Default::default() };
+        let connections = connections(limits);
+        let mut places = Vec::new();
+        for most in [usize::MAX, MIDDLE_READ_BYTES] {
+            let place = connections.admit(HERE.into(), false).await;
+            assert_eq!(place.state.read_at_most(), SMALL_READ_BYTES);
+            assert!(place.state.read_large());
+            assert_eq!(place.state.read_at_most(), most);
+            places.push(place);
+        }
+        let state = &places[0].state;
+        state.received(LARGE_READ_BYTES).unwrap();
+        state.read_small();
+        assert_eq!(state.read_at_most(), SMALL_READ_BYTES);
+        assert_eq!(connections.read_ahead.available_permits(), 13, "hyper still has the memory");
+        drop(state.begin());
+        state.small_again().await;
+        state.begin_anew();
+        assert_eq!(connections.read_ahead.available_permits(), 29);
+    }
 }
