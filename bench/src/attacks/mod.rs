@@ -2,9 +2,11 @@
 //!
 //! `cargo run --release -p bench -- attack` runs them all; `attack --list` shows them. Each starts a server of its own on loopback,
 //! is bounded in connections and in time, and prints what it saw. An attack whose goal is missed fails the run.
+mod idle_connections;
 mod many_pushes;
 mod refused_bodies;
 mod slow_bodies;
+mod stalled_pulls;
 mod unfinished_heads;
 
 use crate::bench::remove;
@@ -27,7 +29,7 @@ struct Attack {
     run: fn(&Server, &mut Findings) -> Result<()>,
 }
 
-const ALL: [Attack; 7] = [
+const ALL: [Attack; 9] = [
     Attack {
         name: "refused-bodies",
         about: "4,000 connections without credentials, each with a body of 1 MB that is refused",
@@ -42,6 +44,16 @@ const ALL: [Attack; 7] = [
         name: "many-pushes",
         about: "2,000 pushes at once by one caller, of which each has sent 1 MiB",
         run: many_pushes::run,
+    },
+    Attack {
+        name: "idle-connections",
+        about: "4,096 connections that asked once and stay, then 5,000 that say nothing",
+        run: idle_connections::run,
+    },
+    Attack {
+        name: "stalled-pulls",
+        about: "600 pulls of a layer of 256 MiB that read nothing",
+        run: stalled_pulls::run,
     },
     Attack {
         name: "slow-bodies",
@@ -104,12 +116,23 @@ impl Findings {
 
     /// How long another client, over a connection of its own, waits for one answer, which must have this status.
     pub fn others(&mut self, what: &str, target: &Target, request: &[u8], wanted: u16) -> Result<()> {
+        self.others_within(what, target, request, wanted, AT_ONCE)
+    }
+
+    /// The same, where the client may have to wait for longer.
+    pub fn others_within(
+        &mut self,
+        what: &str,
+        target: &Target,
+        request: &[u8],
+        wanted: u16,
+        most: Duration,
+    ) -> Result<()> {
         let began = Instant::now();
         let answered = Connection::open(target).and_then(|mut connection| connection.call(request, &[wanted]));
         let took = began.elapsed();
-        let goal = Goal::within("answer", AT_ONCE, took);
         match answered {
-            Ok(_) => self.goal(what, goal),
+            Ok(_) => self.goal(what, Goal::within("answer", most, took)),
             Err(error) => self.goal(what, Goal { text: format!("{error} after {} s", took.as_secs()), reached: false }),
         }
         Ok(())
