@@ -329,7 +329,7 @@ def test_all_of_a_repository_comes_oldest_first_and_only_once(docker_registry, s
     assert {tag: value for tag, value in held(aws, "x/import/app").items() if tag} == expected
     # Once more: nothing is sent, and what is new comes.
     again = imports(shell, source, "--to", "import/app").stdout
-    assert "4 there before; 0 blobs copied (0 B sent)" in again, again
+    assert "4 there before; 0 blobs copied (0 bytes sent)" in again, again
     theirs.image("v3", Image.random(4, 1000))
     assert "1 new or moved, 4 there before" in imports(shell, source, "--to", "import/app").stdout
     # A pattern and one image.
@@ -755,7 +755,7 @@ def test_a_terminal_shows_a_bar_and_a_pipe_plain_lines(source, shell, aws, new_r
         new_repository(name)
     command = f"{binary()} import {theirs.host}/app --to import/terminal"
     shown = shell.run("script", "--quiet", "--return", "--command", command, "/dev/null", TERM="xterm").stdout
-    assert "\x1b[K[" in shown and "%  0 B of 2.8 MiB  1/1 v1" in shown, shown
+    assert "\x1b[K1/1 v1 [" in shown and "%  0 bytes of 3.0 MB" in shown, shown
     out = imports(shell, f"{theirs.host}/app", "--to", "import/pipe")
     assert out.stderr == "" and "\x1b" not in out.stdout and "\r" not in out.stdout
     assert len(out.stdout.splitlines()) == 2, out.stdout

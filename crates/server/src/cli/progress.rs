@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 /// Characters of the bar between its brackets.
 const WIDTH: usize = 30;
 /// Steps of the whole after which a bar is drawn again: half a percent. No clock is asked.
-const BAR_STEPS: u64 = 200;
+pub const BAR_STEPS: u64 = 200;
 /// The same for lines.
 const LINE_STEPS: u64 = 10;
 
@@ -56,14 +56,9 @@ impl Progress {
     }
 
     fn text(&self, done: u64) -> String {
-        let percent = 100 * done.min(self.total) / self.total.max(1);
-        let amount = format!("{percent:3} %  {} of {}", bytes(done), bytes(self.total));
         match self.style {
-            Style::Lines => format!("{}: {}\n", self.what, amount.trim_start()),
-            Style::Bar => {
-                let full = WIDTH * usize::try_from(percent).unwrap_or(100) / 100;
-                format!("\r{} [{}{}] {amount}  ", self.what, "#".repeat(full), "-".repeat(WIDTH - full))
-            }
+            Style::Lines => format!("{}: {}\n", self.what, amount(done, self.total).trim_start()),
+            Style::Bar => format!("\r{}  ", bar(self.what, done, self.total)),
         }
     }
 
@@ -72,6 +67,21 @@ impl Progress {
         let mut out = std::io::stderr().lock();
         drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
     }
+}
+
+/// `Layers [####----]  50 %  1.0 kB of 2.0 kB`
+pub fn bar(what: &str, done: u64, total: u64) -> String {
+    let full = WIDTH * usize::try_from(percent(done, total)).unwrap_or(100) / 100;
+    format!("{what} [{}{}] {}", "#".repeat(full), "-".repeat(WIDTH - full), amount(done, total))
+}
+
+fn amount(done: u64, total: u64) -> String {
+    format!("{:3} %  {} of {}", percent(done, total), bytes(done), bytes(total))
+}
+
+fn percent(done: u64, total: u64) -> u64 {
+    let percent = 100 * u128::from(done.min(total)) / u128::from(total.max(1));
+    u64::try_from(percent).unwrap_or(100)
 }
 
 /// An amount of bytes as a person reads it, such as `1.5 MB`.

@@ -2,10 +2,11 @@
 use super::TransferError;
 use super::files::media_type;
 use super::plan::Wanted;
-use super::progress::{Progress, size};
+use super::progress::Progress;
 use super::registry::Stored;
 use super::sink::{BlobOutcome, Role, Sink};
 use super::source::Source;
+use crate::cli::progress::bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use oci::{Descriptor, Digest, Manifest, ManifestKind, Tag};
@@ -244,11 +245,11 @@ impl Counts {
         self.referrers += other.referrers;
     }
 
-    /// `2 blobs copied (1.5 MiB), 3 mounted, 1 here, 2 referrers`, or `unchanged`.
+    /// `2 blobs copied (1.5 MB), 3 mounted, 1 here, 2 referrers`, or `unchanged`.
     pub fn display(&self) -> String {
         let mut parts = Vec::new();
         if self.copied > 0 {
-            parts.push(format!("{} copied ({})", counted(self.copied, "blob"), size(self.copied_bytes)));
+            parts.push(format!("{} copied ({})", counted(self.copied, "blob"), bytes(self.copied_bytes)));
         }
         if self.mounted > 0 {
             parts.push(format!("{} mounted", self.mounted));

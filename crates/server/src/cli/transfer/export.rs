@@ -3,11 +3,12 @@ use super::TransferError;
 use super::copy::{Copier, counted};
 use super::import::{copy_all, our_registry};
 use super::plan::{self, TagPatterns};
-use super::progress::{Progress, size};
+use super::progress::Progress;
 use super::reference::OurRepository;
 use super::sink::{ArchiveSink, LayoutSink, Sink};
 use super::source::Source;
 use crate::cli::client::ServerArgs;
+use crate::cli::progress::bytes;
 
 /// Copies images of a repository into an OCI layout, or into an archive that `docker load` takes.
 ///
@@ -45,7 +46,7 @@ impl Export {
         let mut copier = Copier::new(&sink, &progress);
         let done = copy_all(&mut copier, &sources, &wanted, &companions, &progress).await?;
         sink.finish()?;
-        let copied = format!("{} copied ({})", counted(done.0.copied, "blob"), size(done.0.copied_bytes));
+        let copied = format!("{} copied ({})", counted(done.0.copied, "blob"), bytes(done.0.copied_bytes));
         progress.line(&format!("{} in {}: {copied}", counted(wanted.len(), "image"), self.to));
         Ok(())
     }

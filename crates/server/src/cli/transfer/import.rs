@@ -5,7 +5,7 @@ use super::ecr_host::EcrHost;
 use super::files::Files;
 use super::login::Login;
 use super::plan::{self, TagPatterns, Wanted};
-use super::progress::{Progress, size};
+use super::progress::Progress;
 use super::reference::{OurRepository, Place, RemoteRepository};
 use super::registry::Registry;
 use super::sink::{OurSink, Sink};
@@ -15,6 +15,7 @@ use super::{TransferError, docker_archive, layout};
 use crate::cli::ClientError;
 use crate::cli::client::{Client, ServerArgs};
 use crate::cli::credentials;
+use crate::cli::progress::bytes;
 use crate::outbound::agent::{self, Agent};
 use crate::outbound::{Authorities, OutboundError};
 use http::{Request, Uri};
@@ -129,7 +130,7 @@ impl Import {
             wanted.len() - unchanged,
             unchanged,
             counted(counts.copied, "blob"),
-            size(moved),
+            bytes(moved),
             counts.mounted,
         ));
         Ok(())

@@ -1,13 +1,7 @@
-//! What a transfer says while it runs: lines on stdout, and on a terminal a bar on stderr.
+//! What a transfer says while it runs: lines on stdout, and on a terminal a bar on stderr that gives way to them.
+use crate::cli::progress::{BAR_STEPS, bar};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// Time between two drawings of the bar.
-const DRAWN_EVERY: Duration = Duration::from_millis(100);
-/// Characters of the bar itself.
-const BAR_WIDTH: u64 = 24;
 
 /// Shared by all that moves bytes.
 #[derive(Clone)]
@@ -22,7 +16,8 @@ struct State {
     moved: u64,
     /// Bytes of the whole run.
     moved_in_all: u64,
-    drawn: Option<Instant>,
+    /// The step of the whole that was last drawn; none where no bar is on the screen.
+    drawn: Option<u128>,
 }
 
 impl Progress {
@@ -95,11 +90,12 @@ impl Progress {
 
 impl State {
     fn draw(&mut self) {
-        if !self.terminal || self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAWN_EVERY) {
+        let step = u128::from(BAR_STEPS) * u128::from(self.moved.min(self.total)) / u128::from(self.total.max(1));
+        if !self.terminal || self.drawn == Some(step) {
             return;
         }
-        self.drawn = Some(Instant::now());
-        let text = bar(&self.label, self.moved, self.total);
+        self.drawn = Some(step);
+        let text = bar(&self.label, self.moved.min(self.total), self.total);
         let _ = write!(io::stderr(), "\r\x1b[K{text}").and_then(|()| io::stderr().flush());
     }
 
@@ -108,66 +104,5 @@ impl State {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
         self.drawn = None;
-    }
-}
-
-/// `[=====>                  ]  25%  12.0 MiB of 48.0 MiB  3/12 v1`
-fn bar(label: &str, moved: u64, total: u64) -> String {
-    let moved = moved.min(total);
-    let share = |of: u64| {
-        if total == 0 { 0 } else { u64::try_from(u128::from(moved) * u128::from(of) / u128::from(total)).unwrap_or(of) }
-    };
-    let full = usize::try_from(share(BAR_WIDTH)).unwrap_or_default();
-    let mut drawn = "=".repeat(full);
-    if full < BAR_WIDTH as usize {
-        drawn.push('>');
-    }
-    format!(
-        "[{drawn:width$}] {:3}%  {} of {}  {label}",
-        share(100),
-        size(moved),
-        size(total),
-        width = BAR_WIDTH as usize
-    )
-}
-
-/// `12.3 MiB`
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    let mut unit = 0;
-    let mut tenths = u128::from(bytes) * 10 / 1024;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_told_in_binary_units() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            (1536, "1.5 KiB"),
-            (12 * 1024 * 1024 + 400_000, "12.3 MiB"),
-            (u64::MAX, "16383.9 PiB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-    }
-
-    #[test]
-    fn a_bar_fills_with_what_was_moved() {
-        assert_eq!(bar("v1", 0, 0), "[>                       ]   0%  0 B of 0 B  v1");
-        assert_eq!(bar("v1", 512, 1024), "[============>           ]  50%  512 B of 1.0 KiB  v1");
-        assert_eq!(bar("v1", 2048, 1024), "[========================] 100%  1.0 KiB of 1.0 KiB  v1");
     }
 }
