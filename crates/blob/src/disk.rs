@@ -2,7 +2,7 @@
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +22,22 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Shows every entry of a directory, in no order.
     fn list(&self, path: &Path, entry: &mut dyn FnMut(&OsStr)) -> io::Result<()>;
+    /// The numbers of the device and of what a path leads to, by which it can be known again; `None` if the disk has none.
+    fn identity(&self, _path: &Path) -> io::Result<Option<(u64, u64)>> {
+        Ok(None)
+    }
+    /// The space of the file system that a path is on; `None` if the disk can't tell.
+    fn space(&self, _path: &Path) -> io::Result<Option<Space>> {
+        Ok(None)
+    }
+}
+
+/// Bytes of a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub total: u64,
+    /// What this process may still take.
+    pub free: u64,
 }
 
 /// An open file of a [`Disk`].
@@ -80,6 +96,17 @@ impl Disk for RealDisk {
             entry(&found?.file_name());
         }
         Ok(())
+    }
+
+    fn identity(&self, path: &Path) -> io::Result<Option<(u64, u64)>> {
+        let found = std::fs::metadata(path)?;
+        Ok(Some((found.dev(), found.ino())))
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Option<Space>> {
+        let found = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Some(Space { total: bytes(found.f_blocks), free: bytes(found.f_bavail) }))
     }
 }
 

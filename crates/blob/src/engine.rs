@@ -66,6 +66,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Whether the engine can store and read now, for readiness. Bounded in time by the caller.
     async fn check(&self) -> Result<(), Error>;
+
+    /// [`Error::Removed`] when what the engine stores into is no longer where it was opened. It waits for nothing, so that every
+    /// call can ask.
+    fn present(&self) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 /// Writes one location from front to back. Dropping it keeps what was synced.
@@ -102,6 +108,9 @@ pub trait Reader: Send {
 pub enum Error {
     #[error("no space left for layers")]
     Full(#[source] Arc<io::Error>),
+    /// The layers' directory was removed or replaced while the engine ran. What is stored now would not be found again.
+    #[error("the layers' directory was removed or replaced while it was in use")]
+    Removed,
     #[error("the layer store is read-only")]
     ReadOnly(#[source] Arc<io::Error>),
     /// Every buffer was taken for [`Buffers::PATIENCE`](crate::Buffers::PATIENCE), or the process has all the files open that it may.

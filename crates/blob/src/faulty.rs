@@ -163,6 +163,10 @@ impl Engine for Faulty {
         self.meet(Call::Check).await?;
         self.engine.check().await
     }
+
+    fn present(&self) -> Result<(), Error> {
+        self.engine.present()
+    }
 }
 
 struct FaultyWriter {

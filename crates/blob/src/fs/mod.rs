@@ -5,6 +5,7 @@
 //! were most of what a start in a new directory took.
 mod fence;
 mod reader;
+mod volume;
 mod writer;
 
 use crate::disk::{Disk, DiskFile};
@@ -21,12 +22,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::OnceCell;
+use volume::Volume;
 use writer::FsWriter;
 
 /// The fs engine over one directory, which belongs to one process at a time (the server's lock on its data directory).
 pub struct FsEngine {
     root: PathBuf,
     disk: Arc<dyn Disk>,
+    volume: Arc<Volume>,
     buffers: Buffers,
     writers: Fences,
     /// Which directories are there for certain, as long as this process runs.
@@ -42,9 +45,13 @@ impl FsEngine {
     pub async fn open(root: impl Into<PathBuf>, disk: Arc<dyn Disk>, buffers: Buffers) -> Result<FsEngine, Error> {
         let root = root.into();
         let (at, on) = (root.clone(), disk.clone());
-        let there = move || lay_out(&at, &*on).map_err(|cause| Error::from_io("making the layers' directory", cause));
-        let there = blocking(there).await?;
-        Ok(FsEngine::over(root, disk, buffers, there))
+        let open = move || {
+            let there = lay_out(&at, &*on)?;
+            Ok((there, Volume::open(on, at)?))
+        };
+        let open = move || open().map_err(|cause| Error::from_io("making the layers' directory", cause));
+        let (there, volume) = blocking(open).await?;
+        Ok(FsEngine::over(root, disk, volume, buffers, there))
     }
 
     /// Opens the store that is in `root` to read it, beside the process that it belongs to: makes nothing. [`Error::Io`] of kind
@@ -52,16 +59,19 @@ impl FsEngine {
     pub async fn attach(root: impl Into<PathBuf>, disk: Arc<dyn Disk>, buffers: Buffers) -> Result<FsEngine, Error> {
         let root = root.into();
         let (at, on) = (root.clone(), disk.clone());
-        let there =
-            move || shards_in(&at, &*on).map_err(|cause| Error::from_io("opening the layers' directory", cause));
-        let there = blocking(there).await?;
-        Ok(FsEngine::over(root, disk, buffers, there))
+        let open = move || {
+            let there = shards_in(&at, &*on)?;
+            Ok((there, Volume::open(on, at)?))
+        };
+        let open = move || open().map_err(|cause| Error::from_io("opening the layers' directory", cause));
+        let (there, volume) = blocking(open).await?;
+        Ok(FsEngine::over(root, disk, volume, buffers, there))
     }
 
-    fn over(root: PathBuf, disk: Arc<dyn Disk>, buffers: Buffers, there: [bool; 256]) -> FsEngine {
-        let (writers, checks) = (Fences::default(), AtomicU64::new(0));
+    fn over(root: PathBuf, disk: Arc<dyn Disk>, volume: Volume, buffers: Buffers, there: [bool; 256]) -> FsEngine {
+        let (writers, checks, volume) = (Fences::default(), AtomicU64::new(0), Arc::new(volume));
         let shards = std::array::from_fn(|shard| OnceCell::new_with(there[shard].then_some(())));
-        FsEngine { root, disk, buffers, writers, shards, sync_every: SYNC_EVERY, checks }
+        FsEngine { root, disk, volume, buffers, writers, shards, sync_every: SYNC_EVERY, checks }
     }
 
     /// The same engine, whose writers sync beside their writes after each `bytes`; 32 MiB if this is not called.
@@ -76,7 +86,14 @@ impl FsEngine {
     }
 
     fn writer(&self, location: Location, file: Arc<dyn DiskFile>, fence: Arc<Fence>) -> FsWriter {
-        FsWriter::new(self.disk.clone(), directory(&self.root, shard(location)), file, fence, self.sync_every)
+        FsWriter::new(
+            self.disk.clone(),
+            self.volume.clone(),
+            directory(&self.root, shard(location)),
+            file,
+            fence,
+            self.sync_every,
+        )
     }
 
     /// Makes a directory, durably, unless it is known to be there.
@@ -92,10 +109,11 @@ impl FsEngine {
 
     /// Opens a finished or unfinished file and tells its length; `None` when there is none.
     async fn open_file(&self, location: Location) -> Result<Option<(Arc<dyn DiskFile>, u64)>, Error> {
-        let (disk, path) = (self.disk.clone(), self.path(location));
+        let (disk, volume, path) = (self.disk.clone(), self.volume.clone(), self.path(location));
         blocking(move || match disk.open_read(&path).and_then(|file| file.len().map(|len| (file, len))) {
             Ok(opened) => Ok(Some(opened)),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            // Where the whole directory is gone, nothing is known of the file.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => volume.present().map(|()| None),
             Err(cause) => Err(Error::from_io("opening a layer's file", cause)),
         })
         .await
@@ -105,6 +123,8 @@ impl FsEngine {
 #[async_trait]
 impl Engine for FsEngine {
     async fn create(&self, location: Location) -> Result<Box<dyn Writer>, Error> {
+        self.volume.present()?;
+        self.volume.room()?;
         self.make_shard(shard(location)).await?;
         let (disk, path) = (self.disk.clone(), self.path(location));
         let file = blocking(move || match disk.create_new(&path) {
@@ -160,11 +180,17 @@ impl Engine for FsEngine {
     async fn check(&self) -> Result<(), Error> {
         // Checks at the same time have a file each; one left by a crash is replaced when its number comes again.
         let number = self.checks.fetch_add(1, Ordering::Relaxed);
-        let (disk, root) = (self.disk.clone(), self.root.clone());
+        let (disk, volume, root) = (self.disk.clone(), self.volume.clone(), self.root.clone());
         blocking(move || {
+            volume.present()?;
+            volume.room()?;
             check(&*disk, &root, number).map_err(|cause| Error::from_io("checking the layer store", cause))
         })
         .await
+    }
+
+    fn present(&self) -> Result<(), Error> {
+        self.volume.present()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Writing one file, with the disk a little behind whoever fills and hashes the buffers.
 use super::blocking;
 use super::fence::Fence;
+use super::volume::Volume;
 use crate::disk::{Disk, DiskFile};
 use crate::{Buffer, Durable, EngineState, Error, Writer};
 use async_trait::async_trait;
@@ -15,6 +16,7 @@ const STATE_VERSION: u8 = 1;
 
 pub(super) struct FsWriter {
     disk: Arc<dyn Disk>,
+    volume: Arc<Volume>,
     directory: PathBuf,
     file: Arc<dyn DiskFile>,
     fence: Arc<Fence>,
@@ -65,6 +67,7 @@ impl FsWriter {
     /// A writer of an empty file. It syncs beside its writes after each `sync_every` bytes.
     pub(super) fn new(
         disk: Arc<dyn Disk>,
+        volume: Arc<Volume>,
         directory: PathBuf,
         file: Arc<dyn DiskFile>,
         fence: Arc<Fence>,
@@ -72,6 +75,7 @@ impl FsWriter {
     ) -> FsWriter {
         FsWriter {
             disk,
+            volume,
             directory,
             file,
             fence,
@@ -122,6 +126,7 @@ impl FsWriter {
     fn sync_work(&self) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
         let (dirty, entered) = (self.dirty, self.entered);
         let (disk, directory, file) = (self.disk.clone(), self.directory.clone(), self.file.clone());
+        let volume = self.volume.clone();
         move || {
             if dirty {
                 file.sync_data().map_err(|cause| Error::from_io("syncing a layer's file", cause))?;
@@ -129,7 +134,8 @@ impl FsWriter {
             if !entered {
                 disk.sync_dir(&directory).map_err(|cause| Error::from_io("syncing a layers' directory", cause))?;
             }
-            Ok(())
+            // A sync goes well in a directory that was removed, too.
+            volume.present()
         }
     }
 }
@@ -138,14 +144,16 @@ impl FsWriter {
 impl Writer for FsWriter {
     async fn write(&mut self, buffer: Buffer) -> Result<(), Error> {
         let flight = self.fence.enter().await?;
-        let (file, offset) = (self.file.clone(), self.written);
+        let (file, volume, offset) = (self.file.clone(), self.volume.clone(), self.written);
         self.written += buffer.len() as u64;
         self.dirty = true;
         // Its failure is kept by the fence, which the next call asks.
         drop(tokio::task::spawn_blocking(move || {
-            let outcome = file.write_all_at(&buffer, offset);
+            let written = || file.write_all_at(&buffer, offset);
+            let outcome =
+                volume.room().and_then(|()| written().map_err(|cause| Error::from_io("writing a layer's file", cause)));
             drop(buffer);
-            flight.end(outcome.map_err(|cause| Error::from_io("writing a layer's file", cause)))
+            flight.end(outcome)
         }));
         if self.written - self.sent >= self.sync_every {
             self.sync_beside().await?;
