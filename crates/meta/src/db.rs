@@ -7,6 +7,7 @@ use crate::{Error, Row, Value, postgres, sqlite};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A database: cheap to clone.
 #[derive(Clone)]
@@ -35,13 +36,18 @@ pub struct PostgresConfig {
     pub url: String,
     /// Connections at most; 2 at least are used, one for look-ups and one for transactions.
     pub max_connections: usize,
+    /// How long a wait for an answer of the server may take. Then the call fails and its connection is given up.
+    pub timeout: Duration,
     /// The time to record for migrations, in microseconds since 1970 UTC.
     pub now_us: i64,
 }
 
 impl fmt::Debug for PostgresConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresConfig").field("max_connections", &self.max_connections).finish_non_exhaustive()
+        f.debug_struct("PostgresConfig")
+            .field("max_connections", &self.max_connections)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,25 +68,45 @@ impl Db {
         Ok(Db { engine: Engine::Sqlite(Arc::new(sqlite::Store::attach(path).await?)) })
     }
 
-    /// The same for a PostgreSQL database, with so many connections at most (2 at least).
-    pub async fn attach_postgres(url: &str, max_connections: usize) -> Result<Db, Error> {
-        Ok(Db { engine: Engine::Postgres(Arc::new(postgres::Store::attach(url, max_connections).await?)) })
+    /// The same for a PostgreSQL database, with so many connections at most (2 at least); `timeout` as in [`PostgresConfig`].
+    pub async fn attach_postgres(url: &str, max_connections: usize, timeout: Duration) -> Result<Db, Error> {
+        let store = postgres::Store::attach(url, max_connections, timeout).await?;
+        Ok(Db { engine: Engine::Postgres(Arc::new(store)) })
     }
 
     /// Runs a read-write transaction. It is durable when this returns `Ok`; any `Err` from the closure rolls it back whole.
     /// The closure may run more than once and must have no side effects.
     ///
-    /// `Busy`, `Full`, `ReadOnly` and `Closed` mean that nothing was kept. After another `Error` that came from the commit
-    /// itself (a lost connection, a failing disk) the outcome is unknown, as it is to a caller who stops waiting.
+    /// `Busy`, `Full`, `ReadOnly`, `Unreachable` and `Closed` mean that nothing was kept. After `InDoubt`, or another `Error`
+    /// that came from the commit itself (a failing disk), the outcome is unknown, as it is to a caller who stops waiting.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        let (job, answer) = job(work);
+        self.run(work, false).await
+    }
+
+    /// The same for a transaction that frees something. On a full disk it may use the space that [`Db::keep_back`] keeps.
+    pub async fn write_to_free<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.run(work, true).await
+    }
+
+    async fn run<T, E, F>(&self, work: F, frees: bool) -> Result<T, E>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let (job, answer) = job(work, frees);
         match &self.engine {
-            Engine::Sqlite(store) => store.write(job),
+            Engine::Sqlite(store) => store.write(job).await,
             Engine::Postgres(store) => store.write(job).await,
         }
         // An engine answers every job that it was given, unless it ended.
@@ -98,7 +124,7 @@ impl Db {
             Engine::Sqlite(store) => return store.read(&work),
             Engine::Postgres(store) => store,
         };
-        let (job, answer) = job(work);
+        let (job, answer) = job(work, false);
         store.read(job).await;
         answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
     }
@@ -149,6 +175,15 @@ impl Db {
             return Err(Error::damaged());
         }
         self.write(|tx| tx.execute(PROBE_PUT, &[]).map(drop)).await
+    }
+
+    /// From now on keeps back so many bytes of the disk for [`Db::write_to_free`], in a file beside the database, and fewer on a small
+    /// disk. PostgreSQL sees to its own disk. It blocks for as long as the file takes to be made.
+    pub fn keep_back(&self, bytes: u64) {
+        match &self.engine {
+            Engine::Sqlite(store) => store.keep_back(bytes),
+            Engine::Postgres(_) => {}
+        }
     }
 
     /// "sqlite" or "postgres".

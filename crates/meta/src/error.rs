@@ -1,5 +1,6 @@
 //! Why a transaction failed.
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Display carries the context, `source` the cause. Cloneable, because one failed commit fails a whole group.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -13,6 +14,15 @@ pub enum Error {
     /// The store can't be written. Nothing of the transaction was kept.
     #[error("the metadata store is read-only")]
     ReadOnly(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The database server is down, or did not answer in time. Nothing of the transaction was kept.
+    #[error("the metadata store can't be reached")]
+    Unreachable(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The connection was lost, or the answer was late, while the transaction was committed: it was kept whole, or not at all.
+    #[error("the metadata store can't be reached, and nobody knows whether the transaction was committed")]
+    InDoubt(#[source] Arc<dyn std::error::Error + Send + Sync>),
+    /// The database's file is no longer where it was opened. Nothing that is written now would be found again.
+    #[error("the database's file was removed or replaced while it was open")]
+    Removed,
     #[error("the metadata store failed: {0}")]
     Store(String, #[source] Arc<dyn std::error::Error + Send + Sync>),
     #[error("column {0} holds another type than its reader expects")]
@@ -52,7 +62,36 @@ pub(crate) struct Damage(pub(crate) String);
 #[error("{0}")]
 struct Misuse(&'static str);
 
+/// What a database server failed to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: no answer in {} s", limit.as_secs())]
+struct NoAnswer {
+    doing: String,
+    limit: Duration,
+}
+
 impl Error {
+    /// A wait for the database server that was given up after `limit`.
+    pub(crate) fn no_answer(doing: &str, limit: Duration) -> Error {
+        Error::Unreachable(Arc::new(NoAnswer { doing: doing.to_owned(), limit }))
+    }
+
+    /// The same failure, of a commit: its outcome is unknown if the server could not be reached.
+    pub(crate) fn of_commit(self) -> Error {
+        match self {
+            Error::Unreachable(cause) => Error::InDoubt(cause),
+            other => other,
+        }
+    }
+
+    /// The same failure, of a connection that was being made: whatever the reason, the server can't be reached now.
+    pub(crate) fn of_connecting(self) -> Error {
+        match self {
+            Error::Store(_, cause) => Error::Unreachable(cause),
+            other => other,
+        }
+    }
+
     pub(crate) fn misuse(sql: &str, reason: &'static str) -> Error {
         Error::Store(statement(sql), Arc::new(Misuse(reason)))
     }

@@ -8,6 +8,9 @@ pub(crate) trait Job: Send {
     /// Runs the closure; `true` if its changes may be committed.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
 
+    /// Whether it frees something, so that it may use the space that is kept back on a full disk.
+    fn frees(&self) -> bool;
+
     /// Gives the caller the result of the last run, or `failure` in its place. After a commit, or when none can be.
     fn answer(self: Box<Self>, failure: Option<Error>);
 }
@@ -28,6 +31,7 @@ where
 
 struct Work<T, E, F> {
     work: F,
+    frees: bool,
     result: Option<Result<T, E>>,
     caller: oneshot::Sender<Result<T, E>>,
 }
@@ -45,6 +49,10 @@ where
         keep
     }
 
+    fn frees(&self) -> bool {
+        self.frees
+    }
+
     fn answer(self: Box<Self>, failure: Option<Error>) {
         let result = match failure {
             Some(failure) => Err(failure.into()),
@@ -55,13 +63,13 @@ where
     }
 }
 
-/// A closure as a job, and where its answer arrives.
-pub(crate) fn job<T, E, F>(work: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>)
+/// A closure as a job, and where its answer arrives. `frees`: see [`Job::frees`].
+pub(crate) fn job<T, E, F>(work: F, frees: bool) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>)
 where
     F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
     T: Send + 'static,
     E: From<Error> + Send + 'static,
 {
     let (caller, answer) = oneshot::channel();
-    (Box::new(Work { work, result: None, caller }), answer)
+    (Box::new(Work { work, frees, result: None, caller }), answer)
 }

@@ -130,6 +130,11 @@ pub enum DataDirError {
     Endpoint(PathBuf),
     #[error("{doing} {}: {problem}; {cure}", path.display())]
     Denied { doing: &'static str, path: PathBuf, problem: io::Error, cure: Owned },
+    /// This start needs to write, and can't.
+    #[error("{doing} {}: the disk is full; free some space on it and start again", path.display())]
+    Full { doing: &'static str, path: PathBuf },
+    #[error("{doing} {}: its file system is read-only; mount it writable and start again", path.display())]
+    ReadOnly { doing: &'static str, path: PathBuf },
     #[error("{doing} {}", path.display())]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
 }
@@ -427,6 +432,11 @@ pub fn holds_something(path: &Path) -> Result<bool, DataDirError> {
 fn lock(directory: &Path) -> Result<File, DataDirError> {
     let path = directory.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
+    let file = match file {
+        // A lock needs no writing, and layers whose records are in PostgreSQL can be served from such a file system.
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem && path.exists() => File::open(&path),
+        file => file,
+    };
     let file = file.map_err(io_error("opening", &path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(file),
@@ -458,7 +468,11 @@ pub fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), Dat
         file.sync_all()?;
         std::fs::rename(&unfinished, &path)
     };
-    write().map_err(io_error("writing", &path))?;
+    if let Err(error) = write() {
+        // Half a file only takes space. Whatever keeps it from being removed, the failure to write is what counts.
+        let _ = std::fs::remove_file(&unfinished);
+        return Err(io_error("writing", &path)(error));
+    }
     sync_directory(directory)
 }
 
@@ -471,10 +485,12 @@ pub fn sync_directory(path: &Path) -> Result<(), DataDirError> {
 pub fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError + use<> {
     let path = path.to_owned();
     move |error| match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+        ErrorKind::PermissionDenied => {
             let cure = Owned::find(&path, "name another directory with --data DIR");
             DataDirError::Denied { doing, path, problem: error, cure }
         }
+        ErrorKind::ReadOnlyFilesystem => DataDirError::ReadOnly { doing, path },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DataDirError::Full { doing, path },
         _ => DataDirError::Io { doing, path, source: error },
     }
 }

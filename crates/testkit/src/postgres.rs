@@ -46,10 +46,9 @@ impl TestDatabase {
     }
 
     pub async fn open(&self, clock: &dyn Clock) -> meta::Db {
-        let url = self.url();
-        meta::Db::postgres(meta::PostgresConfig { url, max_connections: 8, now_us: clock.now().0 })
-            .await
-            .expect("PostgreSQL")
+        let (url, timeout) = (self.url(), std::time::Duration::from_secs(10));
+        let config = meta::PostgresConfig { url, max_connections: 8, timeout, now_us: clock.now().0 };
+        meta::Db::postgres(config).await.expect("PostgreSQL")
     }
 }
 

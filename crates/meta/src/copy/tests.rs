@@ -13,7 +13,9 @@ async fn sqlite(path: &Path) -> Db {
 }
 
 async fn postgres(database: &Database) -> Db {
-    Db::postgres(PostgresConfig { url: database.url(), max_connections: 2, now_us: 7 }).await.unwrap()
+    let timeout = std::time::Duration::from_secs(10);
+    let config = PostgresConfig { url: database.url(), max_connections: 2, timeout, now_us: 7 };
+    Db::postgres(config).await.unwrap()
 }
 
 /// A value that no other row of the column has; NULL in one row of two where that may be.

@@ -64,7 +64,7 @@ impl Beneath {
                 let client = postgres::beneath::connect(&database.url()).await.unwrap();
                 let params: Vec<_> =
                     params.iter().map(|param| param as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
-                let rows = client.query(sql, &params).await.unwrap();
+                let rows = client.client.query(sql, &params).await.unwrap();
                 rows.iter().map(|row| (0..row.len()).map(|column| row.get(column)).collect()).collect()
             }
         };
@@ -91,7 +91,13 @@ impl Beneath {
         let opened = match self {
             Beneath::Sqlite(directory) => Db::sqlite(SqliteConfig { path: Beneath::path(directory), now_us: 8 }).await,
             Beneath::Postgres(database) => {
-                Db::postgres(PostgresConfig { url: database.url(), max_connections: 1, now_us: 8 }).await
+                Db::postgres(PostgresConfig {
+                    url: database.url(),
+                    max_connections: 1,
+                    timeout: std::time::Duration::from_secs(10),
+                    now_us: 8,
+                })
+                .await
             }
         };
         opened.unwrap()

@@ -1,5 +1,6 @@
 //! Copies between a PostgreSQL database and a SQLite file.
-use super::{connect, fault};
+use super::connect::{self, Link, Target};
+use super::fault;
 use crate::copy::{Column, ROWS, Table};
 use crate::sqlite::copy::{self as file, Rows};
 use crate::{Error, Row};
@@ -7,9 +8,9 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio_postgres::Client;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config};
 
 /// Pages of rows that wait between the two databases.
 const PAGES_WAITING: usize = 4;
@@ -22,14 +23,14 @@ const COLUMNS: &str = "SELECT CAST(column_name AS TEXT) FROM information_schema.
     WHERE table_schema = current_schema() AND table_name = $1";
 
 /// Copies the database, as it is at one moment, into a new SQLite file with the same schema.
-pub(super) async fn export(target: &Config, to: PathBuf, now_us: i64) -> Result<(), Error> {
-    let client = unlimited(target).await?;
+pub(super) async fn export(target: &Target, to: PathBuf, now_us: i64) -> Result<(), Error> {
+    let link = unlimited(target).await?;
     let made = to.clone();
     let tables = blocking(move || file::make(&made, now_us)).await?;
     let (sender, rows) = mpsc::channel(PAGES_WAITING);
     let columns = tables.clone();
     let filling = tokio::task::spawn_blocking(move || file::fill(&to, &columns, rows));
-    let read = read(&client, &tables, sender).await;
+    let read = read(&link.client, &tables, sender).await;
     // The one that failed first ended the other one.
     let filled = filling.await.unwrap_or(Err(Error::Panicked));
     filled.and(read)
@@ -74,14 +75,14 @@ async fn same_columns(client: &Client, table: &Table) -> Result<(), Error> {
 }
 
 /// Fills a database, which has the schema and no records, with those of a SQLite file: all of them or none.
-pub(super) async fn import(target: &Config, from: PathBuf) -> Result<(), Error> {
-    let mut client = unlimited(target).await?;
+pub(super) async fn import(target: &Target, from: PathBuf) -> Result<(), Error> {
+    let mut link = unlimited(target).await?;
     let path = from.clone();
     let tables = blocking(move || file::tables(&path)).await?;
     let (sender, rows) = mpsc::channel(PAGES_WAITING);
     let columns = tables.clone();
     let reading = tokio::task::spawn_blocking(move || file::send(&from, &columns, &sender));
-    let transaction = client.transaction().await.map_err(|error| fault::error("filling the database", error))?;
+    let transaction = link.client.transaction().await.map_err(|error| fault::error("filling the database", error))?;
     write(&transaction, &tables, rows).await?;
     // Only what was read whole is committed.
     reading.await.unwrap_or(Err(Error::Panicked))?;
@@ -130,10 +131,10 @@ fn wire_type(column: &Column) -> Type {
     }
 }
 
-async fn unlimited(target: &Config) -> Result<Client, Error> {
-    let client = connect::alone(target).await?;
-    batch(&client, NO_LIMITS).await?;
-    Ok(client)
+async fn unlimited(target: &Target) -> Result<Link, Error> {
+    let link = connect::alone(target).await?;
+    batch(&link.client, NO_LIMITS).await?;
+    Ok(link)
 }
 
 async fn batch(client: &Client, sql: &str) -> Result<(), Error> {

@@ -12,6 +12,8 @@ pub(super) enum Class {
     Duplicate,
     /// The connection is gone.
     Lost,
+    /// The server did not answer in time; the connection is given up, since a late answer could be taken for another one.
+    Late,
     Other,
 }
 
@@ -34,6 +36,8 @@ fn is_loss(code: &SqlState) -> bool {
         SqlState::CRASH_SHUTDOWN,
         SqlState::CANNOT_CONNECT_NOW,
         SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        SqlState::IDLE_SESSION_TIMEOUT,
+        SqlState::DATABASE_DROPPED,
     ];
     ends.contains(code) || code.code().starts_with("08")
 }
@@ -44,7 +48,11 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
 
 /// Names a failure. `context` is what was being done.
 pub(super) fn error(context: &str, error: tokio_postgres::Error) -> Error {
-    let Some(refusal) = error.as_db_error() else { return Error::Store(context.to_owned(), Arc::new(error)) };
+    let lost = class(&error) == Class::Lost;
+    let Some(refusal) = error.as_db_error() else {
+        let cause = Arc::new(error);
+        return if lost { Error::Unreachable(cause) } else { Error::Store(context.to_owned(), cause) };
+    };
     let cause = Arc::new(Refusal::from(refusal));
     let busy = [
         SqlState::T_R_SERIALIZATION_FAILURE,
@@ -56,6 +64,7 @@ pub(super) fn error(context: &str, error: tokio_postgres::Error) -> Error {
         SqlState::OUT_OF_MEMORY,
     ];
     match refusal.code() {
+        _ if lost => Error::Unreachable(cause),
         code if busy.contains(code) => Error::Busy,
         &SqlState::DISK_FULL => Error::Full(cause),
         &SqlState::READ_ONLY_SQL_TRANSACTION => Error::ReadOnly(cause),

@@ -4,7 +4,7 @@
 //! answers them in turn: no thread waits, and under load one write and one read of a socket carry many. In a transaction of its
 //! own, on a thread of its own, it cost twice as much. Only what is found by a key goes this way, so that nothing slow is in front.
 use super::CONNECTION_WAIT;
-use super::connect::{self, CONNECTING};
+use super::connect::{self, CONNECTING, Target};
 use super::fault::{self, Class};
 use super::session::{key, values};
 use crate::error::statement;
@@ -13,8 +13,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OnceCell, Semaphore};
+use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Statement};
 
 /// Connections at most that look-ups share: each keeps one process of the server busy.
 const CONNECTIONS: u32 = 4;
@@ -35,7 +35,7 @@ pub(super) fn connections(all: u32) -> u32 {
 }
 
 pub(super) struct Lookups {
-    target: Config,
+    target: Target,
     lines: Vec<Line>,
     /// A permit for each look-up, so that `close` can wait for all of them.
     places: Semaphore,
@@ -51,7 +51,7 @@ struct Line {
 
 /// A connection, driven by a task of the runtime that made it.
 struct Link {
-    client: Client,
+    connection: connect::Link,
     /// Statements that the server has prepared.
     prepared: Mutex<HashMap<(usize, usize), Statement>>,
 }
@@ -59,7 +59,7 @@ struct Link {
 type Failure = (Class, Error);
 
 impl Lookups {
-    pub(super) fn new(target: Config, connections: u32) -> Lookups {
+    pub(super) fn new(target: Target, connections: u32) -> Lookups {
         let lines = (0..connections).map(|_| Line::default()).collect();
         Lookups { target, lines, places: Semaphore::new(UNDER_WAY as usize) }
     }
@@ -80,11 +80,17 @@ impl Lookups {
         rows.map_err(|(_, error)| error)
     }
 
+    /// Runs it on the connection of a line, within the limit of all waits: those who need a new connection at once make it one after
+    /// the other as long as it fails.
     async fn attempt(&self, line: &Line, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Failure> {
         let cell = line.cell();
-        let link = cell.get_or_try_init(|| Link::open(&self.target)).await.map_err(|error| (Class::Other, error))?;
-        let rows = link.query(sql, params).await;
-        if let Err((Class::Lost, _)) = &rows {
+        let answer = async {
+            let link = cell.get_or_try_init(|| Link::open(&self.target)).await;
+            link.map_err(|error| (Class::Other, error))?.query(sql, params).await
+        };
+        let answer = self.target.limited("looking something up", answer).await;
+        let rows = answer.unwrap_or_else(|late| Err((Class::Late, late)));
+        if let Err((Class::Lost | Class::Late, _)) = &rows {
             line.renew(&cell);
         }
         rows
@@ -104,7 +110,7 @@ impl Line {
     /// Where its connection is, or will be: all who need it at once make it once.
     fn cell(&self) -> Arc<OnceCell<Link>> {
         let mut current = lock(&self.link);
-        if current.get().is_some_and(|link| link.client.is_closed()) {
+        if current.get().is_some_and(|link| link.connection.client.is_closed()) {
             *current = Arc::default();
         }
         current.clone()
@@ -120,10 +126,11 @@ impl Line {
 }
 
 impl Link {
-    async fn open(target: &Config) -> Result<Link, Error> {
-        let client = connect::alone(target).await?;
-        client.batch_execute(SETTINGS).await.map_err(|error| fault::error(CONNECTING, error))?;
-        Ok(Link { client, prepared: Mutex::default() })
+    async fn open(target: &Target) -> Result<Link, Error> {
+        let connection = connect::alone(target).await?;
+        let set = target.limited(CONNECTING, connection.client.batch_execute(SETTINGS)).await?;
+        set.map_err(|error| fault::error(CONNECTING, error).of_connecting())?;
+        Ok(Link { connection, prepared: Mutex::default() })
     }
 
     async fn query(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Failure> {
@@ -132,13 +139,13 @@ impl Link {
         let prepared = match known {
             Some(prepared) => prepared,
             None => {
-                let new = self.client.prepare(sql).await.map_err(failed)?;
+                let new = self.connection.client.prepare(sql).await.map_err(failed)?;
                 lock(&self.prepared).insert(key(sql), new.clone());
                 new
             }
         };
         let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
-        let rows = self.client.query(&prepared, &params).await.map_err(failed)?;
+        let rows = self.connection.client.query(&prepared, &params).await.map_err(failed)?;
         rows.iter().map(|row| values(sql, row)).collect::<Result<_, _>>().map_err(|error| (Class::Other, error))
     }
 }

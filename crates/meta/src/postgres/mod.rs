@@ -16,6 +16,7 @@ use crate::db::PostgresConfig;
 use crate::job::Job;
 use crate::stats::{Counters, Stats};
 use crate::{Error, Row, Value};
+use connect::Target;
 use lookups::Lookups;
 use pool::Pool;
 use std::path::PathBuf;
@@ -23,7 +24,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_postgres::Config;
 use transaction::{Mode, Runner};
 
 /// How long a transaction waits for a free connection, or a look-up for its turn, before it is `Busy`.
@@ -34,7 +34,7 @@ const CONNECTIONS_MAX: u32 = 1000;
 const CONNECTIONS_MIN: u32 = 2;
 
 pub(crate) struct Store {
-    target: Config,
+    target: Target,
     lookups: Lookups,
     pool: Arc<Pool>,
     /// One permit per connection of the pool, so that `close` can wait for all of them.
@@ -46,22 +46,22 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) async fn open(config: PostgresConfig) -> Result<Store, Error> {
-        let target = connect::target(&config.url)?;
-        let client = connect::alone(&target).await?;
-        connect::check_server(&client).await?;
-        migrate::up(client, crate::migrate::MIGRATIONS, config.now_us).await?;
+        let target = connect::target(&config.url, config.timeout)?;
+        let link = connect::alone(&target).await?;
+        connect::check_server(&link.client, &target).await?;
+        migrate::up(link, &target, crate::migrate::MIGRATIONS, config.now_us).await?;
         Ok(Store::over(target, config.max_connections))
     }
 
     /// Connects to a database as it is: other processes may use it too.
-    pub(crate) async fn attach(url: &str, max_connections: usize) -> Result<Store, Error> {
-        let target = connect::target(url)?;
-        let client = connect::alone(&target).await?;
-        migrate::check(&client, crate::migrate::MIGRATIONS).await?;
+    pub(crate) async fn attach(url: &str, max_connections: usize, timeout: Duration) -> Result<Store, Error> {
+        let target = connect::target(url, timeout)?;
+        let link = connect::alone(&target).await?;
+        migrate::check(&link.client, &target, crate::migrate::MIGRATIONS).await?;
         Ok(Store::over(target, max_connections))
     }
 
-    fn over(target: Config, max_connections: usize) -> Store {
+    fn over(target: Target, max_connections: usize) -> Store {
         let connections = u32::try_from(max_connections).unwrap_or(u32::MAX).clamp(CONNECTIONS_MIN, CONNECTIONS_MAX);
         let shared = lookups::connections(connections);
         let connections = connections - shared;
@@ -143,16 +143,21 @@ impl Store {
 /// A connection beside the pool, and the migrations on one, for tests of what lies beneath `Db`.
 #[cfg(test)]
 pub(crate) mod beneath {
+    use super::connect::{Link, Target};
     use super::{connect, migrate};
     use crate::Error;
     use crate::migrate::Migration;
-    use tokio_postgres::Client;
+    use std::time::Duration;
 
-    pub(crate) async fn connect(url: &str) -> Result<Client, Error> {
-        connect::alone(&connect::target(url)?).await
+    fn target(url: &str) -> Result<Target, Error> {
+        connect::target(url, Duration::from_secs(10))
+    }
+
+    pub(crate) async fn connect(url: &str) -> Result<Link, Error> {
+        connect::alone(&target(url)?).await
     }
 
     pub(crate) async fn migrate(url: &str, list: &[Migration], now_us: i64) -> Result<(), Error> {
-        migrate::up(connect(url).await?, list, now_us).await
+        migrate::up(connect(url).await?, &target(url)?, list, now_us).await
     }
 }

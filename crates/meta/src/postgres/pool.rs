@@ -1,17 +1,17 @@
 //! Connections that are open: made when none is idle, kept for the next transaction.
+use super::connect::Target;
 use super::session::Session;
 use crate::Error;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio_postgres::Config;
 
 pub(super) struct Pool {
-    target: Config,
+    target: Target,
     /// `None` once the store is closing. No more than there are slots, since each in use holds one.
     idle: Mutex<Option<Vec<Session>>>,
 }
 
 impl Pool {
-    pub(super) fn new(target: Config) -> Pool {
+    pub(super) fn new(target: Target) -> Pool {
         Pool { target, idle: Mutex::new(Some(Vec::new())) }
     }
 

@@ -6,7 +6,7 @@
 //!
 //! What need not be waited for goes out with the next statement that must be, in one write: BEGIN with the first statement,
 //! statements whose answers are asked for later, and those whose effect nobody asks for with COMMIT.
-use super::connect;
+use super::connect::{self, Link, Target};
 use super::fault::{self, Class};
 use crate::error::statement;
 use crate::statement::Answer;
@@ -18,7 +18,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use tokio::runtime::Runtime;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Statement};
+use tokio_postgres::{Client, Statement};
 
 /// Statements at most that wait to be sent: those of an image of a hundred layers.
 const WAITING: usize = 512;
@@ -26,7 +26,8 @@ const WAITING: usize = 512;
 pub(crate) struct Session {
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
-    client: Client,
+    link: Link,
+    target: Target,
     /// Statements that the server has prepared, by the address and length of their texts, which are static.
     prepared: HashMap<(usize, usize), Statement>,
     /// What goes out with the next statement that is waited for.
@@ -80,12 +81,12 @@ type Replies = Vec<Result<Reply, tokio_postgres::Error>>;
 
 impl Session {
     /// Connects, waiting on this thread.
-    pub(super) fn open(target: &Config) -> Result<Session, Error> {
+    pub(super) fn open(target: &Target) -> Result<Session, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|error| Error::Store(connect::CONNECTING.to_owned(), std::sync::Arc::new(error)))?;
-        let client = match runtime.block_on(connect::alone(target)) {
-            Ok(client) => client,
+        let link = match runtime.block_on(connect::alone(target)) {
+            Ok(link) => link,
             Err(error) => {
                 // A name that is still being looked up is not waited for.
                 runtime.shutdown_background();
@@ -94,7 +95,8 @@ impl Session {
         };
         Ok(Session {
             runtime: Some(runtime),
-            client,
+            link,
+            target: target.clone(),
             prepared: HashMap::new(),
             waiting: Vec::new(),
             asked: 0,
@@ -131,7 +133,7 @@ impl Session {
 
     /// Rolls back. Where this fails the connection is not used again, and the server rolls back by itself.
     pub(super) fn roll_back(&mut self) {
-        if !self.untouched() {
+        if !self.untouched() && self.is_sound() {
             self.waiting.clear();
             drop(self.end("ROLLBACK"));
         }
@@ -146,13 +148,14 @@ impl Session {
         self.waiting.push(Step::command(sql));
         let ended = self.exchange(None).map(drop);
         self.answered = false;
-        self.broken |= ended.as_ref().is_err_and(|(class, _)| matches!(class, Class::Lost | Class::Other));
+        self.broken |=
+            ended.as_ref().is_err_and(|(class, _)| matches!(class, Class::Lost | Class::Late | Class::Other));
         ended
     }
 
     /// Whether the connection may serve another transaction.
     pub(super) fn is_sound(&self) -> bool {
-        !self.broken && !self.client.is_closed()
+        !self.broken && !self.link.client.is_closed()
     }
 
     /// How often the transaction has waited for the server.
@@ -235,9 +238,13 @@ impl Session {
         let all: Vec<&Step<'_>> = waiting.iter().chain(&last).collect();
         // Nothing was sent then, not even a ROLLBACK among it.
         self.prepare(&all).inspect_err(|_| self.broken = true)?;
-        let (client, prepared) = (&self.client, &self.prepared);
+        let (client, prepared) = (&self.link.client, &self.prepared);
         let replies: Replies = match &self.runtime {
-            Some(runtime) => runtime.block_on(in_order(all.iter().map(|step| run(client, prepared, step)))),
+            Some(runtime) => {
+                let replies = in_order(all.iter().map(|step| run(client, prepared, step)));
+                let within = runtime.block_on(self.target.limited("running a transaction", replies));
+                within.map_err(|late| (Class::Late, late)).inspect_err(|_| self.broken = true)?
+            }
             None => Vec::new(),
         };
         self.answered = true;
@@ -263,7 +270,9 @@ impl Session {
             }
         }
         let Some(runtime) = self.runtime.as_ref().filter(|_| !new.is_empty()) else { return Ok(()) };
-        let answers = runtime.block_on(in_order(new.iter().map(|sql| self.client.prepare(sql))));
+        let answers = in_order(new.iter().map(|sql| self.link.client.prepare(sql)));
+        let answers = runtime.block_on(self.target.limited("preparing statements", answers));
+        let answers = answers.map_err(|late| (Class::Late, late))?;
         for (sql, answer) in new.into_iter().zip(answers) {
             let found = answer.map_err(|error| (fault::class(&error), fault::error(&statement(sql), error)))?;
             self.prepared.insert(key(sql), found);

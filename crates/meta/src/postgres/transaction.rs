@@ -43,7 +43,7 @@ enum Stage {
     Closure,
     /// What the closure left to be sent; nothing is kept.
     Settle,
-    /// A connection lost now leaves the outcome unknown.
+    /// A connection that is lost or given up now leaves the outcome unknown.
     Commit,
 }
 
@@ -94,6 +94,7 @@ impl Runner<'_> {
                 }
                 // The closure saw its statement fail, and made of it what it wants to answer.
                 _ if failure.stage == Stage::Closure => return Ok(()),
+                _ if failure.stage == Stage::Commit => return Err(failure.error.of_commit()),
                 _ => return Err(failure.error),
             }
             if !session.is_sound() {

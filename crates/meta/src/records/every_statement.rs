@@ -82,11 +82,18 @@ async fn on_sqlite_every_statement_prepares_and_works_by_index() {
 async fn on_postgresql_every_statement_prepares_and_works_by_index() {
     let Some(database) = Database::create().await else { return };
     let url = database.url();
-    let db = Db::postgres(PostgresConfig { url: url.clone(), max_connections: 1, now_us: 0 }).await.unwrap();
+    let db = Db::postgres(PostgresConfig {
+        url: url.clone(),
+        max_connections: 1,
+        timeout: std::time::Duration::from_secs(10),
+        now_us: 0,
+    })
+    .await
+    .unwrap();
     let client = crate::postgres::beneath::connect(&url).await.unwrap();
     let mut faults = Vec::new();
     for (name, sql) in statements() {
-        let prepared = client.prepare(sql).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let prepared = client.client.prepare(sql).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         let params: Vec<Value> = prepared.params().iter().map(|ty| sample(name, ty)).collect();
         let explain: &'static str = format!("EXPLAIN {sql}").leak();
         let plan = db.write(move |tx| tx.query(explain, &params)).await;

@@ -2,24 +2,44 @@
 use super::connection::{Connection, Role};
 use crate::Error;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How long the writer waits at most for a pass to end, where it must empty the log itself.
+const PASS_WAIT: Duration = Duration::from_secs(30);
 
 /// The thread that copies. It ends with its bell.
 pub(super) struct Checkpointer {
     bell: SyncSender<()>,
     thread: JoinHandle<()>,
-    /// Whether it copies, or will at once.
-    busy: Arc<AtomicBool>,
+    busy: Arc<Busy>,
+}
+
+/// Whether the log is being copied, or will be at once.
+#[derive(Default)]
+struct Busy {
+    now: Mutex<bool>,
+    ended: Condvar,
+}
+
+impl Busy {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, busy: bool) {
+        *self.lock() = busy;
+        self.ended.notify_all();
+    }
 }
 
 impl Checkpointer {
     pub(super) fn start(path: PathBuf) -> Result<Checkpointer, Error> {
         // The writer rings when nothing is being copied, so that one place is enough.
         let (bell, rung) = sync_channel(1);
-        let busy = Arc::new(AtomicBool::new(false));
+        let busy = Arc::new(Busy::default());
         let ends = busy.clone();
         let thread = std::thread::Builder::new().name("meta-checkpoint".to_owned());
         let thread = thread.spawn(move || run(&path, &rung, &ends));
@@ -29,15 +49,21 @@ impl Checkpointer {
 
     /// Has the log copied, as far as readers allow.
     pub(super) fn ring(&self) {
-        self.busy.store(true, Ordering::Release);
+        self.busy.set(true);
         if self.bell.try_send(()).is_err() {
-            self.busy.store(false, Ordering::Release);
+            self.busy.set(false);
         }
     }
 
     /// Whether the log is being copied.
     pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Ordering::Acquire)
+        *self.busy.lock()
+    }
+
+    /// Waits until the log is not being copied.
+    pub(super) fn wait(&self) {
+        let waited = self.busy.ended.wait_timeout_while(self.busy.lock(), PASS_WAIT, |busy| *busy);
+        drop(waited);
     }
 
     /// Lets a pass that runs end, and ends the thread.
@@ -49,7 +75,7 @@ impl Checkpointer {
     }
 }
 
-fn run(path: &std::path::Path, rung: &Receiver<()>, busy: &AtomicBool) {
+fn run(path: &std::path::Path, rung: &Receiver<()>, busy: &Busy) {
     let mut connection = None;
     while rung.recv().is_ok() {
         if let Err(error) = pass(path, &mut connection) {
@@ -57,7 +83,7 @@ fn run(path: &std::path::Path, rung: &Receiver<()>, busy: &AtomicBool) {
             tracing::warn!(error = &error as &dyn std::error::Error, "the metadata log could not be copied");
             connection = None;
         }
-        busy.store(false, Ordering::Release);
+        busy.set(false);
     }
 }
 

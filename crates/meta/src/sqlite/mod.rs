@@ -5,7 +5,9 @@ pub(crate) mod copy;
 mod damage;
 mod fault;
 mod migrate;
+mod place;
 mod readers;
+mod reserve;
 mod writer;
 
 pub(crate) use connection::{Connection, Role};
@@ -15,18 +17,30 @@ use crate::db::SqliteConfig;
 use crate::job::{self, Job};
 use crate::stats::{Counters, Stats};
 use crate::{Error, Row, Tx, Value, db};
+use place::Place;
 use readers::Readers;
+use reserve::Reserve;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, watch};
+use std::time::Duration;
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-/// Write transactions that may wait for the writer: a third of a second's work at 3,000 a second. One more is `Busy`.
+/// Write transactions that wait in the writer's queue at most: a third of a second's work at 3,000 a second. Callers of further ones
+/// wait for a place.
 const WAITING_WRITES: usize = 1024;
+/// How long a caller waits for a place in the queue before it is `Busy`.
+const QUEUE_WAIT: Duration = Duration::from_secs(5);
+/// Callers at most that wait for a place in the queue; one more is `Busy` at once.
+const WAITING_CALLERS: usize = 16 * 1024;
 
 pub(crate) struct Store {
     /// `None` once the store is closing.
     queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    /// A permit for each caller that waits for a place in the queue.
+    callers: Semaphore,
     readers: Readers,
+    reserve: Arc<Reserve>,
     /// Closed by the writer's end.
     writer_ended: watch::Receiver<()>,
     counters: Arc<Counters>,
@@ -41,8 +55,14 @@ impl Store {
     fn open_blocking(config: SqliteConfig) -> Result<Store, Error> {
         let path = absolute(config.path)?;
         damage::check_length(&path)?;
-        let mut connection = Connection::open(&path, Role::Maker)?;
-        migrate::up(&mut connection, crate::migrate::MIGRATIONS, config.now_us)?;
+        let mut connection = match open_writer(&path, config.now_us) {
+            // Opening makes an index of the log, and perhaps migrates: what is kept back may be enough for that.
+            Err(Error::Full(_)) => {
+                Reserve::new(&path).give_up();
+                open_writer(&path, config.now_us)?
+            }
+            opened => opened?,
+        };
         damage::check_ends(&mut connection)?;
         Store::start(path, connection)
     }
@@ -62,21 +82,31 @@ impl Store {
     }
 
     fn start(path: PathBuf, connection: Connection) -> Result<Store, Error> {
+        let (place, reserve) = (Place::of(&path)?, Arc::new(Reserve::new(&path)));
         let counters = Arc::new(Counters::default());
         let (queue, waiting) = mpsc::channel(WAITING_WRITES);
         let (ended, writer_ended) = watch::channel(());
-        writer::start(path.clone(), connection, waiting, counters.clone(), ended)?;
-        Ok(Store { queue: Mutex::new(Some(queue)), readers: Readers::new(path), writer_ended, counters })
+        let files = writer::Files { path: path.clone(), place: place.clone(), reserve: reserve.clone() };
+        writer::start(files, connection, waiting, counters.clone(), ended)?;
+        let (queue, callers) = (Mutex::new(Some(queue)), Semaphore::new(WAITING_CALLERS));
+        Ok(Store { queue, callers, readers: Readers::new(path, place), reserve, writer_ended, counters })
     }
 
-    /// Hands a transaction to the writer, which answers it after its commit.
-    pub(crate) fn write(&self, job: Box<dyn Job>) {
+    /// Hands a transaction to the writer, which answers it after its commit. In a full queue places are given in the order in
+    /// which callers came. Cancel-safe: a transaction without a place is dropped with its caller.
+    pub(crate) async fn write(&self, job: Box<dyn Job>) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(queue) = queue else { return job.answer(Some(Error::Closed)) };
-        match queue.try_send(job) {
+        let job = match queue.try_send(job) {
+            Ok(()) => return,
+            Err(TrySendError::Full(job)) => job,
+            Err(TrySendError::Closed(job)) => return job.answer(Some(Error::Closed)),
+        };
+        let Ok(_waits) = self.callers.try_acquire() else { return job.answer(Some(Error::Busy)) };
+        match queue.send_timeout(job, QUEUE_WAIT).await {
             Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(job)) => job.answer(Some(Error::Busy)),
-            Err(mpsc::error::TrySendError::Closed(job)) => job.answer(Some(Error::Closed)),
+            Err(SendTimeoutError::Timeout(job)) => job.answer(Some(Error::Busy)),
+            Err(SendTimeoutError::Closed(job)) => job.answer(Some(Error::Closed)),
         }
     }
 
@@ -125,6 +155,10 @@ impl Store {
         self.counters.is_damaged()
     }
 
+    pub(crate) fn keep_back(&self, bytes: u64) {
+        self.reserve.keep(bytes);
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         self.counters.snapshot()
     }
@@ -148,6 +182,13 @@ pub fn holds_records(path: &Path) -> Result<bool, Error> {
     }
     let mut connection = Connection::open(&absolute(path.to_owned())?, Role::Reader)?;
     migrate::has_root_key(&mut connection)
+}
+
+/// Opens the database for writing, making it where there is none, and brings its schema up to date.
+fn open_writer(path: &Path, now_us: i64) -> Result<Connection, Error> {
+    let mut connection = Connection::open(path, Role::Maker)?;
+    migrate::up(&mut connection, crate::migrate::MIGRATIONS, now_us)?;
+    Ok(connection)
 }
 
 /// SQLite would take a relative path that starts with `file:` for a URI.

@@ -1,5 +1,6 @@
 //! Read connections: opened when none is idle, kept for the next reader.
 use super::connection::{Connection, Role};
+use super::place::Place;
 use crate::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -9,20 +10,23 @@ const IDLE_READERS: usize = 16;
 
 pub(super) struct Readers {
     path: PathBuf,
+    place: Place,
     /// `None` once the store is closing.
     idle: Mutex<Option<Vec<Connection>>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf) -> Readers {
-        Readers { path, idle: Mutex::new(Some(Vec::with_capacity(IDLE_READERS))) }
+    pub(super) fn new(path: PathBuf, place: Place) -> Readers {
+        Readers { path, place, idle: Mutex::new(Some(Vec::with_capacity(IDLE_READERS))) }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// A connection to the database, if that is still where it was.
     pub(super) fn take(&self) -> Result<Connection, Error> {
+        self.place.check()?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut().ok_or(Error::Closed)?.pop();
         match idle {
             Some(connection) => Ok(connection),

@@ -9,6 +9,8 @@
 //! goes on, on a new connection if it must.
 use super::checkpoint::Checkpointer;
 use super::connection::{CHECKPOINT_PAGES, Connection, LOG_BYTES, Role};
+use super::place::Place;
+use super::reserve::Reserve;
 use crate::job::Job;
 use crate::stats::Counters;
 use crate::{Error, Tx, db};
@@ -23,9 +25,20 @@ const BATCH: usize = 256;
 /// log that was copied whole starts over, which busy callers would put off for ever.
 const START_OVER_PAGES: u32 = 4 * CHECKPOINT_PAGES;
 
+/// What lies on the disk: the database, and the space that is kept back for it.
+pub(super) struct Files {
+    pub(super) path: PathBuf,
+    pub(super) place: Place,
+    pub(super) reserve: Arc<Reserve>,
+}
+
 struct Writer {
-    path: PathBuf,
+    files: Files,
     log_path: PathBuf,
+    /// The log of this connection, once a commit has gone to it.
+    log: Option<Place>,
+    /// Whether the last group was rolled back: then only the first such line of a row is a warning.
+    failing: bool,
     /// Past this length the log is emptied at any price; raised while readers keep it from being so.
     log_limit: u64,
     /// `None` after a failure that it may not have survived: the next batch opens another.
@@ -42,21 +55,23 @@ struct Writer {
 
 /// Starts the thread. It ends when the last sender of `waiting` is gone, and drops `ended` when the file is closed.
 pub(super) fn start(
-    path: PathBuf,
+    files: Files,
     mut connection: Connection,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     counters: Arc<Counters>,
     ended: watch::Sender<()>,
 ) -> Result<(), Error> {
-    let mut log_path = path.clone().into_os_string();
+    let mut log_path = files.path.clone().into_os_string();
     log_path.push("-wal");
     let log_path = log_path.into();
     let pages = Arc::new(AtomicU32::new(0));
     connection.count_log(pages.clone())?;
     let mut writer = Writer {
-        checkpointer: Checkpointer::start(path.clone())?,
-        path,
+        checkpointer: Checkpointer::start(files.path.clone())?,
+        files,
         log_path,
+        log: None,
+        failing: false,
         log_limit: LOG_BYTES,
         connection: Some(connection),
         rest_is_ours: false,
@@ -96,15 +111,19 @@ fn gather(batch: &mut Vec<Box<dyn Job>>, waiting: &mut mpsc::Receiver<Box<dyn Jo
 impl Writer {
     /// Runs a batch, and answers every job of it.
     fn commit(&mut self, batch: &mut Vec<Box<dyn Job>>) {
-        let result = self.transaction(batch);
-        match &result {
-            Ok(()) => self.counters.committed(),
-            Err(error) => {
-                self.counters.met(error);
-                self.recover(error, batch.len());
-            }
+        let jobs = batch.len() as u64;
+        // While space is short, what is left of it is for those that free some.
+        if let Err(full) = self.files.reserve.admit() {
+            refuse_what_adds(batch, &full);
         }
-        self.counters.ran(batch.len() as u64);
+        let result = self.group(batch);
+        if matches!(result, Err(Error::Full(_))) && batch.iter().any(|job| job.frees()) {
+            if let Err(full) = &result {
+                refuse_what_adds(batch, full);
+            }
+            self.free(batch);
+        }
+        self.counters.ran(jobs);
         for job in batch.drain(..) {
             job.answer(result.as_ref().err().cloned());
         }
@@ -112,11 +131,69 @@ impl Writer {
         self.bound_log();
     }
 
+    /// Runs jobs that free something on a full disk, with all the space that can be had. Each has a transaction of its own, since all
+    /// together may need more than there is.
+    fn free(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
+        self.files.reserve.give_up();
+        self.make_room();
+        for job in jobs.drain(..) {
+            let mut alone = [job];
+            let mut result = self.group(&mut alone);
+            if matches!(result, Err(Error::Full(_))) {
+                self.make_room();
+                result = self.group(&mut alone);
+            }
+            let [job] = alone;
+            job.answer(result.err());
+        }
+    }
+
+    /// Empties the log, which gives its space back.
+    fn make_room(&mut self) {
+        // Only one at a time may copy the log.
+        self.checkpointer.wait();
+        self.checkpoint();
+    }
+
+    /// Runs and commits jobs together. After an error nothing of them is kept, and the connection is ready for others.
+    fn group(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Error> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let result = self.transaction(batch).and_then(|()| self.is_in_place());
+        match &result {
+            Ok(()) => {
+                self.failing = false;
+                self.counters.committed();
+            }
+            Err(error) => {
+                self.counters.met(error);
+                self.recover(error, batch.len());
+            }
+        }
+        result
+    }
+
+    /// Whether what was committed is where it will be found again. It is asked after the commit and before anybody hears of it, so
+    /// that nothing is acknowledged that went to a removed file.
+    fn is_in_place(&mut self) -> Result<(), Error> {
+        self.files.place.check()?;
+        match &self.log {
+            Some(log) => log.check().map(drop),
+            None => {
+                self.log = Some(Place::of(&self.log_path)?);
+                Ok(())
+            }
+        }
+    }
+
     fn transaction(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             lost => {
-                let connection = lost.insert(Connection::open(&self.path, Role::Writer)?);
+                self.files.place.check()?;
+                self.log = None;
+                let connection = lost.insert(Connection::open(&self.files.path, Role::Writer)?);
                 connection.count_log(self.pages.clone())?;
                 connection
             }
@@ -132,11 +209,12 @@ impl Writer {
 
     /// Brings the connection back to where a batch can begin.
     fn recover(&mut self, error: &Error, jobs: usize) {
-        tracing::warn!(
-            error = error as &dyn std::error::Error,
-            jobs,
-            "a group of metadata transactions was rolled back"
-        );
+        let (cause, message) = (error as &dyn std::error::Error, "a group of metadata transactions was rolled back");
+        if std::mem::replace(&mut self.failing, true) {
+            tracing::debug!(error = cause, jobs, message);
+        } else {
+            tracing::warn!(error = cause, jobs, message);
+        }
         let Some(connection) = &mut self.connection else { return };
         let usable = connection.is_idle() || (connection.command("ROLLBACK").is_ok() && connection.is_idle());
         if !usable || matches!(error, Error::Store(..)) {
@@ -203,6 +281,16 @@ fn empty_log(connection: &mut Connection) -> bool {
     emptied.is_ok()
 }
 
+/// Answers the jobs that free nothing, and leaves the others.
+fn refuse_what_adds(batch: &mut Vec<Box<dyn Job>>, full: &Error) {
+    let (freeing, adding) = std::mem::take(batch).into_iter().partition(|job| job.frees());
+    *batch = freeing;
+    let adding: Vec<Box<dyn Job>> = adding;
+    for job in adding {
+        job.answer(Some(full.clone()));
+    }
+}
+
 /// Runs jobs one after the other; `false` where one of them has changed something that it would not keep, and the rest did not run.
 fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<bool, Error> {
     for job in batch {
@@ -233,6 +321,12 @@ fn run(connection: &mut Connection, job: &mut dyn Job, counters: &Counters) -> R
     let failure = tx.failure().cloned();
     if connection.is_idle() {
         return Err(failure.unwrap_or(Error::Busy));
+    }
+    // It is worth another try, with the space that is kept back.
+    if job.frees()
+        && let Some(full @ Error::Full(_)) = failure
+    {
+        return Err(full);
     }
     Ok(keep)
 }

@@ -14,6 +14,9 @@ async fn attaching_makes_no_sqlite_database_and_takes_no_foreign_one() {
 #[tokio::test]
 async fn attaching_to_an_empty_postgresql_database_says_that_there_are_no_records() {
     let Some(database) = crate::database::Database::create().await else { return };
-    assert!(matches!(Db::attach_postgres(&database.url(), 2).await, Err(Error::Absent)));
+    assert!(matches!(
+        Db::attach_postgres(&database.url(), 2, std::time::Duration::from_secs(10)).await,
+        Err(Error::Absent)
+    ));
     database.remove().await;
 }

@@ -175,7 +175,7 @@ impl Tmpfs {
     /// Takes what room is left. The file gives it back when it is removed.
     fn fill(&self) -> PathBuf {
         let path = self.0.path().join("filler");
-        let mut file = std::fs::File::create(&path).unwrap();
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
         while std::io::Write::write(&mut file, &[0; 512]).is_ok() {}
         path
     }
@@ -280,6 +280,91 @@ async fn on_a_really_full_disk_everything_acknowledged_stays_and_writing_goes_on
     assert_readable(&again, &acknowledged, SIZE).await;
     assert_sound(&again).await;
     again.close().await;
+}
+
+/// What a test of space kept back asks for; on its small disk it gets 8 MiB.
+const KEEP_BACK: u64 = 32 * 1024 * 1024;
+
+async fn delete(db: &Db, job: i64) -> Result<(), Error> {
+    db.write_to_free(move |tx| tx.execute("DELETE FROM part WHERE job = $1", &[job.into()]).map(drop)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_full_disk_deletions_go_on_and_nothing_else_takes_the_space_that_is_kept_back_for_them() {
+    const SIZE: usize = 20_000;
+    let disk = Tmpfs::mount("64m");
+    let reserve = disk.0.path().join("ecru.db-reserve");
+    let db = Db::sqlite(disk.database()).await.unwrap();
+    db.write(|tx| tx.execute(PART_TABLE, &[])).await.unwrap();
+    let jobs: Vec<i64> = (0..1_000).collect();
+    for &job in &jobs {
+        put(&db, job, SIZE).await.unwrap();
+    }
+    db.close().await;
+
+    // Its log is empty now, so that nothing can be committed without more space.
+    let db = Db::sqlite(disk.database()).await.unwrap();
+    db.keep_back(KEEP_BACK);
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 8 * 1024 * 1024);
+    let filler = disk.fill();
+    let added = put(&db, -1, SIZE).await;
+    assert!(is_full(&added), "{added:?}");
+    assert!(reserve.exists(), "what only adds must not take it");
+
+    // All that there is, one by one and in groups; the log has to be emptied many times.
+    let (one_by_one, together) = jobs.split_at(jobs.len() / 2);
+    for &job in one_by_one {
+        delete(&db, job).await.unwrap();
+        assert!(!reserve.exists());
+        let check = db.check().await;
+        assert!(is_full(&check), "what adds would take the space of the next deletion: {check:?}");
+    }
+    let mut deletions = JoinSet::new();
+    for job in together.iter().copied() {
+        let db = db.clone();
+        deletions.spawn(async move { delete(&db, job).await });
+    }
+    for deleted in deletions.join_all().await {
+        deleted.unwrap();
+    }
+    assert_readable(&db, &BTreeSet::new(), SIZE).await;
+
+    // With room again, everything is taken and the space is kept back as before.
+    std::fs::remove_file(filler).unwrap();
+    disk.remount("size=160m");
+    put(&db, 1, SIZE).await.unwrap();
+    assert!(reserve.exists());
+    db.close().await;
+    let again = Db::sqlite(disk.database()).await.unwrap();
+    assert_readable(&again, &BTreeSet::from([1]), SIZE).await;
+    assert_sound(&again).await;
+    again.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn opening_on_a_full_disk_takes_the_space_that_was_kept_back() {
+    let disk = Tmpfs::mount("64m");
+    let db = Db::sqlite(disk.database()).await.unwrap();
+    db.keep_back(KEEP_BACK);
+    db.write(|tx| tx.execute(PART_TABLE, &[])).await.unwrap();
+    put(&db, 1, 10).await.unwrap();
+    db.close().await;
+    let filler = disk.fill();
+    for _ in 0..3 {
+        let db = Db::sqlite(disk.database()).await.unwrap();
+        db.keep_back(KEEP_BACK);
+        assert_readable(&db, &BTreeSet::from([1]), 10).await;
+        let added = put(&db, 2, 10).await;
+        assert!(is_full(&added), "{added:?}");
+        db.close().await;
+    }
+    let db = Db::sqlite(disk.database()).await.unwrap();
+    db.keep_back(KEEP_BACK);
+    delete(&db, 1).await.unwrap();
+    std::fs::remove_file(filler).unwrap();
+    put(&db, 3, 10).await.unwrap();
+    assert_readable(&db, &BTreeSet::from([3]), 10).await;
+    db.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

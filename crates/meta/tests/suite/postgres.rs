@@ -163,7 +163,7 @@ async fn connections_that_are_always_lost_are_an_error_and_the_store_goes_on() {
         tx.query(END_SELF, &[]).map(drop)
     });
     let outcome = outcome.await;
-    assert!(matches!(outcome, Err(Error::Store(..))), "{outcome:?}");
+    assert!(matches!(outcome, Err(Error::Unreachable(..))), "{outcome:?}");
     assert_eq!(counters(&store.db).await, [(1, 0)]);
     assert_eq!(store.db.write(increment).await.unwrap(), 1);
     store.close().await;
@@ -231,7 +231,12 @@ async fn nodes_that_start_together_migrate_once() {
     let Some(database) = crate::database::Database::create().await else { return };
     let mut nodes = JoinSet::new();
     for _ in 0..8 {
-        let config = PostgresConfig { url: database.url(), max_connections: 2, now_us: 1 };
+        let config = PostgresConfig {
+            url: database.url(),
+            max_connections: 2,
+            timeout: std::time::Duration::from_secs(10),
+            now_us: 1,
+        };
         nodes.spawn(Db::postgres(config));
     }
     for node in nodes.join_all().await {
@@ -245,7 +250,8 @@ async fn nodes_that_start_together_migrate_once() {
 #[tokio::test]
 async fn a_caller_who_finds_no_free_connection_is_busy_in_the_end() {
     let Some(store) = open().await else { return };
-    let one = PostgresConfig { url: store.url(), max_connections: 1, now_us: 0 };
+    let one =
+        PostgresConfig { url: store.url(), max_connections: 1, timeout: std::time::Duration::from_secs(10), now_us: 0 };
     let db = Db::postgres(one).await.unwrap();
     let gate = Gate::default();
     let (holder, inside) = (db.clone(), gate.clone());
@@ -277,9 +283,16 @@ async fn a_caller_who_finds_no_free_connection_is_busy_in_the_end() {
 async fn a_server_that_is_not_there_is_an_error_without_the_password() {
     // Port 1 answers nobody.
     let url = "postgres://ecru:hush@127.0.0.1:1/ecru".to_owned();
-    let Err(error) = Db::postgres(PostgresConfig { url, max_connections: 1, now_us: 0 }).await else {
+    let Err(error) = Db::postgres(PostgresConfig {
+        url,
+        max_connections: 1,
+        timeout: std::time::Duration::from_secs(10),
+        now_us: 0,
+    })
+    .await
+    else {
         panic!("something answers on port 1")
     };
-    assert!(matches!(error, Error::Store(..)), "{error:?}");
+    assert!(matches!(error, Error::Unreachable(..)), "{error:?}");
     assert!(!format!("{error:?} {error}").contains("hush"));
 }

@@ -53,7 +53,7 @@ impl Store {
     pub async fn attach(&self) -> Result<Db, Error> {
         match (&self.directory, &self.database) {
             (Some(directory), _) => Db::attach_sqlite(directory.path().join("ecru.db")).await,
-            (None, Some(database)) => Db::attach_postgres(&database.url(), 2).await,
+            (None, Some(database)) => Db::attach_postgres(&database.url(), 2, std::time::Duration::from_secs(10)).await,
             (None, None) => unreachable!("a store lies somewhere"),
         }
     }
@@ -103,7 +103,7 @@ impl Store {
 }
 
 fn config(url: String) -> PostgresConfig {
-    PostgresConfig { url, max_connections: 8, now_us: NOW_US }
+    PostgresConfig { url, max_connections: 8, timeout: std::time::Duration::from_secs(10), now_us: NOW_US }
 }
 
 /// Makes a test for each engine out of one body.

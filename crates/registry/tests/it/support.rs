@@ -274,7 +274,15 @@ impl Records {
 
     async fn open(&self, now: Time) -> meta::Db {
         let opened = match self.postgres.clone() {
-            Some(url) => meta::Db::postgres(meta::PostgresConfig { url, max_connections: 8, now_us: now.0 }).await,
+            Some(url) => {
+                meta::Db::postgres(meta::PostgresConfig {
+                    url,
+                    max_connections: 8,
+                    timeout: std::time::Duration::from_secs(10),
+                    now_us: now.0,
+                })
+                .await
+            }
             None => {
                 let path = self.dir.path().join("ecru.db");
                 meta::Db::sqlite(meta::SqliteConfig { path, now_us: now.0 }).await

@@ -105,9 +105,10 @@ fn open(copy: &CopyDir, store: StoreId) -> Result<Option<RecordsFile>, meta::Err
 
 /// The PostgreSQL database that the records go to, if they do; refused when it has records.
 async fn empty_postgres(settings: &StoreSettings) -> Result<Option<Db>, RestoreError> {
-    let MetadataStore::Postgres { url, connections } = &settings.metadata else { return Ok(None) };
+    let MetadataStore::Postgres { url, connections, timeout } = &settings.metadata else { return Ok(None) };
     let now_us = SystemClock.now().0;
-    let config = PostgresConfig { url: url.expose().to_owned(), max_connections: *connections, now_us };
+    let (url, max_connections) = (url.expose().to_owned(), *connections);
+    let config = PostgresConfig { url, max_connections, timeout: *timeout, now_us };
     let db = Db::postgres(config).await.map_err(RestoreError::Postgres)?;
     let used = db.read(|tx| Ok::<_, meta::Error>(tx.store_get()?.is_some() || tx.root_key_count()? > 0)).await;
     match used {

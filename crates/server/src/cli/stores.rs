@@ -24,6 +24,9 @@ use std::sync::Arc;
 const BUFFER_BYTES: usize = 256 * 1024 * 1024;
 /// The same for a command, which moves a few layers at a time.
 const COMMAND_BUFFER_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of the disk that are kept back for deletions, in the file `ecru.db-reserve`: many times what the log holds between two of
+/// its checkpoints. A small disk keeps back an eighth of its size, and one below 64 MiB nothing.
+const KEPT_BACK_BYTES: u64 = 32 * 1024 * 1024;
 /// Connections to PostgreSQL at most that a command takes beside those of the servers.
 const COMMAND_CONNECTIONS: usize = 4;
 
@@ -52,6 +55,13 @@ impl StoreArgs {
 /// Why stores can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    #[error("the disk is full, so that the metadata in {} can't be opened; free some space on it and start again", path.display())]
+    SqliteFull { path: PathBuf, source: meta::Error },
+    #[error(
+        "the metadata in {} can't be opened on a read-only file system, since SQLite's log has to be written even to read; mount it writable and start again",
+        path.display()
+    )]
+    SqliteReadOnly { path: PathBuf, source: meta::Error },
     #[error("the metadata in {} can't be opened", path.display())]
     Sqlite { path: PathBuf, source: meta::Error },
     #[error("the metadata in PostgreSQL can't be opened")]
@@ -68,6 +78,16 @@ pub enum StoreError {
     Bootstrap(#[from] BootstrapError),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+}
+
+impl StoreError {
+    fn sqlite(path: PathBuf, source: meta::Error) -> StoreError {
+        match source {
+            meta::Error::Full(_) => StoreError::SqliteFull { path, source },
+            meta::Error::ReadOnly(_) => StoreError::SqliteReadOnly { path, source },
+            _ => StoreError::Sqlite { path, source },
+        }
+    }
 }
 
 /// Records and layers that belong together.
@@ -93,11 +113,18 @@ impl Stores {
             MetadataStore::Sqlite => {
                 let path = data.database();
                 let opened = Db::sqlite(SqliteConfig { path: path.clone(), now_us: now.0 }).await;
-                opened.map_err(|source| StoreError::Sqlite { path, source })?
+                let db = opened.map_err(|source| StoreError::sqlite(path, source))?;
+                let keeper = db.clone();
+                // A disk that can't is full or slow; either way the server serves.
+                let kept = tokio::task::spawn_blocking(move || keeper.keep_back(KEPT_BACK_BYTES));
+                if let Err(error) = kept.await {
+                    tracing::warn!(%error, "Space can't be kept back for deletions");
+                }
+                db
             }
-            MetadataStore::Postgres { url, connections } => {
-                let config =
-                    PostgresConfig { url: url.expose().to_owned(), max_connections: *connections, now_us: now.0 };
+            MetadataStore::Postgres { url, connections, timeout } => {
+                let (url, max_connections) = (url.expose().to_owned(), *connections);
+                let config = PostgresConfig { url, max_connections, timeout: *timeout, now_us: now.0 };
                 Db::postgres(config).await.map_err(StoreError::Postgres)?
             }
         };
@@ -124,10 +151,11 @@ impl Stores {
             MetadataStore::Sqlite => {
                 let path = files.database();
                 let attached = Db::attach_sqlite(path.clone()).await;
-                attached.map_err(|source| StoreError::Sqlite { path, source })?
+                attached.map_err(|source| StoreError::sqlite(path, source))?
             }
-            MetadataStore::Postgres { url, .. } => {
-                Db::attach_postgres(url.expose(), COMMAND_CONNECTIONS).await.map_err(StoreError::Postgres)?
+            MetadataStore::Postgres { url, timeout, .. } => {
+                let attached = Db::attach_postgres(url.expose(), COMMAND_CONNECTIONS, *timeout).await;
+                attached.map_err(StoreError::Postgres)?
             }
         };
         let buffers = Buffers::new(COMMAND_BUFFER_BYTES / Buffers::SIZE);

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 /// Variables that are read here.
-const SETTINGS: [&str; 22] = [
+const SETTINGS: [&str; 23] = [
     "ECRU_DATA",
     "ECRU_LISTEN",
     "ECRU_TLS_CERT",
@@ -20,6 +20,7 @@ const SETTINGS: [&str; 22] = [
     "ECRU_DEV",
     "ECRU_POSTGRES",
     "ECRU_POSTGRES_CONNECTIONS",
+    "ECRU_POSTGRES_TIMEOUT",
     "ECRU_ROOT_KEY",
     "ECRU_ROOT_KEY_FILE",
     "ECRU_METRICS_LISTEN",
@@ -53,6 +54,7 @@ pub fn read(variables: Variables<'_>) -> Result<Given, SettingsError> {
         dev: switch(variables, "ECRU_DEV")?,
         postgres: one(variables, "ECRU_POSTGRES")?,
         postgres_connections: one(variables, "ECRU_POSTGRES_CONNECTIONS")?,
+        postgres_timeout: one(variables, "ECRU_POSTGRES_TIMEOUT")?,
         root_key: one(variables, "ECRU_ROOT_KEY")?,
         root_key_file: one(variables, "ECRU_ROOT_KEY_FILE")?,
         metrics_listen: one(variables, "ECRU_METRICS_LISTEN")?,

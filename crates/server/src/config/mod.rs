@@ -23,7 +23,9 @@ use registry::limits::Limits;
 use registry::quirks::{Quirk, Quirks};
 use serde::Deserialize;
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
 
@@ -36,6 +38,10 @@ pub const ADMIN_ID: &str = "ECRU_ADMIN_ACCESS_KEY_ID";
 pub const ADMIN_SECRET: &str = "ECRU_ADMIN_SECRET_ACCESS_KEY";
 /// Connections to PostgreSQL when nothing else is set: a few per core of a small server, of the hundred it has for all.
 const POSTGRES_CONNECTIONS: usize = 16;
+/// Seconds that a wait for PostgreSQL may take when nothing else is set.
+const POSTGRES_TIMEOUT: u64 = 10;
+/// Seconds that this may be set to: a slow commit takes some, and clients give up after some minutes.
+const POSTGRES_TIMEOUTS: RangeInclusive<u64> = 1..=300;
 
 /// The groups of flags in `ecru serve --help`.
 const STORES: &str = "Stores";
@@ -102,6 +108,9 @@ pub struct Given {
     /// Connections to PostgreSQL at most [default: 16].
     #[arg(long, value_name = "NUMBER", help_heading = STORES)]
     pub postgres_connections: Option<usize>,
+    /// Seconds that a wait for PostgreSQL may take before the call is answered 503, 1 to 300 [default: 10].
+    #[arg(long, value_name = "SECONDS")]
+    pub postgres_timeout: Option<u64>,
     /// Only ECRU_ROOT_KEY sets it.
     #[arg(skip)]
     #[serde(skip)]
@@ -167,6 +176,8 @@ pub enum MetadataStore {
     Postgres {
         url: PostgresUrl,
         connections: usize,
+        /// How long a wait for the server may take.
+        timeout: Duration,
     },
 }
 
@@ -225,6 +236,8 @@ pub enum SettingsError {
     NoRootKey,
     #[error("postgres_connections must be 2 or more: one is for look-ups, one for changes")]
     TooFewConnections,
+    #[error("postgres_timeout must be from {least} to {most} seconds", least = POSTGRES_TIMEOUTS.start(), most = POSTGRES_TIMEOUTS.end())]
+    PostgresTimeout,
     #[error("listen: there must be one address at least")]
     NoListener,
     #[error("tls_cert and tls_key must be set together")]
@@ -284,6 +297,7 @@ impl Given {
             dev: self.dev.or(other.dev),
             postgres: self.postgres.or(other.postgres),
             postgres_connections: self.postgres_connections.or(other.postgres_connections),
+            postgres_timeout: self.postgres_timeout.or(other.postgres_timeout),
             root_key,
             root_key_file,
             metrics_listen: self.metrics_listen.or(other.metrics_listen),
@@ -337,12 +351,14 @@ fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<
         Some(_) if root_keys.is_none() => return Err(SettingsError::NoRootKey),
         Some(url) => {
             let connections = given.postgres_connections.unwrap_or(POSTGRES_CONNECTIONS);
-            MetadataStore::Postgres { url, connections }
+            let timeout = postgres_timeout(given.postgres_timeout)?;
+            MetadataStore::Postgres { url, connections, timeout }
         }
     };
     if given.postgres_connections.is_some_and(|connections| connections < 2) {
         return Err(SettingsError::TooFewConnections);
     }
+    postgres_timeout(given.postgres_timeout)?;
     Ok(Settings {
         data: given.data.unwrap_or_else(|| DEFAULT_DATA.into()),
         listen,
@@ -389,6 +405,14 @@ fn root_keys(key: Option<RootKeys>, file: Option<PathBuf>) -> Result<Option<Root
     }
 }
 
+fn postgres_timeout(given: Option<u64>) -> Result<Duration, SettingsError> {
+    let seconds = given.unwrap_or(POSTGRES_TIMEOUT);
+    if !POSTGRES_TIMEOUTS.contains(&seconds) {
+        return Err(SettingsError::PostgresTimeout);
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
 /// Where the stores are, for a command that uses them beside a server.
 pub struct StoreSettings {
     pub data: PathBuf,
@@ -413,7 +437,9 @@ pub fn stores(
         data: given.data.unwrap_or_else(|| DEFAULT_DATA.into()),
         metadata: match given.postgres {
             None => MetadataStore::Sqlite,
-            Some(url) => MetadataStore::Postgres { url, connections },
+            Some(url) => {
+                MetadataStore::Postgres { url, connections, timeout: postgres_timeout(given.postgres_timeout)? }
+            }
         },
         root_keys: root_keys(given.root_key, given.root_key_file)?,
         limits: given.limits.limits()?,

@@ -207,6 +207,8 @@ fn a_wrong_variable_is_refused_without_its_value() {
         (vec![("ECRU_ROOT_KEY", KEY), ("ECRU_ROOT_KEY_FILE", "x")], "both set"),
         (vec![postgres], "PostgreSQL needs a root key"),
         (vec![postgres, ("ECRU_ROOT_KEY", KEY), ("ECRU_POSTGRES_CONNECTIONS", "1")], "must be 2 or more"),
+        (vec![("ECRU_POSTGRES_TIMEOUT", "0")], "postgres_timeout must be from 1 to 300 seconds"),
+        (vec![("ECRU_POSTGRES_TIMEOUT", "301")], "postgres_timeout must be from 1 to 300 seconds"),
     ] {
         let said = refusal(&[], &variables, "");
         assert!(said.contains(named) && !said.contains("hunter2"), "{variables:?}: {said}");

@@ -108,17 +108,35 @@ pub async fn settle(
         _ => {
             prove_layers(db, layers, data).await?;
             let id = recorded.or(found).unwrap_or_else(|| new_id(random));
-            db.write(move |tx| tx.store_put(id.0, now.0)).await.map(StoreId)?
+            match db.write(move |tx| tx.store_put(id.0, now.0)).await {
+                // Nothing has this id then, and the next start chooses one anew.
+                Err(error @ (meta::Error::Full(_) | meta::Error::ReadOnly(_))) => {
+                    tracing::warn!(%error, "The store's id can't be written down now; the next start does it");
+                    return Ok(id);
+                }
+                written => written.map(StoreId)?,
+            }
         }
     };
     match found {
         Some(found) => same(data, id, found)?,
-        None => data.write_layers_id(id)?,
+        None => if_it_can(data.write_layers_id(id))?,
     }
     if data.records_place()?.is_none() {
-        data.write_records_place(place(metadata))?;
+        if_it_can(data.write_records_place(place(metadata)))?;
     }
     Ok(id)
+}
+
+/// Leaves to the next start what can't be written on a full or read-only disk: it is no reason not to serve what is there.
+fn if_it_can(written: Result<(), DataDirError>) -> Result<(), DataDirError> {
+    match written {
+        Err(error @ (DataDirError::Full { .. } | DataDirError::ReadOnly { .. })) => {
+            tracing::warn!(%error, "What the store belongs to can't be written down now; the next start does it");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Compares the ids of records and layers, beside a server that has settled them. Returns the id.
