@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p bench -- attack` runs them all; `attack --list` shows them. Each starts a server of its own on loopback,
 //! is bounded in connections and in time, and prints what it saw. An attack whose goal is missed fails the run.
+mod crowded_writes;
 mod idle_connections;
 mod many_pushes;
 mod refused_bodies;
@@ -29,7 +30,7 @@ struct Attack {
     run: fn(&Server, &mut Findings) -> Result<()>,
 }
 
-const ALL: [Attack; 9] = [
+const ALL: [Attack; 10] = [
     Attack {
         name: "refused-bodies",
         about: "4,000 connections without credentials, each with a body of 1 MB that is refused",
@@ -70,6 +71,11 @@ const ALL: [Attack; 9] = [
         name: "slow-readers",
         about: "100 clients that ask for 28 MB or 4 MB of manifests each, and read nothing",
         run: slow_bodies::readers,
+    },
+    Attack {
+        name: "crowded-writes",
+        about: "3,000 connections that write at once, more than the metadata's queue has places",
+        run: crowded_writes::run,
     },
 ];
 
