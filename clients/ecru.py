@@ -88,7 +88,8 @@ class Ecru:
     def host(self):
         return f"localhost:{self.port}"
 
-    def start(self, timeout=STARTUP_SECONDS):
+    def launch(self):
+        """Starts the process, and waits for nothing."""
         command = [str(binary()), "serve", "--data", str(self.data)]
         for address in ("127.0.0.1", "[::1]"):
             command += ["--listen", f"{self.scheme}://{address}:{self.port}"]
@@ -102,6 +103,9 @@ class Ecru:
                 cwd=self.directory,
                 start_new_session=True,
             )
+
+    def start(self, timeout=STARTUP_SECONDS):
+        self.launch()
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"ecru ended with {self.process.returncode}:\n{self.log_text()}"

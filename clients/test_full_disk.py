@@ -4,9 +4,11 @@ import base64
 import os
 import random
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+import requests
 
 from ecru import Ecru
 from images import MANIFEST, Image, digest
@@ -108,4 +110,137 @@ def test_a_read_only_disk_refuses_serves_what_it_has_and_recovers(small_disk):
     kept["t2"] = Image.random(2, 300_000)
     assert push(registry, "t2", kept["t2"]) == 201
     check_all(registry, kept)
+    server.stop()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of 96 MiB in memory, large enough for space to be kept back."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    as_root("mount", "-t", "tmpfs", "-o", f"size=96m,mode=0700,uid={os.geteuid()}", "tmpfs", directory)
+    yield directory
+    as_root("umount", directory)
+
+
+def fill(disk):
+    """Takes every byte that is left."""
+    with (disk / "ballast").open("wb", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            try:
+                while file.write(bytes(size)):
+                    pass
+            except OSError:
+                continue
+
+
+def start_unready(server):
+    """Starts a server whose stores can't be written."""
+    server.launch()
+    wait_until(lambda: answers(server, "/livez") == 200, server)
+
+
+def answers(server, path):
+    try:
+        return requests.get(f"{server.url}{path}", timeout=5).status_code
+    except requests.RequestException:
+        return None
+
+
+def wait_until(holds, server):
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert server.process.poll() is None, f"ecru ended:\n{server.log_text()}"
+        assert time.monotonic() < deadline, f"it does not come to hold:\n{server.log_text()}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_full_disk_keeps_ecru_neither_from_starting_nor_from_deleting(disk, tmp_path, end):
+    server = Ecru(disk / "ecru", "sqlite")
+    server.log = tmp_path / "ecru.log"
+    server.start()
+    try:
+        ecr = client(server)
+        ecr.create_repository(repositoryName="full")
+        token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        password = base64.b64decode(token).decode().removeprefix("AWS:")
+        registry = Registry(server.port, password)
+        kept = {f"t{number}": Image.random(number, 200_000) for number in range(60)}
+        for tag, image in kept.items():
+            assert push(registry, tag, image) == 201
+        # An upload that is under way when the disk fills.
+        headers, _ = registry.expect(202, "POST", "/v2/full/blobs/uploads/")
+        under_way = headers["Location"].split(f":{server.port}")[-1]
+        registry.expect(202, "PATCH", under_way, bytes(100_000))
+        fill(disk)
+        assert push(registry, "more", Image.random(1_000, 200_000)) == 503
+
+        for _ in range(2):
+            getattr(server, end)()
+            # Whatever the end gave back is taken too.
+            fill(disk)
+            start_unready(server)
+            registry = Registry(server.port, password)
+            check_all(registry, kept)
+            assert push(registry, "more", Image.random(1_000, 200_000)) == 503
+            assert answers(server, "/readyz") == 503
+
+        # Deletions go on for as long as there is something to delete, by both doors; nothing else takes their space.
+        registry.expect(204, "DELETE", under_way)
+        for tag in [tag for tag in kept if tag != "t0"]:
+            image = kept.pop(tag)
+            registry.expect(202, "DELETE", f"/v2/full/manifests/{image.digest}")
+            registry.expect(202, "DELETE", f"/v2/full/blobs/{digest(image.layers[0])}")
+            assert push(registry, "more", Image.random(1_000, 200_000)) == 503
+        tagged = {"repositoryName": "full", "imageIds": [{"imageTag": "t0"}]}
+        assert client(server).batch_delete_image(**tagged)["failures"] == []
+        client(server).delete_repository(repositoryName="full")
+
+        # With space again all is well, without a restart.
+        (disk / "ballast").unlink()
+        wait_until(lambda: answers(server, "/readyz") == 200, server)
+        client(server).create_repository(repositoryName="full")
+        again = Image.random(2_000, 200_000)
+        assert push(registry, "again", again) == 201
+        check_all(registry, {"again": again})
+        assert (server.data / "ecru.db-reserve").stat().st_size == 12 * MIB
+    finally:
+        server.stop()
+
+
+def test_layers_leave_what_deletions_and_records_need(disk, tmp_path):
+    server = Ecru(disk / "ecru", "sqlite")
+    server.log = tmp_path / "ecru.log"
+    server.start()
+    try:
+        ecr = client(server)
+        ecr.create_repository(repositoryName="full")
+        token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        registry = Registry(server.port, base64.b64decode(token).decode().removeprefix("AWS:"))
+        statuses = [push(registry, f"t{number}", Image.random(number, 3 * MIB)) for number in range(40)]
+        assert set(statuses) == {201, 503} and statuses[-1] == 503, statuses
+        left = os.statvfs(disk)
+        assert left.f_bavail * left.f_frsize > 20 * MIB
+        assert (server.data / "ecru.db-reserve").stat().st_size == 12 * MIB
+        ecr.create_repository(repositoryName="records-go-on")
+    finally:
+        server.stop()
+
+
+def test_a_read_only_file_system_is_refused_with_the_cure(disk, tmp_path):
+    server = Ecru(disk / "ecru", "sqlite")
+    server.log = tmp_path / "ecru.log"
+    server.start()
+    server.stop()
+    as_root("mount", "-o", "remount,ro", disk)
+    try:
+        server.launch()
+        assert server.process.wait(timeout=30) == 1
+        last = server.log_text().strip().splitlines()[-1]
+        assert last.startswith("ecru: ") and "read-only file system" in last and "mount it writable" in last, last
+        server.process = None
+    finally:
+        as_root("mount", "-o", "remount,rw", disk)
+    server.start()
     server.stop()

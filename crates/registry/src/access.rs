@@ -147,6 +147,8 @@ impl Need {
 /// No policies are stored until the IAM API and repository policies exist, so only the root principal of the registry's own
 /// account passes; everybody else is denied for want of a policy.
 pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, Error> {
+    // Without its directory this process has nothing to say of the registry, whatever the metadata still knows.
+    cx.blobs.present()?;
     let mut optional = true;
     let policies = iam::Policies::default();
     let principal = principal(&cx.caller);

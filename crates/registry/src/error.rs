@@ -83,8 +83,8 @@ pub enum Error {
     /// Load: try again (503 with Retry-After).
     #[error("The service is busy; try again")]
     Busy,
-    /// The stores can't take it now (full, read-only, gone); nothing of the call was kept. 503 on the docker door.
-    /// `cure` is what whoever runs the server can do.
+    /// The stores can't do it now (full, read-only, gone): 503 with Retry-After on every door. Nothing of the call was kept,
+    /// unless it is [in doubt](Error::is_in_doubt). `cure` is what whoever runs the server can do.
     #[error("{message}")]
     Unavailable {
         message: &'static str,
@@ -141,6 +141,10 @@ pub enum Constraint {
     Text(Cow<'static, str>),
 }
 
+/// What every door says once the data directory is gone.
+const DATA_REMOVED: &str = "The data directory was removed; restart ecru";
+const RESTART: &str = "restart ecru, and restore a backup if the directory was not removed on purpose";
+const DATABASE_BACK: &str = "see to the PostgreSQL server and try again: no restart of ecru is needed";
 const FREE_SPACE: &str = "free space on the server and push again: no restart is needed";
 const MAKE_WRITABLE: &str = "make the server's file system writable and push again";
 
@@ -151,6 +155,16 @@ impl Error {
     /// A limit that is reached; `setting` is its key under `[limits]`, if it can be set.
     pub fn limit(setting: Option<&'static str>, message: String) -> Error {
         Error::LimitExceeded { message, setting }
+    }
+    /// Whether nobody knows what became of the call's change: it may have been committed.
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            Error::Server(_) => true,
+            Error::Unavailable { source, .. } => {
+                matches!(source.downcast_ref(), Some(meta::Error::InDoubt(_) | meta::Error::Corrupt(_)))
+            }
+            _ => false,
+        }
     }
     pub fn server(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
         Error::Server(Box::new(cause))
@@ -176,6 +190,19 @@ impl From<meta::Error> for Error {
                 cure: "have the server's operator restore a backup (`ecru restore`)",
                 source: Box::new(error),
             },
+            meta::Error::Unreachable(_) => Error::Unavailable {
+                message: "The database can't be reached; nothing was stored",
+                cure: DATABASE_BACK,
+                source: Box::new(error),
+            },
+            meta::Error::InDoubt(_) => Error::Unavailable {
+                message: "The database was lost while it stored the change; try again",
+                cure: DATABASE_BACK,
+                source: Box::new(error),
+            },
+            meta::Error::Removed => {
+                Error::Unavailable { message: DATA_REMOVED, cure: RESTART, source: Box::new(error) }
+            }
             meta::Error::Closed => {
                 let (message, cure) = ("The service is shutting down", "try again when it has started");
                 Error::Unavailable { message, cure, source: Box::new(error) }
@@ -194,6 +221,9 @@ impl From<blob::Error> for Error {
                 cure: FREE_SPACE,
                 source: Box::new(error),
             },
+            blob::Error::Removed => {
+                Error::Unavailable { message: DATA_REMOVED, cure: RESTART, source: Box::new(error) }
+            }
             blob::Error::ReadOnly(_) => Error::Unavailable {
                 message: "The layer store is read-only; nothing was stored",
                 cure: MAKE_WRITABLE,

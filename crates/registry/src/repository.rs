@@ -185,7 +185,7 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repos
     let now = cx.now().0;
     let account = cx.registry.account.to_string();
     let event = Event { detail: json!({ "force": force }), ..Event::new(cx, "repository.delete", None) };
-    change(cx, name, move |tx, row| {
+    change_to_free(cx, name, move |tx, row| {
         if row.protected {
             return Err(Error::Validation(format!(
                 "The repository with name '{}' is protected from deletion",
@@ -268,15 +268,33 @@ pub(crate) async fn change<F>(cx: &Cx, name: &RepositoryName, work: F) -> Result
 where
     F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<(), Error> + Send + 'static,
 {
+    let row = cx.db.write(on_row(cx, name, work)).await?;
+    repository(cx, row.ok_or_else(|| not_found(cx, name))?)
+}
+
+/// The same for a change that frees something, which goes on when the disk is full.
+pub(crate) async fn change_to_free<F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<Repository, Error>
+where
+    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<(), Error> + Send + 'static,
+{
+    let row = cx.db.write_to_free(on_row(cx, name, work)).await?;
+    repository(cx, row.ok_or_else(|| not_found(cx, name))?)
+}
+
+/// A transaction that runs `work` on the repository's row, if it is there.
+fn on_row<F>(
+    cx: &Cx,
+    name: &RepositoryName,
+    work: F,
+) -> impl Fn(&mut meta::Tx<'_>) -> Result<Option<RepositoryRow>, Error> + Send + 'static
+where
+    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<(), Error> + Send + 'static,
+{
     let registry = cx.registry.key();
     let text = name.to_string();
-    let row = cx
-        .db
-        .write(move |tx| {
-            let Some(row) = tx.repository_by_name(&registry, &text)? else { return Ok::<_, Error>(None) };
-            work(tx, &row)?;
-            Ok(Some(row))
-        })
-        .await?;
-    repository(cx, row.ok_or_else(|| not_found(cx, name))?)
+    move |tx| {
+        let Some(row) = tx.repository_by_name(&registry, &text)? else { return Ok(None) };
+        work(tx, &row)?;
+        Ok(Some(row))
+    }
 }

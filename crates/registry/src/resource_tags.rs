@@ -61,7 +61,7 @@ pub async fn tag(cx: &Cx, name: &RepositoryName, tags: Vec<(String, String)>) ->
 pub async fn untag(cx: &Cx, name: &RepositoryName, keys: Vec<String>) -> Result<(), Error> {
     let keys: BTreeSet<String> = keys.into_iter().collect();
     let event = Event::new(cx, "repository.untag", None);
-    repository::change(cx, name, move |tx, row| {
+    repository::change_to_free(cx, name, move |tx, row| {
         // Of any number of keys only those that are there cost a statement.
         let mut removed = tx.resource_tag_list(row.id)?;
         removed.retain(|(key, _)| keys.contains(key));

@@ -39,7 +39,9 @@ impl App {
         memory: BudgetSizes,
     ) -> Arc<App> {
         let budgets = Arc::new(Budgets::new(memory));
-        let metrics = Metrics::new(system.clone(), budgets.clone());
+        let mut metrics = Metrics::new(system.clone(), budgets.clone());
+        let health = Health::default();
+        metrics.count_outages(&health.outages);
         Arc::new(App {
             started: system.now(),
             system,
@@ -50,7 +52,7 @@ impl App {
             answers,
             budgets,
             metrics,
-            health: Health::default(),
+            health,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Whether this process can serve: `/readyz`.
 use crate::body::Chain;
+use crate::outage::Outages;
 use registry::clock::Time;
 use registry::{Error, System};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,11 +21,18 @@ pub struct Health {
     last: Mutex<Option<(Time, Answer)>>,
     /// One check at a time, however many ask.
     turn: Semaphore,
+    /// What is wrong with the stores, for the log.
+    pub outages: Outages,
 }
 
 impl Default for Health {
     fn default() -> Health {
-        Health { draining: AtomicBool::new(false), last: Mutex::new(None), turn: Semaphore::new(1) }
+        Health {
+            draining: AtomicBool::new(false),
+            last: Mutex::new(None),
+            turn: Semaphore::new(1),
+            outages: Outages::default(),
+        }
     }
 }
 
@@ -36,8 +44,8 @@ impl Health {
 
     /// `Ok` when both stores can be written within a bounded time and the process isn't draining; else the reasons.
     ///
-    /// The reasons name no path and no address. An answer is up to a second old, and while a new check runs as old as that
-    /// check takes.
+    /// The reasons name no path and no address. An answer is up to a second old; one that all is well is given while a new check
+    /// runs, too.
     pub async fn ready(&self, system: &System) -> Answer {
         if self.draining.load(Ordering::Relaxed) {
             return Err(vec!["draining: this process is stopping".to_owned()]);
@@ -48,9 +56,9 @@ impl Health {
         let permit = match self.turn.try_acquire() {
             Ok(permit) => Some(permit),
             Err(_) => {
-                // Somebody checks already. What was known before is good enough, unless nothing was.
-                if let Some((_, answer)) = self.last() {
-                    return answer;
+                // Somebody checks already. That all was well before is good enough; else the new answer is waited for.
+                if let Some((_, Ok(()))) = self.last() {
+                    return Ok(());
                 }
                 self.turn.acquire().await.ok()
             }
@@ -58,7 +66,7 @@ impl Health {
         if let Some(answer) = self.remembered(system.now()) {
             return answer;
         }
-        let answer = check(system).await;
+        let answer = check(system, &self.outages).await;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((system.now(), answer.clone()));
         drop(permit);
         answer
@@ -75,26 +83,28 @@ impl Health {
 }
 
 /// Asks both stores at once.
-async fn check(system: &System) -> Answer {
+async fn check(system: &System, outages: &Outages) -> Answer {
     let (metadata, layers) = tokio::join!(
-        bounded("metadata", async { system.db.check().await.map_err(Error::from) }),
-        bounded("layers", async { system.blobs.check().await.map_err(Error::from) }),
+        bounded("metadata", outages, async { system.db.check().await.map_err(Error::from) }),
+        bounded("layers", outages, async { system.blobs.check().await.map_err(Error::from) }),
     );
     let problems: Vec<String> = [metadata, layers].into_iter().flatten().collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// What is wrong with a store; `None` when nothing is. Its cause goes to the log, since probes are not authenticated.
-async fn bounded(store: &str, check: impl Future<Output = Result<(), Error>>) -> Option<String> {
+async fn bounded(store: &str, outages: &Outages, check: impl Future<Output = Result<(), Error>>) -> Option<String> {
     let Ok(checked) = tokio::time::timeout(CHECK_TIME, check).await else {
-        tracing::warn!(store, "A store did not answer in {} s", CHECK_TIME.as_secs());
-        return Some(format!("{store}: no answer in {} s", CHECK_TIME.as_secs()));
+        let reason = format!("{store}: no answer in {} s", CHECK_TIME.as_secs());
+        outages.found(&reason, &reason);
+        return Some(reason);
     };
     let error = checked.err()?;
-    tracing::warn!(store, "A store is not well: {}", Chain(&error));
-    Some(match error {
-        Error::Unavailable { message, .. } => format!("{store}: {message}"),
-        Error::Busy => format!("{store}: busy"),
-        _ => format!("{store}: it fails"),
-    })
+    let (reason, found) = match &error {
+        Error::Unavailable { message, .. } => (format!("{store}: {message}"), (*message).to_owned()),
+        Error::Busy => (format!("{store}: busy"), format!("{store}: busy")),
+        _ => (format!("{store}: it fails"), format!("{store}: it fails")),
+    };
+    outages.found(&found, &format_args!("{store}: {}", Chain(&error)));
+    Some(reason)
 }

@@ -32,6 +32,7 @@ mod loggable;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
+mod outage;
 mod outbound;
 mod pace;
 mod page;

@@ -8,7 +8,7 @@ use crate::connections::{ConnectionLimits, ConnectionState, Connections, Place, 
 use crate::framing::{self, Malformed};
 use crate::local_only::{self, Answers, NotLocal};
 use crate::tls::Tls;
-use crate::{call, docker, front_page, handler, layers};
+use crate::{call, docker, front_page, handler, layers, outage};
 use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -127,6 +127,8 @@ pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, limits: ConnectionLi
         accepting.spawn(accept(app.clone(), listener, connections, ends, running.clone()));
     }
     drop(running);
+    let watched = app.clone();
+    accepting.spawn(async move { outage::watch(&watched.health, &watched.system).await });
     // An error means that whoever could say stop is gone.
     let _ = stop.wait_for(|stop| *stop).await;
     app.health.drain();
@@ -418,7 +420,12 @@ async fn bodiless(app: &App, route: Route, head: &Parts) -> Response {
         Route::Live => plain(StatusCode::OK, "ok\n"),
         Route::Ready => match app.health.ready(&app.system).await {
             Ok(()) => plain(StatusCode::OK, "ready\n"),
-            Err(problems) => plain(StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}\n", problems.join("\n"))),
+            Err(problems) => {
+                let text = format!("not ready\n{}\n", problems.join("\n"));
+                let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, text);
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                response
+            }
         },
         Route::Metrics => app.metrics.respond(),
         Route::Retired => docker::retired(),

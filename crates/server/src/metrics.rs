@@ -2,6 +2,7 @@
 use crate::access_log::Door;
 use crate::body::{Response, full};
 use crate::memory::Budgets;
+use crate::outage::Outages;
 use crate::tls::Served;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
@@ -74,6 +75,13 @@ impl Metrics {
     /// From now on the end of the certificate that is served is shown.
     pub fn show_certificate(&self, served: Served) {
         self.certificate.get_or_init(|| served);
+    }
+
+    /// From now on what is wrong with the stores is counted.
+    pub fn count_outages(&mut self, outages: &Outages) {
+        let (current, refused) = (outages.current.clone(), outages.refused.clone());
+        self.registry.register("store_outages", "Reasons for which a store can't do its work now", current);
+        self.registry.register("store_refusals", "Calls refused because a store could not do its work", refused);
     }
 
     /// What each connection counts into.

@@ -42,6 +42,8 @@ pub struct Builder {
     memory: BudgetSizes,
     answers: Answers,
     connections: ConnectionLimits,
+    /// The records of this test's own PostgreSQL server, and how long a wait for it may take.
+    postgres: Option<(String, Duration)>,
 }
 
 /// Whether HTTP/2 is offered over TLS.
@@ -85,6 +87,11 @@ impl Builder {
     /// A second listener that speaks TLS, perhaps HTTP/2 too.
     pub fn tls(mut self, http2: bool) -> Builder {
         self.tls = Some(http2);
+        self
+    }
+    /// Records in a PostgreSQL database of the test's own server; waits for it take no longer than `timeout`.
+    pub fn postgres(mut self, url: String, timeout: Duration) -> Builder {
+        self.postgres = Some((url, timeout));
         self
     }
     pub async fn start(self) -> TestApp {
@@ -190,10 +197,15 @@ impl TestApp {
         let buffers = blob::Buffers::new(64);
         let layers = FsEngine::open(ground.directory.path().join("layers"), Arc::new(RealDisk), buffers.clone()).await;
         let faults = Faulty::new(Arc::new(layers.expect("the layer store")));
-        let db = match &ground.database {
-            Some(database) => database.open(ground.clock.as_ref()).await,
-            None => {
-                let now_us = registry::clock::Clock::now(ground.clock.as_ref()).0;
+        let now_us = registry::clock::Clock::now(ground.clock.as_ref()).0;
+        let db = match (&ground.settings.postgres, &ground.database) {
+            (Some((url, timeout)), _) => {
+                let (url, timeout) = (url.clone(), *timeout);
+                let config = meta::PostgresConfig { url, max_connections: 8, timeout, now_us };
+                meta::Db::postgres(config).await.expect("the test's own PostgreSQL")
+            }
+            (None, Some(database)) => database.open(ground.clock.as_ref()).await,
+            (None, None) => {
                 meta::Db::sqlite(meta::SqliteConfig { path: ground.directory.path().join("ecru.db"), now_us })
                     .await
                     .expect("SQLite")
@@ -240,6 +252,11 @@ impl TestApp {
     /// The listener that speaks TLS; the builder must have asked for one.
     pub fn secure(&self) -> &Secure {
         self.secure.as_ref().expect("Builder::tls")
+    }
+
+    /// The directory that the stores are in.
+    pub fn data(&self) -> &Path {
+        self.running.as_ref().expect("a server runs until it is dropped").ground.directory.path()
     }
 
     /// Tells the server to stop, as SIGTERM does, and does not wait for it.
@@ -315,7 +332,9 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         // A test that fails already says why; a server that was restarted is judged at its last end.
         let Some(running) = self.running.take().filter(|_| !std::thread::panicking()) else { return };
-        if running.ground.database.is_none() {
+        let is_sqlite = running.ground.database.is_none() && running.ground.settings.postgres.is_none();
+        // Some tests remove it.
+        if is_sqlite && running.ground.directory.path().exists() {
             leftovers::check(running.ground.directory.path());
         }
     }

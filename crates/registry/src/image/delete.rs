@@ -25,7 +25,7 @@ pub async fn delete_batch(
     let call = cx.clone();
     let outcome = cx
         .db
-        .write(move |tx| {
+        .write_to_free(move |tx| {
             let Some(repository) = tx.repository_by_name(&registry, &text)? else { return Ok::<_, Error>(None) };
             let deletion = Deletion { cx: &call, repository: repository.id };
             deletion.all(tx, ids.clone()).map(Some)

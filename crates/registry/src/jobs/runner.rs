@@ -41,11 +41,18 @@ pub async fn run_due(system: &Arc<System>) -> Result<usize, meta::Error> {
 }
 
 async fn work(system: Arc<System>, mut stop: watch::Receiver<bool>) {
+    // Only the first failure of a row is a warning: a database that is down is asked again each second.
+    let mut failing = false;
     while !*stop.borrow_and_update() {
-        if one(&system).await.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, "The job queue can't be read or written");
-            false
-        }) {
+        let ran = one(&system).await;
+        match &ran {
+            Ok(_) => failing = false,
+            Err(error) if std::mem::replace(&mut failing, true) => {
+                tracing::debug!(error = %error, "The job queue can't be read or written");
+            }
+            Err(error) => tracing::warn!(error = %error, "The job queue can't be read or written"),
+        }
+        if ran.unwrap_or(false) {
             continue;
         }
         let wake = wake_at(&system).await;
@@ -79,7 +86,7 @@ async fn claim(system: &System) -> Result<Option<ClaimedJob>, meta::Error> {
         return Ok(None);
     }
     let until = now.plus(CLAIM);
-    system.db.write(move |tx| tx.job_claim(now.0, until.0)).await
+    system.db.write_to_free(move |tx| tx.job_claim(now.0, until.0)).await
 }
 
 /// Runs a claimed job, keeping its claim alive, and writes down how it ended.
@@ -106,7 +113,7 @@ async fn execute(system: &Arc<System>, mut job: ClaimedJob) -> Result<(), meta::
 async fn renew(system: &System, job: &mut ClaimedJob) {
     let until = system.now().plus(CLAIM);
     let claimed = job.clone();
-    match system.db.write(move |tx| tx.job_renew(&claimed, until.0)).await {
+    match system.db.write_to_free(move |tx| tx.job_renew(&claimed, until.0)).await {
         Ok(true) => {}
         Ok(false) => tracing::warn!(job.kind, job.key, "A job outlived its claim and may run twice"),
         Err(error) => tracing::warn!(job.kind, job.key, error = %error, "A job's claim could not be renewed"),
@@ -121,7 +128,7 @@ async fn settle(system: &System, job: ClaimedJob, ended: Result<Outcome, String>
     }
     system
         .db
-        .write(move |tx| match &ended {
+        .write_to_free(move |tx| match &ended {
             Ok(Outcome::Done) => tx.job_done(&job, now.0),
             Ok(Outcome::Again(due)) => tx.job_again(&job, due.0, now.0),
             Err(error) => tx.job_failed(&job, now.plus(backoff(job.attempts)).0, error),

@@ -12,7 +12,7 @@ pub(super) async fn run(system: &System, key: &str) -> Result<Outcome, Error> {
     // Ending it first takes the session from a request that still writes; what that one commits afterwards is refused.
     let row = system
         .db
-        .write(move |tx| {
+        .write_to_free(move |tx| {
             let row = tx.upload_get(id.0)?;
             if row.as_ref().is_some_and(|row| row.state == OPEN && row.expires_at <= now.0) {
                 tx.upload_cancel(id.0)?;
@@ -28,6 +28,6 @@ pub(super) async fn run(system: &System, key: &str) -> Result<Outcome, Error> {
     if let Some(location) = row.location {
         system.blobs.remove(Location(location), Some(&EngineState(row.engine_state))).await?;
     }
-    system.db.write(move |tx| tx.upload_delete(id.0)).await?;
+    system.db.write_to_free(move |tx| tx.upload_delete(id.0)).await?;
     Ok(Outcome::Done)
 }

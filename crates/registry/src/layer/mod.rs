@@ -60,6 +60,7 @@ pub async fn find(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: b
 
 /// A layer by its record's id, for signed layer URLs. `None` when it is gone or damaged.
 pub async fn by_id(system: &System, id: [u8; 16]) -> Result<Option<Layer>, Error> {
+    system.blobs.present()?;
     let row = system.db.look_up(records::layer::by_id(id)).await?;
     row.filter(|row| row.damaged_at.is_none()).map(|row| layer(ShownLayer { layer: row, media_type: None })).transpose()
 }
@@ -70,7 +71,7 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<(
     let missing = Missing::of(cx, name, &digest);
     let event = Event { digest: Some(digest), ..Event::new(cx, "layer.delete", None) };
     cx.db
-        .write(move |tx| {
+        .write_to_free(move |tx| {
             let repository = tx.repository_by_name(&registry, &text)?.ok_or_else(|| missing.repository())?;
             let bytes = digest.to_bytes();
             let shown = tx.layer_shown(repository.id, &bytes)?.ok_or_else(|| missing.layer())?;

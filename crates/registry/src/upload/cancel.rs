@@ -15,7 +15,7 @@ pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), 
     let unwritten = UploadRow { state: CANCELLED.to_owned(), turn: 1, ..Session::new(cx, &target).row };
     let row = cx
         .db
-        .write(move |tx| match tx.upload_get(id.0)? {
+        .write_to_free(move |tx| match tx.upload_get(id.0)? {
             Some(row) if row.state == OPEN && row.expires_at > now.0 => {
                 tx.upload_cancel(id.0)?;
                 Ok(row)

@@ -99,7 +99,7 @@ async fn run(
         Ok(recorded) => recorded,
         Err(error) => {
             // After a failure of the store nobody knows whether the record was written: then the bytes are left to the sweep.
-            if let Some(location) = location.filter(|_| !matches!(error, Error::Server(_))) {
+            if let Some(location) = location.filter(|_| !error.is_in_doubt()) {
                 transfer.abandon(location).await;
             }
             return Err(error);

@@ -160,7 +160,7 @@ impl<'a> Transfer<'a> {
 
     fn end_storing(&mut self, stored: Result<Session, Error>) -> Result<(), Error> {
         self.storing = None;
-        self.in_doubt |= matches!(stored, Err(Error::Server(_)));
+        self.in_doubt |= stored.as_ref().is_err_and(Error::is_in_doubt);
         self.session = stored?;
         Ok(())
     }

@@ -15,7 +15,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const XML: &str = "text/xml";
 const JSON: &str = "application/json";
 
-/// Writes an answer, and logs a fault of ours: nowhere else is one logged.
+/// Writes an answer.
 pub fn encode(outcome: Outcome, request_id: &str) -> Response {
     let as_json = outcome.as_json;
     let mut response = match (outcome.protocol, outcome.output) {
@@ -23,7 +23,7 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
         (Protocol::Json { .. }, Ok(output)) => {
             respond_with(StatusCode::OK, aws::json::CONTENT_TYPE, output.into_body())
         }
-        (Protocol::Json { .. }, Err(refusal)) => json_error(&refusal, request_id),
+        (Protocol::Json { .. }, Err(refusal)) => json_error(&refusal),
         (Protocol::Query { namespace, .. }, Ok(output)) => {
             let written = match as_json {
                 true => query_json(outcome.operation, output.bytes(), request_id).map(|text| (JSON, text)),
@@ -31,7 +31,11 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
             };
             match written {
                 Ok((content_type, text)) => respond(StatusCode::OK, content_type, text.into_bytes()),
-                Err(error) => query_error(namespace, as_json, &Refusal::Failed(Error::server(error)), request_id),
+                Err(error) => {
+                    let refusal = Refusal::Failed(Error::server(error));
+                    log(&refusal, request_id);
+                    query_error(namespace, as_json, &refusal, request_id)
+                }
             }
         }
         (Protocol::Query { namespace, .. }, Err(refusal)) => query_error(namespace, as_json, &refusal, request_id),
@@ -59,9 +63,8 @@ fn respond_with(status: StatusCode, content_type: &'static str, body: Body) -> R
     response
 }
 
-fn json_error(refusal: &Refusal, request_id: &str) -> Response {
+fn json_error(refusal: &Refusal) -> Response {
     let exception = refusal.json();
-    log(exception.status, refusal, request_id);
     let message = refusal.message();
     // AWS says no more of an unknown operation than its type.
     let message = (!matches!(refusal, Refusal::UnknownOperation)).then_some(message.as_str());
@@ -72,13 +75,12 @@ fn json_error(refusal: &Refusal, request_id: &str) -> Response {
     );
     response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(exception.name));
     response.extensions_mut().insert(RefusedFor::new(exception.name, &refusal.message()));
-    come_again(&mut response, refusal);
+    come_again(&mut response);
     response
 }
 
 fn query_error(namespace: &str, as_json: bool, refusal: &Refusal, request_id: &str) -> Response {
     let exception = refusal.query();
-    log(exception.status, refusal, request_id);
     let (sender, name, message) = (exception.status.is_client_error(), exception.name, refusal.message());
     let (content_type, text) = match as_json {
         true => (JSON, aws::query::error_json(sender, name, &message, request_id)),
@@ -86,7 +88,7 @@ fn query_error(namespace: &str, as_json: bool, refusal: &Refusal, request_id: &s
     };
     let mut response = respond(exception.status, content_type, text.into_bytes());
     response.extensions_mut().insert(RefusedFor::new(name, &message));
-    come_again(&mut response, refusal);
+    come_again(&mut response);
     response
 }
 
@@ -126,18 +128,18 @@ impl<'de> Deserialize<'de> for Members {
     }
 }
 
-fn come_again(response: &mut Response, refusal: &Refusal) {
-    if refusal.is_busy() {
+/// Every 503 passes: says when to try again.
+fn come_again(response: &mut Response) {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
 }
 
 /// Logs a fault of ours with its causes; a refusal is a line of the access log and no more.
-fn log(status: StatusCode, refusal: &Refusal, request_id: &str) {
-    if !status.is_server_error() || refusal.is_busy() {
-        return;
+pub fn log(refusal: &Refusal, request_id: &str) {
+    if refusal.is_fault() {
+        tracing::error!(request.id = request_id, "an AWS call failed: {}", Chain(refusal));
     }
-    tracing::error!(request.id = request_id, "an AWS call failed: {}", Chain(refusal));
 }
 
 #[cfg(test)]

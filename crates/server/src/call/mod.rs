@@ -96,6 +96,11 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
         json(app, &head, &mut body, origin).await
     };
     body.discard();
+    if let Err(refusal) = &outcome.output
+        && !refusal.failure().is_some_and(|error| app.health.outages.refused(error))
+    {
+        answer::log(refusal, &request_id);
+    }
     answer::encode(outcome, &request_id)
 }
 

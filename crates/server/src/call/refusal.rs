@@ -120,14 +120,17 @@ impl Refusal {
         }
     }
 
-    /// Whether the client is asked to come again.
-    pub fn is_busy(&self) -> bool {
-        matches!(
-            self,
-            Refusal::Busy
-                | Refusal::Failed(Error::Busy)
-                | Refusal::Unauthenticated(Unauthenticated::Failed(Error::Busy))
-        )
+    /// The domain's failure, if that is why.
+    pub fn failure(&self) -> Option<&Error> {
+        match self {
+            Refusal::Failed(error) | Refusal::Unauthenticated(Unauthenticated::Failed(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a fault of ours that the client can't do anything about.
+    pub fn is_fault(&self) -> bool {
+        matches!(self.failure(), Some(Error::Server(_)))
     }
 }
 
@@ -352,8 +355,8 @@ mod tests {
     }
 
     #[test]
-    fn only_load_asks_the_client_to_come_again() {
-        assert!(Refusal::Busy.is_busy() && Refusal::Failed(Error::Busy).is_busy());
-        assert!(!Refusal::Failed(Error::Server(Box::new(std::io::Error::other("disk")))).is_busy());
+    fn only_a_failure_of_the_server_is_a_fault() {
+        assert!(!Refusal::Busy.is_fault() && !Refusal::Failed(Error::Busy).is_fault());
+        assert!(Refusal::Failed(Error::Server(Box::new(std::io::Error::other("disk")))).is_fault());
     }
 }

@@ -79,7 +79,7 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
             if let (Some(cx), Some(attempt)) = (&known.cx, known.attempt) {
                 push_log::refused(cx, attempt, refusal.logged());
             }
-            if let Some(fault) = &refusal.fault {
+            if let Some(fault) = refusal.fault.as_ref().filter(|fault| !app.health.outages.refused(fault)) {
                 tracing::error!(
                     url.path = loggable::path(&head.uri),
                     "A docker call failed: {}",

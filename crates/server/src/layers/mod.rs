@@ -35,7 +35,7 @@ async fn answer(app: &App, head: &Parts, peer: IpAddr, deadline: Instant) -> Res
         layer_url::InvalidLayerUrl::Signature => (StatusCode::FORBIDDEN, "The signature of this URL is not right"),
         layer_url::InvalidLayerUrl::Expired => (StatusCode::FORBIDDEN, "This URL has expired"),
     })?;
-    let layer = layer::by_id(&app.system, signed.layer_id).await.map_err(unreadable)?;
+    let layer = layer::by_id(&app.system, signed.layer_id).await.map_err(|error| unreadable(app, &error))?;
     let layer = layer.ok_or(GONE)?;
     let etag = body::etag(&layer.digest);
     match Condition::of(&head.headers, &etag) {
@@ -49,24 +49,32 @@ async fn answer(app: &App, head: &Parts, peer: IpAddr, deadline: Instant) -> Res
         Condition::Fails => return Err((StatusCode::PRECONDITION_FAILED, "If-Match names other content")),
     }
     let (range, open) = match conditional::range(&head.method, &head.headers, &etag) {
-        Ok(range) => (range, layer::open_by_id(&app.system, layer.id, range).await.map_err(unreadable)?),
+        Ok(range) => {
+            (range, layer::open_by_id(&app.system, layer.id, range).await.map_err(|error| unreadable(app, &error))?)
+        }
         Err(_) => return Err((conditional::SEVERAL_RANGES, "Only one range is served")),
     };
     let open = open.ok_or(GONE)?;
     // Whoever has the URL is nobody's caller.
     let share = app.system.buffers.share(&format!("layer URL {peer}"));
-    body::ranged(open, range.is_some(), head.method == Method::HEAD, share, deadline).await.map_err(unreadable)
+    let sent = body::ranged(open, range.is_some(), head.method == Method::HEAD, share, deadline).await;
+    sent.map_err(|error| unreadable(app, &error))
 }
 
 /// The store can't give the layer now. Load is no fault, and not logged as one. A damaged layer was logged when it was marked, and is
 /// gone from then on.
-fn unreadable(error: Error) -> Refused {
-    match error {
-        Error::LayerDamaged { .. } => return GONE,
-        Error::Busy => {}
-        error => tracing::error!("A layer could not be read for its URL: {}", Chain(&error)),
+fn unreadable(app: &App, error: &Error) -> Refused {
+    if let Error::LayerDamaged { .. } = error {
+        return GONE;
     }
-    (StatusCode::SERVICE_UNAVAILABLE, "The layer can't be read now")
+    if !app.health.outages.refused(error) && !matches!(error, Error::Busy) {
+        tracing::error!("A layer could not be read for its URL: {}", Chain(error));
+    }
+    let text = match error {
+        Error::Unavailable { message, .. } => message,
+        _ => "The layer can't be read now",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 fn refused(status: StatusCode, text: &'static str) -> Response {

@@ -16,6 +16,7 @@ mod full_disk;
 mod immutability;
 mod limits;
 mod local_only;
+mod lost_stores;
 mod memory;
 mod observe;
 mod pages;

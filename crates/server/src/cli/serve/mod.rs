@@ -11,6 +11,7 @@ pub use listeners::ListenError;
 
 use crate::addresses::{Addresses, Names, Scheme};
 use crate::app::App;
+use crate::body::Chain;
 use crate::cli::stores::StoreError;
 use crate::config::{self, DEFAULT_PORT, Given, Settings, SettingsError};
 use crate::connections::ConnectionLimits;
@@ -201,7 +202,10 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         admin: settings.process_keys.admin.is_some(),
         ca: settings.certificate.as_ref().and_then(certificate::authority_file),
     };
-    data.write_endpoint(&endpoint)?;
+    // Only `ecru env` and `ecru health` read it, so that a full disk is no reason not to serve.
+    if let Err(error) = data.write_endpoint(&endpoint) {
+        tracing::warn!("`ecru env` and `ecru health` may not find this server: {}", Chain(&error));
+    }
     let mut doors: Vec<_> = listeners.iter().map(Listener::url).collect();
     let greeting = Greeting {
         endpoint: &endpoint,

@@ -1,0 +1,124 @@
+//! Stores that can't do their work: the log says once that one is lost and once that all are back, however many calls are refused
+//! meanwhile.
+use crate::body::Chain;
+use crate::health::Health;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use registry::{Error, System};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How often the stores are asked whether they are back, while one is lost.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// What is wrong with the stores now, as calls and checks have met it.
+#[derive(Default)]
+pub struct Outages {
+    /// The reasons that were logged; never more than the domain has messages.
+    reasons: Mutex<BTreeSet<String>>,
+    begun: Notify,
+    /// How many reasons there are, for metrics.
+    pub current: Gauge,
+    /// Calls that were refused because a store could not do its work.
+    pub refused: Counter,
+}
+
+impl Outages {
+    /// Notes that a call failed. `false` if no store is to blame; else the caller need not log it.
+    pub fn refused(&self, error: &Error) -> bool {
+        let Error::Unavailable { message, .. } = error else { return false };
+        self.refused.inc();
+        self.found(message, &Chain(error));
+        true
+    }
+
+    /// Notes what is wrong with a store, and logs what was not known. An outage has one line of the level ERROR.
+    pub fn found(&self, reason: &str, cause: &dyn std::fmt::Display) {
+        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        if reasons.contains(reason) {
+            return;
+        }
+        if reasons.is_empty() {
+            tracing::error!("A store can't do its work; calls are refused without a line of the log for each: {cause}");
+        } else {
+            tracing::warn!("While a store can't do its work: {cause}");
+        }
+        reasons.insert(reason.to_owned());
+        self.current.set(i64::try_from(reasons.len()).unwrap_or(i64::MAX));
+        self.begun.notify_one();
+    }
+
+    /// Ends all outages.
+    fn end(&self) {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.current.set(0);
+        tracing::info!(refused = self.refused.get(), "The stores work again");
+    }
+}
+
+/// Asks the stores, while one is lost, until they are back. It never ends by itself.
+pub async fn watch(health: &Health, system: &System) {
+    loop {
+        health.outages.begun.notified().await;
+        loop {
+            system.clock.sleep_until(system.now().plus(ASK_EVERY)).await;
+            match health.ready(system).await {
+                Ok(()) => break health.outages.end(),
+                Err(_) => continue,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::Arc;
+
+    /// The lines that `work` logs, each by its level and its beginning.
+    fn logged(work: impl FnOnce()) -> Vec<String> {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl io::Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().unwrap().extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false);
+        tracing::subscriber::with_default(subscriber.with_writer(move || writer.clone()).finish(), work);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim_start().to_owned()).collect()
+    }
+
+    fn unavailable(message: &'static str) -> Error {
+        Error::Unavailable { message, cure: "", source: Box::new(io::Error::other("refused")) }
+    }
+
+    #[test]
+    fn an_outage_is_one_error_however_many_calls_it_refuses_and_its_end_is_said_once() {
+        let outages = Outages::default();
+        let lines = logged(|| {
+            for _ in 0..100 {
+                assert!(outages.refused(&unavailable("the database is gone")));
+                assert!(outages.refused(&unavailable("it was lost meanwhile")));
+            }
+            assert!(!outages.refused(&Error::Busy) && !outages.refused(&Error::server(io::Error::other("a fault"))));
+            assert_eq!((outages.current.get(), outages.refused.get()), (2, 200));
+            outages.end();
+            assert_eq!(outages.current.get(), 0);
+            assert!(outages.refused(&unavailable("the database is gone")));
+        });
+        let levels: Vec<&str> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+        assert_eq!(levels, ["ERROR", "WARN", "INFO", "ERROR"], "{lines:#?}");
+        assert!(lines[0].contains("the database is gone: refused"), "{}", lines[0]);
+    }
+}
