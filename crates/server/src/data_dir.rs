@@ -190,14 +190,12 @@ impl DataFiles {
         read_store_id(&self.layers().join(STORE_FILE))
     }
 
-    /// What shows that a store was used here, such as `credentials`; `None` where nothing does.
+    /// What shows that a store was used here, such as `credentials`; `None` where nothing does. An id in a layers' directory without
+    /// layers shows nothing: a first start writes it before its records.
     pub fn trace_of_use(&self) -> Result<Option<&'static str>, DataDirError> {
         let layers = self.layers();
-        for (path, trace) in [
-            (self.path.join(CREDENTIALS_FILE), "credentials"),
-            (self.path.join(RECORDS_FILE), "records"),
-            (layers.join(STORE_FILE), "layers/STORE"),
-        ] {
+        for trace in [CREDENTIALS_FILE, RECORDS_FILE] {
+            let path = self.path.join(trace);
             if path.try_exists().map_err(io_error("reading", &path))? {
                 return Ok(Some(trace));
             }

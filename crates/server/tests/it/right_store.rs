@@ -67,6 +67,19 @@ async fn a_second_node_without_the_layers_is_refused_and_one_that_has_them_start
 }
 
 #[tokio::test]
+async fn an_empty_directory_is_refused_beside_records_with_an_id_though_they_name_no_layers() {
+    let ground = Ground::new().await;
+    ground.once(async |_| {}).await;
+    fs::remove_dir_all(ground.path("layers")).unwrap();
+    says(&ground.refused().await, &["layers has no id", "Mount the directory that holds them or restore a backup"]);
+    let Some(database) = &ground.database else { return };
+    // A second node with a directory of its own, before anything was pushed.
+    let second = Ground { database: Some(database.again()), ..Ground::over(None) };
+    let second = Ground { root_keys: ground.root_keys.clone(), ..second };
+    says(&second.refused().await, &["layers has no id", "does another node keep the layers?"]);
+}
+
+#[tokio::test]
 async fn records_that_are_gone_are_not_begun_anew_and_the_credentials_stay() {
     let mut ground = Ground::new().await;
     ground.once(async |started| drop(started.layers(&[20_000]).await)).await;
@@ -80,7 +93,7 @@ async fn records_that_are_gone_are_not_begun_anew_and_the_credentials_stay() {
             }
         }
     }
-    for trace in ["credentials", "records", "layers/STORE", "layers"] {
+    for trace in ["credentials", "records", "layers"] {
         let parts = ["the records are empty", &format!("`{trace}`"), "restore a backup", "--postgres"];
         says(&ground.refused().await, &parts);
         assert!(!ground.path("ecru.db").exists());
@@ -148,7 +161,7 @@ async fn a_sample_of_many_layers_is_looked_for_wherever_they_lie() {
 
 #[tokio::test]
 async fn a_first_start_that_was_killed_at_any_step_is_taken_up_by_the_next() {
-    for left in ["schema", "id", "id and directory", "credentials"] {
+    for left in ["schema", "directory", "directory and id", "credentials"] {
         let ground = Ground::new().await;
         ground
             .once(async |started| {
@@ -156,14 +169,14 @@ async fn a_first_start_that_was_killed_at_any_step_is_taken_up_by_the_next() {
                 if left != "credentials" {
                     started.execute("DELETE FROM root_key").await;
                 }
-                if left == "schema" {
+                if left == "schema" || left == "directory" {
                     started.execute("DELETE FROM store").await;
                 }
             })
             .await;
         let written: &[&str] = match left {
-            "schema" | "id" => &["layers/STORE", "records", "credentials"],
-            "id and directory" => &["records", "credentials"],
+            "schema" => &["layers/STORE", "records", "credentials"],
+            "directory" | "directory and id" => &["records", "credentials"],
             _ => &[],
         };
         written.iter().for_each(|name| fs::remove_file(ground.path(name)).unwrap());

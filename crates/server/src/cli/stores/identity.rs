@@ -1,8 +1,8 @@
 //! Whether records and layers belong together: both hold the id of their store, and the directory knows where its records are.
 //!
-//! The id goes into the records first, then into the layers' directory, then the directory remembers where its records are. A
-//! start that ends in between is taken up by the next one: a directory without an id takes that of its records if it holds the
-//! layers that they name, which is certain where they name none.
+//! The id goes into the layers' directory first, then into the records, then the directory remembers where its records are. A
+//! start that ends in between is taken up by the next one: records without an id take that of the directory. A directory without an
+//! id beside records that have one was never theirs, or is not mounted; only layers of theirs that it holds prove otherwise.
 use crate::config::MetadataStore;
 use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
 use blob::fs::FsEngine;
@@ -45,6 +45,12 @@ pub enum IdentityError {
         path.display()
     )]
     NoLayers { path: PathBuf, missing: usize, sampled: usize },
+    #[error(
+        "{} has no id, and the records are those of store {expected}: is it not mounted, or does another node keep the layers? \
+         Mount the directory that holds them or restore a backup; docs/operations.md, \"The right store\", says how to go on without",
+        path.display()
+    )]
+    NoDirectoryId { path: PathBuf, expected: StoreId },
     #[error("the store has no id yet; start `ecru serve` on it once")]
     NoId,
     #[error("the records of the store can't be read")]
@@ -104,38 +110,47 @@ pub async fn settle(
         return Err(IdentityError::NoRecords { path: data.path().to_owned(), trace });
     }
     let id = match (recorded, found) {
-        (Some(expected), Some(_)) => expected,
-        _ => {
+        (Some(expected), Some(found)) => {
+            same(data, expected, found)?;
+            expected
+        }
+        (Some(expected), None) => {
+            hold_layers(db, layers, data, expected).await?;
+            if_it_can(data.write_layers_id(expected))?;
+            expected
+        }
+        (None, found) => {
             prove_layers(db, layers, data).await?;
-            let id = recorded.or(found).unwrap_or_else(|| new_id(random));
+            let id = found.unwrap_or_else(|| new_id(random));
+            if found.is_none() && !if_it_can(data.write_layers_id(id))? {
+                return Ok(id);
+            }
             match db.write(move |tx| tx.store_put(id.0, now.0)).await {
-                // Nothing has this id then, and the next start chooses one anew.
                 Err(error @ (meta::Error::Full(_) | meta::Error::ReadOnly(_))) => {
                     tracing::warn!(%error, "The store's id can't be written down now; the next start does it");
                     return Ok(id);
                 }
-                written => written.map(StoreId)?,
+                // Another node may have been first.
+                recorded => same(data, recorded.map(StoreId)?, id)?,
             }
+            id
         }
     };
-    match found {
-        Some(found) => same(data, id, found)?,
-        None => if_it_can(data.write_layers_id(id))?,
-    }
     if data.records_place()?.is_none() {
         if_it_can(data.write_records_place(place(metadata)))?;
     }
     Ok(id)
 }
 
-/// Leaves to the next start what can't be written on a full or read-only disk: it is no reason not to serve what is there.
-fn if_it_can(written: Result<(), DataDirError>) -> Result<(), DataDirError> {
+/// Leaves to the next start what can't be written on a full or read-only disk: it is no reason not to serve what is there. Returns
+/// whether it was written.
+fn if_it_can(written: Result<(), DataDirError>) -> Result<bool, DataDirError> {
     match written {
         Err(error @ (DataDirError::Full { .. } | DataDirError::ReadOnly { .. })) => {
             tracing::warn!(%error, "What the store belongs to can't be written down now; the next start does it");
-            Ok(())
+            Ok(false)
         }
-        other => other,
+        other => other.map(|()| true),
     }
 }
 
@@ -145,7 +160,7 @@ pub async fn compare(db: &Db, layers: &FsEngine, data: &DataFiles) -> Result<Sto
     let expected = recorded.ok_or(IdentityError::NoId)?;
     match data.layers_id()? {
         Some(found) => same(data, expected, found)?,
-        None => prove_layers(db, layers, data).await?,
+        None => hold_layers(db, layers, data, expected).await?,
     }
     Ok(expected)
 }
@@ -157,6 +172,14 @@ fn same(data: &DataFiles, expected: StoreId, found: StoreId) -> Result<(), Ident
     Err(IdentityError::Foreign { path: data.layers(), found, expected })
 }
 
+/// Refuses a directory without an id beside records that have one, unless layers that the records name lie in it.
+async fn hold_layers(db: &Db, layers: &FsEngine, data: &DataFiles, expected: StoreId) -> Result<(), IdentityError> {
+    match prove_layers(db, layers, data).await? {
+        0 => Err(IdentityError::NoDirectoryId { path: data.layers(), expected }),
+        _ => Ok(()),
+    }
+}
+
 fn new_id(random: &dyn Random) -> StoreId {
     let mut id = [0; 16];
     random.fill(&mut id);
@@ -164,8 +187,9 @@ fn new_id(random: &dyn Random) -> StoreId {
 }
 
 /// Looks for a sample of the layers that the records name, spread over their locations. Most of it must be there with the right
-/// size: one file that is there proves the directory, since locations are random, but a damaged store must start too.
-async fn prove_layers(db: &Db, layers: &FsEngine, data: &DataFiles) -> Result<(), IdentityError> {
+/// size: one file that is there proves the directory, since locations are random, but a damaged store must start too. Returns how many of them
+/// are there.
+async fn prove_layers(db: &Db, layers: &FsEngine, data: &DataFiles) -> Result<usize, IdentityError> {
     let sample = db.read(sample).await?;
     let mut missing = 0;
     for (location, size) in &sample {
@@ -179,7 +203,7 @@ async fn prove_layers(db: &Db, layers: &FsEngine, data: &DataFiles) -> Result<()
         let (layers_missing, layers_sampled) = (missing, sample.len());
         tracing::warn!(layers_missing, layers_sampled, "Layers are missing or cut: `ecru verify` says which");
     }
-    Ok(())
+    Ok(sample.len() - missing)
 }
 
 /// Layers whose locations follow evenly spread ones. A location begins with the time of its making.
