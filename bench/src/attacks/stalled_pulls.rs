@@ -13,8 +13,9 @@ const PULLS: usize = 600;
 const LAYER_MIB: u64 = 256;
 /// Bytes of another's layers: one that is kept in a record, one that is read in one small piece, one that needs buffers.
 const OTHERS: [usize; 3] = [1000, 50_000, 2_000_000];
-/// Bytes of a layer at most that needs no buffer.
-const SMALL: usize = 64 * 1024;
+/// Bytes of a body, and of a layer that is read, that need no buffer.
+const SMALL_PUSH: usize = 16 * 1024;
+const SMALL_PULL: usize = 64 * 1024;
 /// After so long the server cuts a stalled transfer off, when others wait.
 const STALL_TIME: Duration = Duration::from_secs(5);
 
@@ -31,14 +32,20 @@ pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
         stalled.push(connection);
     }
     for bytes in OTHERS {
-        // The same caller's large transfers wait until the longest stalled are cut off.
-        let most = if bytes > SMALL { STALL_TIME + AT_ONCE } else { AT_ONCE };
+        // The same caller's larger transfers wait until the longest stalled are cut off.
+        let within = |small: usize| if bytes > small { STALL_TIME + AT_ONCE } else { AT_ONCE };
         let body = Noise::new(fresh_seed()).bytes(bytes);
         let digest = Digest::of(Algorithm::Sha256, &body);
         let push = target.request("POST", &format!("/v2/app/blobs/uploads/?digest={digest}"), "", &body);
-        findings.others_within(&format!("a push of {bytes} bytes by the same caller"), target, &push, 201, most)?;
+        findings.others_within(
+            &format!("a push of {bytes} bytes by the same caller"),
+            target,
+            &push,
+            201,
+            within(SMALL_PUSH),
+        )?;
         let pull = target.request("GET", &format!("/v2/app/blobs/{digest}"), "", b"");
-        findings.others_within(&format!("a pull of {bytes} bytes"), target, &pull, 200, most)?;
+        findings.others_within(&format!("a pull of {bytes} bytes"), target, &pull, 200, within(SMALL_PULL))?;
     }
     drop(stalled);
     Ok(())
