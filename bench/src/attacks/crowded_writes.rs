@@ -13,15 +13,18 @@ use std::time::Instant;
 const CONNECTIONS: usize = 3000;
 /// Writes of each connection.
 const WRITES: usize = 20;
+/// Images that the writers' tags move between: so many that none comes to its limit of 1,000 tags.
+const IMAGES: usize = 8;
 const REPOSITORY: &str = "crowd/app";
 
 pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
-    // One image, which every write gives another tag.
-    let image = SmallImage::new(&mut Noise::new(fresh_seed()), "first".to_owned());
+    let mut noise = Noise::new(fresh_seed());
+    let images: Vec<_> = (0..IMAGES).map(|number| SmallImage::new(&mut noise, format!("first{number}"))).collect();
     let target = &server.target;
     server.repository(REPOSITORY)?;
-    upload::push_image(&mut Connection::open(target)?, target, REPOSITORY, &image)?;
-    let writers = (0..CONNECTIONS).map(|number| Writer { target, image: &image, number, written: 0 }).collect();
+    let mut connection = Connection::open(target)?;
+    images.iter().try_for_each(|image| upload::push_image(&mut connection, target, REPOSITORY, image))?;
+    let writers = (0..CONNECTIONS).map(|number| Writer { target, images: &images, number, written: 0 }).collect();
     let began = Instant::now();
     let found = crowd::drive(target, writers)?;
     let took = began.elapsed().as_secs_f64();
@@ -38,10 +41,10 @@ pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-/// Gives the image one tag after another.
+/// Moves its tag from one image to another.
 struct Writer<'a> {
     target: &'a Target,
-    image: &'a SmallImage,
+    images: &'a [SmallImage],
     number: usize,
     written: usize,
 }
@@ -52,8 +55,8 @@ impl Client for Writer<'_> {
             return Ok(None);
         }
         self.written += 1;
-        let tag = format!("t{}-{}", self.number, self.written);
-        let request = upload::naming(self.target, REPOSITORY, &tag, &self.image.manifest);
+        let image = &self.images[(self.number + self.written % 2) % IMAGES];
+        let request = upload::naming(self.target, REPOSITORY, &format!("t{}", self.number), &image.manifest);
         Ok(Some(Ask { request, wanted: &[201] }))
     }
 }
