@@ -64,20 +64,24 @@ pub fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
 /// The answer with a layer's bytes, or with their headers alone for a HEAD: 200, 206 for a `partial` request, or 416
 /// (RFC 9110 14.2).
 ///
-/// The first piece is read before the answer begins, so that a failure to have it is an answer of its own.
+/// The first piece is read before the answer begins, so that a failure to have it is an answer of its own. An answer of at most
+/// [`Buffers::SMALL`] bytes is read whole before it begins, and holds no buffer of the pool while the client takes it.
 ///
-/// Its pieces are of `share`, if there are more than a few bytes.
+/// Buffers of the pool are claimed of `share`.
 pub async fn ranged(open: Open, partial: bool, head: bool, share: Share, deadline: Instant) -> Result<Response, Error> {
     match open {
         Open::Opened(Opened { layer, range, bytes }) => {
-            let share = Some(share).filter(|_| range.end - range.start > Buffers::SMALL as u64);
-            let is_transfer = share.is_some() && !head;
-            let mut pieces = Pieces { bytes, share };
-            let body = if head { empty() } else { self::layer(pieces.next().await?, pieces, deadline) };
-            let mut response = Response::new(body);
-            if is_transfer {
-                response.extensions_mut().insert(Transfer);
-            }
+            let is_small = range.end - range.start <= Buffers::SMALL as u64;
+            let mut response = match (head, is_small) {
+                (true, _) => Response::new(empty()),
+                (false, true) => Response::new(full(small_range(bytes, &share).await?)),
+                (false, false) => {
+                    let mut pieces = Pieces { bytes, share };
+                    let mut response = Response::new(self::layer(pieces.next().await?, pieces, deadline));
+                    response.extensions_mut().insert(Transfer);
+                    response
+                }
+            };
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(oci::MediaType::OCTET_STREAM));
@@ -118,6 +122,19 @@ pub fn append(response: &mut Response, name: HeaderName, value: &str) {
     }
 }
 
+/// Copies a small range out of the blocks that are read for it. The buffer and the claim to it are given back before the answer
+/// begins: a client that takes nothing holds neither.
+async fn small_range(mut bytes: registry::layer::Bytes, share: &Share) -> Result<Bytes, Error> {
+    // A small layer needs no buffer of the pool. A small range may need one, as its blocks are read whole.
+    let is_pooled = bytes.left_to_read() > Buffers::SMALL as u64;
+    let _claim = if is_pooled { Some(share.claim().await?) } else { None };
+    let mut copy = Vec::new();
+    while let Some(piece) = bytes.next().await? {
+        copy.extend_from_slice(&piece);
+    }
+    Ok(copy.into())
+}
+
 /// A layer's bytes as a body. An error in their midst is logged here, and breaks the connection off, so that no client takes a
 /// part for the whole; so does the `deadline`.
 fn layer(first: Option<Bytes>, bytes: Pieces, deadline: Instant) -> Body {
@@ -152,14 +169,12 @@ pub struct Transfer;
 /// A layer's bytes on their way to a client, which holds of its share what it has not taken.
 struct Pieces {
     bytes: registry::layer::Bytes,
-    /// `None` for what needs no buffer of the pool.
-    share: Option<Share>,
+    share: Share,
 }
 
 impl Pieces {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        let Some(share) = &self.share else { return self.bytes.next().await };
-        let claim = share.claim().await?;
+        let claim = self.share.claim().await?;
         let piece = self.bytes.next().await?;
         Ok(piece.map(|bytes| Bytes::from_owner(Claimed { bytes, _claim: claim })))
     }

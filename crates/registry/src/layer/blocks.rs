@@ -46,6 +46,11 @@ impl Blocks {
         Ok(opened.reader().await?.map(|_| ()).map(|()| opened))
     }
 
+    /// Bytes that are read from the store for what was not given yet: its blocks, whole.
+    pub(super) fn left_to_read(&self) -> u64 {
+        self.blocks.end - self.blocks.start
+    }
+
     /// The next bytes, one at least; `None` at the end. [`Error::LayerDamaged`] once a damaged layer is marked as such.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         while !self.left.is_empty() {

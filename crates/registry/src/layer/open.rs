@@ -148,6 +148,15 @@ enum Stored {
 }
 
 impl Bytes {
+    /// Bytes that are read from the store for what has not been given yet. That may be more than what is given, as blocks are read
+    /// whole; 0 for a layer that lies in its record.
+    pub fn left_to_read(&self) -> u64 {
+        match &self.from {
+            Stored::Record(_) => 0,
+            Stored::Location(blocks) => blocks.left_to_read(),
+        }
+    }
+
     /// The next piece; `None` at the end. [`Error::LayerDamaged`] for bytes that are missing or not those that were pushed: the layer
     /// is marked by then, and counts as missing. An error rather than an end when the store gives fewer or more bytes than it should.
     pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {

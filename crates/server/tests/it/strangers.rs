@@ -307,6 +307,26 @@ async fn http2_streams_whose_windows_stay_closed_keep_nobody_waiting() {
 }
 
 #[tokio::test]
+async fn ranges_of_a_byte_whose_windows_stay_closed_hold_no_buffer() {
+    let app = TestApp::builder().tls(true).start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let layer = format!("/v2/app/blobs/{}", docker.push_blob("app", &vec![7; MIB]).await);
+    let closed = testkit::Http2Client::with_window(app.secure().http2_client(), 0).await;
+    let buffers = app.system.buffers.available();
+    let mut held = Vec::new();
+    // More than there are buffers. Each byte lies in a block that is larger than what needs no buffer; some lie in two.
+    for at in 0..buffers + 6 {
+        let range = if at % 2 == 0 { "bytes=0-0" } else { "bytes=131071-131072" };
+        let answer = closed.begin(&docker.call("GET", layer.clone()).header("range", range)).await;
+        assert_eq!(answer.status(), 206);
+        held.push(answer);
+    }
+    assert_eq!(app.system.buffers.available(), buffers);
+    assert_eq!(docker.get(&layer).await.expect(200).body.len(), MIB);
+    drop(held);
+}
+
+#[tokio::test]
 async fn a_server_that_stops_does_not_wait_for_pulls_that_are_stalled() {
     let app = TestApp::start().await;
     let docker = app.administrator().with_repository("app").await.docker().await;
