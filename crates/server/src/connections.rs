@@ -8,11 +8,12 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// What connections may take of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +78,8 @@ const LEFT_FOR_OTHERS: usize = 3;
 const PIECE_BYTES: usize = 8 * 1024;
 /// A client that takes or sends nothing for so long while we wait for it is stalled: it goes when others need its room.
 pub const STALL_TIME: Duration = Duration::from_secs(5);
+/// How often a new connection that waits for a place looks whether one can be missed meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Between two lines of the log that say that there is no room.
 const NOTICE_TIME: Duration = Duration::from_secs(60);
 
@@ -206,11 +209,7 @@ impl Connections {
     pub async fn admit(self: &Arc<Self>, address: IpAddr, proxied: bool) -> Place {
         let permit = match self.places.clone().try_acquire_owned() {
             Ok(permit) => Some(permit),
-            Err(_) => {
-                let _waiting = self.wait_for_place();
-                // Nothing closes the semaphore.
-                self.places.clone().acquire_owned().await.ok()
-            }
+            Err(_) => self.wait_for_place().await,
         };
         let mut table = self.table();
         let room = table.served < self.limits.connections || table.evict(self.now(), false, &self.traffic);
@@ -278,14 +277,26 @@ impl Connections {
         found.len()
     }
 
-    /// Counts a new connection among those that wait, and makes sure that a place becomes free for each of those, if one can.
-    fn wait_for_place(&self) -> Waiting<'_> {
+    /// Waits for the place of a connection that ends. From time to time it looks again whether one can be missed by now: one that
+    /// idles or stalls since, where none did before. `None` never comes, as nothing closes the semaphore.
+    async fn wait_for_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.table().waiting += 1;
+        let _waiting = Waiting(self);
+        let mut place = pin!(self.places.clone().acquire_owned());
+        loop {
+            self.free_a_place();
+            if let Ok(permit) = timeout(LOOK_AGAIN, &mut place).await {
+                return permit.ok();
+            }
+        }
+    }
+
+    /// Ends a connection if fewer end than new ones wait, and if one can be missed.
+    fn free_a_place(&self) {
         let mut table = self.table();
-        table.waiting += 1;
         if table.ending < table.waiting {
             table.evict(self.now(), true, &self.traffic);
         }
-        Waiting(self)
     }
 
     fn now(&self) -> Millis {
@@ -671,6 +682,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
 
     const HERE: [u8; 4] = [127, 0, 0, 1];
 
@@ -709,6 +721,40 @@ mod tests {
         assert!(connections.admit(HERE.into(), false).await.state.is_spare());
         drop(requests);
         assert!(!connections.admit(HERE.into(), false).await.state.is_spare());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_a_place_gets_that_of_a_connection_that_idles_or_stalls_meanwhile() {
+        let connections = connections(ConnectionLimits { connections: 1, spare: 1, ..Default::default() });
+        for stalls in [false, true] {
+            let mut busy = Vec::new();
+            for _ in 0..2 {
+                let place = connections.admit(HERE.into(), false).await;
+                busy.push((place.state.begin(), place));
+            }
+            let began = Instant::now();
+            let mut waits = pin!(timeout(2 * STALL_TIME, connections.admit(HERE.into(), false)));
+            assert!(waits.as_mut().now_or_never().is_none(), "both are being answered");
+            let (request, place) = busy.remove(0);
+            let _request = match stalls {
+                true => {
+                    place.state.blocked(true);
+                    Some(request)
+                }
+                false => {
+                    drop(request);
+                    None
+                }
+            };
+            let ends = async {
+                place.state.ended().await;
+                drop(place);
+            };
+            let (admitted, ()) = tokio::join!(waits, timeout(2 * STALL_TIME, ends).map(|ended| ended.unwrap()));
+            assert!(admitted.is_ok(), "{stalls}");
+            let at_most = if stalls { STALL_TIME } else { Duration::ZERO } + 2 * LOOK_AGAIN;
+            assert!(began.elapsed() <= at_most, "{stalls}: {:?}", began.elapsed());
+        }
     }
 
     #[tokio::test]
