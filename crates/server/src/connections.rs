@@ -396,15 +396,16 @@ impl ConnectionState {
         let idle = if self.requests.load(Relaxed) == 0 { Some(self.asked.load(Relaxed)) } else { None };
         let long_stalled = stalled.filter(|since| since + millis(STALL_TIME) <= now);
         if self.is_known() {
+            // Behind a proxy may be anybody, any number of them: the proxy's address says nothing.
+            let of_address = if self.proxied { 0 } else { self.group.known.load(Relaxed) };
             return match idle {
-                Some(since) => Some((1, Reverse(self.group.known.load(Relaxed)), since, self.number)),
-                None => long_stalled.map(|since| (2, Reverse(self.group.known.load(Relaxed)), since, self.number)),
+                Some(since) => Some((1, Reverse(of_address), since, self.number)),
+                None => long_stalled.map(|since| (2, Reverse(of_address), since, self.number)),
             };
         }
         // A stranger that keeps a handler waiting for its body idles since it asked, however many bytes it sends.
         let waits = !lock(&self.bodies).is_empty();
         let since = idle.or(waits.then(|| self.asked.load(Relaxed))).or(long_stalled)?;
-        // Behind a proxy may be anybody, any number of them.
         if self.proxied {
             Some((1, Reverse(0), since, self.number))
         } else {
@@ -683,6 +684,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
+    use tokio::time::advance;
 
     const HERE: [u8; 4] = [127, 0, 0, 1];
 
@@ -721,6 +723,29 @@ mod tests {
         assert!(connections.admit(HERE.into(), false).await.state.is_spare());
         drop(requests);
         assert!(!connections.admit(HERE.into(), false).await.state.is_spare());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn known_connections_of_a_trusted_proxy_are_not_counted_by_its_address() {
+        let proxy = [10, 0, 0, 9];
+        for stalled in [false, true] {
+            let connections = connections(ConnectionLimits { connections: 5, ..Default::default() });
+            let (mut places, mut requests) = (Vec::new(), Vec::new());
+            // Those of the proxy are the most, and idle or stall the longest.
+            for (address, proxied) in [(proxy, true), (proxy, true), (proxy, true), (HERE, false), (HERE, false)] {
+                let place = connections.admit(address.into(), proxied).await;
+                place.state.become_known();
+                if stalled {
+                    requests.push(place.state.begin());
+                    place.state.blocked(true);
+                }
+                places.push(place);
+                advance(STALL_TIME).await;
+            }
+            let new = connections.admit([10, 0, 0, 1].into(), false).await;
+            let evicted: Vec<_> = places.iter().map(|place| place.state.evicted.load(Relaxed)).collect();
+            assert_eq!((evicted, new.state.is_spare()), (vec![false, false, false, true, false], false), "{stalled}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
