@@ -510,7 +510,9 @@ impl State {
         // Those that stall, the longest first; where the owner's share is used up, its own.
         while !self.fits(owner, by) {
             let own = self.used(owner) + by > self.share;
-            let stalled = self.stalled().find(|other| *other != id && (!own || self.is_of(*other, owner)));
+            // One that holds nothing would make no room.
+            let may_go = |other: &u64| *other != id && self.holds(*other) > 0 && (!own || self.is_of(*other, owner));
+            let stalled = self.stalled().find(may_go);
             let Some(stalled) = stalled else { break };
             self.evict(stalled);
         }
@@ -710,6 +712,22 @@ mod tests {
             began.elapsed()
         );
         assert_eq!([&slow, &fast].map(is_cut_off), [true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_whose_first_byte_is_late_are_not_cut_off_as_they_hold_no_room() {
+        let budget = Budget::with_share("test", 12 * KIB, 8 * KIB);
+        let late = [1, 1, 2, 2].map(|number| budget.receive(owner(number)));
+        advance(Duration::from_millis(1)).await;
+        let slow = body(&budget, owner(1), 8 * KIB).await;
+        advance(STALL_TIME).await;
+        // The budget is short; then the owner's share.
+        let other = body(&budget, owner(2), 8 * KIB).await;
+        assert!(is_cut_off(&slow));
+        advance(STALL_TIME).await;
+        let next = body(&budget, owner(2), 8 * KIB).await;
+        assert_eq!([&other, &next].map(is_cut_off), [true, false]);
+        assert_eq!(late.each_ref().map(is_cut_off), [false; 4]);
     }
 
     #[tokio::test(start_paused = true)]
