@@ -18,6 +18,8 @@ pub enum Call {
     Remove,
     List,
     Check,
+    /// [`Engine::present`], which can be failed and not held.
+    Present,
     /// [`Writer::write`]
     Write,
     /// [`Writer::sync`]
@@ -96,6 +98,10 @@ impl Faulty {
             // The gate opens by closing the semaphore, which is the error here.
             let _opened = turnstile.open.acquire().await;
         }
+        self.fail_in_turn(call)
+    }
+
+    fn fail_in_turn(&self, call: Call) -> Result<(), Error> {
         take_first(&mut lock(&self.faults).failures, call).map_or(Ok(()), Err)
     }
 }
@@ -165,6 +171,7 @@ impl Engine for Faulty {
     }
 
     fn present(&self) -> Result<(), Error> {
+        self.fail_in_turn(Call::Present)?;
         self.engine.present()
     }
 }

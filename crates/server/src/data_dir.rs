@@ -244,9 +244,8 @@ impl NewDataDir {
 
     /// Gives the directory its format: it is a data directory from now on.
     pub fn finish(self) -> Result<DataDir, DataDirError> {
-        let path = self.0.path.join(RESTORING_FILE);
-        std::fs::remove_file(&path).map_err(io_error("removing", &path))?;
         write_whole(&self.0.path, FORMAT_FILE, format!("{FORMAT}\n").as_bytes())?;
+        remove_restoring(&self.0.path)?;
         Ok(self.0)
     }
 }
@@ -256,6 +255,11 @@ impl std::ops::Deref for NewDataDir {
     fn deref(&self) -> &DataDir {
         &self.0
     }
+}
+
+fn remove_restoring(directory: &Path) -> Result<(), DataDirError> {
+    let path = directory.join(RESTORING_FILE);
+    std::fs::remove_file(&path).map_err(io_error("removing", &path))
 }
 
 /// Makes a directory and those above it, durably, for the owner alone. One that is there stays as it is.
@@ -308,11 +312,15 @@ impl DataDir {
     pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
         make_directory(path)?;
         let path = path.canonicalize().map_err(io_error("opening the data directory", path))?;
+        let format = read_optional(&path.join(FORMAT_FILE))?;
         if path.join(RESTORING_FILE).exists() {
-            return Err(DataDirError::Restoring(path));
+            match format {
+                // The restore had ended: the format comes last.
+                Some(_) => remove_restoring(&path)?,
+                None => return Err(DataDirError::Restoring(path)),
+            }
         }
         let foreign = holds_something(&path)?;
-        let format = read_optional(&path.join(FORMAT_FILE))?;
         if format.is_none() && foreign {
             return Err(DataDirError::Foreign(path));
         }

@@ -46,7 +46,8 @@ impl TestDatabase {
     }
 
     pub async fn open(&self, clock: &dyn Clock) -> meta::Db {
-        let (url, timeout) = (self.url(), std::time::Duration::from_secs(10));
+        // Tests pause the clock, which then runs ahead while the database works.
+        let (url, timeout) = (self.url(), std::time::Duration::from_secs(24 * 3600));
         let config = meta::PostgresConfig { url, max_connections: 8, timeout, now_us: clock.now().0 };
         meta::Db::postgres(config).await.expect("PostgreSQL")
     }

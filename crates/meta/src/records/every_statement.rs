@@ -27,6 +27,7 @@ const SCANS: &[(&str, &str)] = &[
     ("STORE_FIRST_LOCATION", "the first row of an index"),
     ("STORE_LAST_LOCATION", "the last row of an index"),
     ("STORE_LOCATED_TOTAL", "for a backup, which reads all layers"),
+    ("STORE_UNMARK", "for a restore, which has read all layers"),
     ("LAYER_TOTAL", "for `ecru verify`, which reads all layers"),
     ("ROOT_KEYS_USED", "a start reads which keys sealed the few access keys"),
 ];

@@ -7,10 +7,12 @@ statements! {
     STORE_PUT = "INSERT INTO store (one, id, created_at) VALUES (1, $1, $2) ON CONFLICT (one) DO NOTHING";
     STORE_FIRST_LOCATION = "SELECT location FROM layer WHERE location IS NOT NULL ORDER BY location LIMIT 1";
     STORE_LAST_LOCATION = "SELECT location FROM layer WHERE location IS NOT NULL ORDER BY location DESC LIMIT 1";
-    STORE_LOCATED_FROM = "SELECT location, size, digest FROM layer WHERE location IS NOT NULL AND location >= $1 \
+    STORE_SOUND_FROM = "SELECT location, size, digest FROM layer WHERE location IS NOT NULL AND location >= $1 \
         AND damaged_at IS NULL ORDER BY location LIMIT $2";
     STORE_LOCATED_AFTER = "SELECT location, size, digest FROM layer WHERE location IS NOT NULL AND location > $1 \
         ORDER BY location LIMIT $2";
+    STORE_UNMARK = "UPDATE layer SET damaged_at = NULL WHERE location IS NOT NULL AND damaged_at IS NOT NULL";
+    STORE_MARK = "UPDATE layer SET damaged_at = $2 WHERE location = $1";
     STORE_LOCATION = "SELECT location, size, digest FROM layer WHERE location = $1";
     STORE_LOCATED_TOTAL = "SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT) FROM layer WHERE location IS NOT NULL";
 }
@@ -44,13 +46,22 @@ impl Tx<'_> {
     }
 
     /// The layers with locations that are not known to be damaged, by location, from `from` on.
-    pub fn store_located_from(&mut self, from: Id, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
-        self.located(STORE_LOCATED_FROM, &[from.into(), limit.into()])
+    pub fn store_sound_from(&mut self, from: Id, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
+        self.located(STORE_SOUND_FROM, &[from.into(), limit.into()])
     }
 
     /// The layers with locations, by location, from behind `after`.
     pub fn store_located_after(&mut self, after: Id, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
         self.located(STORE_LOCATED_AFTER, &[after.into(), limit.into()])
+    }
+
+    /// Marks as damaged, of all layers with locations, those at `damaged` and no others: what a restore has found.
+    pub fn store_marks_set(&mut self, damaged: &[Id], now: i64) -> Result<(), Error> {
+        self.execute(STORE_UNMARK, &[])?;
+        for location in damaged {
+            self.execute(STORE_MARK, &[(*location).into(), now.into()])?;
+        }
+        Ok(())
     }
 
     /// The layer whose bytes lie at a location.

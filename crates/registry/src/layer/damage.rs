@@ -38,7 +38,8 @@ impl Damage {
 /// now. Bytes in the record are looked at once more in the transaction.
 pub(super) async fn mark(db: &meta::Db, now: Time, row: &LayerRow) -> Result<bool, Error> {
     let (id, location) = (row.id, row.location);
-    db.write(move |tx| {
+    // A full disk is no reason to go on saying that the layer is there.
+    db.write_to_free(move |tx| {
         if location.is_none() {
             let found = tx.look_up(layer::by_id_to_read(id))?;
             if found.is_some_and(|(row, content)| record_bytes(&row, content).is_ok()) {
@@ -69,7 +70,7 @@ pub(super) async fn found(system: &System, row: &LayerRow, damage: Damage) -> Er
     // Bytes that are gone may be all gone, with the volume that they lay on. That is no fault of this layer.
     if damage != Damage::Altered
         && row.location.is_some()
-        && let Err(error) = system.blobs.check().await
+        && let Err(error) = system.blobs.present()
     {
         return error.into();
     }

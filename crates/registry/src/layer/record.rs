@@ -144,7 +144,7 @@ pub(crate) fn record(
         return Ok(Recorded { newly_shown, mended: false, surplus: ours.filter(|_| ours != theirs) });
     }
     replace(tx, found.id, &row, new)?;
-    Ok(Recorded { newly_shown, mended: true, surplus: theirs })
+    Ok(Recorded { newly_shown, mended: true, surplus: theirs.filter(|_| ours != theirs) })
 }
 
 /// Whether the bytes of a layer that exists are there, as far as is known without reading them whole.

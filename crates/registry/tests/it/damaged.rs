@@ -340,13 +340,18 @@ async fn failures_of_the_store_mark_nothing() {
             while world.read(&digest).await.is_err() {}
             assert_eq!(world.layer_row(&digest).await.damaged_at, None, "{store:?}, {call:?}, {error}");
         }
-        // Bytes that are gone while the store as a whole fails may be there again with it.
+        // Bytes that are gone with the directory that they lay in may be there again with it.
         let location = Location(world.layer_row(&digest).await.location.unwrap());
         world.set_stored(location, None).await;
-        world.faulty.fail(Call::Check, 1, BlobError::from_io("checking", io::Error::from_raw_os_error(5)));
+        world.faulty.fail(Call::Present, 1, BlobError::Removed);
         let failed = world.read(&digest).await.unwrap_err();
-        assert!(matches!(failed, Error::Server(_)), "{failed}");
+        assert!(matches!(failed, Error::Unavailable { .. }), "{failed}");
         assert_eq!(world.layer_row(&digest).await.damaged_at, None);
+        // A store that is full and can't prove itself marks all the same.
+        world.faulty.fail(Call::Check, 1, BlobError::from_io("checking", io::ErrorKind::StorageFull.into()));
+        assert!(is_damaged(world.read(&digest).await));
+        world.put(&bytes).await;
+        let location = Location(world.layer_row(&digest).await.location.unwrap());
         world.set_stored(location, Some(&bytes)).await;
         assert!(world.read(&digest).await.unwrap() == bytes);
     }

@@ -169,8 +169,8 @@ pub fn damage(summary: &Summary, lacks: &str) -> String {
     }
     let count = summary.damaged.len();
     let mut text = format!("{lacks} {count} layers that are damaged where they were read; push them again:\n");
-    for line in &summary.damaged {
-        text.push_str(&format!("  {line}\n"));
+    for layer in &summary.damaged {
+        text.push_str(&format!("  {}\n", layer.why));
     }
     text
 }

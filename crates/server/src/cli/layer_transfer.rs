@@ -5,6 +5,7 @@ use blob::{Engine as _, Location, Reader};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use meta::RecordsFile;
+use meta::records::Id;
 use meta::records::store::LocatedLayer;
 use oci::{Digest, Hasher};
 
@@ -31,8 +32,16 @@ pub struct Summary {
     pub copied_bytes: u64,
     /// Layers that were there before.
     pub kept: u64,
-    /// One line for each layer that is not there now.
-    pub damaged: Vec<String>,
+    /// The layers that are not in the target now.
+    pub damaged: Vec<DamagedLayer>,
+}
+
+/// A layer that could not be moved.
+#[derive(Debug)]
+pub struct DamagedLayer {
+    pub location: Id,
+    /// One line that names it and says what is wrong.
+    pub why: String,
 }
 
 /// What became of one layer.
@@ -53,7 +62,8 @@ pub async fn transfer(
     progress: &Progress,
 ) -> Result<Summary, TransferError> {
     let mut summary = Summary::default();
-    let mut page = records.read(|tx| tx.store_located_from([0; 16], PAGE))?;
+    // No location is all zeros.
+    let mut page = records.read(|tx| tx.store_located_after([0; 16], PAGE))?;
     while let Some(last) = page.last().map(|layer| layer.location) {
         let mut work = Vec::with_capacity(page.len());
         for layer in page {
@@ -87,7 +97,8 @@ impl Summary {
             }
             Moved::Damaged(why) => {
                 let digest = Digest::from_bytes(&layer.digest)?;
-                self.damaged.push(format!("layer {digest} at {}: {why}", Location(layer.location)));
+                let why = format!("layer {digest} at {}: {why}", Location(layer.location));
+                self.damaged.push(DamagedLayer { location: layer.location, why });
             }
         }
         Ok(())

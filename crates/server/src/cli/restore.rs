@@ -16,7 +16,7 @@ use meta::{Db, PostgresConfig, RecordsFile, SqliteConfig};
 use registry::clock::{Clock as _, SystemClock};
 use rustix::fs::Mode;
 use rustix::process::umask;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Memory at most for the layers that are moved.
@@ -80,6 +80,7 @@ impl Restore {
         data.write_layers_id(store)?;
         let database = data.database();
         records.copy_to(&database).map_err(RestoreError::Target)?;
+        bring_up(&database, &summary).await.map_err(RestoreError::Target)?;
         let keys = keys(&copy, &data)?;
         match &target {
             None => data.write_records_place(RecordsPlace::Sqlite)?,
@@ -118,12 +119,20 @@ async fn empty_postgres(settings: &StoreSettings) -> Result<Option<Db>, RestoreE
     }
 }
 
-/// Brings the file of records to this program's schema, moves it into PostgreSQL, and removes it.
+/// Brings the file of records to this program's schema, and marks the layers that were not restored, and no others: those that were
+/// are whole, whatever the source had found of its own.
+async fn bring_up(database: &Path, summary: &Summary) -> Result<(), meta::Error> {
+    let now_us = SystemClock.now().0;
+    let db = Db::sqlite(SqliteConfig { path: database.to_owned(), now_us }).await?;
+    let damaged: Vec<_> = summary.damaged.iter().map(|layer| layer.location).collect();
+    db.write(move |tx| tx.store_marks_set(&damaged, now_us)).await?;
+    db.close().await;
+    Ok(())
+}
+
+/// Moves the file of records into PostgreSQL, and removes it.
 async fn fill(target: &Db, data: &NewDataDir) -> Result<(), RestoreError> {
-    let database = data.database();
-    let config = SqliteConfig { path: database.clone(), now_us: SystemClock.now().0 };
-    Db::sqlite(config).await.map_err(RestoreError::Target)?.close().await;
-    target.fill_from(database.clone()).await.map_err(RestoreError::Postgres)?;
+    target.fill_from(data.database()).await.map_err(RestoreError::Postgres)?;
     data.remove_database()?;
     Ok(())
 }

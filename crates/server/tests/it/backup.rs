@@ -274,6 +274,39 @@ async fn damaged_layers_are_reported_and_the_rest_is_copied() {
 }
 
 #[tokio::test]
+async fn layers_that_are_marked_are_backed_up_and_a_restore_takes_back_the_marks_of_those_that_are_whole() {
+    let ground = Ground::new().await;
+    let started = ground.start().await.unwrap();
+    let locations = started.layers(&[20_000, 30_000, 40_000]).await;
+    back_up(&ground).await.unwrap();
+    // Two are damaged and found so; of one the backup has a whole copy, the other's was lost there too.
+    for number in [0, 1] {
+        fs::remove_file(layer_file(&ground.path("layers"), locations[number])).unwrap();
+    }
+    fs::remove_file(layer_file(&copy_of(&ground).join("layers"), locations[1])).unwrap();
+    started.execute("UPDATE layer SET damaged_at = 7").await;
+    let report = back_up(&ground).await.unwrap();
+    says(&report.text, &["0 layers copied", "2 there before", "lacks 1 layers", &locations[1].to_string()]);
+    started.stop().await;
+
+    for target in engines().await {
+        let report = restore(&copy_of(&ground), &target).await.unwrap();
+        says(&report.text, &["2 layers (60.0 kB) and the records", "lacks 1 layers", &locations[1].to_string()]);
+        let target = match &target.database {
+            Some(_) => Ground { root_keys: Some(fs::read_to_string(target.path("root.key")).unwrap()), ..target },
+            None => target,
+        };
+        let started = target.start().await.unwrap();
+        let sound = started.system.db.read(|tx| tx.store_sound_from([0; 16], 9)).await.unwrap();
+        let mut sound: Vec<_> = sound.into_iter().map(|layer| layer.location).collect();
+        let mut expected = vec![locations[0].0, locations[2].0];
+        (sound.sort(), expected.sort());
+        assert_eq!(sound, expected);
+        started.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_layer_that_is_damaged_in_the_backup_is_not_restored_as_though_it_were_whole() {
     let ground = Ground::new().await;
     let mut locations = Vec::new();

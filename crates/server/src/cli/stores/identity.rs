@@ -214,11 +214,11 @@ fn sample(tx: &mut meta::Tx<'_>) -> Result<BTreeSet<([u8; 16], i64)>, meta::Erro
     let step = (last - first) / u128::from(SAMPLE - 1);
     for number in 0..SAMPLE {
         let from = if number == SAMPLE - 1 { last } else { first + step * u128::from(number) };
-        let found = tx.store_located_from(from.to_be_bytes(), 1)?;
+        let found = tx.store_sound_from(from.to_be_bytes(), 1)?;
         sample.extend(found.into_iter().map(|layer| (layer.location, layer.size)));
     }
     // Records that were made at once lie close together, so that a small store is looked at whole.
-    let more = tx.store_located_from(first.to_be_bytes(), SAMPLE)?;
+    let more = tx.store_sound_from(first.to_be_bytes(), SAMPLE)?;
     let room = (SAMPLE as usize).saturating_sub(sample.len());
     let more = more.into_iter().map(|layer| (layer.location, layer.size)).filter(|layer| !sample.contains(layer));
     let more: Vec<_> = more.take(room).collect();
