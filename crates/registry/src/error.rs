@@ -142,8 +142,8 @@ pub enum Constraint {
 }
 
 /// What every door says once the data directory is gone.
-const DATA_REMOVED: &str = "The data directory was removed; restart ecru";
-const RESTART: &str = "restart ecru, and restore a backup if the directory was not removed on purpose";
+const DATA_REMOVED: &str = "The data directory was removed; put it or a backup back, and restart ecru";
+const RESTART: &str = "a start without the directory begins an empty store";
 const DATABASE_BACK: &str = "see to the PostgreSQL server and try again: no restart of ecru is needed";
 const FREE_SPACE: &str = "free space on the server and push again: no restart is needed";
 const MAKE_WRITABLE: &str = "make the server's file system writable and push again";

@@ -127,7 +127,7 @@ async fn a_database_that_hangs_is_503_on_every_door_after_the_limit_and_needs_no
 
 #[tokio::test]
 async fn a_data_directory_that_is_removed_is_503_with_that_reason_on_every_door() {
-    const SAYS: &str = "The data directory was removed; restart ecru";
+    const SAYS: &str = "The data directory was removed; put it or a backup back, and restart ecru";
     let app = TestApp::start().await;
     let doors = Doors::new(&app).await;
     std::fs::remove_dir_all(app.data()).unwrap();
