@@ -2,6 +2,7 @@
 //!
 //! They are pooled so that their number has a bound, and because an allocator may give memory of this size back to the kernel on
 //! every free: with the C library's that measured twice to three times the processor time of a transfer.
+use crate::open_files::{OpenFile, OpenFiles};
 use crate::shares::{Claim, Share, Shares};
 use crate::{Error, lock};
 use std::sync::{Arc, Mutex};
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 pub struct Buffers {
     pool: Arc<Pool>,
     shares: Arc<Shares>,
+    files: Arc<OpenFiles>,
 }
 
 struct Pool {
@@ -55,7 +57,18 @@ impl Buffers {
     pub fn new(max: usize) -> Buffers {
         let permits = max.clamp(1, Semaphore::MAX_PERMITS);
         let pool = Pool { permits: Arc::new(Semaphore::new(permits)), free: Mutex::new(Vec::new()) };
-        Buffers { pool: Arc::new(pool), shares: Shares::new(permits) }
+        Buffers { pool: Arc::new(pool), shares: Shares::new(permits), files: OpenFiles::new(usize::MAX) }
+    }
+
+    /// The same pool for transfers that may have at most `max` layers' files open for reading at once; else they may have any number.
+    pub fn with_open_files(self, max: usize) -> Buffers {
+        Buffers { files: OpenFiles::new(max), ..self }
+    }
+
+    /// A place among the files that are open for reading, to be held as long as the file. Waits for at most [`Buffers::PATIENCE`],
+    /// then [`Error::Busy`].
+    pub(crate) async fn open_file(&self) -> Result<OpenFile, Error> {
+        self.files.admit(|| self.shares.starve()).await
     }
 
     /// What an owner may hold of the pool: transfers of callers claim their buffers there before they take them.
@@ -63,12 +76,12 @@ impl Buffers {
         self.shares.of(owner)
     }
 
-    /// How many transfers wait for their share.
+    /// How many transfers wait for their share, or to open a layer's file.
     pub fn waiting(&self) -> usize {
-        self.shares.waiting()
+        self.shares.waiting() + self.files.waiting()
     }
 
-    /// Returns when a transfer has begun to wait for its share since it returned last.
+    /// Returns when a transfer has begun to wait for its share, or to open a layer's file, since it returned last.
     pub async fn starved(&self) {
         self.shares.starved().await;
     }

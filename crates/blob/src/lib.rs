@@ -13,6 +13,7 @@ pub mod faulty_disk;
 pub mod fs;
 mod location;
 pub mod memory;
+mod open_files;
 mod shares;
 
 pub use buffer::{Buffer, Buffers};

@@ -67,6 +67,11 @@ impl Shares {
         self.starved.notified().await;
     }
 
+    /// Says that someone has begun to wait.
+    pub(crate) fn starve(&self) {
+        self.starved.notify_one();
+    }
+
     /// Whether an owner that holds so many may have one more.
     fn allows(&self, state: &State, held: usize) -> bool {
         let (max, out) = (self.max, state.out);
@@ -136,7 +141,7 @@ impl Share {
             }
             waiter
         };
-        self.shares.starved.notify_one();
+        self.shares.starve();
         timeout(Buffers::PATIENCE, waiter).await.ok().and_then(Result::ok).ok_or(Error::Busy)
     }
 }

@@ -56,6 +56,15 @@ impl ConnectionLimits {
         let allowed = usize::try_from(left.max(LEAST_CONNECTIONS)).unwrap_or(usize::MAX);
         ConnectionLimits { connections: self.connections.min(allowed), ..self }
     }
+
+    /// Layers' files at most that pulls may have open at once, of `files` that the process may; `None` is any number. One connection
+    /// of HTTP/2 may ask for a hundred.
+    pub fn layer_files(self, files: Option<u64>) -> usize {
+        let Some(files) = files else { return usize::MAX };
+        let sockets = u64::try_from(self.within(Some(files)).connections + self.spare).unwrap_or(u64::MAX);
+        let left = files.saturating_sub(OTHER_FILES).saturating_sub(sockets);
+        usize::try_from(left.max(LEAST_CONNECTIONS)).unwrap_or(usize::MAX)
+    }
 }
 
 /// Bytes of one large read of a transfer that was authorized. Each read is a change of task and perhaps of thread: this measured a
@@ -693,10 +702,16 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_more_connections_than_open_files_allow() {
+    fn there_are_no_more_connections_and_pulls_than_open_files_allow() {
         let usual = ConnectionLimits::default();
-        for (files, connections) in [(None, 4096), (Some(1_048_576), 4096), (Some(1024), 416), (Some(64), 16)] {
+        for (files, connections, layers) in [
+            (None, 4096, usize::MAX),
+            (Some(1_048_576), 4096, 1_048_576 - 128 - 64 - 4096),
+            (Some(1024), 416, 416),
+            (Some(64), 16, 16),
+        ] {
             assert_eq!(usual.within(files).connections, connections, "{files:?}");
+            assert_eq!(usual.layer_files(files), layers, "{files:?}");
         }
     }
 

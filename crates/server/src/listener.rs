@@ -34,7 +34,7 @@ pub const DRAIN_TIME: Duration = Duration::from_secs(25);
 const DRAIN_STALL_TIME: Duration = Duration::from_secs(3);
 /// How often the server looks for such clients.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often stalled transfers are looked for while others wait for their buffers.
+/// How often stalled transfers are looked for while others wait for buffers, or to open files.
 const STALL_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How much longer the handlers may go on whose connections were cut off: their transactions end before their store closes.
 const HANDLERS_DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -152,8 +152,8 @@ pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, limits: ConnectionLi
     }
 }
 
-/// Ends connections whose clients hold buffers and do not take or send anything, when transfers wait for buffers. Runs until it is
-/// aborted.
+/// Ends connections whose clients hold buffers and do not take or send anything, when transfers wait for buffers or to
+/// open files. Runs until it is aborted.
 async fn end_stalled(app: Arc<App>, connections: Arc<Connections>) {
     loop {
         app.system.buffers.starved().await;
@@ -164,7 +164,10 @@ async fn end_stalled(app: Arc<App>, connections: Arc<Connections>) {
             }
             let count = connections.end_stalled(STALL_TIME, true, waiting);
             if count > 0 {
-                tracing::warn!(connections = count, "Stalled transfers are cut off: others wait for their buffers");
+                tracing::warn!(
+                    connections = count,
+                    "Stalled transfers are cut off: others wait for their buffers or files"
+                );
             }
             sleep(STALL_LOOK_EVERY).await;
         }

@@ -42,6 +42,8 @@ pub struct Builder {
     memory: BudgetSizes,
     answers: Answers,
     connections: ConnectionLimits,
+    /// Layers' files that may be open for reading at once; `None`: any number.
+    open_files: Option<usize>,
     /// The records of this test's own PostgreSQL server, and how long a wait for it may take.
     postgres: Option<(String, Duration)>,
 }
@@ -79,6 +81,12 @@ impl Builder {
         self.memory = sizes;
         self
     }
+    /// Layers' files that may be open for reading at once.
+    pub fn open_files(mut self, max: usize) -> Builder {
+        self.open_files = Some(max);
+        self
+    }
+
     /// What connections may take.
     pub fn connections(mut self, limits: ConnectionLimits) -> Builder {
         self.connections = limits;
@@ -194,7 +202,7 @@ impl TestApp {
 
     async fn over(ground: Ground) -> TestApp {
         let start = ground.starts.fetch_add(1, Ordering::Relaxed);
-        let buffers = blob::Buffers::new(64);
+        let buffers = blob::Buffers::new(64).with_open_files(ground.settings.open_files.unwrap_or(usize::MAX));
         let layers = FsEngine::open(ground.directory.path().join("layers"), Arc::new(RealDisk), buffers.clone()).await;
         let faults = Faulty::new(Arc::new(layers.expect("the layer store")));
         let now_us = registry::clock::Clock::now(ground.clock.as_ref()).0;

@@ -146,11 +146,12 @@ impl Engine for FsEngine {
     }
 
     async fn read(&self, location: Location, range: Range<u64>) -> Result<Option<Box<dyn Reader>>, Error> {
+        let open = self.buffers.open_file().await?;
         let Some((file, size)) = self.open_file(location).await? else { return Ok(None) };
         if range.start > range.end || range.end > size {
             return Err(Error::out_of_range());
         }
-        Ok(Some(Box::new(FsReader::new(file, self.buffers.clone(), range))))
+        Ok(Some(Box::new(FsReader::new(file, self.buffers.clone(), range, open))))
     }
 
     async fn stat(&self, location: Location) -> Result<Option<Stat>, Error> {

@@ -1,6 +1,7 @@
 //! Reading a range of one file in pieces of a buffer.
 use super::blocking;
 use crate::disk::DiskFile;
+use crate::open_files::OpenFile;
 use crate::{Buffer, Buffers, Error, Reader};
 use async_trait::async_trait;
 use std::io;
@@ -11,11 +12,12 @@ pub(super) struct FsReader {
     file: Arc<dyn DiskFile>,
     buffers: Buffers,
     left: Range<u64>,
+    _open: OpenFile,
 }
 
 impl FsReader {
-    pub(super) fn new(file: Arc<dyn DiskFile>, buffers: Buffers, range: Range<u64>) -> FsReader {
-        FsReader { file, buffers, left: range }
+    pub(super) fn new(file: Arc<dyn DiskFile>, buffers: Buffers, range: Range<u64>, open: OpenFile) -> FsReader {
+        FsReader { file, buffers, left: range, _open: open }
     }
 }
 

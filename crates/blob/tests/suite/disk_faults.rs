@@ -5,6 +5,7 @@ use blob::faulty_disk::{Call, FaultyDisk};
 use blob::fs::FsEngine;
 use blob::{Buffers, Engine, Error};
 use std::sync::Arc;
+use tokio::time::Instant;
 
 async fn open(disk: &FaultyDisk) -> (FsEngine, Buffers) {
     let buffers = Buffers::new(4);
@@ -15,6 +16,33 @@ async fn put(engine: &FsEngine, buffers: &Buffers, number: u8, size: usize) -> R
     let mut writer = engine.create(location(number)).await?;
     write(buffers, &mut *writer, &bytes(number.into(), size)).await?;
     writer.finish().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_are_open_within_their_bound_and_who_waits_in_vain_is_told_so() {
+    let buffers = Buffers::new(4).with_open_files(2);
+    let engine = FsEngine::open("/layers", Arc::new(FaultyDisk::new()), buffers.clone()).await.unwrap();
+    put(&engine, &buffers, 1, 10).await.unwrap();
+    let open = || engine.read(location(1), 0..10);
+    let (first, second) = (open().await.unwrap().unwrap(), open().await.unwrap().unwrap());
+    let began = Instant::now();
+    assert!(matches!(open().await, Err(Error::Busy)));
+    assert!(began.elapsed() >= Buffers::PATIENCE);
+    assert_eq!(buffers.waiting(), 0);
+    // Whoever can end a stalled reader is told that one waits.
+    buffers.starved().await;
+    let ends = async {
+        buffers.starved().await;
+        assert_eq!(buffers.waiting(), 1);
+        drop(first);
+    };
+    let (third, ()) = tokio::join!(open(), ends);
+    drop(third.unwrap().unwrap());
+    // What is not there holds no file.
+    for _ in 0..3 {
+        assert!(engine.read(location(2), 0..10).await.unwrap().is_none());
+    }
+    drop(second);
 }
 
 async fn assert_stored(engine: &FsEngine, number: u8, size: usize) {

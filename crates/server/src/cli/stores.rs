@@ -5,6 +5,7 @@ pub use identity::IdentityError;
 
 use crate::cli::credentials::CredentialsError;
 use crate::config::{self, MetadataStore, PostgresUrl, SettingsError, StoreSettings, Variables};
+use crate::connections::ConnectionLimits;
 use crate::data_dir::{DataDir, DataDirError, DataFiles, StoreId};
 use blob::Buffers;
 use blob::disk::RealDisk;
@@ -17,6 +18,7 @@ use registry::keys::{Keys, NoRootKey};
 use registry::limits::Limits;
 use registry::quirks::Quirks;
 use registry::random::{Random, SystemRandom};
+use rustix::process::{Resource, getrlimit};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -128,7 +130,8 @@ impl Stores {
                 Db::postgres(config).await.map_err(StoreError::Postgres)?
             }
         };
-        let buffers = Buffers::new(BUFFER_BYTES / Buffers::SIZE);
+        let files = ConnectionLimits::default().layer_files(getrlimit(Resource::Nofile).current);
+        let buffers = Buffers::new(BUFFER_BYTES / Buffers::SIZE).with_open_files(files);
         let layers = FsEngine::open(data.layers(), Arc::new(RealDisk), buffers.clone()).await;
         let layers = layers.map_err(|source| StoreError::Layers { path: data.layers(), source })?;
         let layers = Arc::new(layers);

@@ -307,6 +307,22 @@ async fn http2_streams_whose_windows_stay_closed_keep_nobody_waiting() {
 }
 
 #[tokio::test]
+async fn stalled_pulls_that_have_all_files_open_are_cut_when_another_waits_for_one() {
+    let app = TestApp::builder().tls(true).open_files(4).start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let layer = format!("/v2/app/blobs/{}", docker.push_blob("app", &vec![7; 4 * MIB]).await);
+    let closed = testkit::Http2Client::with_window(app.secure().http2_client(), 0).await;
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(closed.begin(&docker.call("GET", layer.clone())).await);
+    }
+    pause();
+    let answer = docker.get(&layer).await;
+    resume();
+    assert_eq!(answer.expect(200).body.len(), 4 * MIB);
+}
+
+#[tokio::test]
 async fn ranges_of_a_byte_whose_windows_stay_closed_hold_no_buffer() {
     let app = TestApp::builder().tls(true).start().await;
     let docker = app.administrator().with_repository("app").await.docker().await;
