@@ -300,7 +300,8 @@ async fn layers_that_are_marked_are_backed_up_and_a_restore_takes_back_the_marks
         let sound = started.system.db.read(|tx| tx.store_sound_from([0; 16], 9)).await.unwrap();
         let mut sound: Vec<_> = sound.into_iter().map(|layer| layer.location).collect();
         let mut expected = vec![locations[0].0, locations[2].0];
-        (sound.sort(), expected.sort());
+        sound.sort();
+        expected.sort();
         assert_eq!(sound, expected);
         started.stop().await;
     }
