@@ -99,7 +99,8 @@ pub trait Writer: Send {
 /// Reads a range front to back.
 #[async_trait]
 pub trait Reader: Send {
-    /// The next bytes, one at least; `None` at the end of the range. A buffer is filled as far as the range goes.
+    /// The next bytes, one at least; `None` at the end of the range. A buffer holds whole blocks of
+    /// [`BLOCK_BYTES`](crate::checksum::BLOCK_BYTES), counted from the range's start, except at the end of the range.
     async fn next(&mut self) -> Result<Option<Buffer>, Error>;
 }
 

@@ -1,5 +1,6 @@
 //! Reading a range of one file in pieces of a buffer.
 use super::blocking;
+use crate::checksum::BLOCK_BYTES;
 use crate::disk::DiskFile;
 use crate::open_files::OpenFile;
 use crate::{Buffer, Buffers, Error, Reader};
@@ -36,6 +37,9 @@ impl Reader for FsReader {
         let cached = self.file.read_cached_at(&mut buffer.spare_mut()[..wanted], offset).unwrap_or(0);
         let (buffer, count) = if cached == wanted {
             (buffer, cached)
+        } else if cached >= BLOCK_BYTES {
+            // Whole blocks of it go out while the kernel reads on.
+            (buffer, cached / BLOCK_BYTES * BLOCK_BYTES)
         } else {
             let file = self.file.clone();
             blocking(move || read(&*file, buffer, cached..wanted, offset)).await?
