@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub const PARTS: &[(&str, &[&str])] = &[
     ("log", &["tracing", "access_log"]),
     ("metadata", &["sqlite3", "rusqlite", "meta::", "tokio_postgres"]),
-    ("authorization", &["iam::", "registry::access"]),
+    ("authorization", &["policy::", "registry::access"]),
     (
         "authentication",
         &["server::authenticate", "registry::login", "registry::token", "registry::keys", "aws::sigv4", "aws_lc"],

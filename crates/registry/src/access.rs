@@ -150,22 +150,22 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, Error> {
     // Without its directory this process has nothing to say of the registry, whatever the metadata still knows.
     cx.blobs.present()?;
     let mut optional = true;
-    let policies = iam::Policies::default();
+    let policies = policy::Policies::default();
     let principal = principal(&cx.caller);
     for need in needs {
         let tags = resource_tags(cx, need, &policies).await?;
         let resource = need.resource.arn(cx);
-        let request = iam::Request {
+        let request = policy::Request {
             principal: &principal,
             action: need.action,
             resource: &resource,
             resource_account: cx.registry.account,
             context: &|| context(cx, need, &tags),
         };
-        match iam::evaluate(&request, &policies) {
-            iam::Decision::Denied { .. } if need.optional => optional = false,
-            iam::Decision::Denied { reason } => return Err(Error::AccessDenied(Box::new(reason))),
-            iam::Decision::Allowed { .. } => {}
+        match policy::evaluate(&request, &policies) {
+            policy::Decision::Denied { .. } if need.optional => optional = false,
+            policy::Decision::Denied { reason } => return Err(Error::AccessDenied(Box::new(reason))),
+            policy::Decision::Allowed { .. } => {}
         }
     }
     Ok(optional)
@@ -181,22 +181,22 @@ impl Resource {
     }
 }
 
-fn principal(caller: &Caller) -> iam::Principal {
+fn principal(caller: &Caller) -> policy::Principal {
     let kind = match caller {
-        Caller::Administrator { .. } => iam::PrincipalKind::Root,
-        Caller::User { .. } => iam::PrincipalKind::User,
+        Caller::Administrator { .. } => policy::PrincipalKind::Root,
+        Caller::User { .. } => policy::PrincipalKind::User,
         Caller::RoleSession { account, path, role, .. } => {
-            iam::PrincipalKind::RoleSession { role: format!("arn:aws:iam::{account}:role{path}{role}") }
+            policy::PrincipalKind::RoleSession { role: format!("arn:aws:iam::{account}:role{path}{role}") }
         }
-        Caller::FederatedUser { of, .. } => iam::PrincipalKind::FederatedUser { of: of.clone() },
-        Caller::Service { .. } => iam::PrincipalKind::Service,
-        Caller::Nobody => iam::PrincipalKind::Anonymous,
+        Caller::FederatedUser { of, .. } => policy::PrincipalKind::FederatedUser { of: of.clone() },
+        Caller::Service { .. } => policy::PrincipalKind::Service,
+        Caller::Nobody => policy::PrincipalKind::Anonymous,
     };
-    iam::Principal { account: caller.account(), arn: caller.arn(), kind }
+    policy::Principal { account: caller.account(), arn: caller.arn(), kind }
 }
 
 /// The tags of the repository that a need is about. They only matter to conditions, so without policies nothing is read.
-async fn resource_tags(cx: &Cx, need: &Need, policies: &iam::Policies) -> Result<Vec<(String, String)>, Error> {
+async fn resource_tags(cx: &Cx, need: &Need, policies: &policy::Policies) -> Result<Vec<(String, String)>, Error> {
     let Resource::Repository(name) = &need.resource else { return Ok(Vec::new()) };
     let kinds = [&policies.identity, &policies.resource, &policies.boundary, &policies.session];
     if kinds.iter().all(|documents| documents.is_empty()) {
@@ -210,8 +210,8 @@ async fn resource_tags(cx: &Cx, need: &Need, policies: &iam::Policies) -> Result
 }
 
 /// The values of condition keys (`ECR.md` G.2 and the global keys of IAM).
-fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> iam::Keys {
-    let mut context = iam::Keys::new();
+fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> policy::Keys {
+    let mut context = policy::Keys::new();
     let mut put = |key: String, value: String| {
         context.entry(key).or_default().push(value);
     };
@@ -244,7 +244,7 @@ fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> iam::Key
 #[cfg(test)]
 mod tests {
     use super::*;
-    use iam::PrincipalKind;
+    use policy::PrincipalKind;
 
     #[test]
     fn a_session_is_known_by_its_own_arn_and_judged_by_who_it_is_a_session_of() {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 pub enum Error {
     /// The whole text of `ECR.md` G.5.
     #[error("{0}")]
-    AccessDenied(Box<iam::Denial>),
+    AccessDenied(Box<policy::Denial>),
     #[error("Invalid parameter at '{member}' failed to satisfy constraint: '{constraint}'")]
     InvalidParameter { member: Cow<'static, str>, constraint: Constraint },
     #[error("{0}")]

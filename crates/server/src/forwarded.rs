@@ -5,7 +5,7 @@
 use crate::body::Request;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Uri};
-use iam::Network;
+use policy::Network;
 use registry::Origin;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;

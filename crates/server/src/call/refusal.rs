@@ -259,10 +259,10 @@ mod tests {
         [refusal.json(), refusal.query()].map(|exception| (exception.name, exception.status.as_u16()))
     }
 
-    fn denial() -> iam::Denial {
+    fn denial() -> policy::Denial {
         let text = String::new;
-        let cause = iam::Cause::NoAllow(iam::PolicyKind::Identity);
-        iam::Denial { principal: text(), action: text(), resource: text(), cause }
+        let cause = policy::Cause::NoAllow(policy::PolicyKind::Identity);
+        policy::Denial { principal: text(), action: text(), resource: text(), cause }
     }
 
     #[test]

@@ -8,11 +8,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("oci", &[]),
     ("aws", &[]),
     ("meta", &[]),
-    ("iam", &["aws"]),
+    ("policy", &["aws"]),
     ("blob", &["oci"]),
-    ("registry", &["oci", "aws", "iam", "meta", "blob"]),
-    ("server", &["registry", "oci", "aws", "iam", "meta", "blob"]),
-    ("testkit", &["server", "registry", "oci", "aws", "iam", "meta", "blob"]),
+    ("registry", &["oci", "aws", "policy", "meta", "blob"]),
+    ("server", &["registry", "oci", "aws", "policy", "meta", "blob"]),
+    ("testkit", &["server", "registry", "oci", "aws", "policy", "meta", "blob"]),
     ("bench", &["oci", "aws"]),
 ];
 

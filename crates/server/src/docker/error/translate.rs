@@ -109,7 +109,7 @@ pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
 }
 
 /// AWS's text of `ECR.md` G.5, and the permission in short.
-fn denied(message: String, denial: &iam::Denial) -> Refusal {
+fn denied(message: String, denial: &policy::Denial) -> Refusal {
     let resource = match denial.resource.rsplit_once(":repository/") {
         Some((_, name)) => format!("repository {name}"),
         None => format!("resource {}", denial.resource),

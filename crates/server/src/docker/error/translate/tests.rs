@@ -8,12 +8,12 @@ use std::time::Duration;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-fn denial(resource: &str) -> iam::Denial {
-    iam::Denial {
+fn denial(resource: &str) -> policy::Denial {
+    policy::Denial {
         principal: "arn:aws:iam::111122223333:root".to_owned(),
         action: "ecr:PutImage".to_owned(),
         resource: resource.to_owned(),
-        cause: iam::Cause::NoAllow(iam::PolicyKind::Resource),
+        cause: policy::Cause::NoAllow(policy::PolicyKind::Resource),
     }
 }
 
