@@ -6,23 +6,17 @@
 pub mod access;
 pub mod account_setting;
 pub mod bootstrap;
-pub mod clock;
 pub mod credential;
 mod cx;
 mod error;
 mod event;
 pub mod image;
 pub mod jobs;
-pub mod keys;
 pub mod layer;
 pub mod layer_url;
-pub mod limits;
 pub mod login;
-mod outbox;
 pub mod push_log;
-pub mod quirks;
 mod quota;
-pub mod random;
 pub mod referrers;
 pub mod repository;
 pub mod resource_tags;
@@ -30,13 +24,10 @@ mod tag_mutability;
 pub mod token;
 pub mod upload;
 
+pub use kernel::{clock, keys, limits, quirks, random};
+
 pub use cx::{Cx, Origin, RegistryId, System};
 pub use error::{Constraint, Error, LayersNotFoundBy};
 pub use quota::Quota;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks a mutex whose data stays whole though a holder panicked, as all of this crate's do.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use kernel::{lock, outbox};

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use tokio::sync::{Notify, watch};
 
 /// Entries on their way to the store. Whoever adds some keeps their number within a bound.
-pub(crate) struct Outbox<K, V> {
+pub struct Outbox<K, V> {
     waiting: Mutex<Waiting<K, V>>,
     bell: Notify,
     /// The number of the last load that was written.
@@ -27,7 +27,7 @@ impl<K, V> Default for Outbox<K, V> {
 
 impl<K: Ord, V> Outbox<K, V> {
     /// Changes what waits, and has it written.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<K, V>) -> T) -> T {
+    pub fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<K, V>) -> T) -> T {
         let mut waiting = lock(&self.waiting);
         let changed = change(&mut waiting.entries);
         let ring = !waiting.entries.is_empty();
@@ -39,12 +39,12 @@ impl<K: Ord, V> Outbox<K, V> {
     }
 
     /// How many wait.
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         lock(&self.waiting).entries.len()
     }
 
     /// Returns once all that waited before has been handed to the store. It takes [`Outbox::run`].
-    pub(crate) async fn written(&self) {
+    pub async fn written(&self) {
         let load = {
             let waiting = lock(&self.waiting);
             waiting.loads + u64::from(!waiting.entries.is_empty())
@@ -54,7 +54,7 @@ impl<K: Ord, V> Outbox<K, V> {
     }
 
     /// All that waits, and the number of this load; `None` when nothing does.
-    pub(crate) fn take(&self) -> Option<(BTreeMap<K, V>, u64)> {
+    pub fn take(&self) -> Option<(BTreeMap<K, V>, u64)> {
         let mut waiting = lock(&self.waiting);
         if waiting.entries.is_empty() {
             return None;
@@ -64,7 +64,7 @@ impl<K: Ord, V> Outbox<K, V> {
     }
 
     /// Writes what waits, load by load, until `stop` turns true or is dropped; what waits then is written first.
-    pub(crate) async fn run<W: Future<Output = ()>>(
+    pub async fn run<W: Future<Output = ()>>(
         &self,
         mut stop: watch::Receiver<bool>,
         write: impl Fn(BTreeMap<K, V>) -> W,
