@@ -13,6 +13,9 @@ def test_the_bench_drives_a_server_and_prints_what_it_did():
         capture_output=True, text=True, timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
+    # Figures say nothing without the profile that they were measured with.
+    build = next(line for line in ran.stdout.splitlines() if "Ecru's build" in line)
+    assert "profile debug" in build, build
     for row in ("HEAD + GET of a manifest by tag", "small images"):
         line = next(line for line in ran.stdout.splitlines() if line.startswith("|") and row in line)
         assert "/s" in line, line

@@ -18,9 +18,9 @@ TAG = "ecru:0.1.0"
 def with_sources(machine):
     """Lays the sources' packaging and the binary where recipes name them."""
     shutil.copytree(ecru.ROOT / "packaging", machine.directory / "packaging")
-    release = machine.directory / "target/release"
-    release.mkdir(parents=True)
-    (release / "ecru").symlink_to(ecru.binary().resolve())
+    for built in ("target/release", "target/dist/shipped"):
+        (machine.directory / built).mkdir(parents=True)
+        (machine.directory / built / "ecru").symlink_to(ecru.binary().resolve())
     return machine
 
 

@@ -162,6 +162,7 @@ impl Attacks {
         let binary = self.ecru.map_or_else(|| ecru::build(target), Ok)?;
         let directory = target.join("bench");
         std::fs::create_dir_all(&directory)?;
+        println!("Ecru's build: {}", ecru::about(&binary));
         let ecru = Ecru { binary, postgres: None };
         let mut missed = 0;
         for attack in ALL.iter().filter(|attack| self.names.is_empty() || self.names.iter().any(|n| n == attack.name)) {

@@ -23,14 +23,35 @@ pub struct Ecru {
     pub postgres: Option<Postgres>,
 }
 
-/// Builds the server as it is released, and says where the binary is.
+/// The profile of what is shipped, and so of what is measured.
+const PROFILE: &str = "dist";
+
+/// Builds the server as it is shipped, and says where the binary is.
 pub fn build(target: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(["build", "--release", "--locked", "-p", "server"]).status()?;
+    let status = Command::new(cargo).args(["build", "--profile", PROFILE, "--locked", "-p", "server"]).status()?;
     if !status.success() {
         return Err("the server can't be built".into());
     }
-    Ok(target.join("release/ecru"))
+    Ok(target.join(PROFILE).join("ecru"))
+}
+
+/// The profile that a binary was built with: what its directory in cargo's target directory is called. `None` for a binary
+/// that lies elsewhere, since the program itself does not know.
+pub fn profile(binary: &Path) -> Option<String> {
+    let binary = binary.canonicalize().ok()?;
+    let profile = binary.parent()?;
+    let of_cargo = profile.join(".fingerprint").is_dir();
+    of_cargo.then(|| profile.file_name().map(|name| name.to_string_lossy().into_owned())).flatten()
+}
+
+/// A line of what is known of a binary's build, for whoever reads its figures.
+pub fn about(binary: &Path) -> String {
+    match profile(binary) {
+        Some(name) if name == PROFILE => format!("profile {name}, as it is shipped"),
+        Some(name) => format!("profile {name}, which is not what is shipped"),
+        None => "profile unknown: the binary lies outside of cargo's target directory".to_owned(),
+    }
 }
 
 impl Ecru {

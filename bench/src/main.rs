@@ -116,6 +116,10 @@ fn measure(arguments: Arguments) -> Result<()> {
     let bench = Bench { rounds, quick: arguments.quick, directory, ecru: Ecru { binary, postgres }, peer };
 
     let mut machine = machine::limits(&bench.directory, bench.quick)?;
+    machine.rows.push(vec!["Ecru's build".to_owned(), ecru::about(&bench.ecru.binary)]);
+    if let Peer::Ecru(peer) = &bench.peer {
+        machine.rows.push(vec!["the other Ecru's build".to_owned(), ecru::about(&peer.binary)]);
+    }
     if let Some(postgres) = &bench.ecru.postgres {
         machine.rows.push(vec!["PostgreSQL".to_owned(), postgres.about()?]);
     }
