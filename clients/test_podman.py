@@ -84,7 +84,7 @@ def test_a_container_runs_what_was_pulled(podman, repository):
     build(podman, f"{repository}:v1", hello=program(podman, "hello from the registry"))
     podman.tool("push", f"{repository}:v1")
     podman.forget()
-    assert podman.tool(*RUN, "--pull=always", f"{repository}:v1", "/hello").stdout == "hello from the registry\n"
+    assert podman.tool(f"--runtime={podman.runtime}", *RUN, "--pull=always", f"{repository}:v1", "/hello").stdout == "hello from the registry\n"
 
 
 def program(podman, says):

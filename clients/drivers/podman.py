@@ -9,6 +9,8 @@ class Podman(Containers):
 
     name = "podman 4.3"
     programs = ("podman",)
+    # podman takes the first runtime that it finds; named, it is the same on every machine. `./test setup` installs it with docker.
+    runtime = "runc"
     cannot = {"delete": "podman has no command that deletes from a registry"}
 
     def load(self, image):
@@ -44,3 +46,5 @@ class Podman(Containers):
 class PodmanForky(Podman):
     name = "podman 5.8"
     root = FORKY
+    # The one that comes with it.
+    runtime = "crun"
