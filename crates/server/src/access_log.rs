@@ -2,6 +2,7 @@
 use crate::app::App;
 use crate::body::{Body, Response, Transfer};
 use crate::connections::RequestGuard;
+use crate::door::Door;
 use crate::loggable;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -15,30 +16,6 @@ use std::time::Instant;
 
 /// What the lines of requests have as their target.
 pub const TARGET: &str = "ecru::access";
-
-/// Which surface a request came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    Aws,
-    Docker,
-    Layers,
-    /// Health and metrics.
-    Process,
-    /// A path that nothing answers.
-    Nowhere,
-}
-
-impl Door {
-    pub fn name(self) -> &'static str {
-        match self {
-            Door::Aws => "aws",
-            Door::Docker => "docker",
-            Door::Layers => "layers",
-            Door::Process => "process",
-            Door::Nowhere => "nowhere",
-        }
-    }
-}
 
 /// Who made a call, for its line: a door that knows puts the ARN into its response's extensions.
 #[derive(Clone, Debug)]
@@ -142,7 +119,7 @@ impl Drop for Line {
         self.app.metrics.answered(self.door, status, took);
         tracing::info!(
             target: TARGET,
-            door = self.door.name(),
+            door = self.door.0,
             http.method = self.method.as_str(),
             url.path = self.path,
             http.status = status,

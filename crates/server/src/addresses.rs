@@ -1,5 +1,7 @@
 //! Which registry a host name means, and how every URI is spelled (DESIGN "Names, addresses, settings").
 use aws::{AccountId, Region};
+use http::header;
+use http::request::Parts;
 use registry::RegistryId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -305,6 +307,12 @@ pub enum InvalidDomain {
     Form,
     #[error("it is what follows dkr.ecr.REGION: did you mean {domain}?")]
     Region { domain: String },
+}
+
+/// The host that a request is for: that of its target, where it names one, else the Host header's.
+pub fn host(head: &Parts) -> Option<&str> {
+    let header = || head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    head.uri.authority().map(http::uri::Authority::as_str).or_else(header)
 }
 
 #[cfg(test)]

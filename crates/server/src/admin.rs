@@ -22,6 +22,7 @@ pub const SIGNING_NAME: &str = "ecru";
 
 pub const SERVICE: Service = Service {
     signing_name: SIGNING_NAME,
+    namesake: None,
     global_region: None,
     account: Some(AccountId::DEFAULT),
     protocol: Protocol::Json { target: TARGET },

@@ -5,6 +5,7 @@
 //! between services is data ([`Service`]), what differs between operations is an [`Operation`].
 
 mod answer;
+mod blob;
 mod foreign;
 mod form;
 mod inbound;
@@ -12,16 +13,17 @@ mod operation;
 mod refusal;
 mod serialization;
 
+pub use blob::Blob;
 pub use foreign::Foreign;
 pub use operation::{Entry, Operation, Structure, need_on};
-pub use refusal::{Refusal, excerpt};
+pub use refusal::Refusal;
 
 use crate::app::App;
 use crate::authenticate::sigv4::Claim;
 use crate::body::{Request, RequestBody, Response};
 use crate::local_only::NotLocal;
+use crate::loggable::excerpt;
 use crate::memory::{Held, Owner};
-use crate::{admin, ecr, ecr_public, sts};
 use aws::AccountId;
 use http::request::Parts;
 use http::{Method, header};
@@ -41,6 +43,8 @@ pub const FORM_BYTES: usize = 1024 * 1024;
 pub struct Service {
     /// The service in the scope of a signature.
     pub signing_name: &'static str,
+    /// Its name in messages about its operations, for a service whose operations have names of another's.
+    pub namesake: Option<&'static str>,
     /// A region whose signatures are good even where it is not served: STS's global endpoint is signed for us-east-1.
     pub global_region: Option<&'static str>,
     /// The account in which every call is judged that is not about a registry ([`Operation::OF_REGISTRY`]); without one that which
@@ -55,12 +59,15 @@ pub struct Service {
     pub not_yet: &'static [&'static str],
 }
 
+/// The services behind the AWS door.
+pub type Services = &'static [&'static Service];
+
 impl Service {
     /// What a call of an operation hears that is not one of those that are finished: AWS's answer, or, if the service's model
     /// has it, that this version lacks it.
     fn lacks(&self, operation: &str) -> Option<Refusal> {
         let operation = self.not_yet.iter().find(|name| **name == operation)?;
-        Some(Refusal::NotYet { service: self.signing_name, operation })
+        Some(Refusal::NotYet { namesake: self.namesake, operation })
     }
 }
 
@@ -73,27 +80,17 @@ pub enum Protocol {
     Query { namespace: &'static str, version: &'static str },
 }
 
-/// Every service that this server speaks.
-pub fn services() -> [&'static Service; 4] {
-    [&ecr::SERVICE, &ecr_public::SERVICE, &sts::SERVICE, &admin::SERVICE]
-}
-
-/// Every operation of every service, for tests that walk them all.
-pub fn operations() -> impl Iterator<Item = (&'static Service, &'static Entry)> {
-    services().into_iter().flat_map(|service| service.operations.iter().map(move |entry| (service, entry)))
-}
-
-/// Answers any request to `/`.
-pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Response {
+/// Answers any request to `/` by one of these services.
+pub async fn handle(services: Services, app: &Arc<App>, request: Request, origin: Origin) -> Response {
     let (head, body) = request.into_parts();
     let small = body.most().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
     let time = if small { SMALL_BODY_TIME } else { BODY_TIME };
     let mut body = RequestBody::new(body, &head.headers, Instant::now() + time);
     let request_id = origin.request_id.clone();
     let outcome = if is_query(&head) {
-        query(app, &head, &mut body, origin).await
+        query(services, app, &head, &mut body, origin).await
     } else {
-        json(app, &head, &mut body, origin).await
+        json(services, app, &head, &mut body, origin).await
     };
     body.discard();
     if let Err(refusal) = &outcome.output
@@ -105,8 +102,8 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Respons
 }
 
 /// Answers a request that `--dev` does not answer, in the form of the protocol that it speaks.
-pub fn refuse_not_local(head: &Parts, not_local: &NotLocal, request_id: &str) -> Response {
-    let protocol = if is_query(head) { sts::SERVICE.protocol } else { UNKNOWN };
+pub fn refuse_not_local(services: Services, head: &Parts, not_local: &NotLocal, request_id: &str) -> Response {
+    let protocol = if is_query(head) { first_query(services) } else { UNKNOWN };
     let output = Err(Refusal::NotLocal(not_local.clone()));
     let outcome = Outcome { protocol, as_json: prefers_json(head), operation: "", called_by: None, output };
     answer::encode(outcome, request_id)
@@ -136,14 +133,20 @@ fn is_query(head: &Parts) -> bool {
 
 const TARGET: &str = "x-amz-target";
 
+/// The query protocol that answers when no service was found: that of the first which speaks it.
+fn first_query(services: Services) -> Protocol {
+    let query = services.iter().find(|service| matches!(service.protocol, Protocol::Query { .. }));
+    query.map_or(UNKNOWN, |service| service.protocol)
+}
+
 /// The protocol that answers when no operation was found: errors of JSON services.
 const UNKNOWN: Protocol = Protocol::Json { target: "" };
 
-async fn json(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
-    let (service, entry) = match find_target(head) {
+async fn json(services: Services, app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
+    let (service, entry) = match find_target(services, head) {
         Ok(found) => found,
         Err(refusal) => {
-            let output = Err(of_another_service(head, refusal));
+            let output = Err(of_another_service(services, head, refusal));
             return Outcome { protocol: UNKNOWN, as_json: false, operation: "", called_by: None, output };
         }
     };
@@ -170,7 +173,7 @@ async fn json(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Orig
 }
 
 /// The JSON operation that `X-Amz-Target` names.
-fn find_target(head: &Parts) -> Result<(&'static Service, &'static Entry), Refusal> {
+fn find_target(services: Services, head: &Parts) -> Result<(&'static Service, &'static Entry), Refusal> {
     let Some(target) = head.headers.get(TARGET) else {
         // A browser or a health check that asks for `/`: AWS says first that nothing is signed.
         return Err(if head.method == Method::POST { Refusal::UnknownOperation } else { Refusal::MissingSignature });
@@ -178,41 +181,42 @@ fn find_target(head: &Parts) -> Result<(&'static Service, &'static Entry), Refus
     let named = target.to_str().ok().and_then(aws::json::target);
     let (prefix, name) = named.filter(|_| head.method == Method::POST).ok_or(Refusal::UnknownOperation)?;
     let speaks = |service: &Service| matches!(service.protocol, Protocol::Json { target } if target == prefix);
-    let service = services().into_iter().find(|service| speaks(service)).ok_or(Refusal::UnknownOperation)?;
+    let service = services.iter().find(|service| speaks(service)).ok_or(Refusal::UnknownOperation)?;
     let entry = service.operations.iter().find(|entry| entry.name == name);
     Ok((service, entry.ok_or_else(|| service.lacks(name).unwrap_or(Refusal::UnknownOperation))?))
 }
 
 /// What a call hears that is no operation of the services that are here: which service it is of, if it says so.
-fn of_another_service(head: &Parts, refusal: Refusal) -> Refusal {
+fn of_another_service(services: Services, head: &Parts, refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::UnknownOperation
         | Refusal::UnknownAction { .. }
         | Refusal::MissingAction
-        | Refusal::MissingSignature => Foreign::read(head).map_or(refusal, Refusal::Foreign),
+        | Refusal::MissingSignature => Foreign::read(services, head).map_or(refusal, Refusal::Foreign),
         other => other,
     }
 }
 
 /// The query operation that a form's `Action` and `Version` name.
-fn find_action(form: &form::Form) -> Result<(&'static Service, &'static Entry), Refusal> {
+fn find_action(services: Services, form: &form::Form) -> Result<(&'static Service, &'static Entry), Refusal> {
     let action = form.get("Action").ok_or(Refusal::MissingAction)?;
     let asked = form.get("Version").unwrap_or("NO_VERSION_SPECIFIED");
     let speaks = |service: &Service| matches!(service.protocol, Protocol::Query { version, .. } if version == asked);
     let unknown = || Refusal::UnknownAction { action: excerpt(action), version: excerpt(asked) };
-    let service = services().into_iter().find(|service| speaks(service)).ok_or_else(unknown)?;
+    let service = services.iter().find(|service| speaks(service)).ok_or_else(unknown)?;
     let entry = service.operations.iter().find(|entry| entry.name == action);
     Ok((service, entry.ok_or_else(|| service.lacks(action).unwrap_or_else(unknown))?))
 }
 
-async fn query(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
+async fn query(services: Services, app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
     let (declared, mut called_by, mut operation) = (body.declared(), None, "");
     let output = async {
         let lease = app.budgets.forms.receive(Owner::stranger(origin.address));
         let mut received = inbound::receive(lease, body, declared, FORM_BYTES).await?;
         // The lease is held until the call is done.
         let form = form::Form::read(head.uri.query().unwrap_or_default(), &received.bytes()?);
-        let (service, entry) = find_action(&form).map_err(|refusal| of_another_service(head, refusal))?;
+        let (service, entry) =
+            find_action(services, &form).map_err(|refusal| of_another_service(services, head, refusal))?;
         operation = entry.name;
         let claim = Claim::read(app, head, service).await?;
         let (caller, region) = claim.verify(head, received.sha256)?;
@@ -221,7 +225,7 @@ async fn query(app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Ori
         entry.run(Input::Form(form), call).await
     };
     let output = output.await;
-    Outcome { protocol: sts::SERVICE.protocol, as_json: prefers_json(head), operation, called_by, output }
+    Outcome { protocol: first_query(services), as_json: prefers_json(head), operation, called_by, output }
 }
 
 /// Whether a caller of the query protocol wants JSON in the place of XML.

@@ -8,7 +8,7 @@ mod root_key;
 #[cfg(test)]
 mod tests;
 
-pub use certificate::{AcmeSettings, Certificate};
+pub use certificate::Certificate;
 pub use environment::Variables;
 pub use limits::OutOfBounds;
 pub use listen::{DEFAULT_LISTEN, DEFAULT_PORT, InvalidListenAddress, ListenAddress};

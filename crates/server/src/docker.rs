@@ -16,7 +16,7 @@ pub use operation::{Hints, Mount, NoOperation, Operation};
 pub use path::Endpoint;
 
 use crate::access_log::{CalledBy, RefusedFor};
-use crate::addresses::HostName;
+use crate::addresses::{HostName, host};
 use crate::app::App;
 use crate::authenticate::basic::{self, NoToken};
 use crate::body::{self, Chain, Request, RequestBody, Response, append as add, insert as set};
@@ -110,7 +110,7 @@ struct Known {
 impl Known {
     /// What a refusal's cure depends on.
     fn about(&self, app: &App, head: &Parts, tls: bool) -> About {
-        let host = basic::host(head);
+        let host = host(head);
         let default = app.addresses.default_registry();
         let (registry, named) = match app.addresses.host(host.unwrap_or_default()) {
             HostName::Registry(registry) => (registry, true),
@@ -238,7 +238,7 @@ fn ping() -> Response {
 /// The challenge of `ECR.md` B.1, with the address that the client used. Its body is AWS's to the byte, so that the cause and the
 /// cure stand in its reason phrase alone.
 fn challenge(app: &App, head: &Parts, tls: bool, why: NoToken, about: &About) -> Response {
-    let realm = app.addresses.reached_at(basic::host(head), tls);
+    let realm = app.addresses.reached_at(host(head), tls);
     let mut response = http::Response::new(body::full("Not Authorized\n"));
     *response.status_mut() = StatusCode::UNAUTHORIZED;
     let headers = response.headers_mut();

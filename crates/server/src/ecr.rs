@@ -31,6 +31,7 @@ pub const SIGNING_NAME: &str = "ecr";
 /// ECR's API of 2015-09-21: the operations that are finished, and those that are not yet.
 pub const SERVICE: Service = Service {
     signing_name: SIGNING_NAME,
+    namesake: None,
     global_region: None,
     account: None,
     protocol: Protocol::Json { target: TARGET },
@@ -102,8 +103,6 @@ pub const SERVICE: Service = Service {
         "ValidatePullThroughCacheRule",
     ],
 };
-
-pub use types::Blob;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@ use crate::call::{Protocol, Service};
 
 pub const SERVICE: Service = Service {
     signing_name: "ecr-public",
+    namesake: Some("ECR Public"),
     global_region: None,
     account: None,
     protocol: Protocol::Json { target: "SpencerFrontendService" },

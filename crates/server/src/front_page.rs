@@ -1,7 +1,7 @@
 //! The page at `/` for a browser: what this is, how to log in, and where to read on. Clients of the AWS API, who ask for no HTML or
 //! say what they call, never see it.
+use crate::addresses::host;
 use crate::app::App;
-use crate::authenticate::basic::host;
 use crate::body::{Response, full};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, header};

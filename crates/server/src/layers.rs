@@ -3,6 +3,7 @@ use crate::access_log::RefusedFor;
 use crate::app::App;
 use crate::body::{self, Chain, Request, RequestBody, Response};
 use crate::conditional::{self, Condition};
+use crate::local_only::NotLocal;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use registry::{Error, layer, layer_url};
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What every path of this door begins with.
-pub const PREFIX: &str = "/layers/";
+pub use crate::loggable::LAYER_PATH as PREFIX;
 
 /// Answers any request whose path begins with [`PREFIX`].
 pub async fn handle(app: &Arc<App>, request: Request, peer: IpAddr) -> Response {
@@ -19,6 +20,11 @@ pub async fn handle(app: &Arc<App>, request: Request, peer: IpAddr) -> Response 
     let deadline = Instant::now() + app.system.limits.request_time;
     RequestBody::new(body, &head.headers, deadline).discard();
     answer(app, &head, peer, deadline).await.unwrap_or_else(|(status, text)| refused(status, text))
+}
+
+/// Answers a request that `--dev` does not answer.
+pub fn refuse_not_local(not_local: &NotLocal) -> Response {
+    body::plain(StatusCode::FORBIDDEN, format!("{not_local}\n"))
 }
 
 /// Why a layer is not sent.

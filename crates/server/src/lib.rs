@@ -16,6 +16,8 @@ pub mod connections;
 pub mod data_dir;
 mod denied;
 pub mod docker;
+pub mod door;
+pub mod doors;
 pub mod ecr;
 mod ecr_public;
 pub mod forwarded;

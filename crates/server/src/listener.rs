@@ -1,14 +1,15 @@
 //! Sockets, connections, and which door a request goes to.
-use crate::access_log::{CalledBy, Door, Line, user_agent};
+use crate::access_log::{CalledBy, Line, user_agent};
 use crate::addresses::Scheme;
 use crate::app::App;
 use crate::body::{Chain, Inbound, Request, RequestBody, Response, SMALL_BODY_BYTES, plain};
 use crate::connection::{self, Spoken, Stop};
-use crate::connections::{ConnectionLimits, ConnectionState, Connections, Place, STALL_TIME};
+use crate::connections::{self, ConnectionLimits, ConnectionState, Connections, STALL_TIME};
+use crate::door::{Door, Doors};
 use crate::framing::{self, Malformed};
-use crate::local_only::{self, Answers, NotLocal};
+use crate::local_only::{self, Answers};
 use crate::tls::Tls;
-use crate::{call, docker, front_page, handler, layers, outage};
+use crate::{handler, outage};
 use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -105,26 +106,32 @@ impl Listener {
 /// Serves until `stop` turns true or its sender is dropped. Then no more connections are accepted, running requests have
 /// [`DRAIN_TIME`] to end, and what still runs is cut off; their handlers have [`HANDLERS_DRAIN_TIME`] more. A client that takes and
 /// sends nothing while we wait for it is cut off after [`DRAIN_STALL_TIME`].
-pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, limits: ConnectionLimits, mut stop: watch::Receiver<bool>) {
+pub async fn serve<D: Doors>(
+    app: Arc<App>,
+    doors: D,
+    listeners: Vec<Listener>,
+    limits: ConnectionLimits,
+    mut stop: watch::Receiver<bool>,
+) {
     let (cut, cut_off) = watch::channel(false);
     // Every connection holds a sender, so the receiver hears when the last of them is gone.
     let (open, mut closed) = mpsc::channel(1);
     // The same for everything that runs.
     let (running, mut ended) = mpsc::channel(1);
     let traffic = app.metrics.traffic();
-    let doors = Connections::new(limits, traffic);
+    let clients = Connections::new(limits, traffic);
     let mut accepting = JoinSet::new();
-    accepting.spawn(end_stalled(app.clone(), doors.clone()));
+    accepting.spawn(end_stalled(app.clone(), clients.clone()));
     for listener in listeners {
         let connections = match listener.serves {
-            Serves::Everything | Serves::Doors => doors.clone(),
+            Serves::Everything | Serves::Doors => clients.clone(),
             Serves::Metrics => {
                 let limits = ConnectionLimits { connections: METRICS_CONNECTIONS, ..limits };
                 Connections::new(limits, traffic)
             }
         };
         let ends = Ends { stop: Stop::new(stop.clone()), cut_off: cut_off.clone(), open: open.clone() };
-        accepting.spawn(accept(app.clone(), listener, connections, ends, running.clone()));
+        accepting.spawn(accept((app.clone(), doors), listener, connections, ends, running.clone()));
     }
     drop(running);
     let watched = app.clone();
@@ -139,7 +146,7 @@ pub async fn serve(app: Arc<App>, listeners: Vec<Listener>, limits: ConnectionLi
     let drained = async {
         tokio::select! {
             _ = closed.recv() => {}
-            () = cut_stalled(&doors) => {}
+            () = cut_stalled(&clients) => {}
         }
     };
     if timeout_at(until, drained).await.is_err() {
@@ -195,7 +202,13 @@ struct Ends {
 }
 
 /// Accepts connections until it is aborted.
-async fn accept(app: Arc<App>, listener: Listener, connections: Arc<Connections>, ends: Ends, running: Running) {
+async fn accept<D: Doors>(
+    (app, doors): (Arc<App>, D),
+    listener: Listener,
+    connections: Arc<Connections>,
+    ends: Ends,
+    running: Running,
+) {
     let address: Arc<str> = listener.address.to_string().into();
     loop {
         let (stream, peer) = match listener.socket.accept().await {
@@ -210,6 +223,7 @@ async fn accept(app: Arc<App>, listener: Listener, connections: Arc<Connections>
         let place = connections.admit(peer.ip(), proxied).await;
         let connection = Connection {
             app: app.clone(),
+            doors,
             peer,
             local: address.clone(),
             serves: listener.serves,
@@ -224,15 +238,16 @@ async fn accept(app: Arc<App>, listener: Listener, connections: Arc<Connections>
                 _ = cut_off.wait_for(|cut| *cut) => {}
                 () = place.state.ended() => tracing::debug!(%peer, "A connection was ended, as others need its room"),
             }
-            drop::<(Running, Place)>((open, place));
+            drop::<(Running, connections::Place)>((open, place));
         });
     }
 }
 
 /// One connection's facts.
 #[derive(Clone)]
-struct Connection {
+struct Connection<D> {
     app: Arc<App>,
+    doors: D,
     peer: SocketAddr,
     /// Its listener's address.
     local: Arc<str>,
@@ -246,7 +261,7 @@ struct Connection {
 /// What a connection and a handler hold while they run.
 type Running = mpsc::Sender<Infallible>;
 
-impl Connection {
+impl<D: Doors> Connection<D> {
     async fn serve(self, stream: TcpStream, tls: Option<Tls>, stop: Stop) {
         let traffic = self.app.metrics.traffic().clone();
         let (peer, state) = (self.peer, self.state.clone());
@@ -267,19 +282,19 @@ impl Connection {
         let route = match (checked, spoken) {
             (Err(malformed), _) => Route::Malformed(malformed),
             (Ok(()), Spoken::PlainToTls) => Route::PlainToTls,
-            (Ok(()), Spoken::AsListened) => match route(self.serves, request.uri().path()) {
+            (Ok(()), Spoken::AsListened) => match route(self.doors, self.serves, request.uri().path()) {
                 route if route.has_spare_places() || !self.state.is_spare() => route,
                 _ => Route::NoRoom,
             },
         };
-        let line = Line::begin(&self.app, begun, route.door(), (request.method(), request.uri()), &origin);
+        let line = Line::begin(&self.app, begun, route.door(self.doors), (request.method(), request.uri()), &origin);
         let request_id = origin.request_id.clone();
         let is_small = request.body().most().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
         let span = tracing::info_span!("request", request.id = request_id);
-        let (app, state, running) = (self.app, self.state, self.running);
+        let (app, doors, state, running) = (self.app, self.doors, self.state, self.running);
         // In its box from the start: it is the largest part of a request's future, which hyper moves several times.
         let handler = Box::pin(async move {
-            let response = handle(app, route, request, origin).await;
+            let response = handle(app, doors, route, request, origin).await;
             drop(running);
             response
         });
@@ -319,15 +334,11 @@ impl Connection {
 
 /// Where a path leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Route {
-    Aws,
-    Docker,
-    Layers,
+enum Route<P> {
+    Door(P),
     Live,
     Ready,
     Metrics,
-    /// `/v1/`, the registry API of another age.
-    Retired,
     Nowhere,
     /// Plain HTTP came to a listener of TLS.
     PlainToTls,
@@ -337,55 +348,38 @@ enum Route {
     NoRoom,
 }
 
-impl Route {
-    fn door(self) -> Door {
+impl<P> Route<P> {
+    fn door<D: Doors<Place = P>>(self, doors: D) -> Door {
         match self {
-            Route::Aws => Door::Aws,
-            Route::Docker | Route::Retired => Door::Docker,
-            Route::Layers => Door::Layers,
-            Route::Live | Route::Ready | Route::Metrics => Door::Process,
-            Route::Nowhere | Route::PlainToTls | Route::Malformed(_) | Route::NoRoom => Door::Nowhere,
+            Route::Door(place) => doors.door(place),
+            Route::Live | Route::Ready | Route::Metrics => Door::PROCESS,
+            Route::Nowhere | Route::PlainToTls | Route::Malformed(_) | Route::NoRoom => Door::NOWHERE,
         }
     }
 
     /// Whether it is answered when all connections are taken, too.
-    fn has_spare_places(self) -> bool {
+    fn has_spare_places(&self) -> bool {
         matches!(self, Route::Live | Route::Ready | Route::Metrics)
     }
 }
 
-fn route(serves: Serves, path: &str) -> Route {
+fn route<D: Doors>(doors: D, serves: Serves, path: &str) -> Route<D::Place> {
     match path {
         "/livez" => Route::Live,
         "/readyz" => Route::Ready,
         "/metrics" if serves != Serves::Doors => Route::Metrics,
         _ if serves == Serves::Metrics => Route::Nowhere,
-        "/" => Route::Aws,
-        "/v2" => Route::Docker,
-        _ if path.starts_with("/v2/") => Route::Docker,
-        _ if path.starts_with("/v1/") => Route::Retired,
-        _ if path.starts_with(layers::PREFIX) => Route::Layers,
-        _ => Route::Nowhere,
+        _ => doors.find(path).map_or(Route::Nowhere, Route::Door),
     }
 }
 
-/// Tells a client that `--dev` does not answer it, in the form of its door.
-fn refuse(route: Route, head: &Parts, not_local: &NotLocal, origin: &Origin) -> Response {
-    match route {
-        Route::Aws => call::refuse_not_local(head, not_local, &origin.request_id),
-        Route::Docker | Route::Retired => docker::refuse_not_local(not_local),
-        Route::Layers
-        | Route::Live
-        | Route::Ready
-        | Route::Metrics
-        | Route::Nowhere
-        | Route::PlainToTls
-        | Route::Malformed(_)
-        | Route::NoRoom => plain(StatusCode::FORBIDDEN, format!("{not_local}\n")),
-    }
-}
-
-async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -> Response {
+async fn handle<D: Doors>(
+    app: Arc<App>,
+    doors: D,
+    route: Route<D::Place>,
+    request: Request,
+    origin: Origin,
+) -> Response {
     let (head, body) = request.into_parts();
     let open = matches!(route, Route::Live | Route::Ready | Route::PlainToTls | Route::Malformed(_) | Route::NoRoom);
     if app.answers == Answers::LocalOnly
@@ -393,27 +387,29 @@ async fn handle(app: Arc<App>, route: Route, request: Request, origin: Origin) -
         && let Some(not_local) = local_only::find(&app.addresses, &head)
     {
         RequestBody::new(body, &head.headers, Instant::now()).discard();
-        return refuse(route, &head, &not_local, &origin);
+        return match route {
+            Route::Door(place) => doors.refuse_not_local(place, &head, &not_local, &origin.request_id),
+            _ => plain(StatusCode::FORBIDDEN, format!("{not_local}\n")),
+        };
     }
-    if let Some(foreign) = of_another_service(route, &head) {
+    let misdirected = match route {
+        Route::Door(place) => doors.misdirected(Some(place), &head, &origin.request_id),
+        Route::Nowhere => doors.misdirected(None, &head, &origin.request_id),
+        _ => None,
+    };
+    if let Some(answer) = misdirected {
         RequestBody::new(body, &head.headers, Instant::now()).discard();
-        return foreign.answer(&origin.request_id);
+        return answer;
     }
-    let request = Request::from_parts(head, body);
-    match route {
-        Route::Aws => root(&app, request, origin).await,
-        Route::Docker => docker::handle(&app, request, origin).await,
-        Route::Layers => layers::handle(&app, request, origin.address).await,
-        route => {
-            let (head, body) = request.into_parts();
-            RequestBody::new(body, &head.headers, Instant::now()).discard();
-            bodiless(&app, route, &head).await
-        }
+    if let Route::Door(place) = route {
+        return doors.handle(place, &app, Request::from_parts(head, body), origin).await;
     }
+    RequestBody::new(body, &head.headers, Instant::now()).discard();
+    bodiless(&app, route, &head).await
 }
 
 /// What is answered without a look at the request's body.
-async fn bodiless(app: &App, route: Route, head: &Parts) -> Response {
+async fn bodiless<P>(app: &App, route: Route<P>, head: &Parts) -> Response {
     match route {
         Route::Live | Route::Ready | Route::Metrics if !matches!(head.method, Method::GET | Method::HEAD) => {
             let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed\n");
@@ -431,7 +427,6 @@ async fn bodiless(app: &App, route: Route, head: &Parts) -> Response {
             }
         },
         Route::Metrics => app.metrics.respond(),
-        Route::Retired => docker::retired(),
         Route::PlainToTls => connection::plain_to_tls(),
         Route::Malformed(malformed) => malformed.answer(),
         Route::NoRoom => {
@@ -440,32 +435,8 @@ async fn bodiless(app: &App, route: Route, head: &Parts) -> Response {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             response
         }
-        Route::Nowhere | Route::Aws | Route::Docker | Route::Layers => nowhere(head.uri.path()),
+        Route::Nowhere | Route::Door(_) => nowhere(head.uri.path()),
     }
-}
-
-/// The call of an AWS service that is not here, by the paths of its REST API. The AWS door tells those at `/` itself.
-fn of_another_service(route: Route, head: &http::request::Parts) -> Option<call::Foreign> {
-    match route {
-        Route::Nowhere => call::Foreign::read(head),
-        Route::Docker | Route::Retired | Route::Layers => call::Foreign::read_header(head),
-        Route::Aws
-        | Route::Live
-        | Route::Ready
-        | Route::Metrics
-        | Route::PlainToTls
-        | Route::Malformed(_)
-        | Route::NoRoom => None,
-    }
-}
-
-/// The AWS API, or the page that a browser is shown in its place.
-async fn root(app: &Arc<App>, request: Request, origin: Origin) -> Response {
-    let (head, body) = request.into_parts();
-    if front_page::is_asked(&head) {
-        return front_page::respond(app, &head, origin.tls);
-    }
-    call::handle(app, Request::from_parts(head, body), origin).await
 }
 
 /// A path that nothing answers. What other servers call health is two things here, and no name says which is meant.
@@ -482,18 +453,35 @@ fn nowhere(path: &str) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local_only::NotLocal;
+
+    /// A door at `/`.
+    #[derive(Clone, Copy)]
+    struct Toy;
+
+    impl Doors for Toy {
+        type Place = ();
+        fn find(self, path: &str) -> Option<()> {
+            (path == "/").then_some(())
+        }
+        fn door(self, _: ()) -> Door {
+            Door("toy")
+        }
+        fn misdirected(self, _: Option<()>, _: &Parts, _: &str) -> Option<Response> {
+            None
+        }
+        fn refuse_not_local(self, _: (), _: &Parts, not_local: &NotLocal, _: &str) -> Response {
+            plain(StatusCode::FORBIDDEN, not_local.to_string())
+        }
+        async fn handle(self, _: (), _: &Arc<App>, _: Request, _: Origin) -> Response {
+            plain(StatusCode::OK, "")
+        }
+    }
 
     #[test]
-    fn a_path_leads_to_one_door_and_only_where_the_listener_has_it() {
+    fn a_path_leads_to_a_door_only_where_the_listener_has_it() {
         for (path, everything, doors, metrics) in [
-            ("/", Route::Aws, Route::Aws, Route::Nowhere),
-            ("/v2", Route::Docker, Route::Docker, Route::Nowhere),
-            ("/v2/", Route::Docker, Route::Docker, Route::Nowhere),
-            ("/v2/livez", Route::Docker, Route::Docker, Route::Nowhere),
-            ("/v1/_ping", Route::Retired, Route::Retired, Route::Nowhere),
-            ("/v2x", Route::Nowhere, Route::Nowhere, Route::Nowhere),
-            ("/layers/1", Route::Layers, Route::Layers, Route::Nowhere),
-            ("/layers", Route::Nowhere, Route::Nowhere, Route::Nowhere),
+            ("/", Route::Door(()), Route::Door(()), Route::Nowhere),
             ("/livez", Route::Live, Route::Live, Route::Live),
             ("/readyz", Route::Ready, Route::Ready, Route::Ready),
             ("/metrics", Route::Metrics, Route::Nowhere, Route::Metrics),
@@ -503,7 +491,7 @@ mod tests {
             for (serves, expected) in
                 [(Serves::Everything, everything), (Serves::Doors, doors), (Serves::Metrics, metrics)]
             {
-                assert_eq!(route(serves, path), expected, "{path} at {serves:?}");
+                assert_eq!(route(Toy, serves, path), expected, "{path} at {serves:?}");
             }
         }
     }

@@ -6,7 +6,7 @@
 //! server with the keys of `--dev` answers only to names that mean this machine ([`Addresses::is_own_name`]), and to no
 //! page of another origin.
 use crate::addresses::Addresses;
-use crate::call::excerpt;
+use crate::loggable::excerpt;
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};
 

@@ -1,9 +1,11 @@
-//! What of a request may be logged: never what lets the log's reader in.
+//! What of a request may be logged or said back: never what lets the log's reader in.
 //!
 //! A signed URL is the right to read a layer, and clients and proxies spell URLs in many ways: with an encoded `?`, which makes the
 //! query a part of the path, encoded twice, below a prefix, or with a password before the host.
-use crate::layers;
 use http::Uri;
+
+/// What the path of a signed layer URL begins with; the id of a layer follows, and its query is the right to read it.
+pub const LAYER_PATH: &str = "/layers/";
 
 /// Characters of a path or a User-Agent at most that are shown.
 const SHOWN: usize = 512;
@@ -44,7 +46,7 @@ fn names(path: &str) -> usize {
 
 /// Where the id ends in a path to a layer, whatever stands before it; `None` for another path.
 fn layer(path: &str) -> Option<usize> {
-    let id = path.find(layers::PREFIX)? + layers::PREFIX.len();
+    let id = path.find(LAYER_PATH)? + LAYER_PATH.len();
     let digits = path[id..].bytes().take(ID_DIGITS).take_while(u8::is_ascii_hexdigit).count();
     Some(id + digits)
 }
@@ -75,6 +77,12 @@ pub fn sentence(message: &str) -> String {
         text.push(CUT);
     }
     text
+}
+
+/// The start of a text of the caller's, short enough to be said back.
+pub fn excerpt(text: &str) -> String {
+    const CHARACTERS: usize = 64;
+    text.chars().take(CHARACTERS).collect()
 }
 
 #[cfg(test)]

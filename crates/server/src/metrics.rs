@@ -1,6 +1,6 @@
 //! `/metrics`: counts of the process in Prometheus's text format. No line names a repository, an account or a caller.
-use crate::access_log::Door;
 use crate::body::{Response, full};
+use crate::door::Door;
 use crate::memory::Budgets;
 use crate::outage::Outages;
 use crate::tls::Served;
@@ -98,8 +98,8 @@ impl Metrics {
             400..=499 => "4xx",
             _ => "5xx",
         };
-        self.requests.get_or_create(&[("door", door.name()), ("status", class)]).inc();
-        self.durations.get_or_create(&[("door", door.name())]).observe(took.as_secs_f64());
+        self.requests.get_or_create(&[("door", door.0), ("status", class)]).inc();
+        self.durations.get_or_create(&[("door", door.0)]).observe(took.as_secs_f64());
     }
 
     /// Answers `/metrics`.

@@ -6,6 +6,7 @@ use crate::call::{Entry, Protocol, Service};
 
 pub const SERVICE: Service = Service {
     signing_name: "sts",
+    namesake: None,
     global_region: Some("us-east-1"),
     account: None,
     protocol: Protocol::Query { namespace: "https://sts.amazonaws.com/doc/2011-06-15/", version: "2011-06-15" },

@@ -22,6 +22,7 @@ use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
 use rustls::{ServerConfig, version};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -36,6 +37,19 @@ const HTTP_2: &[u8] = b"h2";
 /// Bytes that a TLS connection holds of what it sends, beside the buffers of all transfers: a slow client of each of all
 /// connections makes half a GiB of it. rustls's own limit is half of this, and makes more writes.
 const SEND_BYTES: usize = 128 * 1024;
+
+/// From whom to have certificates, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcmeSettings {
+    /// Names, one at least and no wildcard, which TLS-ALPN-01 can't prove.
+    pub domains: Vec<String>,
+    /// Whom the authority writes to, such as `mailto:ops@example.com`.
+    pub contact: Option<String>,
+    /// The URL of the authority's directory.
+    pub directory: String,
+    /// Who signs the directory's own certificate, beside the system's authorities.
+    pub authorities: Option<PathBuf>,
+}
 
 /// What an https:// listener speaks: TLS 1.2 and 1.3, with the certificate that is served at the moment.
 #[derive(Clone)]

@@ -370,6 +370,6 @@ fn serve(
         settings.memory,
     );
     let budgets = app.budgets.clone();
-    tasks.spawn(server::listener::serve(app, listeners, settings.connections, stopped));
+    tasks.spawn(server::listener::serve(app, server::doors::EveryDoor::default(), listeners, settings.connections, stopped));
     budgets
 }

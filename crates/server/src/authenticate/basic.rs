@@ -1,5 +1,5 @@
 //! The docker door's callers: a token as the password of the user `AWS`, or as a Bearer token (`ECR.md` B.1).
-use crate::addresses::HostName;
+use crate::addresses::{HostName, host};
 use crate::app::App;
 use aws::Region;
 use base64::Engine as _;
@@ -89,12 +89,6 @@ fn registry(app: &App, head: &Parts, token: &Token) -> Result<RegistryId, Unauth
         return Err(Unauthenticated::NotServed { region, default });
     }
     Ok(registry)
-}
-
-/// The host that a request is for: that of its target, where it names one, else the Host header's.
-pub fn host(head: &Parts) -> Option<&str> {
-    let header = || head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    head.uri.authority().map(http::uri::Authority::as_str).or_else(header)
 }
 
 /// The token that an Authorization header carries. Of several headers none counts.

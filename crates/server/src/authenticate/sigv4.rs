@@ -68,7 +68,7 @@ impl Claim {
 
 /// The region that a call is about: the signature's, which must be the host's where the host names one.
 fn region(app: &App, parts: &Parts, claimed: &str, service: &Service) -> Result<Region, Unauthenticated> {
-    let refused = || Unauthenticated::Region(crate::call::excerpt(claimed));
+    let refused = || Unauthenticated::Region(crate::loggable::excerpt(claimed));
     let region: Region = claimed.parse().map_err(|_| refused())?;
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let of_host = match app.addresses.host(host) {

@@ -2,7 +2,7 @@
 //! clients read, so that they print what this server is and which variable names it for ECR alone.
 use crate::access_log::RefusedFor;
 use crate::body::{Response, full};
-use crate::call::{form, services};
+use crate::call::{Services, form};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -60,16 +60,17 @@ impl fmt::Display for Foreign {
 
 impl Foreign {
     /// The call of another service that a request's head is. `None` for one that names none of them in a signature's scope.
-    pub fn read(head: &Parts) -> Option<Foreign> {
+    pub fn read(services: Services, head: &Parts) -> Option<Foreign> {
         let in_query = || head.uri.query().and_then(|query| form::parameter(query.as_bytes(), "X-Amz-Credential"));
-        let service = in_header(head).or_else(|| in_query().and_then(|credential| scope(&credential)))?;
+        let service =
+            in_header(services, head).or_else(|| in_query().and_then(|credential| scope(services, &credential)))?;
         let protocol = spoken(head, &service);
         Some(Foreign { service, protocol })
     }
 
     /// The same where a path is another door's: only by the Authorization header, which no client of that door sends.
-    pub fn read_header(head: &Parts) -> Option<Foreign> {
-        let service = in_header(head)?;
+    pub fn read_header(services: Services, head: &Parts) -> Option<Foreign> {
+        let service = in_header(services, head)?;
         let protocol = spoken(head, &service);
         Some(Foreign { service, protocol })
     }
@@ -123,20 +124,20 @@ impl Foreign {
 }
 
 /// The service that an Authorization header of Signature Version 4 (or 4A) is for, if it is not here.
-fn in_header(head: &Parts) -> Option<String> {
+fn in_header(services: Services, head: &Parts) -> Option<String> {
     let value = head.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let parameters = value.strip_prefix("AWS4-")?;
     let (_, credential) = parameters.split_once("Credential=")?;
-    scope(credential.split([',', ' ']).next()?)
+    scope(services, credential.split([',', ' ']).next()?)
 }
 
 /// The service of a credential, `KEY/DATE/REGION/SERVICE/aws4_request` (Signature Version 4A has no region).
-fn scope(credential: &str) -> Option<String> {
+fn scope(services: Services, credential: &str) -> Option<String> {
     let (_, service) = credential.strip_suffix("/aws4_request")?.rsplit_once('/')?;
     let named = !service.is_empty()
         && service.len() <= MAX_NAME
         && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let here = services().iter().any(|here| here.signing_name == service);
+    let here = services.iter().any(|here| here.signing_name == service);
     (named && !here).then(|| service.to_owned())
 }
 
@@ -190,6 +191,22 @@ fn cbor(members: &[(&str, &str)]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::call::{Protocol, Service};
+
+    const fn service(signing_name: &'static str) -> Service {
+        Service {
+            signing_name,
+            namesake: None,
+            global_region: None,
+            account: None,
+            protocol: Protocol::Json { target: signing_name },
+            stated_life: true,
+            operations: &[],
+            not_yet: &[],
+        }
+    }
+
+    const SERVICES: Services = &[&service("ecr"), &service("ecr-public"), &service("sts")];
 
     #[test]
     fn a_scope_names_a_service_that_is_not_here() {
@@ -204,9 +221,9 @@ mod tests {
             ("AKID/20261130/us-east-1/s3/other", None),
             ("", None),
         ] {
-            assert_eq!(scope(credential).as_deref(), expected, "{credential}");
+            assert_eq!(scope(SERVICES, credential).as_deref(), expected, "{credential}");
         }
-        assert_eq!(scope(&format!("A/1/r/{}/aws4_request", "x".repeat(65))), None);
+        assert_eq!(scope(SERVICES, &format!("A/1/r/{}/aws4_request", "x".repeat(65))), None);
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub enum Refusal {
     #[error("Could not find operation {action} for version {version}")]
     UnknownAction { action: String, version: String },
     /// An operation of the service's model that this version lacks.
-    #[error("Ecru {version} does not have {} yet: docs/compatibility.md lists what it has", name(service, operation), version = env!("CARGO_PKG_VERSION"))]
-    NotYet { service: &'static str, operation: &'static str },
+    #[error("Ecru {version} does not have {} yet: docs/compatibility.md lists what it has", name(*namesake, operation), version = env!("CARGO_PKG_VERSION"))]
+    NotYet { namesake: Option<&'static str>, operation: &'static str },
     /// A call of another service, whose clients have a form of their own for this.
     #[error("{0}")]
     Foreign(Foreign),
@@ -67,12 +67,9 @@ impl Exception {
     }
 }
 
-/// An operation's name as a message has it; ECR Public has operations with the names of ECR's.
-fn name(service: &str, operation: &str) -> String {
-    if service == crate::ecr_public::SERVICE.signing_name {
-        return format!("{operation} of ECR Public");
-    }
-    operation.to_owned()
+/// An operation's name as a message has it.
+fn name(namesake: Option<&str>, operation: &str) -> String {
+    namesake.map_or_else(|| operation.to_owned(), |service| format!("{operation} of {service}"))
 }
 
 impl Refusal {
@@ -241,12 +238,6 @@ fn query_exception(error: &Error) -> Exception {
         | Error::EmptyUpload { .. }
         | Error::BodyTruncated(_) => Exception::bad("ValidationError"),
     }
-}
-
-/// The start of a text of the caller's, short enough to be said back.
-pub fn excerpt(text: &str) -> String {
-    const CHARACTERS: usize = 64;
-    text.chars().take(CHARACTERS).collect()
 }
 
 #[cfg(test)]

@@ -44,8 +44,7 @@ fn wrong_type(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::message;
-    use crate::call::Structure;
-    use crate::ecr::Blob;
+    use crate::call::{Blob, Structure};
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]

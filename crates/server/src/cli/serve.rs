@@ -16,6 +16,7 @@ use crate::cli::stores::StoreError;
 use crate::config::{self, DEFAULT_PORT, Given, Settings, SettingsError};
 use crate::connections::ConnectionLimits;
 use crate::data_dir::{DataDir, DataDirError, Endpoint};
+use crate::doors::EveryDoor;
 use crate::listener::{self, Listener};
 use crate::local_only::Answers;
 use crate::logging::{self, LoggingError};
@@ -264,7 +265,13 @@ impl Server {
                 tracing::warn!(error = &error as &dyn std::error::Error, "The database could not be checked whole");
             }
         }));
-        let mut doors = tokio::spawn(listener::serve(self.app.clone(), self.listeners, self.limits, doors_stopped));
+        let mut doors = tokio::spawn(listener::serve(
+            self.app.clone(),
+            EveryDoor::default(),
+            self.listeners,
+            self.limits,
+            doors_stopped,
+        ));
         let mut renewing = self.certificate.map(|keeper| keeper.run(signals)).unwrap_or_default();
         greet(&self.greeting);
         tracing::info!(version = env!("CARGO_PKG_VERSION"), metadata = system.db.engine(), "Serving");

@@ -1,7 +1,7 @@
 //! Which certificate the https:// listeners have: from files, or from an authority that speaks ACME.
 use super::{ListenAddress, SettingsError};
 use crate::addresses::Scheme;
-use crate::tls::Files;
+use crate::tls::{AcmeSettings, Files};
 use std::path::PathBuf;
 
 /// The directory of Let's Encrypt, whose certificates every client trusts.
@@ -12,19 +12,6 @@ const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 pub enum Certificate {
     Files(Files),
     Acme(AcmeSettings),
-}
-
-/// From whom to have certificates, and for what.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AcmeSettings {
-    /// Names, one at least and no wildcard, which TLS-ALPN-01 can't prove.
-    pub domains: Vec<String>,
-    /// Whom the authority writes to, such as `mailto:ops@example.com`.
-    pub contact: Option<String>,
-    /// The URL of the authority's directory.
-    pub directory: String,
-    /// Who signs the directory's own certificate, beside the system's authorities.
-    pub authorities: Option<PathBuf>,
 }
 
 /// What is set of both, in one source or in several.

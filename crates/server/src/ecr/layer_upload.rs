@@ -1,9 +1,9 @@
 //! InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload: a layer in parts (`ECR.md` A.3).
 //!
 //! A session is the docker door's session: either door continues what the other began.
-use super::types::{self, Blob, Bounded};
+use super::types::{self, Bounded};
 use crate::app::App;
-use crate::call::Operation;
+use crate::call::{Blob, Operation};
 use crate::check;
 use aws::AccountId;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};

@@ -1,12 +1,10 @@
 //! Structures of the wire that several operations share (`ECR.md` A.9), and what is made of them.
 
-mod blob;
 mod bounded;
 mod image;
 mod repository;
 mod tag;
 
-pub use blob::Blob;
 pub use bounded::Bounded;
 pub use image::{
     Image, ImageFailure, ImageIdentifier, ImageIds, ImagesFilter, MAX_TAG_CHARACTERS, image_ids, status_filter,

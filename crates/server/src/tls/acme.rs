@@ -1,9 +1,8 @@
 //! Certificates from an authority that speaks ACME (RFC 8555), such as Let's Encrypt, proven by TLS-ALPN-01 (RFC 8737).
 use super::challenge::Answered;
 use super::pair::{Files, Pair, PairError};
-use super::{Served, provider};
+use super::{AcmeSettings, Served, provider};
 use crate::body::Chain;
-use crate::config::AcmeSettings;
 use crate::outbound::{OutboundError, Trust, TrustError, exchange};
 use bytes::Bytes;
 use http::Request;

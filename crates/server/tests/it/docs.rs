@@ -1,6 +1,6 @@
 //! What the documentation promises is what the program has.
 use registry::quirks::Quirks;
-use server::call::operations;
+use server::doors::operations;
 use std::collections::BTreeSet;
 
 fn compatibility() -> String {

@@ -3,7 +3,8 @@
 use aws::AccountId;
 use registry::RegistryId;
 use serde_json::{Value, json};
-use server::call::{Protocol, Service, operations};
+use server::call::{Protocol, Service};
+use server::doors::operations;
 use testkit::http::{Answer, Call};
 use testkit::{AwsCaller, Docker, Image, TestApp, digest};
 

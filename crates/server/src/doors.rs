@@ -1,0 +1,127 @@
+//! The doors of this program and the services behind the AWS door: the one list of each.
+use crate::app::App;
+use crate::body::{Request, RequestBody, Response};
+use crate::call::{Entry, Foreign, Service, Services};
+use crate::door::{Door, Doors};
+use crate::local_only::NotLocal;
+use crate::{admin, call, docker, ecr, ecr_public, front_page, layers, sts};
+use http::request::Parts;
+use registry::Origin;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// Every service that this server speaks.
+pub const SERVICES: Services = &[&ecr::SERVICE, &ecr_public::SERVICE, &sts::SERVICE, &admin::SERVICE];
+
+/// Every operation of every service, for tests that walk them all.
+pub fn operations() -> impl Iterator<Item = (&'static Service, &'static Entry)> {
+    SERVICES.iter().flat_map(|service| service.operations.iter().map(move |entry| (*service, entry)))
+}
+
+/// The doors, behind whose AWS door `services` are.
+#[derive(Clone, Copy)]
+pub struct EveryDoor {
+    pub services: Services,
+}
+
+impl Default for EveryDoor {
+    fn default() -> EveryDoor {
+        EveryDoor { services: SERVICES }
+    }
+}
+
+/// Where a path leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Aws,
+    Docker,
+    Layers,
+    /// `/v1/`, the registry API of another age.
+    Retired,
+}
+
+impl Doors for EveryDoor {
+    type Place = Place;
+
+    fn find(self, path: &str) -> Option<Place> {
+        match path {
+            "/" => Some(Place::Aws),
+            "/v2" => Some(Place::Docker),
+            _ if path.starts_with("/v2/") => Some(Place::Docker),
+            _ if path.starts_with("/v1/") => Some(Place::Retired),
+            _ if path.starts_with(layers::PREFIX) => Some(Place::Layers),
+            _ => None,
+        }
+    }
+
+    fn door(self, place: Place) -> Door {
+        match place {
+            Place::Aws => Door("aws"),
+            Place::Docker | Place::Retired => Door("docker"),
+            Place::Layers => Door("layers"),
+        }
+    }
+
+    /// The call of an AWS service that is not here, by the paths of its REST API. The AWS door tells those at `/` itself.
+    fn misdirected(self, place: Option<Place>, head: &Parts, request_id: &str) -> Option<Response> {
+        let foreign = match place {
+            None => Foreign::read(self.services, head),
+            Some(Place::Docker | Place::Retired | Place::Layers) => Foreign::read_header(self.services, head),
+            Some(Place::Aws) => None,
+        };
+        foreign.map(|foreign| foreign.answer(request_id))
+    }
+
+    fn refuse_not_local(self, place: Place, head: &Parts, not_local: &NotLocal, request_id: &str) -> Response {
+        match place {
+            Place::Aws => call::refuse_not_local(self.services, head, not_local, request_id),
+            Place::Docker | Place::Retired => docker::refuse_not_local(not_local),
+            Place::Layers => layers::refuse_not_local(not_local),
+        }
+    }
+
+    async fn handle(self, place: Place, app: &Arc<App>, request: Request, origin: Origin) -> Response {
+        match place {
+            Place::Aws => root(self.services, app, request, origin).await,
+            Place::Docker => docker::handle(app, request, origin).await,
+            Place::Layers => layers::handle(app, request, origin.address).await,
+            Place::Retired => {
+                let (head, body) = request.into_parts();
+                RequestBody::new(body, &head.headers, Instant::now()).discard();
+                docker::retired()
+            }
+        }
+    }
+}
+
+/// The AWS API, or the page that a browser is shown in its place.
+async fn root(services: Services, app: &Arc<App>, request: Request, origin: Origin) -> Response {
+    let (head, body) = request.into_parts();
+    if front_page::is_asked(&head) {
+        return front_page::respond(app, &head, origin.tls);
+    }
+    call::handle(services, app, Request::from_parts(head, body), origin).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_leads_to_one_door() {
+        for (path, place) in [
+            ("/", Some(Place::Aws)),
+            ("/v2", Some(Place::Docker)),
+            ("/v2/", Some(Place::Docker)),
+            ("/v2/livez", Some(Place::Docker)),
+            ("/v1/_ping", Some(Place::Retired)),
+            ("/v2x", None),
+            ("/layers/1", Some(Place::Layers)),
+            ("/layers", None),
+            ("//", None),
+            ("", None),
+        ] {
+            assert_eq!(EveryDoor::default().find(path), place, "{path}");
+        }
+    }
+}
