@@ -14,9 +14,9 @@ pub use limits::OutOfBounds;
 pub use listen::{DEFAULT_LISTEN, DEFAULT_PORT, InvalidListenAddress, ListenAddress};
 pub use root_key::{InvalidRootKey, RootKeys};
 
-use crate::addresses::{BaseUrl, Domain, Regions};
-use crate::forwarded::{ProxyNetwork, TrustedProxies};
 use crate::logging::LogFormat;
+use ::listen::addresses::{BaseUrl, Domain, Regions};
+use ::listen::forwarded::{ProxyNetwork, TrustedProxies};
 use aws::Region;
 use registry::credential::ProcessKeys;
 use registry::limits::Limits;

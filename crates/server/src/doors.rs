@@ -1,11 +1,11 @@
 //! The doors of this program and the services behind the AWS door: the one list of each.
-use crate::app::App;
-use crate::body::{Request, RequestBody, Response};
 use crate::call::{Entry, Foreign, Service, Services};
-use crate::door::{Door, Doors};
-use crate::local_only::NotLocal;
 use crate::{admin, call, docker, ecr, ecr_public, front_page, layers, sts};
 use http::request::Parts;
+use listen::app::App;
+use listen::body::{Request, RequestBody, Response};
+use listen::door::{Door, Doors};
+use listen::local_only::NotLocal;
 use registry::Origin;
 use std::sync::Arc;
 use tokio::time::Instant;

@@ -1,10 +1,10 @@
 //! The page at `/` for a browser: what this is, how to log in, and where to read on. Clients of the AWS API, who ask for no HTML or
 //! say what they call, never see it.
-use crate::addresses::host;
-use crate::app::App;
-use crate::body::{Response, full};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, header};
+use listen::addresses::host;
+use listen::app::App;
+use listen::body::{Response, full};
 
 /// What the page may do: nothing, but look as it does.
 const POLICY: &str =

@@ -1,18 +1,18 @@
 //! Signed layer URLs: `GET /layers/…`. They ignore Authorization; the URL itself is the right to read one layer until it expires.
-use crate::access_log::RefusedFor;
-use crate::app::App;
-use crate::body::{self, Chain, Request, RequestBody, Response};
-use crate::conditional::{self, Condition};
-use crate::local_only::NotLocal;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
+use listen::access_log::RefusedFor;
+use listen::app::App;
+use listen::body::{self, Chain, Request, RequestBody, Response};
+use listen::conditional::{self, Condition};
+use listen::local_only::NotLocal;
 use registry::{Error, layer, layer_url};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What every path of this door begins with.
-pub use crate::loggable::LAYER_PATH as PREFIX;
+pub use listen::loggable::LAYER_PATH as PREFIX;
 
 /// Answers any request whose path begins with [`PREFIX`].
 pub async fn handle(app: &Arc<App>, request: Request, peer: IpAddr) -> Response {

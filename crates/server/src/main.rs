@@ -1,7 +1,7 @@
 //! The program `ecru`.
 use clap::{CommandFactory as _, Parser, Subcommand};
+use listen::body::Chain;
 use registry::clock::{Clock as _, SystemClock};
-use server::body::Chain;
 use server::cli::backup::{Backup, Report};
 use server::cli::completion::Completion;
 use server::cli::env::{self, Env};

@@ -8,19 +8,19 @@ use crate::{Model, leftovers};
 use blob::disk::RealDisk;
 use blob::faulty::Faulty;
 use blob::fs::FsEngine;
+use listen::addresses::{Addresses, Names, Regions, Scheme};
+use listen::app::App;
+use listen::connections::ConnectionLimits;
+use listen::forwarded::TrustedProxies;
+use listen::listener::{Listener, Serves};
+use listen::local_only::Answers;
+use listen::memory::{BudgetSizes, Budgets};
 use registry::System;
 use registry::credential::ProcessKeys;
 use registry::keys::Keys;
 use registry::limits::Limits;
 use registry::quirks::Quirks;
 use serde_json::Value;
-use server::addresses::{Addresses, Names, Regions, Scheme};
-use server::app::App;
-use server::connections::ConnectionLimits;
-use server::forwarded::TrustedProxies;
-use server::listener::{Listener, Serves};
-use server::local_only::Answers;
-use server::memory::{BudgetSizes, Budgets};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -370,6 +370,12 @@ fn serve(
         settings.memory,
     );
     let budgets = app.budgets.clone();
-    tasks.spawn(server::listener::serve(app, server::doors::EveryDoor::default(), listeners, settings.connections, stopped));
+    tasks.spawn(listen::listener::serve(
+        app,
+        server::doors::EveryDoor::default(),
+        listeners,
+        settings.connections,
+        stopped,
+    ));
     budgets
 }

@@ -1,9 +1,9 @@
 //! ListPushLog: what was pushed to a repository and what was refused, newest first.
-use crate::app::App;
 use crate::call::{Operation, need_on};
 use crate::check;
 use crate::page::{Asked, Listing};
 use aws::Timestamp;
+use listen::app::App;
 use oci::{Digest, RepositoryName};
 use registry::access::Need;
 use registry::push_log::{self, Line, Outcome};

@@ -1,7 +1,7 @@
 //! ServerStatus: what a person who runs a server asks first.
-use crate::app::App;
 use crate::call::Operation;
 use aws::Timestamp;
+use listen::app::App;
 use registry::access::{Need, Resource};
 use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};

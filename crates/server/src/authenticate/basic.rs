@@ -1,12 +1,12 @@
 //! The docker door's callers: a token as the password of the user `AWS`, or as a Bearer token (`ECR.md` B.1).
-use crate::addresses::{HostName, host};
-use crate::app::App;
 use aws::Region;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use listen::addresses::{HostName, host};
+use listen::app::App;
 use registry::access::Caller;
 use registry::clock::Time;
 use registry::login::{NoLogin, login};

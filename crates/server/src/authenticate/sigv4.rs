@@ -1,12 +1,12 @@
 //! The AWS doors' callers: a signature's claim, of which all but the signature is checked before the body is read, and that
 //! once it was (`ECR.md` 0).
-use crate::addresses::HostName;
-use crate::app::App;
 use crate::call::Service;
 use aws::Region;
 use aws::sigv4::{Checked, Head, Presented, Rejection};
 use http::header::HOST;
 use http::request::Parts;
+use listen::addresses::HostName;
+use listen::app::App;
 use registry::access::Caller;
 use registry::credential::{self, Credential};
 
@@ -68,7 +68,7 @@ impl Claim {
 
 /// The region that a call is about: the signature's, which must be the host's where the host names one.
 fn region(app: &App, parts: &Parts, claimed: &str, service: &Service) -> Result<Region, Unauthenticated> {
-    let refused = || Unauthenticated::Region(crate::loggable::excerpt(claimed));
+    let refused = || Unauthenticated::Region(listen::loggable::excerpt(claimed));
     let region: Region = claimed.parse().map_err(|_| refused())?;
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let of_host = match app.addresses.host(host) {

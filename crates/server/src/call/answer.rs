@@ -1,10 +1,10 @@
 //! The one writer of AWS answers: JSON 1.1, and the query protocol's XML or JSON.
 use super::{Outcome, Protocol, Refusal};
-use crate::access_log::{Called, CalledBy, RefusedFor};
-use crate::body::{Body, Chain, Response, full};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
+use listen::access_log::{Called, CalledBy, RefusedFor};
+use listen::body::{Body, Chain, Response, full};
 use registry::Error;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -145,7 +145,7 @@ pub fn log(refusal: &Refusal, request_id: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory::Held;
+    use listen::memory::Held;
 
     #[test]
     fn the_access_line_learns_the_operation_and_the_caller_where_they_are_known() {

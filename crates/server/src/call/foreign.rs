@@ -1,11 +1,11 @@
 //! Calls of AWS services that are not here, which `AWS_ENDPOINT_URL` sends along. Each is answered in the form that its service's
 //! clients read, so that they print what this server is and which variable names it for ECR alone.
-use crate::access_log::RefusedFor;
-use crate::body::{Response, full};
 use crate::call::{Services, form};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
+use listen::access_log::RefusedFor;
+use listen::body::{Response, full};
 use serde_json::json;
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Reading a call's body: bounded in bytes, and in what all calls hold at once. `body` bounds it in time.
 use super::Refusal;
-use crate::memory::{self, Budget, Lease, NotRead, Owner};
 use bytes::Bytes;
+use listen::memory::{self, Budget, Lease, NotRead, Owner};
 use oci::{Algorithm, Hasher};
 use registry::Error;
 use registry::upload::Source;

@@ -2,11 +2,11 @@
 use super::Refusal;
 use super::form::Form;
 use super::serialization;
-use crate::app::App;
 use crate::check;
-use crate::memory::{Held, Owner};
 use aws::{AccountId, Region};
 use bytes::Bytes;
+use listen::app::App;
+use listen::memory::{Held, Owner};
 use registry::access::{self, Caller, Need, Resource};
 use registry::push_log::{self, Attempt};
 use registry::{Cx, Error, Origin, RegistryId};

@@ -5,9 +5,9 @@
 //! that every SDK knows and none retries.
 use super::Foreign;
 use crate::authenticate::sigv4::Unauthenticated;
-use crate::local_only::NotLocal;
 use aws::sigv4::Rejection;
 use http::StatusCode;
+use listen::local_only::NotLocal;
 use registry::{Constraint, Error};
 use serde_json::{Value, json};
 

@@ -2,14 +2,14 @@
 use super::credentials::{Credentials, CredentialsError, Found, Sources};
 use crate::admin;
 use crate::config::{DEFAULT_DATA, Variables};
-use crate::connection::PLAIN_TO_TLS;
 use crate::data_dir::{DataDirError, Endpoint};
 use crate::ecr;
-use crate::outbound::{Authorities, OutboundError, exchange};
 use aws::sigv4::{Head, SigningKey, sign};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::Full;
+use listen::connection::PLAIN_TO_TLS;
+use listen::outbound::{Authorities, OutboundError, exchange};
 use oci::{Algorithm, Digest};
 use registry::clock::{Clock, SystemClock};
 use rustls::{CertificateError, InvalidMessage};

@@ -1,10 +1,10 @@
 //! `ecru health`: whether a server is ready, without keys; for health checks of containers and for scripts.
 use crate::config;
 use crate::data_dir::{DataDirError, Endpoint};
-use crate::outbound::{OutboundError, Trust, exchange};
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
+use listen::outbound::{OutboundError, Trust, exchange};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

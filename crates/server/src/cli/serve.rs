@@ -9,21 +9,21 @@ mod tests;
 
 pub use listeners::ListenError;
 
-use crate::addresses::{Addresses, Names, Scheme};
-use crate::app::App;
-use crate::body::Chain;
 use crate::cli::stores::StoreError;
 use crate::config::{self, DEFAULT_PORT, Given, Settings, SettingsError};
-use crate::connections::ConnectionLimits;
 use crate::data_dir::{DataDir, DataDirError, Endpoint};
 use crate::doors::EveryDoor;
-use crate::listener::{self, Listener};
-use crate::local_only::Answers;
 use crate::logging::{self, LoggingError};
-use crate::memory::BudgetSizes;
-use crate::tls::PairError;
 use certificate::Keeper;
 use greeting::Greeting;
+use listen::addresses::{Addresses, Names, Scheme};
+use listen::app::App;
+use listen::body::Chain;
+use listen::connections::ConnectionLimits;
+use listen::listener::{self, Listener};
+use listen::local_only::Answers;
+use listen::memory::BudgetSizes;
+use listen::tls::PairError;
 use registry::System;
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
@@ -84,7 +84,7 @@ pub enum ServeError {
     Certificate(#[from] PairError),
     #[cfg(feature = "acme")]
     #[error(transparent)]
-    Acme(#[from] crate::tls::acme::AcmeError),
+    Acme(#[from] listen::tls::acme::AcmeError),
     #[error("TLS can't be set up")]
     Tls(#[from] rustls::Error),
     #[error(transparent)]

@@ -5,11 +5,11 @@ pub use identity::IdentityError;
 
 use crate::cli::credentials::CredentialsError;
 use crate::config::{self, MetadataStore, PostgresUrl, SettingsError, StoreSettings, Variables};
-use crate::connections::ConnectionLimits;
 use crate::data_dir::{DataDir, DataDirError, DataFiles, StoreId};
 use blob::Buffers;
 use blob::disk::RealDisk;
 use blob::fs::FsEngine;
+use listen::connections::ConnectionLimits;
 use meta::{Db, PostgresConfig, SqliteConfig};
 use registry::System;
 use registry::bootstrap::BootstrapError;

@@ -1,8 +1,8 @@
 //! `ecru verify`: whether the layers of a store are whole, beside the server that uses it.
 use super::progress::{Progress, bytes};
 use super::stores::{StoreArgs, StoreError, Stores};
-use crate::body::Chain;
 use crate::config::{SettingsError, Variables};
+use listen::body::Chain;
 use registry::clock::{Clock as _, SystemClock};
 use registry::layer::verify::{self, Event, Finding, Look, Named, Summary};
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Which certificate the https:// listeners have: from files, or from an authority that speaks ACME.
 use super::{ListenAddress, SettingsError};
-use crate::addresses::Scheme;
-use crate::tls::{AcmeSettings, Files};
+use listen::addresses::Scheme;
+use listen::tls::{AcmeSettings, Files};
 use std::path::PathBuf;
 
 /// The directory of Let's Encrypt, whose certificates every client trusts.

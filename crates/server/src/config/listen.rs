@@ -1,5 +1,5 @@
 //! An address to listen at.
-use crate::addresses::Scheme;
+use listen::addresses::Scheme;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 

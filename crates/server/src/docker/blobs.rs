@@ -1,9 +1,9 @@
 //! Layers as docker reads them: `/v2/NAME/blobs/DIGEST` (OCI distribution-spec "Pulling blobs").
 use super::error::{self, Refusal};
 use super::{CONTENT_DIGEST, Call, bare, set};
-use crate::body::{self, Response};
-use crate::conditional::{self, Condition};
 use http::{StatusCode, header};
+use listen::body::{self, Response};
+use listen::conditional::{self, Condition};
 use oci::{Digest, RepositoryName};
 use registry::layer::{self, Open};
 use registry::quirks::Behaviour;

@@ -10,11 +10,11 @@ pub use cure::About;
 pub use translate::{refuse, unauthenticated};
 
 use super::path::InvalidPath;
-use crate::access_log::RefusedFor;
-use crate::body::{self, Response};
 use cure::Cure;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use hyper::ext::ReasonPhrase;
+use listen::access_log::RefusedFor;
+use listen::body::{self, Response};
 use registry::Error;
 use registry::push_log;
 use registry::quirks::{Behaviour, Quirks};

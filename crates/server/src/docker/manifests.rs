@@ -2,9 +2,9 @@
 use super::error::Refusal;
 use super::path::InvalidPath;
 use super::{CONTENT_DIGEST, Call, add, bare, set};
-use crate::body::{self, Response};
-use crate::memory::{self, Held, NotRead, Owner};
 use http::{HeaderName, StatusCode, header};
+use listen::body::{self, Response};
+use listen::memory::{self, Held, NotRead, Owner};
 use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use registry::Error;
 use registry::image::{self, FailureCode, ImageHead, ImageId, NewImage, PulledImage, PutBy};

@@ -2,11 +2,11 @@
 use super::error::Refusal;
 use super::query::link;
 use super::{Call, set};
-use crate::body::Response;
-use crate::memory::{Held, Owner};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, StatusCode, header};
+use listen::body::Response;
+use listen::memory::{Held, Owner};
 use oci::{Digest, Manifest, MediaType, RepositoryName};
 use registry::Error;
 use registry::referrers::{self, Referrer};

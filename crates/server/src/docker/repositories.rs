@@ -2,7 +2,7 @@
 use super::error::Refusal;
 use super::query::link;
 use super::{Call, json};
-use crate::body::Response;
+use listen::body::Response;
 use oci::RepositoryName;
 use registry::{image, repository};
 use serde_json::json;

@@ -3,8 +3,8 @@ use super::error::Refusal;
 use super::path::UploadPath;
 use super::query::Query;
 use super::{CONTENT_DIGEST, Call, Mount, bare, set};
-use crate::body::Response;
 use http::{HeaderName, StatusCode, header};
+use listen::body::Response;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
 use registry::quirks::Behaviour;
 use registry::upload::{self, Completion, Place, Progress, UploadId};
@@ -96,7 +96,7 @@ pub async fn status(call: Call<'_>, name: &RepositoryName, id: &str) -> Result<R
 pub async fn cancel(call: Call<'_>, name: &RepositoryName, id: &str) -> Result<Response, Refusal> {
     let id = upload_id(&call, name, id).await?;
     upload::cancel(call.cx, name, id).await.map_err(|error| call.refuse(error))?;
-    let mut response = http::Response::new(crate::body::empty());
+    let mut response = http::Response::new(listen::body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)
 }
@@ -167,7 +167,7 @@ fn location(name: &RepositoryName, Progress { id, received }: Progress) -> Strin
 /// An answer that says where a session stands.
 fn progress(status: StatusCode, name: &RepositoryName, progress: Progress) -> Response {
     let mut response = if status == StatusCode::NO_CONTENT {
-        let mut response = http::Response::new(crate::body::empty());
+        let mut response = http::Response::new(listen::body::empty());
         *response.status_mut() = status;
         response
     } else {

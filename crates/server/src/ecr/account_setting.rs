@@ -1,7 +1,7 @@
 //! GetAccountSetting, PutAccountSetting (`ECR.md` A.1).
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
+use listen::app::App;
 use registry::access::{Need, Resource};
 use registry::{Cx, Error, RegistryId, account_setting};
 use serde::{Deserialize, Serialize};

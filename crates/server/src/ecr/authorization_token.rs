@@ -1,11 +1,11 @@
 //! GetAuthorizationToken: a password for `docker login` (`ECR.md` A.1, G.6).
 use super::types::Bounded;
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
 use aws::{AccountId, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use listen::app::App;
 use registry::access::{Need, Resource};
 use registry::{Cx, Error, RegistryId, token};
 use serde::{Deserialize, Serialize};

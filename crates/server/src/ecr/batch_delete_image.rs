@@ -1,8 +1,8 @@
 //! BatchDeleteImage (`ECR.md` A.3).
 use super::types::{self, ImageFailure, ImageIdentifier, ImageIds};
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
+use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;
 use registry::image::{self, ImageId};

@@ -1,8 +1,8 @@
 //! BatchGetImage (`ECR.md` A.3).
 use super::types::{self, Bounded, Image, ImageFailure, ImageIdentifier, ImageIds};
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
+use listen::app::App;
 use oci::{Manifest, RepositoryName};
 use registry::access::Need;
 use registry::image::{self, ImageId, PulledImage};

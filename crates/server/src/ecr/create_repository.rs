@@ -2,9 +2,9 @@
 use super::types::{
     self, EncryptionConfiguration, ExclusionFilters, ImageScanningConfiguration, Repository, RepositoryOut, Tags,
 };
-use crate::app::App;
 use crate::call::{Operation, Structure};
 use crate::check;
+use listen::app::App;
 use registry::access::Need;
 use registry::repository::{self, NewRepository};
 use registry::{Cx, Error, RegistryId};

@@ -1,8 +1,8 @@
 //! DeleteRepository (`ECR.md` A.2).
 use super::types::{self, Repository, RepositoryOut};
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
+use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;
 use registry::{Cx, Error, RegistryId, repository};

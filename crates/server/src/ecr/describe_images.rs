@@ -1,10 +1,10 @@
 //! DescribeImages: an element per digest (`ECR.md` A.3).
 use super::page::{self, Asked, Listing};
 use super::types::{self, ImageIds, ImagesFilter};
-use crate::app::App;
 use crate::call::{Operation, Structure};
 use crate::check;
 use aws::{AccountId, Timestamp};
+use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;
 use registry::image::{self, ImageId, StatusFilter, TagStatus};

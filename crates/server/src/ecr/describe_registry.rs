@@ -1,7 +1,7 @@
 //! DescribeRegistry (`ECR.md` A.1).
-use crate::app::App;
 use crate::call::Operation;
 use aws::AccountId;
+use listen::app::App;
 use registry::access::{Need, Resource};
 use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};

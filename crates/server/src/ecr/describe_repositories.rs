@@ -1,9 +1,9 @@
 //! DescribeRepositories (`ECR.md` A.2).
 use super::page::{self, Asked, Listing};
 use super::types::{self, Bounded, Repository};
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
+use listen::app::App;
 use oci::RepositoryName;
 use registry::access::{Need, Resource};
 use registry::{Cx, Error, RegistryId, repository};

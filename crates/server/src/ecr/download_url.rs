@@ -1,8 +1,8 @@
 //! GetDownloadUrlForLayer: a signed URL of a layer's bytes (`ECR.md` A.3).
 use super::types;
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
+use listen::app::App;
 use oci::{Digest, RepositoryName};
 use registry::access::Need;
 use registry::{Cx, Error, LayersNotFoundBy, RegistryId, layer, layer_url};

@@ -1,8 +1,8 @@
 //! BatchCheckLayerAvailability (`ECR.md` A.3).
 use super::types::{self, Bounded};
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
+use listen::app::App;
 use oci::{Digest, MediaType, RepositoryName};
 use registry::access::Need;
 use registry::{Cx, Error, RegistryId, layer};

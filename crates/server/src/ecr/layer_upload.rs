@@ -2,10 +2,10 @@
 //!
 //! A session is the docker door's session: either door continues what the other began.
 use super::types::{self, Bounded};
-use crate::app::App;
 use crate::call::{Blob, Operation};
 use crate::check;
 use aws::AccountId;
+use listen::app::App;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
 use registry::access::Need;
 use registry::push_log::Attempt;

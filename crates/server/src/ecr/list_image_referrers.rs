@@ -1,9 +1,9 @@
 //! ListImageReferrers: the artifacts that point at an image (`ECR.md` A.3, K.4).
 use super::page::{Asked, Listing};
 use super::types::{self, Bounded};
-use crate::app::App;
 use crate::call::{Operation, Structure};
 use crate::check;
+use listen::app::App;
 use oci::{Digest, Manifest, RepositoryName};
 use registry::access::Need;
 use registry::image::StatusFilter;

@@ -1,9 +1,9 @@
 //! ListImages: an element per digest and tag (`ECR.md` A.3).
 use super::page::{Asked, Listing};
 use super::types::{self, ImageIdentifier, ImagesFilter};
-use crate::app::App;
 use crate::call::{Operation, Structure};
 use crate::check;
+use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;
 use registry::image::{self, StatusFilter, TagStatus};

@@ -1,8 +1,8 @@
 //! PutImage (`ECR.md` A.3, C).
 use super::types::{self, Image, ImageIdentifier};
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
+use listen::app::App;
 use oci::{Digest, Manifest, RepositoryName, Tag};
 use registry::access::Need;
 use registry::image::{self, Change, NewImage, PutBy};

@@ -1,9 +1,9 @@
 //! PutImageScanningConfiguration: the repository's `scanOnPush` flag, stored until scanning reads it (`ECR.md` A.2).
 use super::types::{self, ImageScanningConfiguration, ImageScanningConfigurationOut};
-use crate::app::App;
 use crate::call::{Operation, Structure};
 use crate::check;
 use aws::AccountId;
+use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;
 use registry::{Cx, Error, RegistryId, repository};

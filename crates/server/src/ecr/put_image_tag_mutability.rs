@@ -1,9 +1,9 @@
 //! PutImageTagMutability (`ECR.md` A.2, C).
 use super::types::{self, ExclusionFilterOut, ExclusionFilters};
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
 use aws::AccountId;
+use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;
 use registry::repository::{self, TagMutability};

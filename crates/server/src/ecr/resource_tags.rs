@@ -1,9 +1,9 @@
 //! TagResource, UntagResource, ListTagsForResource: resource tags of repositories (`ECR.md` A.2).
 use super::types::{self, Bounded, MAX_TAGS, Tag};
-use crate::app::App;
 use crate::call::Operation;
 use crate::check;
 use aws::Arn;
+use listen::app::App;
 use oci::RepositoryName;
 use registry::access::{Need, Resource};
 use registry::{Constraint, Cx, Error, RegistryId, resource_tags};

@@ -2,9 +2,9 @@
 //!
 //! `10:06:54 PUT app:v1 400 TAG_INVALID 1.3ms docker/20.10`, and why, as far as there is room. Everything else of a request is in the
 //! lines that go to no terminal, and in JSON.
-use crate::access_log::{self, HUNG_UP};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use listen::access_log::{self, HUNG_UP};
 use registry::clock::{Clock as _, SystemClock};
 use std::fmt::{self, Debug, Write as _};
 use tracing::field::{Field, Visit};

@@ -1,7 +1,7 @@
 //! GetCallerIdentity: who signed the call (`ECR.md` P).
-use crate::app::App;
 use crate::call::Operation;
 use aws::AccountId;
+use listen::app::App;
 use registry::access::Need;
 use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};

@@ -12,8 +12,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("blob", &["oci"]),
     ("kernel", &["oci", "aws", "policy", "meta", "blob"]),
     ("registry", &["kernel", "oci", "aws", "policy", "meta", "blob"]),
-    ("server", &["registry", "oci", "aws", "policy", "meta", "blob"]),
-    ("testkit", &["server", "registry", "oci", "aws", "policy", "meta", "blob"]),
+    ("listen", &["registry", "oci", "aws", "policy", "blob"]),
+    ("server", &["listen", "registry", "oci", "aws", "policy", "meta", "blob"]),
+    ("testkit", &["server", "listen", "registry", "oci", "aws", "policy", "meta", "blob"]),
     ("bench", &["oci", "aws"]),
 ];
 

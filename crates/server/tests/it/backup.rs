@@ -1,7 +1,7 @@
 //! Backups beside a server, and what is restored from them.
 use crate::store_support::{Ground, ROOT_KEY_1, layer_file};
 use blob::Location;
-use server::body::Chain;
+use listen::body::Chain;
 use server::cli::backup::{Backup, Report};
 use server::cli::restore::Restore;
 use server::cli::stores::StoreArgs;

@@ -57,5 +57,5 @@ async fn metrics_are_prometheus_text_and_name_no_repository_account_or_caller() 
     assert!(sample("ecru_requests_total{door=\"docker\",status=\"2xx\"}").is_some_and(|count| count >= 7.0), "{text}");
     // Nothing runs, so everything is free: what a transfer or an answer took was given back.
     assert_eq!(sample("ecru_transfer_buffers_free"), Some(64.0));
-    assert_eq!(sample("ecru_call_body_bytes_free"), Some(server::memory::BudgetSizes::default().total() as f64));
+    assert_eq!(sample("ecru_call_body_bytes_free"), Some(listen::memory::BudgetSizes::default().total() as f64));
 }

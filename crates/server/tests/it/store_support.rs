@@ -1,8 +1,8 @@
 //! A data directory that servers start in, one after the other, as `ecru serve` opens it.
 use blob::Location;
+use listen::body::Chain;
 use oci::{Algorithm, Digest};
 use registry::System;
-use server::body::Chain;
 use server::cli::serve::stores::{self, Administrator};
 use server::config::{self, Given};
 use server::data_dir::DataDir;

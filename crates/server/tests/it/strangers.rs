@@ -1,6 +1,6 @@
 //! What strangers and greedy neighbours send, and what everybody else notices of it. The large numbers are in `bench attack`.
 use blob::faulty::Call as StoreCall;
-use server::connections::ConnectionLimits;
+use listen::connections::ConnectionLimits;
 use testkit::http::{self, Call};
 use testkit::{Docker, TestApp, chance, digest, with_query};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -357,6 +357,6 @@ async fn a_server_that_stops_does_not_wait_for_pulls_that_are_stalled() {
     until_taken(&app, 62).await;
     let began = Instant::now();
     let app = app.restart().await;
-    assert!(began.elapsed() < server::listener::DRAIN_TIME, "it waited as long as it may");
+    assert!(began.elapsed() < listen::listener::DRAIN_TIME, "it waited as long as it may");
     drop((pull, push, app));
 }

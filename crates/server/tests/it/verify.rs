@@ -1,6 +1,6 @@
 //! `ecru verify` beside a server that serves.
 use crate::store_support::Ground;
-use server::body::Chain;
+use listen::body::Chain;
 use server::cli::stores::StoreArgs;
 use server::cli::verify::Verify;
 

@@ -4,8 +4,8 @@ use super::signals::Signals;
 use crate::cli::tls::init::CA;
 use crate::config::{Certificate, Settings};
 #[cfg(feature = "acme")]
-use crate::tls::acme::Acme;
-use crate::tls::{Reloader, Served, Tls};
+use listen::tls::acme::Acme;
+use listen::tls::{Reloader, Served, Tls};
 use registry::clock::SystemClock;
 use std::sync::Arc;
 use tokio::sync::Notify;

@@ -1,8 +1,8 @@
 //! Binds every address that the settings name.
-use crate::addresses::Scheme;
 use crate::config::{ListenAddress, Settings};
-use crate::listener::{Listener, Serves};
-use crate::tls::Tls;
+use listen::addresses::Scheme;
+use listen::listener::{Listener, Serves};
+use listen::tls::Tls;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 

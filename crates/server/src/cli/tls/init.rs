@@ -1,10 +1,10 @@
 //! `ecru tls init`: a private certificate authority, and the server's certificate from it.
 use super::names::{LOCALHOST, Wanted, host_name};
 use super::trust::Trust;
-use crate::addresses::Domain;
 use crate::config::DEFAULT_REGION;
-use crate::tls::issue::{self, IssueError, Issued, Name};
 use aws::Region;
+use listen::addresses::Domain;
+use listen::tls::issue::{self, IssueError, Issued, Name};
 use registry::clock::Time;
 use std::fmt::Write as _;
 use std::fs::{DirBuilder, File, OpenOptions};

@@ -1,8 +1,8 @@
 //! The names that a server's certificate is for.
-use crate::addresses::Domain;
-use crate::tls::issue::Name;
 use aws::Region;
 use if_addrs::get_if_addrs;
+use listen::addresses::Domain;
+use listen::tls::issue::Name;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

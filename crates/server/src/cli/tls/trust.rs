@@ -1,9 +1,9 @@
 //! How clients come to trust a private authority, in commands that can be pasted; `docs/tls.md` explains them.
-use crate::addresses::Domain;
 use crate::cli::shell::word;
 use crate::config::{DEFAULT_PORT, DEFAULT_REGION};
-use crate::tls::issue::Name;
 use aws::{AccountId, Region};
+use listen::addresses::Domain;
+use listen::tls::issue::Name;
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! Why an import or an export fails.
 use crate::cli::ClientError;
 use crate::cli::credentials::CredentialsError;
-use crate::outbound::OutboundError;
 use http::StatusCode;
+use listen::outbound::OutboundError;
 use oci::{Digest, InvalidManifest};
 use std::io;
 use std::path::{Path, PathBuf};

@@ -16,9 +16,9 @@ use crate::cli::ClientError;
 use crate::cli::client::{Client, ServerArgs};
 use crate::cli::credentials;
 use crate::cli::progress::bytes;
-use crate::outbound::agent::{self, Agent};
-use crate::outbound::{Authorities, OutboundError};
 use http::{Request, Uri};
+use listen::outbound::agent::{self, Agent};
+use listen::outbound::{Authorities, OutboundError};
 use oci::Reference;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -391,7 +391,7 @@ pub async fn copy_all(
             }
             Err(error) if error.is_of_one_image() => {
                 failed += 1;
-                progress.warn(&format!("{label}: {}", crate::body::Chain(&error)));
+                progress.warn(&format!("{label}: {}", listen::body::Chain(&error)));
             }
             Err(error) => {
                 progress.end();

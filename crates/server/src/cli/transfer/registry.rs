@@ -5,8 +5,6 @@ use super::TransferError;
 use super::content::{self, Content};
 use super::error::shown;
 use super::login::{Asked, LOGIN_HINT, Login};
-use crate::outbound::Authorities;
-use crate::outbound::agent::{self, Agent, Payload};
 use address::{next_page, received, resolve, same_origin, starts_at};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -15,6 +13,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use listen::outbound::Authorities;
+use listen::outbound::agent::{self, Agent, Payload};
 use oci::{Algorithm, Descriptor, Digest, Manifest, MediaType};
 use serde::Deserialize;
 use std::time::Duration;

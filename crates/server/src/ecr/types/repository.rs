@@ -1,9 +1,9 @@
 //! Repositories and the parts of their configuration.
 use super::Bounded;
-use crate::app::App;
 use crate::call::Structure;
 use crate::check;
 use aws::{AccountId, Timestamp};
+use listen::app::App;
 use registry::Error;
 use registry::repository::{Encryption, TagMutability};
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,30 @@
+//! What every door stands on: listeners and connections, TLS, bodies and their memory, the access log. It knows no door
+//! ([`door::Doors`]).
+// The future that sends a layer holds those of the domain, the store and the disk beneath it.
+#![recursion_limit = "256"]
+
+pub mod access_log;
+pub mod addresses;
+pub mod app;
+pub mod body;
+pub mod conditional;
+pub mod connection;
+pub mod connections;
+pub mod door;
+pub mod forwarded;
+mod framing;
+mod handler;
+pub mod health;
+mod http_stream;
+mod linger;
+pub mod listener;
+pub mod local_only;
+pub mod loggable;
+pub mod memory;
+pub mod metrics;
+pub mod outage;
+pub mod outbound;
+mod pace;
+mod streams;
+pub mod tls;
+mod wire;
