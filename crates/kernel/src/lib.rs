@@ -3,11 +3,14 @@
 //! It names no capability of any domain, and knows no HTTP and no JSON of any wire.
 
 pub mod clock;
+mod error;
 pub mod keys;
 pub mod limits;
 pub mod outbox;
 pub mod quirks;
 pub mod random;
+
+pub use error::{CommonError, Constraint, Fault};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -7,9 +7,9 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Body as _, Frame, Incoming};
-use registry::Error;
 use registry::layer::{Open, Opened};
 use registry::upload::Source;
+use registry::{CommonError, Error};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -144,7 +144,7 @@ fn layer(first: Option<Bytes>, bytes: Pieces, deadline: Instant) -> Body {
         match timeout_at(deadline, bytes.next()).await {
             Ok(Ok(piece)) => piece.map(|piece| (Ok(Frame::data(piece)), Some(bytes))),
             // Load is no fault.
-            Ok(Err(error @ Error::Busy)) => {
+            Ok(Err(error @ Error::Common(CommonError::Busy))) => {
                 tracing::debug!("A layer broke off while it was sent: {}", Chain(&error));
                 Some((Err(std::io::Error::other(error)), None))
             }

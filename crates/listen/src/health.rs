@@ -2,7 +2,7 @@
 use crate::body::Chain;
 use crate::outage::Outages;
 use registry::clock::Time;
-use registry::{Error, System};
+use registry::{CommonError, Error, System};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -101,8 +101,10 @@ async fn bounded(store: &str, outages: &Outages, check: impl Future<Output = Res
     };
     let error = checked.err()?;
     let (reason, found) = match &error {
-        Error::Unavailable { message, .. } => (format!("{store}: {message}"), (*message).to_owned()),
-        Error::Busy => (format!("{store}: busy"), format!("{store}: busy")),
+        Error::Common(CommonError::Unavailable { message, .. }) => {
+            (format!("{store}: {message}"), (*message).to_owned())
+        }
+        Error::Common(CommonError::Busy) => (format!("{store}: busy"), format!("{store}: busy")),
         _ => (format!("{store}: it fails"), format!("{store}: it fails")),
     };
     outages.found(&found, &format_args!("{store}: {}", Chain(&error)));

@@ -32,7 +32,7 @@ pub use budget::{Budget, Lease, Owner, REQUESTS_PER_OWNER, ROOM_TIME, STALL_TIME
 use bytes::Bytes;
 use known::KnownPairs;
 use registry::upload::Source;
-use registry::{Cx, Error};
+use registry::{CommonError, Cx, Error};
 
 const MIB: usize = 1024 * 1024;
 
@@ -120,10 +120,16 @@ impl From<Error> for NotRead {
     }
 }
 
+impl From<CommonError> for NotRead {
+    fn from(error: CommonError) -> NotRead {
+        NotRead::Failed(error.into())
+    }
+}
+
 /// Reads a body of `limit` bytes at most into `lease`, which takes room as the bytes come. `seen` is shown every piece.
 ///
 /// # Errors
-/// [`Error::Busy`] when there was no room, or when the body came so slowly that it had to make room for others.
+/// [`CommonError::Busy`] when there was no room, or when the body came so slowly that it had to make room for others.
 pub async fn read(
     lease: &mut Lease,
     body: &mut impl Source,
@@ -139,7 +145,7 @@ pub async fn read(
     loop {
         let piece = tokio::select! {
             biased;
-            () = lease.evicted() => return Err(Error::Busy.into()),
+            () = lease.evicted() => return Err(Error::Common(CommonError::Busy).into()),
             piece = body.next() => piece?,
         };
         let Some(piece) = piece else { return Ok(()) };

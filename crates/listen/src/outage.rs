@@ -4,7 +4,7 @@ use crate::body::Chain;
 use crate::health::Health;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use registry::{Error, System};
+use registry::{CommonError, Error, System};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +28,7 @@ pub struct Outages {
 impl Outages {
     /// Notes that a call failed. `false` if no store is to blame; else the caller need not log it.
     pub fn refused(&self, error: &Error) -> bool {
-        let Error::Unavailable { message, .. } = error else { return false };
+        let Error::Common(CommonError::Unavailable { message, .. }) = error else { return false };
         self.refused.inc();
         self.found(message, &Chain(error));
         true
@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn unavailable(message: &'static str) -> Error {
-        Error::Unavailable { message, cure: "", source: Box::new(io::Error::other("refused")) }
+        Error::Common(CommonError::Unavailable { message, cure: "", source: Box::new(io::Error::other("refused")) })
     }
 
     #[test]
@@ -111,7 +111,10 @@ mod tests {
                 assert!(outages.refused(&unavailable("the database is gone")));
                 assert!(outages.refused(&unavailable("it was lost meanwhile")));
             }
-            assert!(!outages.refused(&Error::Busy) && !outages.refused(&Error::server(io::Error::other("a fault"))));
+            assert!(
+                !outages.refused(&Error::Common(CommonError::Busy))
+                    && !outages.refused(&Error::server(io::Error::other("a fault")))
+            );
             assert_eq!((outages.current.get(), outages.refused.get()), (2, 200));
             outages.end();
             assert_eq!(outages.current.get(), 0);

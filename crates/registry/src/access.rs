@@ -1,5 +1,5 @@
 //! Who calls, and what they may do. Nothing is allowed by default.
-use crate::{Cx, Error};
+use crate::{CommonError, Cx, Error};
 use aws::AccountId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -141,7 +141,7 @@ impl Need {
     }
 }
 
-/// Allows the call only if every need is allowed to the caller; the first that isn't is named in [`Error::AccessDenied`]. Of the
+/// Allows the call only if every need is allowed to the caller; the first that isn't is named in [`CommonError::AccessDenied`]. Of the
 /// optional ones it says whether they are allowed too, all of them.
 ///
 /// No policies are stored until the IAM API and repository policies exist, so only the root principal of the registry's own
@@ -164,7 +164,9 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, Error> {
         };
         match policy::evaluate(&request, &policies) {
             policy::Decision::Denied { .. } if need.optional => optional = false,
-            policy::Decision::Denied { reason } => return Err(Error::AccessDenied(Box::new(reason))),
+            policy::Decision::Denied { reason } => {
+                return Err(Error::Common(CommonError::AccessDenied(Box::new(reason))));
+            }
             policy::Decision::Allowed { .. } => {}
         }
     }

@@ -45,7 +45,7 @@ pub async fn get(cx: &Cx, name: &str) -> Result<String, Error> {
     Ok(stored.unwrap_or_else(|| setting.default.to_owned()))
 }
 
-/// Sets a value; one that the setting doesn't take is [`Error::InvalidParameter`] on `value`.
+/// Sets a value; one that the setting doesn't take is [`CommonError::InvalidParameter`] on `value`.
 pub async fn put(cx: &Cx, name: &str, value: &str) -> Result<(), Error> {
     let setting = setting(name)?;
     if !setting.values.contains(&value) {

@@ -24,10 +24,10 @@ mod tag_mutability;
 pub mod token;
 pub mod upload;
 
-pub use kernel::{clock, keys, limits, quirks, random};
+pub use kernel::{CommonError, Constraint, Fault, clock, keys, limits, quirks, random};
 
 pub use cx::{Cx, Origin, RegistryId, System};
-pub use error::{Constraint, Error, LayersNotFoundBy};
+pub use error::{Error, LayersNotFoundBy};
 pub use quota::Quota;
 
 use kernel::{lock, outbox};

@@ -112,7 +112,7 @@ mod tests {
     use proptest::collection::{hash_map, vec};
     use proptest::prelude::*;
     use registry::access::Resource;
-    use registry::{Error, RegistryId};
+    use registry::{CommonError, Error, RegistryId};
     use serde_json::{Value, json};
 
     /// Members of inputs, so that what is made at random reaches the checks.
@@ -222,7 +222,7 @@ mod tests {
                 match operation.check(bytes) {
                     Ok(()) => assert!(needs.is_ok(), "{}", operation.name),
                     Err(Refusal::Serialization(_)) => assert!(needs.is_err(), "{}", operation.name),
-                    Err(Refusal::Failed(Error::InvalidParameter { .. } | Error::Kms { .. })) => {}
+                    Err(Refusal::Failed(Error::Common(CommonError::InvalidParameter { .. }) | Error::InvalidManifest(_) | Error::Kms { .. })) => {}
                     Err(other) => panic!("{}: {other:?}", operation.name),
                 }
             }

@@ -6,7 +6,7 @@ use listen::app::App;
 use listen::body::{self, Chain, Request, RequestBody, Response};
 use listen::conditional::{self, Condition};
 use listen::local_only::NotLocal;
-use registry::{Error, layer, layer_url};
+use registry::{CommonError, Error, layer, layer_url};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -73,11 +73,11 @@ fn unreadable(app: &App, error: &Error) -> Refused {
     if let Error::LayerDamaged { .. } = error {
         return GONE;
     }
-    if !app.health.outages.refused(error) && !matches!(error, Error::Busy) {
+    if !app.health.outages.refused(error) && !matches!(error, Error::Common(CommonError::Busy)) {
         tracing::error!("A layer could not be read for its URL: {}", Chain(error));
     }
     let text = match error {
-        Error::Unavailable { message, .. } => message,
+        Error::Common(CommonError::Unavailable { message, .. }) => message,
         _ => "The layer can't be read now",
     };
     (StatusCode::SERVICE_UNAVAILABLE, text)

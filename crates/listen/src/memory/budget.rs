@@ -1,5 +1,5 @@
 //! A bounded amount of memory that leases share, of which the slowest client is cut off when it is short.
-use registry::Error;
+use registry::CommonError;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -102,8 +102,8 @@ impl Budget {
         lease
     }
 
-    /// A lease of `bytes` for what the server makes itself. It waits [`ROOM_TIME`] at most; then [`Error::Busy`].
-    pub async fn take(&self, owner: Owner, bytes: usize) -> Result<Lease, Error> {
+    /// A lease of `bytes` for what the server makes itself. It waits [`ROOM_TIME`] at most; then [`CommonError::Busy`].
+    pub async fn take(&self, owner: Owner, bytes: usize) -> Result<Lease, CommonError> {
         let mut lease = self.lease(owner);
         lease.grow(bytes).await?;
         Ok(lease)
@@ -178,7 +178,7 @@ impl Lease {
     }
 
     /// Adds bytes that came from a client, and takes room for them in steps; `most` is all that will ever be added.
-    pub async fn append(&mut self, piece: &[u8], most: usize) -> Result<(), Error> {
+    pub async fn append(&mut self, piece: &[u8], most: usize) -> Result<(), CommonError> {
         let needed = self.len + piece.len();
         if needed > self.room {
             let target = step(needed).min(most).max(needed);
@@ -186,7 +186,7 @@ impl Lease {
         }
         {
             let mut bytes = self.shared.lock();
-            let bytes = bytes.as_mut().ok_or(Error::Busy)?;
+            let bytes = bytes.as_mut().ok_or(CommonError::Busy)?;
             bytes.reserve_exact(self.room - bytes.len());
             bytes.extend_from_slice(piece);
         }
@@ -198,20 +198,20 @@ impl Lease {
     }
 
     /// The bytes, for the server to work with: from now on the lease is not cut off.
-    pub fn finish(&mut self) -> Result<Vec<u8>, Error> {
+    pub fn finish(&mut self) -> Result<Vec<u8>, CommonError> {
         let mut state = self.budget.lock();
         state.work(self.id);
-        self.shared.lock().as_mut().map(std::mem::take).ok_or(Error::Busy)
+        self.shared.lock().as_mut().map(std::mem::take).ok_or(CommonError::Busy)
     }
 
     /// The same bytes in another budget, under another owner. While it waits for room there it may still be cut off here.
-    pub async fn move_to(mut self, budget: &Budget, owner: Owner) -> Result<Lease, Error> {
+    pub async fn move_to(mut self, budget: &Budget, owner: Owner) -> Result<Lease, CommonError> {
         if self.budget.is(budget) {
             return Ok(self);
         }
         let mut moved = tokio::select! {
             biased;
-            () = self.evicted() => return Err(Error::Busy),
+            () = self.evicted() => return Err(CommonError::Busy),
             moved = budget.take(owner, self.room) => moved?,
         };
         let bytes = self.finish()?;
@@ -248,12 +248,12 @@ impl Lease {
         self.budget.lock().progressed(self.id);
     }
 
-    /// Takes `by` more bytes, waiting [`ROOM_TIME`] at most; then [`Error::Busy`].
-    async fn grow(&mut self, by: usize) -> Result<(), Error> {
+    /// Takes `by` more bytes, waiting [`ROOM_TIME`] at most; then [`CommonError::Busy`].
+    async fn grow(&mut self, by: usize) -> Result<(), CommonError> {
         let asked = self.budget.lock().ask(self.id, by);
         match asked {
             Asked::Granted => {}
-            Asked::Never => return Err(Error::Busy),
+            Asked::Never => return Err(CommonError::Busy),
             Asked::Wait(granted) => self.wait(granted).await?,
         }
         self.room += by;
@@ -261,15 +261,15 @@ impl Lease {
     }
 
     /// Waits until the room was granted; from time to time it looks whether somebody has stalled meanwhile.
-    async fn wait(&self, mut granted: oneshot::Receiver<()>) -> Result<(), Error> {
+    async fn wait(&self, mut granted: oneshot::Receiver<()>) -> Result<(), CommonError> {
         let deadline = Instant::now() + ROOM_TIME;
         loop {
             let until = deadline.min(Instant::now() + LOOK_AGAIN);
             match timeout_at(until, &mut granted).await {
                 Ok(Ok(())) => return Ok(()),
                 // It was evicted while it waited.
-                Ok(Err(_)) => return Err(Error::Busy),
-                Err(_) if until == deadline => return Err(Error::Busy),
+                Ok(Err(_)) => return Err(CommonError::Busy),
+                Err(_) if until == deadline => return Err(CommonError::Busy),
                 Err(_) => self.budget.lock().look_again(self.id),
             }
         }
@@ -611,7 +611,7 @@ mod tests {
         let cut: Vec<bool> = slow.iter().map(is_cut_off).collect();
         assert_eq!(cut.iter().position(|cut| !cut), Some(2), "the longest stalled are cut off, and no more: {cut:?}");
         assert_eq!((budget.evicted(), is_cut_off(&fast)), (2, false));
-        assert!(matches!(slow[0].append(b"more", usize::MAX).await, Err(Error::Busy)));
+        assert!(matches!(slow[0].append(b"more", usize::MAX).await, Err(CommonError::Busy)));
         drop((slow, fast));
         assert_eq!(budget.free(), 256 * KIB);
     }
@@ -675,9 +675,9 @@ mod tests {
         working.append(&[1; 8], 8).await.unwrap();
         assert_eq!(working.finish().unwrap(), [1; 8]);
         let began = Instant::now();
-        assert!(matches!(budget.take(owner(2), 3).await, Err(Error::Busy)));
+        assert!(matches!(budget.take(owner(2), 3).await, Err(CommonError::Busy)));
         assert_eq!(began.elapsed(), ROOM_TIME);
-        assert!(matches!(budget.take(owner(2), 11).await, Err(Error::Busy)));
+        assert!(matches!(budget.take(owner(2), 11).await, Err(CommonError::Busy)));
         assert_eq!(began.elapsed(), ROOM_TIME, "what never fits is refused at once");
         let mut waits = Box::pin(budget.take(owner(2), 3));
         assert!(waits.as_mut().now_or_never().is_none());
@@ -734,7 +734,7 @@ mod tests {
     async fn nobody_takes_more_than_a_share() {
         let budget = Budget::with_share("test", 12, 8);
         let first = budget.take(owner(1), 6).await.unwrap();
-        assert!(matches!(budget.take(owner(1), 4).await, Err(Error::Busy)));
+        assert!(matches!(budget.take(owner(1), 4).await, Err(CommonError::Busy)));
         let _other = budget.take(owner(2), 4).await.unwrap();
         assert!(budget.take_now(owner(1), 3).is_none() && budget.take_now(owner(3), 3).is_none());
         assert_eq!(budget.take_now(owner(1), 2).map(|lease| lease.room), Some(2));
@@ -763,7 +763,7 @@ mod tests {
             older.append(&piece, usize::MAX).await
         };
         let ((refused, at), served) = tokio::join!(waits, goes_on);
-        assert!(matches!(refused, Err(Error::Busy)) && served.is_ok());
+        assert!(matches!(refused, Err(CommonError::Busy)) && served.is_ok());
         assert_eq!(at.duration_since(began), Duration::ZERO);
     }
 

@@ -17,8 +17,7 @@ use serde_json::json;
 /// Stores an image and moves its tags, by every rule of the repository. All of it happens or nothing: a tag that may not move
 /// refuses the whole push, and is the one that the refusal names.
 pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed, Error> {
-    let manifest = Manifest::parse(&new.bytes, new.media_type.as_deref())
-        .map_err(|error| Error::invalid("ImageManifest", Constraint::Manifest(error)))?;
+    let manifest = Manifest::parse(&new.bytes, new.media_type.as_deref()).map_err(Error::InvalidManifest)?;
     for tag in &new.tags {
         tag.parse::<oci::Tag>().map_err(|_| Error::invalid("imageTag", Constraint::Pattern(oci::Tag::PATTERN)))?;
     }

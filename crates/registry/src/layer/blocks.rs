@@ -1,6 +1,6 @@
 //! Reading a layer at its location in blocks, each of which is checked before a byte of it is given.
 use super::damage::{self, Damage};
-use crate::{Error, System};
+use crate::{CommonError, Error, System};
 use blob::checksum::{BLOCK_BYTES, Checksums, HEAD_BYTES, SUM_BYTES};
 use blob::{Buffer, Location, Reader};
 use bytes::Bytes;
@@ -155,7 +155,7 @@ impl Blocks {
             return Err(Error::LayerDamaged { digest: digest.to_string() });
         };
         // Bytes that came to lie in the record can't be read from here; the next call finds them.
-        let location = row.location.map(Location).ok_or(Error::Busy)?;
+        let location = row.location.map(Location).ok_or(Error::Common(CommonError::Busy))?;
         if location != self.location {
             (self.location, self.suspect) = (location, None);
         }

@@ -3,7 +3,7 @@ use super::blocks::Blocks;
 use super::damage::{self, Damage};
 use super::{Layer, find_shown, layer, size};
 use crate::quirks::Behaviour;
-use crate::{Cx, Error, System};
+use crate::{CommonError, Cx, Error, System};
 use blob::Location;
 use meta::records::{
     self,
@@ -56,7 +56,7 @@ pub(crate) async fn open_as(
             Err(damage) => looks.again(cx, &found.shown.layer, damage).await?,
         }
     }
-    Err(Error::Busy)
+    Err(Error::Common(CommonError::Busy))
 }
 
 /// A layer by its record's id, for signed layer URLs. `None` when it is gone or damaged.
@@ -71,7 +71,7 @@ pub async fn open_by_id(system: &Arc<System>, id: [u8; 16], range: Option<ByteRa
             Err(damage) => looks.again(system, &row, damage).await?,
         }
     }
-    Err(Error::Busy)
+    Err(Error::Common(CommonError::Busy))
 }
 
 /// Where a layer's bytes were looked for in vain. The bytes may go between the record and their reading, when a push replaces them or

@@ -7,7 +7,7 @@ use super::transfer::{Chunk, Place, Transfer, discard};
 use super::{UploadId, start};
 use crate::event::{self, Event};
 use crate::layer::{self, Kept, LookedAt, NewLayer, NotRecorded, Recorded};
-use crate::{Cx, Error};
+use crate::{CommonError, Cx, Error};
 use blob::Location;
 use blob::checksum::{self, Checksummer};
 use meta::records::{self, upload::CANCELLED};
@@ -45,7 +45,7 @@ pub async fn complete(
 ) -> Result<(), Error> {
     match run(cx, (name, id), digest, at, body, how).await {
         // The API has no error of its own for this; its client tries again and finds what the newer request did.
-        Err(Error::InvalidLayerPart { .. }) if how == Completion::Api => Err(Error::Busy),
+        Err(Error::InvalidLayerPart { .. }) if how == Completion::Api => Err(Error::Common(CommonError::Busy)),
         other => other,
     }
 }
@@ -242,7 +242,7 @@ async fn record(cx: &Cx, target: &Target, session: &Session, new: NewLayer) -> R
             Err(NotRecorded::Failed(error)) => return Err(error),
         }
     }
-    Err(Error::Busy)
+    Err(Error::Common(CommonError::Busy))
 }
 
 async fn try_record(

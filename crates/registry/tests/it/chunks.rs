@@ -2,10 +2,10 @@
 use super::support::*;
 use bytes::Bytes;
 use oci::ChunkRange;
-use registry::Error;
 use registry::limits::Limits;
 use registry::quirks::Quirks;
 use registry::upload::{self, Completion, UploadId};
+use registry::{CommonError, Error};
 
 fn chunk(first: usize, len: usize) -> ChunkRange {
     ChunkRange { first: first as u64, last: (first + len - 1) as u64 }
@@ -227,7 +227,10 @@ async fn a_part_obeys_the_apis_limits() {
     let id = world.start().await;
     let bytes = layer_bytes(7, 300_000);
     let error = part(&world, id, 0, &bytes[..200_001]).await.unwrap_err();
-    assert!(matches!(&error, Error::InvalidParameter { member, .. } if member == "layerPartBlob"), "{error}");
+    assert!(
+        matches!(&error, Error::Common(CommonError::InvalidParameter { member, .. }) if member == "layerPartBlob"),
+        "{error}"
+    );
     let mismatched = upload::put_part(&world.cx, &app(), id, chunk(0, 10), Bytes::from_static(b"nine byte")).await;
     assert!(matches!(mismatched, Err(Error::InvalidLayerPart { last_valid_byte: None, .. })));
     for at in [0, 60_000, 120_000] {

@@ -5,7 +5,7 @@ use blob::checksum;
 use blob::faulty::Call;
 use oci::{Algorithm, Digest};
 use registry::upload::{self, Completion, Place};
-use registry::{Error, layer};
+use registry::{CommonError, Error, layer};
 
 #[tokio::test]
 async fn a_layer_in_one_request_writes_no_session() {
@@ -267,7 +267,7 @@ async fn a_completion_that_failed_behind_its_last_byte_can_be_repeated() {
         upload::append(&world.cx, &app(), id, None, &mut whole(&bytes)).await.unwrap();
         world.faulty.fail(Call::Stat, 1, BlobError::from_io("a fault", std::io::Error::other("a fault")));
         let error = close(&world.cx, id, &digest).await.unwrap_err();
-        assert!(matches!(error, Error::Server(_)), "{error}");
+        assert!(matches!(error, Error::Common(CommonError::Server(_))), "{error}");
         assert!(layer::check(&world.cx, &app(), vec![digest]).await.unwrap().is_empty());
         close(&world.cx, id, &digest).await.unwrap();
         assert_eq!(world.read(&digest).await.unwrap(), bytes, "{store:?}");

@@ -3,7 +3,7 @@ use super::support::*;
 use bytes::Bytes;
 use meta::records;
 use registry::upload::{self, Completion, Progress, UploadId};
-use registry::{Cx, Error};
+use registry::{CommonError, Cx, Error};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -192,7 +192,7 @@ async fn a_completion_by_the_api_that_lost_its_session_says_to_try_again() {
     gate.reached().await;
     close_by_api(&other, id, &digest).await.unwrap();
     gate.open();
-    assert!(matches!(request.await.unwrap(), Err(Error::Busy)));
+    assert!(matches!(request.await.unwrap(), Err(Error::Common(CommonError::Busy))));
     close_by_api(&world.cx, id, &digest).await.unwrap();
     assert_eq!(world.read(&digest).await.unwrap(), bytes);
 }

@@ -7,7 +7,7 @@ use oci::{Algorithm, ByteRange, Digest};
 use registry::image::{self, NewImage, PutBy};
 use registry::layer::{self, Open};
 use registry::upload::{self, Completion};
-use registry::{Cx, Error, LayersNotFoundBy};
+use registry::{CommonError, Cx, Error, LayersNotFoundBy};
 use serde_json::json;
 use std::io;
 
@@ -345,7 +345,7 @@ async fn failures_of_the_store_mark_nothing() {
         world.set_stored(location, None).await;
         world.faulty.fail(Call::Present, 1, BlobError::Removed);
         let failed = world.read(&digest).await.unwrap_err();
-        assert!(matches!(failed, Error::Unavailable { .. }), "{failed}");
+        assert!(matches!(failed, Error::Common(CommonError::Unavailable { .. })), "{failed}");
         assert_eq!(world.layer_row(&digest).await.damaged_at, None);
         // A store that is full and can't prove itself marks all the same.
         world.faulty.fail(Call::Check, 1, BlobError::from_io("checking", io::ErrorKind::StorageFull.into()));

@@ -2,8 +2,8 @@
 use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::Call;
-use registry::Error;
 use registry::upload::{self, Completion};
+use registry::{CommonError, Error};
 
 #[tokio::test]
 async fn on_a_full_disk_nothing_is_acknowledged_and_all_is_well_after_space_returns() {
@@ -18,7 +18,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_and_all_is_well_after_space_retu
         upload::complete(&world.cx, &app(), id, &digest, None, &mut whole(&bytes[300_000..]), Completion::Docker).await,
     ];
     for result in refused {
-        assert!(matches!(result, Err(Error::Unavailable { .. })));
+        assert!(matches!(result, Err(Error::Common(CommonError::Unavailable { .. }))));
     }
     assert_eq!(upload::status(&world.cx, &app(), id).await.unwrap().received, 300_000);
     assert_eq!(world.locations().await, 1, "only the session's");
@@ -35,7 +35,7 @@ async fn on_a_read_only_disk_nothing_is_acknowledged() {
     let bytes = layer_bytes(2, 100_000);
     world.disk.set_read_only(true);
     let error = upload::put_whole(&world.cx, &app(), &sha256(&bytes), &mut whole(&bytes)).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    assert!(matches!(error, Error::Common(CommonError::Unavailable { .. })), "{error}");
     world.disk.set_read_only(false);
     let digest = world.put(&bytes).await;
     assert_eq!(world.read(&digest).await.unwrap(), bytes);
@@ -63,7 +63,7 @@ async fn a_failure_at_any_call_of_the_disk_loses_nothing_that_was_acknowledged()
         }
         match pushed {
             Ok(()) => assert_eq!(world.read(&digest).await.unwrap(), bytes, "call {nth}"),
-            Err(error) => assert!(matches!(error, Error::Server(_)), "call {nth}: {error}"),
+            Err(error) => assert!(matches!(error, Error::Common(CommonError::Server(_))), "call {nth}: {error}"),
         }
         // The client goes on where the session stands.
         let mut received = 0;
@@ -85,7 +85,7 @@ async fn a_layer_whose_bytes_can_not_be_read_is_an_error_and_not_a_short_answer(
         let digest = world.put(&layer_bytes(3, 600_000)).await;
         world.faulty.set_unreadable_from(Some(300_000));
         let error = world.read(&digest).await.unwrap_err();
-        assert!(matches!(error, Error::Server(_)), "{store:?}: {error}");
+        assert!(matches!(error, Error::Common(CommonError::Server(_))), "{store:?}: {error}");
     }
 }
 

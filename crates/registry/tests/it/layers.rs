@@ -6,7 +6,7 @@ use registry::access::{Need, authorize};
 use registry::layer::{self, Open};
 use registry::limits::Limits;
 use registry::quirks::{Behaviour, Quirks};
-use registry::{Cx, Error, repository};
+use registry::{CommonError, Cx, Error, repository};
 
 /// An image that stands on one layer, written as its record alone.
 async fn reference(cx: &Cx, repository: &str, digest: Digest) -> [u8; 16] {
@@ -216,6 +216,6 @@ async fn an_optional_need_that_is_denied_stops_nothing_and_is_told() {
     assert!(authorize(&world.cx, &[start(), download().optional()]).await.unwrap());
     assert!(!authorize(&nobody, &[download().optional()]).await.unwrap());
     for needs in [vec![start(), download().optional()], vec![download().optional(), start()]] {
-        assert!(matches!(authorize(&nobody, &needs).await, Err(Error::AccessDenied(_))));
+        assert!(matches!(authorize(&nobody, &needs).await, Err(Error::Common(CommonError::AccessDenied(_)))));
     }
 }

@@ -1,7 +1,7 @@
 //! The push log's ring of refusals, and the queue before it.
 use super::support::*;
 use registry::push_log::{self, Attempt, Line, Outcome, QUEUE, RING, Refusal};
-use registry::{Cx, Error, repository};
+use registry::{CommonError, Cx, Error, repository};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -142,6 +142,6 @@ async fn what_is_queued_is_written_before_the_writer_ends_and_counted_if_the_sto
     world.cx.db.close().await;
     refuse(&world.cx, "team/app", "v2", "held");
     let gone = push_log::list(&world.cx, &app(), false, None, 10).await.unwrap_err();
-    assert!(matches!(gone, Error::Unavailable { .. }), "{gone}");
+    assert!(matches!(gone, Error::Common(CommonError::Unavailable { .. })), "{gone}");
     assert_eq!(world.cx.push_log.dropped(), 1);
 }

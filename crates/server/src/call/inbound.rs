@@ -3,8 +3,8 @@ use super::Refusal;
 use bytes::Bytes;
 use listen::memory::{self, Budget, Lease, NotRead, Owner};
 use oci::{Algorithm, Hasher};
-use registry::Error;
 use registry::upload::Source;
+use registry::{CommonError, Error};
 use std::time::Duration;
 
 /// The longest that a whole body may take: 28 MiB at 1 Mbit/s.
@@ -44,7 +44,7 @@ pub async fn receive(
     let read = memory::read(&mut lease, body, declared, limit, |piece| hasher.update(piece)).await;
     read.map_err(|why| match why {
         NotRead::TooLarge => Refusal::BodyTooLarge { limit },
-        NotRead::Failed(Error::Busy) => Refusal::Busy,
+        NotRead::Failed(Error::Common(CommonError::Busy)) => Refusal::Busy,
         NotRead::Failed(error) => Refusal::Failed(error),
     })?;
     let mut sha256 = [0; 32];

@@ -9,7 +9,7 @@ use listen::app::App;
 use listen::memory::{Held, Owner};
 use registry::access::{self, Caller, Need, Resource};
 use registry::push_log::{self, Attempt};
-use registry::{Cx, Error, Origin, RegistryId};
+use registry::{CommonError, Cx, Error, Origin, RegistryId};
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -158,7 +158,7 @@ fn logged(refusal: &Refusal) -> push_log::Refusal {
         status: exception.status.as_u16(),
         code: exception.name,
         message: refusal.message(),
-        denied: matches!(refusal, Refusal::Failed(Error::AccessDenied(_))),
+        denied: matches!(refusal, Refusal::Failed(Error::Common(CommonError::AccessDenied(_)))),
     }
 }
 

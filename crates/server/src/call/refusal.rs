@@ -8,7 +8,7 @@ use crate::authenticate::sigv4::Unauthenticated;
 use aws::sigv4::Rejection;
 use http::StatusCode;
 use listen::local_only::NotLocal;
-use registry::{Constraint, Error};
+use registry::{CommonError, Error};
 use serde_json::{Value, json};
 
 /// Why there is no output. Display is what the client reads.
@@ -45,6 +45,12 @@ pub enum Refusal {
     Failed(#[from] Error),
 }
 
+impl From<CommonError> for Refusal {
+    fn from(error: CommonError) -> Refusal {
+        Refusal::Failed(error.into())
+    }
+}
+
 /// An error as a protocol names it.
 #[derive(Debug, PartialEq)]
 pub struct Exception {
@@ -76,7 +82,7 @@ impl Refusal {
     /// What the client reads: AWS's text, then what is wrong with a manifest, of which AWS says no more than that.
     pub fn message(&self) -> String {
         match self {
-            Refusal::Failed(Error::InvalidParameter { constraint: Constraint::Manifest(reason), .. }) => {
+            Refusal::Failed(Error::InvalidManifest(reason)) => {
                 format!("{self}: {}", reason.clause())
             }
             other => other.to_string(),
@@ -127,7 +133,7 @@ impl Refusal {
 
     /// Whether it is a fault of ours that the client can't do anything about.
     pub fn is_fault(&self) -> bool {
-        matches!(self.failure(), Some(Error::Server(_)))
+        matches!(self.failure(), Some(Error::Common(CommonError::Server(_))))
     }
 }
 
@@ -164,8 +170,10 @@ impl Unauthenticated {
 /// Every failure of the domain as the JSON services name it (`ECR.md` A.15).
 fn json_exception(error: &Error) -> Exception {
     match error {
-        Error::AccessDenied(_) => Exception::bad("AccessDeniedException"),
-        Error::InvalidParameter { .. } => Exception::bad("InvalidParameterException"),
+        Error::Common(CommonError::AccessDenied(_)) => Exception::bad("AccessDeniedException"),
+        Error::Common(CommonError::InvalidParameter { .. }) | Error::InvalidManifest(_) => {
+            Exception::bad("InvalidParameterException")
+        }
         Error::Validation(_) => Exception::bad("ValidationException"),
         Error::InvalidTagParameter { .. } => Exception::bad("InvalidTagParameterException"),
         Error::TooManyTags { .. } => Exception::bad("TooManyTagsException"),
@@ -199,20 +207,23 @@ fn json_exception(error: &Error) -> Exception {
         Error::LayerPartTooSmall { .. } => Exception::bad("LayerPartTooSmallException"),
         Error::EmptyUpload { .. } => Exception::bad("EmptyUploadException"),
         Error::BodyTruncated(_) => Exception::bad("SerializationException"),
-        Error::Busy | Error::Unavailable { .. } => Exception::new("ServerException", StatusCode::SERVICE_UNAVAILABLE),
-        Error::Server(_) => Exception::new("ServerException", StatusCode::INTERNAL_SERVER_ERROR),
+        Error::Common(CommonError::Busy | CommonError::Unavailable { .. }) => {
+            Exception::new("ServerException", StatusCode::SERVICE_UNAVAILABLE)
+        }
+        Error::Common(CommonError::Server(_)) => Exception::new("ServerException", StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
 /// Every failure of the domain as STS names it: who is refused, what is malformed, what is our fault.
 fn query_exception(error: &Error) -> Exception {
     match error {
-        Error::AccessDenied(_) => Exception::new("AccessDenied", StatusCode::FORBIDDEN),
-        Error::Busy | Error::Unavailable { .. } => {
+        Error::Common(CommonError::AccessDenied(_)) => Exception::new("AccessDenied", StatusCode::FORBIDDEN),
+        Error::Common(CommonError::Busy | CommonError::Unavailable { .. }) => {
             Exception::new("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE)
         }
-        Error::Server(_) => Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
-        Error::InvalidParameter { .. }
+        Error::Common(CommonError::Server(_)) => Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
+        Error::Common(CommonError::InvalidParameter { .. })
+        | Error::InvalidManifest(_)
         | Error::Validation(_)
         | Error::InvalidTagParameter { .. }
         | Error::TooManyTags { .. }
@@ -302,19 +313,23 @@ mod tests {
             ),
             (Refusal::BodyTooLarge { limit: 1 }, ("SerializationException", 400), ("ValidationError", 400)),
             (Refusal::Busy, ("ServerException", 503), ("ServiceUnavailable", 503)),
-            (failed(Error::AccessDenied(Box::new(denial()))), ("AccessDeniedException", 400), ("AccessDenied", 403)),
+            (
+                failed(Error::Common(CommonError::AccessDenied(Box::new(denial())))),
+                ("AccessDeniedException", 400),
+                ("AccessDenied", 403),
+            ),
             (
                 failed(Error::invalid("name", Constraint::Null)),
                 ("InvalidParameterException", 400),
                 ("ValidationError", 400),
             ),
-            (failed(Error::Busy), ("ServerException", 503), ("ServiceUnavailable", 503)),
+            (failed(Error::Common(CommonError::Busy)), ("ServerException", 503), ("ServiceUnavailable", 503)),
             (
-                failed(Error::Unavailable { message: "No space", cure: "", source: cause() }),
+                failed(Error::Common(CommonError::Unavailable { message: "No space", cure: "", source: cause() })),
                 ("ServerException", 503),
                 ("ServiceUnavailable", 503),
             ),
-            (failed(Error::Server(cause())), ("ServerException", 500), ("InternalFailure", 500)),
+            (failed(Error::Common(CommonError::Server(cause()))), ("ServerException", 500), ("InternalFailure", 500)),
         ] {
             assert_eq!(names(&refusal), [json, query], "{refusal:?}");
         }
@@ -347,7 +362,9 @@ mod tests {
 
     #[test]
     fn only_a_failure_of_the_server_is_a_fault() {
-        assert!(!Refusal::Busy.is_fault() && !Refusal::Failed(Error::Busy).is_fault());
-        assert!(Refusal::Failed(Error::Server(Box::new(std::io::Error::other("disk")))).is_fault());
+        assert!(!Refusal::Busy.is_fault() && !Refusal::Failed(Error::Common(CommonError::Busy)).is_fault());
+        assert!(
+            Refusal::Failed(Error::Common(CommonError::Server(Box::new(std::io::Error::other("disk"))))).is_fault()
+        );
     }
 }

@@ -46,7 +46,7 @@ pub async fn get(
                 let head = image::head(call.cx, name, reference).await.map_err(refuse)?;
                 let size = head.ok_or_else(Refusal::manifest_unknown)?.size;
                 let size = usize::try_from(size).unwrap_or(Manifest::MAX_BYTES);
-                manifests.take(Owner::of(call.cx), size).await.map_err(refuse)?
+                manifests.take(Owner::of(call.cx), size).await.map_err(|error| refuse(error.into()))?
             }
         };
         let pulled = image::pull(call.cx, name, reference).await.map_err(refuse)?;
@@ -73,7 +73,7 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
         NotRead::TooLarge => Refusal::manifest_too_large(),
         NotRead::Failed(error) => refuse(error),
     })?;
-    let bytes = lease.finish().map_err(refuse)?;
+    let bytes = lease.finish().map_err(|error| refuse(error.into()))?;
     let media_type =
         call.head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let by = PutBy::Docker { containerd: call.cx.origin.user_agent.contains(CONTAINERD_AGENT) };

@@ -28,7 +28,8 @@ pub async fn list(call: Call<'_>, name: &RepositoryName, subject: &Digest) -> Re
     let invalid = |_| Refusal::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", "'last' is not one of this listing's");
     let after = call.query.given("last").map(|last| URL_SAFE_NO_PAD.decode(last)).transpose().map_err(invalid)?;
     let manifests = &call.app.budgets.manifests;
-    let room = manifests.take(Owner::of(call.cx), Manifest::MAX_BYTES).await.map_err(|error| call.refuse(error))?;
+    let room =
+        manifests.take(Owner::of(call.cx), Manifest::MAX_BYTES).await.map_err(|error| call.refuse(error.into()))?;
     // A plus that a client wrote as it is was read as a blank, which few media types have.
     let types = wanted.iter().flat_map(|wanted| [wanted.clone(), wanted.replace(' ', "+")]).collect();
     let page = match referrers::list(call.cx, name, subject, types, after, n).await {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use oci::{Digest, InvalidManifest};
 use registry::clock::Time;
 use registry::quirks::{Behaviour, Quirks};
-use registry::{Constraint, Error, LayersNotFoundBy};
+use registry::{CommonError, Constraint, Error, LayersNotFoundBy};
 
 /// Seconds after which a client may try again.
 const RETRY_AFTER: &str = "1";
@@ -39,8 +39,15 @@ pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
     use StatusCode as S;
     let message = error.to_string();
     match &error {
-        Error::AccessDenied(denial) => denied(message, denial),
-        Error::InvalidParameter { member, constraint } => invalid_parameter(member, constraint, message, quirks),
+        Error::Common(CommonError::AccessDenied(denial)) => denied(message, denial),
+        Error::Common(CommonError::InvalidParameter { member, constraint }) => {
+            invalid_parameter(member, constraint, message, quirks)
+        }
+        // AWS says no more than "Invalid JSON syntax"; Ecru says what is wrong.
+        Error::InvalidManifest(_) if quirks.registry_errors == Behaviour::Faithful => {
+            invalid(quirks, "UNSUPPORTED", message)
+        }
+        Error::InvalidManifest(reason) => manifest_invalid(reason),
         Error::Validation(_) | Error::InvalidTagParameter { .. } | Error::TooManyTags { .. } => {
             invalid(quirks, "UNSUPPORTED", message)
         }
@@ -91,16 +98,16 @@ pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
         Error::BodyTruncated(_) => {
             Refusal::new(S::BAD_REQUEST, "SIZE_INVALID", message).say("send it again, with all its bytes")
         }
-        Error::Busy => Refusal::new(S::SERVICE_UNAVAILABLE, "TOOMANYREQUESTS", message)
+        Error::Common(CommonError::Busy) => Refusal::new(S::SERVICE_UNAVAILABLE, "TOOMANYREQUESTS", message)
             .header(header::RETRY_AFTER, RETRY_AFTER)
             .say(format!("a second try may come after {RETRY_AFTER} s")),
-        Error::Unavailable { cure, .. } => {
+        Error::Common(CommonError::Unavailable { cure, .. }) => {
             let refusal = Refusal::new(S::SERVICE_UNAVAILABLE, "UNKNOWN", message)
                 .header(header::RETRY_AFTER, RETRY_AFTER)
                 .say(*cure);
             Refusal { fault: Some(Box::new(error)), ..refusal }
         }
-        Error::Server(_) => {
+        Error::Common(CommonError::Server(_)) => {
             let refusal = Refusal::new(S::INTERNAL_SERVER_ERROR, "UNKNOWN", message)
                 .say("the server's log says why, at this answer's x-request-id");
             Refusal { fault: Some(Box::new(error)), ..refusal }
@@ -146,11 +153,6 @@ fn mismatch(message: String, given: &str, computed: &str) -> Refusal {
 
 fn invalid_parameter(member: &str, constraint: &Constraint, message: String, quirks: &Quirks) -> Refusal {
     match constraint {
-        // AWS says no more than "Invalid JSON syntax"; Ecru says what is wrong.
-        Constraint::Manifest(_) if quirks.registry_errors == Behaviour::Faithful => {
-            invalid(quirks, "UNSUPPORTED", message)
-        }
-        Constraint::Manifest(reason) => manifest_invalid(reason),
         Constraint::Pattern(_)
         | Constraint::MinLength(_)
         | Constraint::MaxLength(_)

@@ -126,7 +126,8 @@ fn a_denial_names_the_permission_and_whose_registry_it_is() {
              an administrator of the account 000000000000 can allow it",
         ),
     ] {
-        let (message, told_phrase) = told(default(Error::AccessDenied(Box::new(denial(resource)))), &about);
+        let (message, told_phrase) =
+            told(default(Error::Common(CommonError::AccessDenied(Box::new(denial(resource))))), &about);
         assert_eq!(told_phrase, phrase);
         assert!(message.starts_with(&format!("{}. ", denial(resource))), "{message}");
     }
@@ -177,7 +178,7 @@ fn every_failure_has_the_status_and_code_of_the_specification() {
     let part =
         || Error::InvalidLayerPart { reason: text(), account: text(), name: text(), id: text(), last_valid_byte: None };
     let cases: [(&dyn Fn() -> Error, u16, &str); 18] = [
-        (&|| Error::AccessDenied(Box::new(denial("*"))), 403, "DENIED"),
+        (&|| Error::Common(CommonError::AccessDenied(Box::new(denial("*")))), 403, "DENIED"),
         (&missing, 404, "NAME_UNKNOWN"),
         (&|| Error::limit(None, text()), 403, "DENIED"),
         (
@@ -200,9 +201,13 @@ fn every_failure_has_the_status_and_code_of_the_specification() {
         (&|| Error::UploadNotFound { id: text(), name: text(), account: text() }, 404, "BLOB_UPLOAD_UNKNOWN"),
         (&part, 416, "BLOB_UPLOAD_INVALID"),
         (&|| Error::BodyTruncated(text()), 400, "SIZE_INVALID"),
-        (&|| Error::Busy, 503, "TOOMANYREQUESTS"),
-        (&|| Error::Unavailable { message: "full", cure: "empty it", source: "disk".into() }, 503, "UNKNOWN"),
-        (&|| Error::Server("disk".into()), 500, "UNKNOWN"),
+        (&|| Error::Common(CommonError::Busy), 503, "TOOMANYREQUESTS"),
+        (
+            &|| Error::Common(CommonError::Unavailable { message: "full", cure: "empty it", source: "disk".into() }),
+            503,
+            "UNKNOWN",
+        ),
+        (&|| Error::Common(CommonError::Server("disk".into())), 500, "UNKNOWN"),
     ];
     for (error, status, code) in cases {
         assert_eq!(codes(error), [(status, code); 2], "{}", error());
@@ -212,22 +217,20 @@ fn every_failure_has_the_status_and_code_of_the_specification() {
 #[test]
 fn what_the_client_wrote_wrong_is_405_under_the_faithful_quirk() {
     let faithful = (405, "UNSUPPORTED");
-    let no_type = || Constraint::Manifest(oci::InvalidManifest::NoMediaType);
-    for (member, code) in
-        [("ImageManifest", "MANIFEST_INVALID"), ("repositoryName", "NAME_INVALID"), ("imageTag", "TAG_INVALID")]
-    {
-        let constraint = || if member == "ImageManifest" { no_type() } else { Constraint::Pattern("x") };
-        assert_eq!(codes(|| Error::invalid(member, constraint())), [(400, code), faithful], "{member}");
+    let no_type = || Error::InvalidManifest(oci::InvalidManifest::NoMediaType);
+    assert_eq!(codes(no_type), [(400, "MANIFEST_INVALID"), faithful]);
+    for (member, code) in [("repositoryName", "NAME_INVALID"), ("imageTag", "TAG_INVALID")] {
+        assert_eq!(codes(|| Error::invalid(member, Constraint::Pattern("x"))), [(400, code), faithful], "{member}");
     }
     let quirks = Quirks { registry_errors: Behaviour::Faithful, ..Quirks::default() };
-    let message = refuse(Error::invalid("ImageManifest", no_type()), &quirks).message;
+    let message = refuse(no_type(), &quirks).message;
     assert_eq!(message, "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'");
     assert_eq!(Refusal::path(InvalidPath::Digest("x".to_owned()), &quirks).status, StatusCode::METHOD_NOT_ALLOWED);
 }
 
 #[test]
 fn what_is_ours_is_told_to_the_log_and_not_to_the_client() {
-    let refusal = refuse(Error::Server("the password is hunter2".into()), &Quirks::default());
+    let refusal = refuse(Error::Common(CommonError::Server("the password is hunter2".into())), &Quirks::default());
     assert!(refusal.fault.is_some());
     assert_eq!(refusal.message, "An internal error occurred");
 }
@@ -240,11 +243,11 @@ fn failures() -> impl Strategy<Value = Error> {
         let account = || "000000000000".to_owned();
         let (given, computed) = (DIGEST.to_owned(), DIGEST.replace('e', "f"));
         let digests = format!("{given}, {computed}");
-        let manifest = |reason| Error::invalid("ImageManifest", Constraint::Manifest(reason));
+        let manifest = Error::InvalidManifest;
         match which {
-            0 => {
-                Error::AccessDenied(Box::new(denial(&format!("arn:aws:ecr:us-east-1:000000000000:repository/{name}"))))
-            }
+            0 => Error::Common(CommonError::AccessDenied(Box::new(denial(&format!(
+                "arn:aws:ecr:us-east-1:000000000000:repository/{name}"
+            ))))),
             1 => Error::RepositoryNotFound { name, account: account() },
             2 => Error::limit(Some("layer_bytes"), text),
             3 => Error::limit(None, text),
@@ -269,9 +272,13 @@ fn failures() -> impl Strategy<Value = Error> {
                 last_valid_byte: Some(u64::MAX),
             },
             13 => Error::BodyTruncated(text),
-            14 => Error::Busy,
-            15 => Error::Unavailable { message: "No space left", cure: "free some", source: "disk".into() },
-            16 => Error::Server("disk".into()),
+            14 => Error::Common(CommonError::Busy),
+            15 => Error::Common(CommonError::Unavailable {
+                message: "No space left",
+                cure: "free some",
+                source: "disk".into(),
+            }),
+            16 => Error::Common(CommonError::Server("disk".into())),
             17 => manifest(InvalidManifest::Json(text)),
             18 => manifest(InvalidManifest::UnsupportedMediaType(text)),
             19 => Error::LayerDamaged { digest: given },

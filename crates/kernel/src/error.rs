@@ -1,0 +1,150 @@
+//! The failures that every domain has. Variants bear AWS's exception names; Display is the message that a client reads.
+use std::borrow::Cow;
+
+/// A failure that any operation of any service can have. Each domain's own error wraps it.
+#[derive(Debug, thiserror::Error)]
+pub enum CommonError {
+    /// The whole text of `ECR.md` G.5.
+    #[error("{0}")]
+    AccessDenied(Box<policy::Denial>),
+    #[error("Invalid parameter at '{member}' failed to satisfy constraint: '{constraint}'")]
+    InvalidParameter { member: Cow<'static, str>, constraint: Constraint },
+    /// Load: try again (503 with Retry-After).
+    #[error("The service is busy; try again")]
+    Busy,
+    /// The stores can't do it now (full, read-only, gone): 503 with Retry-After on every door. Nothing of the call was kept,
+    /// unless it is [in doubt](CommonError::is_in_doubt). `cure` is what whoever runs the server can do.
+    #[error("{message}")]
+    Unavailable {
+        message: &'static str,
+        cure: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A fault of ours. The client reads no more than this; the cause is logged once at the edge.
+    #[error("An internal error occurred")]
+    Server(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A failure of a service's operation: what the doors' pipeline may ask of any of them. A service's doors say, each for its own
+/// wire, how the others of its failures look.
+pub trait Fault: std::error::Error + Send + Sync + 'static {
+    /// The common failure that this one is, if it is one.
+    fn common(&self) -> Option<&CommonError>;
+}
+
+impl Fault for CommonError {
+    fn common(&self) -> Option<&CommonError> {
+        Some(self)
+    }
+}
+
+/// What a member fails to satisfy (`ECR.md` 0 "Two validation styles").
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Constraint {
+    #[error("must satisfy regular expression '{0}'")]
+    Pattern(&'static str),
+    #[error("Member must have length greater than or equal to {0}")]
+    MinLength(u64),
+    #[error("Member must have length less than or equal to {0}")]
+    MaxLength(u64),
+    #[error("Member must have value greater than or equal to {0}")]
+    MinValue(i64),
+    #[error("Member must have value less than or equal to {0}")]
+    MaxValue(i64),
+    #[error("Member must satisfy enum value set: [{}]", .0.join(", "))]
+    Enum(&'static [&'static str]),
+    #[error("Member must not be null")]
+    Null,
+    #[error("{0}")]
+    Text(Cow<'static, str>),
+}
+
+/// What every door says once the data directory is gone.
+const DATA_REMOVED: &str = "The data directory was removed; put it or a backup back, and restart ecru";
+const RESTART: &str = "a start without the directory begins an empty store";
+const DATABASE_BACK: &str = "see to the PostgreSQL server and try again: no restart of ecru is needed";
+const FREE_SPACE: &str = "free space on the server and push again: no restart is needed";
+const MAKE_WRITABLE: &str = "make the server's file system writable and push again";
+
+impl CommonError {
+    pub fn invalid(member: impl Into<Cow<'static, str>>, constraint: Constraint) -> CommonError {
+        CommonError::InvalidParameter { member: member.into(), constraint }
+    }
+    /// True if nobody knows what became of the call's change: it may have been committed.
+    pub fn is_in_doubt(&self) -> bool {
+        match self {
+            CommonError::Server(_) => true,
+            CommonError::Unavailable { source, .. } => {
+                matches!(source.downcast_ref(), Some(meta::Error::InDoubt(_) | meta::Error::Corrupt(_)))
+            }
+            CommonError::AccessDenied(_) | CommonError::InvalidParameter { .. } | CommonError::Busy => false,
+        }
+    }
+    pub fn server(cause: impl std::error::Error + Send + Sync + 'static) -> CommonError {
+        CommonError::Server(Box::new(cause))
+    }
+}
+
+impl From<meta::Error> for CommonError {
+    fn from(error: meta::Error) -> CommonError {
+        match error {
+            meta::Error::Busy => CommonError::Busy,
+            meta::Error::Full(_) => CommonError::Unavailable {
+                message: "No space left for metadata; nothing was stored",
+                cure: FREE_SPACE,
+                source: Box::new(error),
+            },
+            meta::Error::ReadOnly(_) => CommonError::Unavailable {
+                message: "The metadata store is read-only; nothing was stored",
+                cure: MAKE_WRITABLE,
+                source: Box::new(error),
+            },
+            meta::Error::Corrupt(_) => CommonError::Unavailable {
+                message: "The database is damaged",
+                cure: "have the server's operator restore a backup (`ecru restore`)",
+                source: Box::new(error),
+            },
+            meta::Error::Unreachable(_) => CommonError::Unavailable {
+                message: "The database can't be reached; nothing was stored",
+                cure: DATABASE_BACK,
+                source: Box::new(error),
+            },
+            meta::Error::InDoubt(_) => CommonError::Unavailable {
+                message: "The database was lost while it stored the change; try again",
+                cure: DATABASE_BACK,
+                source: Box::new(error),
+            },
+            meta::Error::Removed => {
+                CommonError::Unavailable { message: DATA_REMOVED, cure: RESTART, source: Box::new(error) }
+            }
+            meta::Error::Closed => {
+                let (message, cure) = ("The service is shutting down", "try again when it has started");
+                CommonError::Unavailable { message, cure, source: Box::new(error) }
+            }
+            other => CommonError::Server(Box::new(other)),
+        }
+    }
+}
+
+impl From<blob::Error> for CommonError {
+    fn from(error: blob::Error) -> CommonError {
+        match error {
+            blob::Error::Busy => CommonError::Busy,
+            blob::Error::Full(_) => CommonError::Unavailable {
+                message: "No space left for layers; nothing was stored",
+                cure: FREE_SPACE,
+                source: Box::new(error),
+            },
+            blob::Error::Removed => {
+                CommonError::Unavailable { message: DATA_REMOVED, cure: RESTART, source: Box::new(error) }
+            }
+            blob::Error::ReadOnly(_) => CommonError::Unavailable {
+                message: "The layer store is read-only; nothing was stored",
+                cure: MAKE_WRITABLE,
+                source: Box::new(error),
+            },
+            other => CommonError::Server(Box::new(other)),
+        }
+    }
+}
