@@ -137,7 +137,11 @@ impl Collector for Stores {
             ("metadata_transactions", "Write transactions that were run", stats.jobs),
             ("metadata_commits", "Commits that made them durable", stats.commits),
             ("metadata_retries", "Write transactions that were run again", stats.retries),
-            ("push_log_dropped", "Refused pushes that were not written to their log", self.system.push_log.dropped()),
+            (
+                "push_log_dropped",
+                "Refused pushes that were not written to their log",
+                registry::push_log::dropped(&self.system),
+            ),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, EncodeMetric::metric_type(&counter))?)?;

@@ -1,45 +1,8 @@
-//! The context of a call, and what the process stands on.
+//! The context of a call.
+use crate::System;
 use crate::access::Caller;
-use crate::clock::{SharedClock, Time};
-use crate::keys::Keys;
-use crate::limits::Limits;
-use crate::quirks::Quirks;
-use crate::random::Random;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// What the whole process shares: the stores, the clock, chance, keys, limits.
-pub struct System {
-    pub db: meta::Db,
-    pub blobs: Arc<dyn blob::Engine>,
-    pub buffers: blob::Buffers,
-    pub clock: SharedClock,
-    pub random: Arc<dyn Random>,
-    pub keys: Keys,
-    pub limits: Limits,
-    pub quirks: Quirks,
-    /// Wakes the job runner on this node; see `jobs`.
-    pub jobs: crate::jobs::Bell,
-    /// Which upload sessions are being written on this node; see `upload`.
-    pub uploads: crate::upload::Writers,
-    /// What docker tokens were found to say a moment ago; see `login`.
-    pub logins: crate::login::Logins,
-    /// Refused pushes on their way to their repositories' logs; see `push_log`.
-    pub push_log: crate::push_log::Queue,
-    /// Pulls on their way to their images' records; see `image::pull_times`.
-    pub pull_times: crate::image::pull_times::PullTimes,
-    /// What this node knows of the room in quotas; see `quota`.
-    pub quota: crate::Quota,
-}
-
-impl System {
-    pub fn now(&self) -> Time {
-        self.clock.now()
-    }
-    pub fn id(&self) -> [u8; 16] {
-        crate::random::id(self.random.as_ref(), self.now())
-    }
-}
 
 /// A registry: one account in one region.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ mod upload_expire;
 pub use runner::{run, run_due};
 
 use crate::clock::Time;
-use crate::{Error, System};
+use crate::{Capability, Error, System};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -16,7 +16,16 @@ use tokio::sync::Notify;
 #[derive(Clone, Default)]
 pub struct Bell(Arc<Notify>);
 
+/// The runner, and the bell that wakes it.
+pub(crate) const CAPABILITY: Capability =
+    Capability::with_state::<Bell>().with_run(|system, stop| Box::pin(run(system, stop)));
+
 impl Bell {
+    /// The bell of this process.
+    pub fn of(system: &System) -> &Bell {
+        system.state()
+    }
+
     /// Makes one worker look at the queue, now or as soon as it sleeps. To be rung after the commit.
     pub fn ring(&self) {
         self.0.notify_one();

@@ -20,14 +20,27 @@ mod quota;
 pub mod referrers;
 pub mod repository;
 pub mod resource_tags;
+mod system;
 mod tag_mutability;
 pub mod token;
 pub mod upload;
 
 pub use kernel::{CommonError, Constraint, Fault, clock, keys, limits, quirks, random};
 
-pub use cx::{Cx, Origin, RegistryId, System};
+pub use cx::{Cx, Origin, RegistryId};
 pub use error::{Error, LayersNotFoundBy};
-pub use quota::Quota;
+pub use system::{Capability, Domain, Parts, Run, System};
+
+/// What the domain of registries adds to a process.
+pub const DOMAIN: Domain = Domain {
+    capabilities: &[
+        jobs::CAPABILITY,
+        upload::CAPABILITY,
+        login::CAPABILITY,
+        push_log::CAPABILITY,
+        image::pull_times::CAPABILITY,
+        quota::CAPABILITY,
+    ],
+};
 
 use kernel::{lock, outbox};

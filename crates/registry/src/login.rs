@@ -5,7 +5,7 @@ use crate::access::Caller;
 use crate::clock::Time;
 use crate::credential::{self, ProcessKeys};
 use crate::token::{self, InvalidToken, Token};
-use crate::{Error, System, lock};
+use crate::{Capability, Error, System, lock};
 use oci::{Algorithm, Digest};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -35,9 +35,12 @@ pub enum NoLogin {
     Failed(#[from] Error),
 }
 
+/// What docker tokens were found to say a moment ago.
+pub(crate) const CAPABILITY: Capability = Capability::with_state::<Logins>();
+
 /// What this node found out about tokens a moment ago, by their SHA-256.
 #[derive(Default)]
-pub struct Logins(Mutex<HashMap<Digest, Known>>);
+struct Logins(Mutex<HashMap<Digest, Known>>);
 
 #[derive(Clone)]
 struct Known {
@@ -56,7 +59,7 @@ impl Known {
 pub async fn login(system: &System, process: &ProcessKeys, password: &str) -> Result<Arc<Login>, NoLogin> {
     let now = system.now();
     let key = Digest::of(Algorithm::Sha256, password.as_bytes());
-    if let Some(known) = system.logins.get(&key).filter(|known| known.holds(now)) {
+    if let Some(known) = Logins::of(system).get(&key).filter(|known| known.holds(now)) {
         known.login.token.check_expiry(now)?;
         return Ok(known.login);
     }
@@ -66,11 +69,15 @@ pub async fn login(system: &System, process: &ProcessKeys, password: &str) -> Re
         |caller: &Caller| caller.account() == Some(token.registry.account) && caller.user_id() == token.principal;
     let caller = found.filter(same).ok_or(NoLogin::Gone)?;
     let login = Arc::new(Login { token, caller });
-    system.logins.put(key, Known { login: login.clone(), since: now }, now);
+    Logins::of(system).put(key, Known { login: login.clone(), since: now }, now);
     Ok(login)
 }
 
 impl Logins {
+    fn of(system: &System) -> &Logins {
+        system.state()
+    }
+
     fn get(&self, key: &Digest) -> Option<Known> {
         lock(&self.0).get(key).cloned()
     }

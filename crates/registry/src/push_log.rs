@@ -5,19 +5,34 @@
 //! A repository that does not exist has no ring.
 mod queue;
 
-pub use queue::{QUEUE, Queue, refused, run};
+pub use queue::{QUEUE, refused, run};
 
 use crate::clock::Time;
 use crate::repository::{Page, read};
-use crate::{Cx, Error};
+use crate::{Capability, Cx, Error, System};
 use meta::records::event::EventRow;
 use meta::records::push_refusal::PushRefusalRow;
 use oci::{Digest, RepositoryName};
+use queue::Queue;
 use serde::Deserialize;
 use std::cmp::Reverse;
 
 /// Refusals that a repository keeps; one that came several times counts once.
 pub const RING: u32 = 100;
+
+/// The queue of refusals, and what writes it.
+pub(crate) const CAPABILITY: Capability =
+    Capability::with_state::<Queue>().with_run(|system, stop| Box::pin(run(system, stop)));
+
+/// Refusals that this node did not write, since its queue was full or the store refused them.
+pub fn dropped(system: &System) -> u64 {
+    Queue::of(system).dropped()
+}
+
+/// How many refusals wait on this node to be written: [`QUEUE`] at most.
+pub fn waiting(system: &System) -> usize {
+    Queue::of(system).len()
+}
 
 /// What a caller tried to do to a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +105,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Page<Line>, Error> {
     let before = after.map(|id| id.try_into().map_err(|_| Error::server(NoCursor))).transpose()?;
-    cx.push_log.written().await;
+    Queue::of(cx).written().await;
     let wanted = limit.saturating_add(1);
     let (pushes, refusals) = read(cx, name, move |tx, row| {
         let pushes = if refused_only { Vec::new() } else { tx.event_pushes(row.id, before, wanted)? };

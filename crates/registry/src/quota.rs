@@ -5,7 +5,7 @@
 //! the limit that part is nothing, and every call counts. What is made at once may exceed a quota by its number, and so may what
 //! each further node makes of the part that it counted up to [`COUNT_LIFE`] ago.
 use crate::clock::Time;
-use crate::{Error, RegistryId, lock};
+use crate::{Capability, Error, RegistryId, System, lock};
 use oci::RepositoryName;
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -18,6 +18,9 @@ const COUNT_LIFE: Duration = Duration::from_secs(10);
 /// Subjects at most whose room is remembered; of further ones every call counts. With the longest names 2 MiB.
 const REMEMBERED: usize = 4096;
 
+/// The room that this node knows of.
+pub(crate) const CAPABILITY: Capability = Capability::with_state::<Quota>();
+
 /// What is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Subject {
@@ -27,7 +30,7 @@ pub(crate) enum Subject {
 
 /// The room that this node knows of.
 #[derive(Default)]
-pub struct Quota(Mutex<HashMap<Subject, Room>>);
+pub(crate) struct Quota(Mutex<HashMap<Subject, Room>>);
 
 struct Room {
     /// How many more may be made without a count.
@@ -36,6 +39,10 @@ struct Room {
 }
 
 impl Quota {
+    pub(crate) fn of(system: &System) -> &Quota {
+        system.state()
+    }
+
     /// Whether there is room for one more; `count` says how many there are, and is asked only when that must be known.
     pub(crate) async fn room(
         &self,

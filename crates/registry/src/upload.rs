@@ -19,13 +19,15 @@ pub use cancel::cancel;
 pub use complete::{Completion, complete, put_whole};
 pub use id::{InvalidUploadId, UploadId};
 pub use transfer::Place;
-pub use writers::Writers;
 
-use crate::{Cx, Error, repository};
+use crate::{Capability, Cx, Error, repository};
 use id::{Claim, Owner};
 use meta::records::upload::OPEN;
 use oci::{Algorithm, RepositoryName};
 use session::Target;
+
+/// Which sessions are being written on this node.
+pub(crate) const CAPABILITY: Capability = Capability::with_state::<writers::Writers>();
 
 /// How far a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,15 @@ use listen::app::App;
 use listen::body::{Request, RequestBody, Response};
 use listen::door::{Door, Doors};
 use listen::local_only::NotLocal;
-use registry::Origin;
+use registry::{Domain, Origin};
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Every service that this server speaks.
 pub const SERVICES: Services = &[&ecr::SERVICE, &ecr_public::SERVICE, &sts::SERVICE, &admin::SERVICE];
+
+/// The domains that every process is made of.
+pub const DOMAINS: &[&Domain] = &[&registry::DOMAIN];
 
 /// Every operation of every service, for tests that walk them all.
 pub fn operations() -> impl Iterator<Item = (&'static Service, &'static Entry)> {

@@ -15,11 +15,11 @@ use listen::forwarded::TrustedProxies;
 use listen::listener::{Listener, Serves};
 use listen::local_only::Answers;
 use listen::memory::{BudgetSizes, Budgets};
-use registry::System;
 use registry::credential::ProcessKeys;
 use registry::keys::Keys;
 use registry::limits::Limits;
 use registry::quirks::Quirks;
+use registry::{Parts, System};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -219,7 +219,7 @@ impl TestApp {
                     .expect("SQLite")
             }
         };
-        let system = Arc::new(System {
+        let parts = Parts {
             db,
             blobs: Arc::new(faults.clone()),
             buffers,
@@ -228,19 +228,12 @@ impl TestApp {
             keys: Keys::new(vec![(1, Zeroizing::new([7; 32]))]).expect("a root key"),
             limits: ground.settings.limits.clone(),
             quirks: ground.settings.quirks.clone(),
-            jobs: Default::default(),
-            uploads: Default::default(),
-            logins: Default::default(),
-            push_log: Default::default(),
-            pull_times: Default::default(),
-            quota: Default::default(),
-        });
+        };
+        let system = Arc::new(System::new(parts, server::doors::DOMAINS));
         registry::bootstrap::prove_root_keys(&system).await.expect("the root key");
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(registry::jobs::run(system.clone(), stopped.clone()));
-        tasks.spawn(registry::push_log::run(system.clone(), stopped.clone()));
-        tasks.spawn(registry::image::pull_times::run(system.clone(), stopped.clone()));
+        tasks.spawn(system.clone().run(stopped.clone()));
         let secure =
             ground.settings.tls.map(|http2| Secure::bind(ground.directory.path(), http2, ground.clock.clone()));
         let (mut listeners, secure) = match secure {

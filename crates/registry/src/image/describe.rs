@@ -1,4 +1,5 @@
 //! Descriptions of images (`ECR.md` A.3 DescribeImages).
+use super::pull_times::PullTimes;
 use super::{FailureCode, ImageDetail, ImageId, StatusFilter, TagStatus, cursor, digest_of, find, is_index};
 use crate::clock::Time;
 use crate::repository::{Page, read};
@@ -36,7 +37,7 @@ pub async fn describe(
         TagStatus::Untagged => Tagged::Untagged,
     };
     // What this node knows of pulls is told at once.
-    cx.pull_times.written().await;
+    PullTimes::of(cx).written().await;
     let described = read(cx, name, move |tx, row| {
         if !status.selects_active() {
             return Ok(Page { items: Vec::new(), next: None });
@@ -76,7 +77,7 @@ fn is_missing(code: FailureCode) -> bool {
 pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageId>) -> Result<Vec<ImageDetail>, Error> {
     let account = cx.registry.account.to_string();
     let repository_name = name.to_string();
-    cx.pull_times.written().await;
+    PullTimes::of(cx).written().await;
     let described = read(cx, name, move |tx, row| {
         let mut described: Vec<Described> = Vec::new();
         for id in &ids {

@@ -1,4 +1,5 @@
 //! Pulls: an image with its manifest, and the time of its last pull (`ECR.md` A.3 BatchGetImage, B.5, K.2).
+use super::pull_times::PullTimes;
 use super::{Failure, ImageHead, ImageId, PulledImage, digest_of, distinct, find, stored_digest};
 use crate::repository::{not_found, read};
 use crate::{Cx, Error};
@@ -98,5 +99,5 @@ fn record(cx: &Cx, found: &[Found]) {
     let now = cx.now();
     let due = now.minus(PULL_RECORD_INTERVAL).0;
     let is_due = |found: &&Found| found.pulled_at.is_none_or(|at| at <= due);
-    cx.pull_times.add(found.iter().filter(is_due).map(|found| found.id), now.0);
+    PullTimes::of(cx).add(found.iter().filter(is_due).map(|found| found.id), now.0);
 }

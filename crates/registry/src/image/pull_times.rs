@@ -2,8 +2,8 @@
 //! as long as a disk takes to sync.
 //!
 //! What a crash takes is recorded by the next pull.
-use crate::System;
 use crate::outbox::Outbox;
+use crate::{Capability, System};
 use meta::records::Id;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,11 +12,19 @@ use tokio::sync::watch;
 /// Images whose pulls wait to be recorded at most, on one node. One more is recorded by a later pull of it.
 const QUEUE: usize = 4096;
 
+/// The queue of pulls, and what records them.
+pub(crate) const CAPABILITY: Capability =
+    Capability::with_state::<PullTimes>().with_run(|system, stop| Box::pin(run(system, stop)));
+
 /// The time of each image's last pull on this node, by its id, so that transactions of several nodes meet rows in one order.
 #[derive(Default)]
-pub struct PullTimes(Outbox<Id, i64>);
+pub(super) struct PullTimes(Outbox<Id, i64>);
 
 impl PullTimes {
+    pub(super) fn of(system: &System) -> &PullTimes {
+        system.state()
+    }
+
     /// Puts pulls at `now` on their way.
     pub(super) fn add(&self, images: impl Iterator<Item = Id>, now: i64) {
         let mut images = images.peekable();
@@ -40,7 +48,7 @@ impl PullTimes {
 
 /// Records the pulls that wait, until `stop` turns true or is dropped; what waits then is recorded first.
 pub async fn run(system: Arc<System>, stop: watch::Receiver<bool>) {
-    system.pull_times.0.run(stop, |pulled| write(&system, pulled)).await;
+    PullTimes::of(&system).0.run(stop, |pulled| write(&system, pulled)).await;
 }
 
 /// A pull does not depend on its record: with a full disk it goes on all the same.

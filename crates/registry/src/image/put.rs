@@ -4,7 +4,7 @@ use super::{Change, NewImage, Pushed, PutBy, digest_of, is_index, platform};
 use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::quirks::Behaviour;
-use crate::quota::Subject;
+use crate::quota::{Quota, Subject};
 use crate::repository::{TagMutability, read};
 use crate::{Constraint, Cx, Error, LayersNotFoundBy};
 use meta::records::image::ImageRow;
@@ -76,7 +76,7 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
 async fn within_image_limit(cx: &Cx, name: &RepositoryName, digest: Digest) -> Result<(), Error> {
     let limit = cx.limits.images_per_repository;
     let subject = Subject::Images { registry: cx.registry.clone(), repository: name.clone() };
-    let room = cx.quota.room(subject, limit, cx.now(), async || {
+    let room = Quota::of(cx).room(subject, limit, cx.now(), async || {
         read(cx, name, move |tx, row| {
             // What is here already takes no more room.
             let known = tx.image_by_digest(row.id, &digest.to_bytes())?.is_some();

@@ -1,5 +1,5 @@
 //! Runs due jobs. Any number of nodes and workers share the queue.
-use super::{Kind, Outcome};
+use super::{Bell, Kind, Outcome};
 use crate::System;
 use crate::clock::Time;
 use meta::records::job::{self, ClaimedJob};
@@ -57,7 +57,7 @@ async fn work(system: Arc<System>, mut stop: watch::Receiver<bool>) {
         }
         let wake = wake_at(&system).await;
         tokio::select! {
-            () = system.jobs.rung() => {}
+            () = Bell::of(&system).rung() => {}
             () = system.clock.sleep_until(wake) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
@@ -68,7 +68,7 @@ async fn work(system: Arc<System>, mut stop: watch::Receiver<bool>) {
 async fn one(system: &Arc<System>) -> Result<bool, meta::Error> {
     let Some(job) = claim(system).await? else { return Ok(false) };
     // There may be more: another worker looks while this one works.
-    system.jobs.ring();
+    Bell::of(system).ring();
     execute(system, job).await?;
     Ok(true)
 }

@@ -20,7 +20,7 @@ const MAX_MESSAGE: usize = 1000;
 
 /// Refusals of this node on their way to the store. The same refusal of one repository again is counted, and takes no more room.
 #[derive(Default)]
-pub struct Queue {
+pub(super) struct Queue {
     waiting: Outbox<Key, Queued>,
     dropped: AtomicU64,
 }
@@ -35,18 +35,18 @@ struct Queued {
 }
 
 impl Queue {
+    pub(super) fn of(system: &System) -> &Queue {
+        system.state()
+    }
+
     /// Refusals that were not written, since the queue was full or the store refused them.
-    pub fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
     /// How many wait: [`QUEUE`] at most.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.waiting.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Returns once all that was refused before has been written or dropped. It takes [`run`].
@@ -94,7 +94,7 @@ pub fn refused(cx: &Cx, attempt: Attempt, refusal: Refusal) {
         code: refusal.code.to_owned(),
         message,
     };
-    cx.push_log.add(Queued { registry: cx.registry.clone(), repository: attempt.repository, row });
+    Queue::of(cx).add(Queued { registry: cx.registry.clone(), repository: attempt.repository, row });
 }
 
 /// A hash of what two refusals of a repository share when they are one line of its log.
@@ -113,7 +113,7 @@ fn same(principal: &str, attempt: &Attempt, refusal: &Refusal, message: &str) ->
 
 /// Writes what is queued, until `stop` turns true or is dropped; what waits then is written first.
 pub async fn run(system: Arc<System>, stop: watch::Receiver<bool>) {
-    system.push_log.waiting.run(stop, |load| write(&system, load.into_values().collect())).await;
+    Queue::of(&system).waiting.run(stop, |load| write(&system, load.into_values().collect())).await;
 }
 
 async fn write(system: &System, mut load: Vec<Queued>) {
@@ -121,7 +121,7 @@ async fn write(system: &System, mut load: Vec<Queued>) {
         let batch = load.split_off(load.len().saturating_sub(BATCH));
         let count = batch.iter().map(|queued| u64::try_from(queued.row.times).unwrap_or(0)).sum();
         if let Err(error) = write_batch(system, batch).await {
-            system.push_log.dropped.fetch_add(count, Ordering::Relaxed);
+            Queue::of(&system).dropped.fetch_add(count, Ordering::Relaxed);
             tracing::warn!(%error, count, "Refused pushes could not be written to the push log");
         }
     }

@@ -2,7 +2,7 @@
 use super::UploadId;
 use super::session::{Session, Target};
 use crate::clock::Time;
-use crate::jobs::{self, Kind};
+use crate::jobs::{self, Bell, Kind};
 use crate::{Cx, Error};
 use blob::{EngineState, Location};
 use meta::records::upload::{CANCELLED, OPEN, UploadRow};
@@ -28,7 +28,7 @@ pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), 
             _ => Err(target.not_found()),
         })
         .await?;
-    cx.jobs.ring();
+    Bell::of(cx).ring();
     // The row still names the location: what can't be removed now goes when the session expires.
     if let Some(location) = row.location {
         let state = EngineState(row.engine_state);

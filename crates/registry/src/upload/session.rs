@@ -1,9 +1,9 @@
 //! A session's row: taken by raising its turn, and changed only under the turn that was taken.
 use super::id::{Claim, Owner, UploadId};
 use super::receiver::Covered;
-use super::writers::{Named, Turn};
+use super::writers::{self, Named, Turn};
 use crate::clock::Time;
-use crate::jobs::{self, Kind};
+use crate::jobs::{self, Bell, Kind};
 use crate::repository::not_found;
 use crate::{Cx, Error};
 use blob::checksum::Checksummer;
@@ -54,7 +54,7 @@ impl Target {
         id: UploadId,
     ) -> Result<(Target, Option<UploadRow>, Turn), Error> {
         let session = Named { registry: cx.registry.clone(), repository: name.clone(), id };
-        let turn = cx.uploads.take(session).await.map_err(|_| Error::InvalidLayerPart {
+        let turn = writers::take(cx, session).await.map_err(|_| Error::InvalidLayerPart {
             reason: SUPERSEDED.to_owned(),
             account: cx.registry.account.to_string(),
             name: name.to_string(),
@@ -251,7 +251,7 @@ impl Session {
                 return Err(target.superseded(received));
             }
             if first {
-                cx.jobs.ring();
+                Bell::of(cx).ring();
             }
             Ok(Session { row })
         }

@@ -1,6 +1,6 @@
 //! One writer per session on this node: a newer request ends the older one and waits for it.
 use super::UploadId;
-use crate::{RegistryId, lock};
+use crate::{RegistryId, System, lock};
 use oci::RepositoryName;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 ///
 /// Across nodes the `turn` of the session's row decides; here it spares a client that retries from waiting for that.
 #[derive(Default)]
-pub struct Writers(Arc<Mutex<Running>>);
+pub(super) struct Writers(Arc<Mutex<Running>>);
 
 #[derive(Default)]
 struct Running {
@@ -38,8 +38,12 @@ struct Writer {
 pub(super) struct Superseded;
 
 impl Writers {
+    fn of(system: &System) -> &Writers {
+        system.state()
+    }
+
     /// Ends whoever writes the session, waits until that is so, and becomes its writer. A call that came later wins.
-    pub(super) async fn take(&self, session: Named) -> Result<Turn, Superseded> {
+    async fn take(&self, session: Named) -> Result<Turn, Superseded> {
         let ticket = {
             let mut running = lock(&self.0);
             running.tickets += 1;
@@ -62,6 +66,11 @@ impl Writers {
             older.closed().await;
         }
     }
+}
+
+/// Ends whoever writes the session on this node, waits until that is so, and becomes its writer. A call that came later wins.
+pub(super) async fn take(system: &System, session: Named) -> Result<Turn, Superseded> {
+    Writers::of(system).take(session).await
 }
 
 /// The right to write a session on this node, until it is dropped.

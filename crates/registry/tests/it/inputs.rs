@@ -3,11 +3,9 @@ use super::support::*;
 use oci::{Digest, Manifest, MediaType};
 use registry::bootstrap::{self, BootstrapError};
 use registry::image::{self, Change, NewImage, Pushed, PutBy};
-use registry::jobs::Bell;
 use registry::keys::Keys;
 use registry::repository::{self, TagMutability};
-use registry::upload::Writers;
-use registry::{Cx, Error, System, referrers, resource_tags};
+use registry::{Cx, Error, Parts, System, referrers, resource_tags};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -141,7 +139,7 @@ async fn new_root_keys_need_an_old_one_beside_them() {
     let system = |roots: &[(u32, u8)]| {
         let cx: &Cx = &world.cx;
         let keys = roots.iter().map(|(number, byte)| (*number, Zeroizing::new([*byte; 32]))).collect();
-        System {
+        let parts = Parts {
             db: cx.db.clone(),
             blobs: cx.blobs.clone(),
             buffers: cx.buffers.clone(),
@@ -150,13 +148,8 @@ async fn new_root_keys_need_an_old_one_beside_them() {
             keys: Keys::new(keys).unwrap(),
             limits: cx.limits.clone(),
             quirks: cx.quirks.clone(),
-            jobs: Bell::default(),
-            uploads: Writers::default(),
-            logins: Default::default(),
-            push_log: Default::default(),
-            pull_times: Default::default(),
-            quota: Default::default(),
-        }
+        };
+        System::new(parts, &[&registry::DOMAIN])
     };
     for (roots, wrong) in [
         (&[(1, 1)][..], None),

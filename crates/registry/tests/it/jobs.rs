@@ -3,7 +3,7 @@ use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::Call;
 use meta::records::job::JobRow;
-use registry::jobs::{self, Kind};
+use registry::jobs::{self, Bell, Kind};
 use registry::upload::{self, UploadId};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 async fn enqueue(world: &World, id: UploadId) {
     let due = world.cx.now();
     world.cx.db.write(move |tx| jobs::enqueue(tx, Kind::UploadExpire, &id.to_string(), due)).await.unwrap();
-    world.cx.jobs.ring();
+    Bell::of(&world.cx).ring();
 }
 
 async fn job(world: &World, id: UploadId) -> Option<JobRow> {

@@ -11,15 +11,14 @@ use meta::records::upload::UploadRow;
 use oci::{Algorithm, Digest, RepositoryName};
 use registry::access::Caller;
 use registry::clock::{Clock, Time};
-use registry::jobs::Bell;
 use registry::keys::Keys;
 use registry::layer::{self, Open};
 use registry::limits::Limits;
 use registry::quirks::Quirks;
 use registry::random::Random;
 use registry::repository::{self, Encryption, NewRepository, TagMutability};
-use registry::upload::{self, Completion, Source, UploadId, Whole, Writers};
-use registry::{Cx, Error, Origin, RegistryId, System};
+use registry::upload::{self, Completion, Source, UploadId, Whole};
+use registry::{Cx, Error, Origin, Parts, RegistryId, System};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -334,7 +333,7 @@ async fn system(
     limits: &Limits,
     quirks: &Quirks,
 ) -> Arc<System> {
-    Arc::new(System {
+    let parts = Parts {
         db: records.open(clock.now()).await,
         blobs: Arc::new(faulty.clone()),
         buffers: Buffers::new(64),
@@ -343,13 +342,8 @@ async fn system(
         keys: Keys::new(vec![(1, Zeroizing::new([7; 32]))]).unwrap(),
         limits: limits.clone(),
         quirks: quirks.clone(),
-        jobs: Bell::default(),
-        uploads: Writers::default(),
-        logins: Default::default(),
-        push_log: Default::default(),
-        pull_times: Default::default(),
-        quota: Default::default(),
-    })
+    };
+    Arc::new(System::new(parts, &[&registry::DOMAIN]))
 }
 
 fn context(system: Arc<System>, account: &str, region: &str) -> Cx {

@@ -250,14 +250,7 @@ impl Server {
         let system: Arc<System> = self.app.system.clone();
         let (stop_doors, doors_stopped) = watch::channel(false);
         let (stop_jobs, jobs_stopped) = watch::channel(false);
-        let (jobs, log, pulls) = (
-            registry::jobs::run(system.clone(), jobs_stopped.clone()),
-            registry::push_log::run(system.clone(), jobs_stopped.clone()),
-            registry::image::pull_times::run(system.clone(), jobs_stopped),
-        );
-        let mut jobs = tokio::spawn(async {
-            tokio::join!(jobs, log, pulls);
-        });
+        let mut jobs = tokio::spawn(system.clone().run(jobs_stopped));
         // A large database takes a while to read, so that nobody waits for it; what it finds is logged and ends readiness.
         let checked = system.clone();
         drop(tokio::spawn(async move {

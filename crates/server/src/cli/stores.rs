@@ -11,13 +11,13 @@ use blob::disk::RealDisk;
 use blob::fs::FsEngine;
 use listen::connections::ConnectionLimits;
 use meta::{Db, PostgresConfig, SqliteConfig};
-use registry::System;
 use registry::bootstrap::BootstrapError;
 use registry::clock::{SystemClock, Time};
 use registry::keys::{Keys, NoRootKey};
 use registry::limits::Limits;
 use registry::quirks::Quirks;
 use registry::random::{Random, SystemRandom};
+use registry::{Parts, System};
 use rustix::process::{Resource, getrlimit};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -172,7 +172,7 @@ impl Stores {
 
     /// The process's system over these stores.
     pub fn system(self, keys: Keys, limits: Limits, quirks: Quirks) -> System {
-        System {
+        let parts = Parts {
             db: self.db,
             blobs: self.layers,
             buffers: self.buffers,
@@ -181,13 +181,8 @@ impl Stores {
             keys,
             limits,
             quirks,
-            jobs: Default::default(),
-            uploads: Default::default(),
-            logins: Default::default(),
-            push_log: Default::default(),
-            pull_times: Default::default(),
-            quota: Default::default(),
-        }
+        };
+        System::new(parts, crate::doors::DOMAINS)
     }
 }
 
