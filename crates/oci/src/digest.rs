@@ -1,4 +1,4 @@
-//! Content digests and the resumable hashing that makes them.
+//! Content digests, and the resumable hasher that computes them.
 
 mod hasher;
 #[cfg(test)]
@@ -33,7 +33,7 @@ impl Algorithm {
         }
     }
 
-    /// The byte that stands for the algorithm in stored forms.
+    /// Returns the byte that identifies the algorithm in stored digests and hash states.
     fn stored(self) -> u8 {
         match self {
             Algorithm::Sha256 => 1,
@@ -97,14 +97,14 @@ impl Digest {
         Digest::from_hash(algorithm, hash).ok_or(InvalidDigest("the stored form has the wrong length"))
     }
 
-    /// The digest of bytes that are at hand.
+    /// Computes the digest of bytes in memory.
     pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Digest {
         let mut hasher = Hasher::new(algorithm);
         hasher.update(bytes);
         hasher.finish()
     }
 
-    /// `None` when the hash has not the algorithm's length.
+    /// Returns `None` if the hash's length is not the algorithm's.
     fn from_hash(algorithm: Algorithm, hash: &[u8]) -> Option<Digest> {
         if hash.len() != algorithm.hash_length() {
             return None;
@@ -159,7 +159,7 @@ fn nibble(character: u8) -> Option<u8> {
     }
 }
 
-/// The text is not a digest that can be stored.
+/// Why a text or a stored form is not a supported digest.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("invalid digest: {0}")]
 pub struct InvalidDigest(pub &'static str);

@@ -1,4 +1,6 @@
-//! The OCI types that Ecru stands on. Pure: no I/O, no clock, nothing of ours beneath it.
+//! OCI types: digests, repository names, tags, media types, manifests and byte ranges.
+//!
+//! The crate is pure: it does no I/O, reads no clock, and depends on no other crate of the workspace.
 //!
 //! Sources: OCI image-spec 1.1, OCI distribution-spec 1.1, `ECR.md` 0 and B.
 

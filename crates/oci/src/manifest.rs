@@ -1,4 +1,4 @@
-//! Manifests and indexes: read leniently, kept as the bytes that came.
+//! Manifests and indexes: parsed once, and stored as the bytes that the client sent.
 
 mod check;
 mod descriptor;
@@ -10,11 +10,14 @@ mod tests;
 use crate::{Digest, MediaType};
 use std::collections::{BTreeMap, HashSet};
 
-/// What a manifest says of itself, read once from its bytes. The bytes themselves stay the truth and are never re-serialized.
+/// The parsed form of a manifest or an index.
+///
+/// The bytes stay the source of truth: a manifest is never serialized again from this type.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     pub kind: ManifestKind,
-    /// The type under which it is stored, without parameters: its own `mediaType`, else the one that came with it (Content-Type or `imageManifestMediaType`).
+    /// The type under which the manifest is stored, without parameters: its own `mediaType`, else the one in the request
+    /// (Content-Type or `imageManifestMediaType`).
     pub media_type: MediaType,
     /// The config of an image manifest; `None` for an index.
     pub config: Option<Descriptor>,
@@ -23,7 +26,7 @@ pub struct Manifest {
     /// The children of an index.
     pub manifests: Vec<Descriptor>,
     pub subject: Option<Descriptor>,
-    /// `artifactType` as the manifest states it; an empty one counts as absent (OCI distribution-spec "Listing Referrers").
+    /// `artifactType` as the manifest states it. An empty one counts as absent (OCI distribution-spec "Listing Referrers").
     pub artifact_type: Option<String>,
     pub annotations: BTreeMap<String, String>,
 }
@@ -41,7 +44,7 @@ pub enum ManifestKind {
 pub struct Descriptor {
     pub media_type: MediaType,
     pub digest: Digest,
-    /// Bytes.
+    /// In bytes.
     pub size: u64,
     pub urls: Vec<String>,
     pub annotations: BTreeMap<String, String>,
@@ -49,7 +52,7 @@ pub struct Descriptor {
     pub platform: Option<Platform>,
 }
 
-/// What an image runs on (OCI image-spec "Image Index"); members that are missing are empty.
+/// The platform that an image runs on (OCI image-spec "Image Index"). A missing `os` or `architecture` is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
     pub os: String,
@@ -63,32 +66,40 @@ impl Manifest {
     pub const MAX_BYTES: usize = 4 * 1024 * 1024;
     /// The deepest nesting of objects and arrays; real manifests have five levels.
     pub const MAX_DEPTH: usize = 64;
-    /// The most JSON values in one manifest, which bounds the memory that reading takes; an index of the largest size, full of the smallest descriptors, has about 150,000.
+    /// The most JSON values in one manifest, which bounds the memory that parsing needs. An index of the largest size, full of the
+    /// smallest descriptors, has about 150,000.
     pub const MAX_VALUES: usize = Manifest::MAX_BYTES / 16;
-    /// The largest size in bytes that a descriptor may state; OCI defines it as int64.
+    /// The largest size in bytes that a descriptor may state. OCI defines the size as an int64.
     pub const MAX_SIZE: u64 = i64::MAX as u64;
 
-    /// Reads a manifest. `given` is the media type that came beside it; parameters of it are ignored, and an empty one is none.
+    /// Parses a manifest. `given` is the media type in the request. Its parameters are ignored, and an empty one counts as absent.
     ///
-    /// Refuses: bytes that are not UTF-8 JSON with one object and nothing behind it, duplicate keys at any level,
-    /// nesting deeper than 64, a `schemaVersion` other than 2, a type that is no manifest's, `mediaType` and `given` that
-    /// contradict each other, a body whose members contradict its type (`layers` in an index, `manifests` in an image: the
-    /// "ambiguous manifest" attack, GHSA-mc8v-mgrf-8f4m), members that differ from known ones in case alone (which Go's
-    /// clients would read as those), descriptors without mediaType, digest or size, negative sizes.
+    /// Refuses:
+    /// - bytes that are not exactly one JSON object in UTF-8,
+    /// - duplicate keys at any level, and nesting deeper than 64 levels,
+    /// - a `schemaVersion` other than 2,
+    /// - a media type that is not a manifest's, and a `mediaType` that differs from `given`,
+    /// - members that contradict the type: `layers` in an index, `manifests` in an image (the "ambiguous manifest" attack,
+    ///   GHSA-mc8v-mgrf-8f4m),
+    /// - members that differ from known ones only in case, because Go clients would read them as the known ones,
+    /// - descriptors without mediaType, digest or size, and negative sizes.
     ///
-    /// Docker's schema 1 is retired and OCI's artifact manifest was withdrawn: both are [`InvalidManifest::UnsupportedMediaType`].
-    /// Unknown members are ignored, and a known one that is `null` counts as absent. An absent `layers` or `manifests` is an
-    /// empty list; an image's `config` is required.
+    /// Docker's schema 1 is retired and OCI's artifact manifest was withdrawn. Both are [`InvalidManifest::UnsupportedMediaType`].
+    /// Unknown members are ignored. A known member that is `null` counts as absent. An absent `layers` or `manifests` is an
+    /// empty list, but an image must have a `config`.
     pub fn parse(bytes: &[u8], given: Option<&str>) -> Result<Manifest, InvalidManifest> {
         parse::manifest(bytes, given)
     }
 
-    /// The artifact type that referrers lists show: `artifactType`, else the config's media type (OCI distribution-spec "Listing Referrers").
+    /// Returns the artifact type for lists of referrers: `artifactType`, else the config's media type (OCI distribution-spec
+    /// "Listing Referrers").
     pub fn referrer_artifact_type(&self) -> Option<&str> {
         self.artifact_type.as_deref().or_else(|| self.config.as_ref().map(|c| c.media_type.as_str()))
     }
 
-    /// Every blob that must be present: the config and the layers, without non-distributable ones that have `urls`; each digest once, in order.
+    /// Returns every blob that a push requires: the config, then the layers, each digest once.
+    ///
+    /// Non-distributable layers with `urls` are left out, because clients fetch those from elsewhere.
     pub fn required_blobs(&self) -> Vec<&Descriptor> {
         let elsewhere = |d: &Descriptor| d.media_type.is_non_distributable() && !d.urls.is_empty();
         let mut seen = HashSet::new();
@@ -99,7 +110,8 @@ impl Manifest {
             .collect()
     }
 
-    /// The sum in bytes of config and layers of an image (`imageSizeInBytes`); 0 for an index. Never over [`Manifest::MAX_SIZE`].
+    /// Returns the total size in bytes of an image's config and layers (`imageSizeInBytes`), at most [`Manifest::MAX_SIZE`].
+    /// An index has size 0.
     pub fn image_size(&self) -> u64 {
         self.config
             .iter()
@@ -109,7 +121,7 @@ impl Manifest {
     }
 }
 
-/// Why bytes are not a manifest that can be stored. What it quotes of the manifest is cut to a line's length.
+/// Why bytes are not a manifest that Ecru stores. Quotes from the manifest are cut to 100 characters.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidManifest {
     #[error("the manifest is larger than 4194304 bytes")]
@@ -127,7 +139,7 @@ pub enum InvalidManifest {
 }
 
 impl InvalidManifest {
-    /// The reason as a clause that stands alone: it names the manifest, and begins in lower case.
+    /// Returns the reason as a clause that names the manifest and starts in lower case.
     pub fn clause(&self) -> String {
         match self {
             InvalidManifest::Member { .. } => format!("the manifest's {self}"),
@@ -140,10 +152,10 @@ impl InvalidManifest {
     }
 }
 
-/// The longest piece of a client's text that an error repeats, in characters.
+/// The longest quote from a client's text in an error, in characters.
 const QUOTE_LENGTH: usize = 100;
 
-/// A client's text as an error may show it: in one line, without control characters, cut at [`QUOTE_LENGTH`].
+/// Makes a client's text fit for an error: control characters become `?`, and the text is cut at [`QUOTE_LENGTH`].
 fn quoted(text: &str) -> String {
     let mut characters = text.chars();
     let mut shown: String =

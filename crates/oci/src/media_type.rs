@@ -1,9 +1,9 @@
-//! Media types of manifests and what is in them.
+//! Media types of manifests, configs and layers.
 
 #[cfg(test)]
 mod tests;
 
-/// A media type as a manifest or a header spells it. Kept verbatim; compared without parameters by [`MediaType::essence`].
+/// A media type, verbatim as a manifest or a header spells it. To compare two without parameters, use [`MediaType::essence`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MediaType(String);
 
@@ -12,16 +12,17 @@ impl MediaType {
     pub const OCI_INDEX: &'static str = "application/vnd.oci.image.index.v1+json";
     pub const DOCKER_MANIFEST: &'static str = "application/vnd.docker.distribution.manifest.v2+json";
     pub const DOCKER_LIST: &'static str = "application/vnd.docker.distribution.manifest.list.v2+json";
-    /// Docker's schema 1, retired; refused.
+    /// Docker's schema 1, which is retired. Ecru refuses it.
     pub const DOCKER_SCHEMA_1: &'static str = "application/vnd.docker.distribution.manifest.v1+json";
     pub const OCI_EMPTY: &'static str = "application/vnd.oci.empty.v1+json";
     pub const OCTET_STREAM: &'static str = "application/octet-stream";
 
-    /// The types of manifests and indexes that are stored.
+    /// The types of manifests and indexes that Ecru stores.
     pub const MANIFESTS: [&'static str; 4] =
         [MediaType::OCI_MANIFEST, MediaType::OCI_INDEX, MediaType::DOCKER_MANIFEST, MediaType::DOCKER_LIST];
 
-    /// The longest media type in a manifest, in bytes: two names of 127 (RFC 6838 4.2), a slash, and as much again for parameters.
+    /// The longest media type in a manifest, in bytes: two names of 127 bytes (RFC 6838 4.2), a slash, and as much again for
+    /// parameters.
     pub const MAX_LENGTH: usize = 512;
 
     pub fn new(text: impl Into<String>) -> MediaType {
@@ -36,15 +37,16 @@ impl MediaType {
         self.0
     }
 
-    /// `type/subtype` in lower case, without parameters.
+    /// Returns `type/subtype` in lower case, without parameters.
     pub fn essence(&self) -> String {
         let end = self.0.find(';').unwrap_or(self.0.len());
         self.0[..end].trim_matches([' ', '\t']).to_ascii_lowercase()
     }
 
-    /// True for `type/subtype` of token characters, with parameters or without (RFC 9110 8.3.1), of at most [`MediaType::MAX_LENGTH`] bytes.
+    /// Returns true for `type/subtype` of token characters, with or without parameters (RFC 9110 8.3.1), of at most
+    /// [`MediaType::MAX_LENGTH`] bytes.
     ///
-    /// AWS refuses parameters (`ECR.md` B.5); tools such as cosign write them, so they are accepted.
+    /// AWS refuses parameters (`ECR.md` B.5). Ecru accepts them, because tools such as cosign write them.
     pub fn is_well_formed(&self) -> bool {
         let (essence, parameters) = match self.0.split_once(';') {
             Some((essence, parameters)) => (essence, parameters),
@@ -60,12 +62,13 @@ impl MediaType {
                 .is_some_and(|(kind, subtype)| is_name(kind) && is_name(subtype))
     }
 
-    /// True for what a registry stores as a manifest and serves by tag; false for blobs.
+    /// Returns true for manifests and indexes, false for blobs.
     pub fn is_manifest(&self) -> bool {
         MediaType::MANIFESTS.contains(&self.essence().as_str())
     }
 
-    /// True for a layer whose bytes a registry need not hold (OCI image-spec "Non-Distributable Layers", Docker's foreign layers).
+    /// Returns true for a layer whose bytes a registry need not store (OCI image-spec "Non-Distributable Layers", Docker's
+    /// foreign layers).
     pub fn is_non_distributable(&self) -> bool {
         let essence = self.essence();
         essence.starts_with("application/vnd.oci.image.layer.nondistributable.")
@@ -73,7 +76,7 @@ impl MediaType {
     }
 }
 
-/// A `tchar` of RFC 9110 5.6.2.
+/// Returns true for a `tchar` (RFC 9110 5.6.2).
 fn is_token(c: u8) -> bool {
     c.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&c)
 }

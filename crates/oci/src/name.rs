@@ -1,4 +1,4 @@
-//! Repository names, tags, and references to an image.
+//! Repository names, tags, and references to images.
 
 #[cfg(test)]
 mod tests;
@@ -13,18 +13,18 @@ use std::sync::Arc;
 pub struct RepositoryName(Arc<str>);
 
 impl RepositoryName {
-    /// The grammar as ECR's service model writes it.
+    /// The grammar, as a regular expression from ECR's service model.
     pub const PATTERN: &'static str = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*";
-    /// Characters.
+    /// In characters.
     pub const MIN_LENGTH: usize = 2;
-    /// Characters.
+    /// In characters.
     pub const MAX_LENGTH: usize = 256;
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a text follows the grammar, of whatever length.
+    /// Returns true if a text follows the grammar. The length is not checked.
     pub fn is_well_formed(text: &str) -> bool {
         text.split('/').all(is_component)
     }
@@ -60,7 +60,7 @@ impl FromStr for RepositoryName {
     }
 }
 
-/// True for runs of `[a-z0-9]` with one separator between each two: `.`, `_`, `__`, or any number of `-`.
+/// Returns true for words of `[a-z0-9]` that are joined by separators: `.`, `_`, `__`, or any number of `-`.
 fn is_component(component: &str) -> bool {
     let mut rest = component.as_bytes();
     loop {
@@ -86,12 +86,12 @@ fn is_component(component: &str) -> bool {
     }
 }
 
-/// How many of the first bytes are accepted.
+/// Counts the leading bytes that `accepted` accepts.
 fn run(bytes: &[u8], accepted: impl Fn(u8) -> bool) -> usize {
     bytes.iter().take_while(|c| accepted(**c)).count()
 }
 
-/// Which rule a repository name breaks.
+/// The rule that a repository name breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
     #[error("the repository name has fewer than 2 characters")]
@@ -107,9 +107,9 @@ pub enum InvalidName {
 pub struct Tag(Arc<str>);
 
 impl Tag {
-    /// The grammar as the OCI distribution-spec writes it.
+    /// The grammar, as a regular expression from the OCI distribution-spec.
     pub const PATTERN: &'static str = "[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}";
-    /// Characters.
+    /// In characters.
     pub const MAX_LENGTH: usize = 128;
 
     pub fn as_str(&self) -> &str {
@@ -145,9 +145,9 @@ impl FromStr for Tag {
 #[error("a tag has 1 to 128 characters: a letter, a digit or _, then letters, digits, . _ and -")]
 pub struct InvalidTag;
 
-/// What a manifest path names: a tag or a digest.
+/// The reference in a manifest's path: a tag or a digest.
 ///
-/// Parsing reads anything with a `:` as a digest, since no tag holds one.
+/// A text with a `:` parses as a digest, because a tag can't contain one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reference {
     Tag(Tag),

@@ -8,7 +8,7 @@ use std::ops::Range;
 /// One range of a `Range: bytes=…` header (RFC 9110 14.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByteRange {
-    /// `first-last`, inclusive; with the last before the first it is within no content.
+    /// `first-last`, inclusive. If `last` is smaller than `first`, no content satisfies the range.
     FromTo(u64, u64),
     /// `first-`
     From(u64),
@@ -17,9 +17,12 @@ pub enum ByteRange {
 }
 
 impl ByteRange {
-    /// Reads a header. `None` when it is to be ignored (another unit, or malformed: RFC 9110 14.2); an error for several ranges, which Ecru refuses.
+    /// Parses a `Range` header.
     ///
-    /// Positions beyond 64 bits count as the largest one, since they are valid and beyond every content.
+    /// Returns `None` if the header must be ignored: its unit is not `bytes`, or it is malformed (RFC 9110 14.2).
+    /// Several ranges are an error, because Ecru serves one range at a time.
+    ///
+    /// A position beyond 64 bits is valid, so it is read as the largest one. No content is that long.
     pub fn parse(header: &str) -> Result<Option<ByteRange>, InvalidRange> {
         let Some((unit, set)) = header.split_once('=') else {
             return Ok(None);
@@ -27,7 +30,7 @@ impl ByteRange {
         if !unit.trim().eq_ignore_ascii_case("bytes") {
             return Ok(None);
         }
-        // Empty elements of a list are to be accepted and skipped (RFC 9110 5.6.1.2).
+        // A recipient must accept and skip empty list elements (RFC 9110 5.6.1.2).
         let mut only = None;
         let mut several = false;
         for spec in set.split(',').map(|s| s.trim_matches([' ', '\t'])) {
@@ -49,12 +52,13 @@ impl ByteRange {
         match spec.split_once('-')? {
             ("", length) => Some(ByteRange::Last(position(length)?)),
             (first, "") => Some(ByteRange::From(position(first)?)),
-            // RFC 9110 14.2 lets a server ignore or refuse a range that ends before it begins; it can't be satisfied.
+            // A server may ignore or refuse a range that ends before it begins (RFC 9110 14.2). `resolve` refuses it.
             (first, last) => Some(ByteRange::FromTo(position(first)?, position(last)?)),
         }
     }
 
-    /// The half-open range of bytes in a content of `size` bytes; `None` when it can't be satisfied (416), as always in an empty content.
+    /// Returns the half-open byte range within a content of `size` bytes, or `None` if the content can't satisfy it (416).
+    /// Empty content satisfies no range.
     pub fn resolve(&self, size: u64) -> Option<Range<u64>> {
         let range = match *self {
             ByteRange::FromTo(first, last) => first..last.saturating_add(1).min(size),
@@ -65,7 +69,9 @@ impl ByteRange {
     }
 }
 
-/// The place of an upload chunk: `first-last`, inclusive (`Content-Range` of OCI distribution-spec "Pushing a blob in chunks"; with or without `bytes `, and with `/*` or `/size` tolerated).
+/// The position of an upload chunk: `first-last`, inclusive (`Content-Range`, OCI distribution-spec "Pushing a blob in chunks").
+///
+/// Clients also write the RFC 9110 form, with a leading `bytes ` or a trailing `/*` or `/size`. Both are accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChunkRange {
     pub first: u64,
@@ -73,13 +79,15 @@ pub struct ChunkRange {
 }
 
 impl ChunkRange {
-    /// The highest position that a chunk may have; stores keep offsets in 63 bits.
+    /// The highest position of a byte in a chunk. Stores keep offsets in 63 bits.
     pub const MAX_POSITION: u64 = i64::MAX as u64 - 1;
 
-    /// Reads a `Content-Range` header: `0-99`, `bytes 0-99/*`, `bytes 0-99/100` or `bytes=0-99`.
+    /// Parses a `Content-Range` header: `0-99`, `bytes 0-99/*`, `bytes 0-99/100` or `bytes=0-99`.
     ///
-    /// An error for anything else, for a last byte before the first or not within `/size`, and for positions over [`ChunkRange::MAX_POSITION`].
+    /// Fails for any other form, for a last byte before the first or beyond `/size`, and for positions over
+    /// [`ChunkRange::MAX_POSITION`].
     pub fn parse(header: &str) -> Result<ChunkRange, InvalidRange> {
+        // Strip the unit, which the distribution-spec leaves out and RFC 9110 requires.
         let text = header.trim_matches([' ', '\t']);
         let text = match text.split_at_checked(5) {
             Some((unit, rest)) if unit.eq_ignore_ascii_case("bytes") => rest
@@ -88,6 +96,7 @@ impl ChunkRange {
                 .trim_start_matches(' '),
             _ => text,
         };
+
         let (positions, size) = match text.split_once('/') {
             Some((positions, size)) => (positions, Some(size)),
             None => (text, None),
@@ -102,6 +111,8 @@ impl ChunkRange {
         if last > ChunkRange::MAX_POSITION {
             return Err(InvalidRange("a position is too large"));
         }
+
+        // A stated size must contain the whole chunk.
         match size {
             None | Some("*") => {}
             Some(size) => match position(size) {
@@ -115,14 +126,14 @@ impl ChunkRange {
         Ok(ChunkRange { first, last })
     }
 
-    /// The number of bytes; at least one.
+    /// Returns the number of bytes, at least one.
     #[expect(clippy::len_without_is_empty, reason = "a chunk with a range is never empty")]
     pub fn len(&self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }
 }
 
-/// Reads decimal digits and nothing else; beyond 64 bits the largest number.
+/// Parses a text of decimal digits only. Numbers beyond 64 bits become the largest one.
 fn position(digits: &str) -> Option<u64> {
     if digits.is_empty() || !digits.bytes().all(|c| c.is_ascii_digit()) {
         return None;

@@ -1,18 +1,18 @@
-//! A streaming hash whose state outlives the process.
+//! A streaming hasher whose state survives a restart of the process.
 
 use super::{Algorithm, Digest};
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256, Sha512};
 use std::fmt;
 
-/// The first byte of a stored state. It is raised when the layout changes, also when a new `sha2` changes its own.
+/// The first byte of a stored state. Raise it when the layout changes, also if a new `sha2` changes the layout of its own state.
 const STATE_VERSION: u8 = 1;
-/// The version and the algorithm.
+/// Bytes of the version and the algorithm.
 const HEAD_LENGTH: usize = 2;
-/// The bytes of SHA-256 over all that stands before them.
+/// Bytes of the trailing checksum: a prefix of SHA-256 over everything before it.
 const CHECKSUM_LENGTH: usize = 8;
 
-/// A streaming hash whose state can be stored and taken up again after a restart.
+/// Hashes a stream. Its state can be stored with [`Hasher::state`] and resumed after a restart with [`Hasher::resume`].
 #[derive(Clone)]
 pub struct Hasher(Inner);
 
@@ -23,7 +23,7 @@ enum Inner {
 }
 
 impl Hasher {
-    /// A hash of nothing yet.
+    /// Creates a hasher that has hashed no bytes.
     pub fn new(algorithm: Algorithm) -> Hasher {
         Hasher(match algorithm {
             Algorithm::Sha256 => Inner::Sha256(Sha256::new()),
@@ -31,7 +31,7 @@ impl Hasher {
         })
     }
 
-    /// The algorithm it was made for.
+    /// The algorithm that the hasher computes.
     pub fn algorithm(&self) -> Algorithm {
         match self.0 {
             Inner::Sha256(_) => Algorithm::Sha256,
@@ -39,7 +39,7 @@ impl Hasher {
         }
     }
 
-    /// Takes in the bytes that follow.
+    /// Hashes the bytes that follow.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             Inner::Sha256(hash) => hash.update(bytes),
@@ -47,7 +47,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all bytes taken in.
+    /// Returns the digest of all bytes hashed.
     pub fn finish(self) -> Digest {
         let algorithm = self.algorithm();
         let mut hash = [0; 64];
@@ -58,10 +58,10 @@ impl Hasher {
         Digest { algorithm, hash }
     }
 
-    /// The state in a versioned form, for [`Hasher::resume`].
+    /// Returns the state in a versioned form, for [`Hasher::resume`].
     ///
-    /// One version byte, one algorithm byte, the state (104 bytes for sha256, 208 for sha512), and 8 bytes of checksum.
-    /// It holds up to one block of what was hashed, so it is as confidential as the content.
+    /// The form is one version byte, one algorithm byte, the state (104 bytes for sha256, 208 for sha512), and 8 bytes of checksum.
+    /// The state contains up to one block of the hashed bytes, so it is as confidential as the content.
     pub fn state(&self) -> Vec<u8> {
         let mut state = vec![STATE_VERSION, self.algorithm().stored()];
         match &self.0 {
@@ -73,11 +73,11 @@ impl Hasher {
         state
     }
 
-    /// Takes a stored state up again; an unknown version or a damaged state is an error, never a wrong digest.
+    /// Restores a hasher from a stored state. An unknown version or a damaged state is an error, never a wrong digest.
     pub fn resume(state: &[u8]) -> Result<Hasher, InvalidHashState> {
         let (&version, _) = state.split_first().ok_or(InvalidHashState("it is empty"))?;
         if version != STATE_VERSION {
-            return Err(InvalidHashState("it is of an unknown version"));
+            return Err(InvalidHashState("its version is unknown"));
         }
         let (content, sum) = state
             .split_last_chunk::<CHECKSUM_LENGTH>()
@@ -106,14 +106,14 @@ fn checksum(content: &[u8]) -> [u8; CHECKSUM_LENGTH] {
     sum
 }
 
-/// Names the algorithm only: the state holds bytes of the content.
+/// Shows the algorithm only, because the state contains bytes of the content.
 impl fmt::Debug for Hasher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Hasher").field(&self.algorithm()).finish()
     }
 }
 
-/// A stored hash state is of an unknown version or damaged.
+/// Why a stored hash state can't be resumed: its version is unknown, or it is damaged.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the stored hash state can't be read: {0}")]
 pub struct InvalidHashState(pub &'static str);

@@ -9,7 +9,7 @@ fn algorithms() -> impl Strategy<Value = Algorithm> {
 }
 
 #[test]
-fn known_digests_are_made_and_spelled() {
+fn known_digests_are_computed_and_displayed() {
     assert_eq!(Digest::of(Algorithm::Sha256, b"").to_string(), EMPTY_256);
     assert_eq!(Digest::of(Algorithm::Sha512, b"abc").to_string(), ABC_512);
     let digest: Digest = EMPTY_256.parse().unwrap();
@@ -20,7 +20,7 @@ fn known_digests_are_made_and_spelled() {
 }
 
 #[test]
-fn only_the_one_spelling_is_a_digest() {
+fn only_the_canonical_spelling_parses_as_a_digest() {
     let hex = &EMPTY_256[7..];
     let refused = [
         String::new(),
@@ -49,7 +49,7 @@ fn only_the_one_spelling_is_a_digest() {
 }
 
 #[test]
-fn stored_digests_of_another_form_are_refused() {
+fn malformed_stored_digests_are_refused() {
     let stored = Digest::of(Algorithm::Sha256, b"").to_bytes();
     assert_eq!(stored.len(), 33);
     assert_eq!(stored[0], 1);
@@ -66,22 +66,22 @@ fn stored_digests_of_another_form_are_refused() {
 }
 
 #[test]
-fn a_state_of_another_version_or_length_is_refused() {
+fn a_state_with_an_unknown_version_or_length_is_refused() {
     let state = Hasher::new(Algorithm::Sha256).state();
     assert_eq!(state.len(), 2 + 104 + 8);
     let mut newer = state.clone();
     newer[0] = 2;
     let error = Hasher::resume(&newer).unwrap_err();
-    assert_eq!(error.to_string(), "the stored hash state can't be read: it is of an unknown version");
+    assert_eq!(error.to_string(), "the stored hash state can't be read: its version is unknown");
     for length in 0..state.len() {
         assert!(Hasher::resume(&state[..length]).is_err(), "{length}");
     }
     assert!(Hasher::resume(&[&state[..], &[0]].concat()).is_err());
 }
 
-/// Pins the stored form (version, algorithm, SHA-256's words, blocks done, bytes kept, checksum): each later version must read it.
+/// Pins the stored form: version, algorithm, SHA-256's words, blocks hashed, buffered bytes, checksum. Every later version must read it.
 #[test]
-fn a_state_that_was_stored_once_is_read_for_ever() {
+fn a_stored_state_stays_readable_forever() {
     let mut hasher = Hasher::new(Algorithm::Sha256);
     hasher.update(b"abc");
     let hex: String = hasher.state().iter().map(|b| format!("{b:02x}")).collect();
@@ -126,7 +126,7 @@ proptest! {
     }
 
     #[test]
-    fn a_hash_taken_up_again_after_each_piece_is_that_of_the_whole(
+    fn a_hasher_resumed_after_each_piece_computes_the_digest_of_the_whole(
         algorithm in algorithms(),
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..8),
     ) {

@@ -1,4 +1,4 @@
-//! One pass over the whole JSON that finds what serde_json lets through: duplicate keys, deep nesting, too many values.
+//! Finds, in one pass over the JSON, what serde_json accepts and Ecru refuses: duplicate keys, deep nesting, too many values.
 
 use super::object::Text;
 use super::{InvalidManifest, Manifest, quoted};
@@ -6,9 +6,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use std::collections::HashSet;
 use std::fmt;
 
-/// Checks that the text is one JSON object with nothing behind it, and that every object in it has distinct keys.
+/// Checks that the text is exactly one JSON object, and that no object in it repeats a key.
 ///
-/// It keeps the keys of the objects that are open, nothing else.
+/// Only the keys of the objects that enclose the current value are in memory.
 pub(super) fn check(text: &str) -> Result<(), InvalidManifest> {
     let not_json = |error: serde_json::Error| InvalidManifest::Json(error.to_string());
     if text.starts_with('\u{feff}') {

@@ -1,4 +1,4 @@
-//! Descriptors, and what they and manifests have in common.
+//! Parses descriptors, and the members that descriptors and manifests share.
 
 use super::object::Object;
 use super::{Descriptor, InvalidManifest, Manifest, Platform, quoted};
@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 const DESCRIPTOR: &[&str] = &["mediaType", "digest", "size", "urls", "annotations", "artifactType", "platform"];
 const PLATFORM: &[&str] = &["os", "architecture", "variant", "os.version"];
 
-/// The descriptor that a member holds, if it is there.
+/// Reads a member that is a descriptor. Returns `None` if the member is absent.
 pub(super) fn optional(object: &Object<'_>, name: &str) -> Result<Option<Descriptor>, InvalidManifest> {
     object.raw(name).map(|raw| descriptor(raw, object.path_of(name))).transpose()
 }
 
-/// The descriptors that a member lists. An absent or `null` member is the empty list: Go's encoders write `null` for a list
-/// without elements, as the OCI conformance suite does for an image without layers and for an index without images.
+/// Reads a member that is a list of descriptors.
+///
+/// An absent or `null` member is an empty list, because Go's encoders write `null` for one. The OCI conformance suite does so
+/// for an image without layers and for an index without images.
 pub(super) fn list(object: &Object<'_>, name: &str) -> Result<Vec<Descriptor>, InvalidManifest> {
     let raw: Option<Vec<&RawValue>> = object.get(name, "an array")?;
     raw.unwrap_or_default()
@@ -62,13 +64,13 @@ fn platform(object: &Object<'_>) -> Result<Option<Platform>, InvalidManifest> {
     }))
 }
 
-/// The annotations of a descriptor or a manifest.
+/// Reads the annotations of a descriptor or a manifest.
 pub(super) fn annotations(object: &Object<'_>) -> Result<BTreeMap<String, String>, InvalidManifest> {
     let annotations = object.get("annotations", "an object of strings")?;
     Ok(annotations.unwrap_or_default())
 }
 
-/// The artifact type of a descriptor or a manifest; an empty one is none.
+/// Reads the artifact type of a descriptor or a manifest. An empty one counts as absent.
 pub(super) fn artifact_type(object: &Object<'_>) -> Result<Option<String>, InvalidManifest> {
     let Some(text) = object.get("artifactType", "a string")?.filter(|t: &String| !t.is_empty()) else {
         return Ok(None);

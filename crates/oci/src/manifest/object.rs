@@ -1,4 +1,4 @@
-//! Objects read member by member, so that an error names the member.
+//! JSON objects that are parsed member by member, so that an error names the member.
 
 use super::{InvalidManifest, quoted};
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// A JSON string, borrowed where it has no escapes.
+/// A JSON string. It borrows from the input unless it contains escapes.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct Text<'a>(pub Cow<'a, str>);
 
@@ -33,17 +33,18 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// The known members of one object, unread.
+/// The known members of one object. Their values are still JSON text.
 pub(super) struct Object<'a> {
-    /// The object's own place, such as `layers[2]`; empty for the manifest itself.
+    /// The object's path in the manifest, such as `layers[2]`. Empty for the manifest itself.
     path: String,
     members: Vec<(&'static str, &'a RawValue)>,
 }
 
 impl<'a> Object<'a> {
-    /// Takes the known members out of an object; others are skipped.
+    /// Reads the known members of an object. Unknown members are skipped.
     ///
-    /// A member that equals a known one in all but case is refused: Go's decoder, which most clients use, reads it as the known one.
+    /// A member that differs from a known one only in case is refused: Go's decoder, which most clients use, reads it as the
+    /// known one.
     pub(super) fn read(
         raw: &'a str,
         path: String,
@@ -63,12 +64,12 @@ impl<'a> Object<'a> {
         Ok(Object { path, members })
     }
 
-    /// The full name of a member, for errors.
+    /// Returns a member's path in the manifest, for errors.
     pub(super) fn path_of(&self, name: &str) -> String {
         join(&self.path, name)
     }
 
-    /// A member's JSON text; `None` when it is absent or `null`.
+    /// Returns a member's JSON text, or `None` if the member is absent or `null`.
     pub(super) fn raw(&self, name: &str) -> Option<&'a str> {
         self.members
             .iter()
@@ -77,7 +78,7 @@ impl<'a> Object<'a> {
             .filter(|text| *text != "null")
     }
 
-    /// A member read as `T`; `what` says what it should be, for the error.
+    /// Parses a member as `T`. The error says that the member is not `what`.
     pub(super) fn get<T: Deserialize<'a>>(&self, name: &str, what: &str) -> Result<Option<T>, InvalidManifest> {
         self.raw(name)
             .map(serde_json::from_str)
@@ -85,7 +86,7 @@ impl<'a> Object<'a> {
             .map_err(|_| InvalidManifest::member(self.path_of(name), format!("it is not {what}")))
     }
 
-    /// The error of a required member that is absent.
+    /// Returns the error for a required member that is absent.
     pub(super) fn missing(&self, name: &str) -> InvalidManifest {
         InvalidManifest::member(self.path_of(name), "it is missing")
     }
@@ -95,7 +96,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// True when Go's encoding/json takes one key for the other: ASCII case, and the two letters outside of ASCII that fold into it.
+/// Returns true if Go's encoding/json reads one key as the other. It ignores ASCII case, and folds two letters from outside ASCII.
 fn same_to_go(known: &str, name: &str) -> bool {
     let fold = |c: char| match c {
         'ſ' => 's',

@@ -1,4 +1,4 @@
-//! From bytes to a manifest.
+//! Parses bytes into a [`Manifest`].
 
 use super::object::Object;
 use super::{InvalidManifest, Manifest, ManifestKind, check, descriptor, quoted};
@@ -17,11 +17,14 @@ const MANIFEST: &[&str] = &[
 ];
 
 pub(super) fn manifest(bytes: &[u8], given: Option<&str>) -> Result<Manifest, InvalidManifest> {
+    // Refuse input that serde_json would accept, or that costs too much to parse.
     if bytes.len() > Manifest::MAX_BYTES {
         return Err(InvalidManifest::TooLarge);
     }
     let text = std::str::from_utf8(bytes).map_err(|e| InvalidManifest::Json(format!("it is not UTF-8: {e}")))?;
     check::check(text)?;
+
+    // The type decides which members the object may and must have.
     let object = Object::read(text, String::new(), MANIFEST)?;
     let media_type = media_type(&object, given)?;
     let kind = match media_type {
@@ -30,6 +33,7 @@ pub(super) fn manifest(bytes: &[u8], given: Option<&str>) -> Result<Manifest, In
     };
     schema_version(&object)?;
     members_of_another_kind(&object, kind)?;
+
     let (config, layers, manifests) = match kind {
         ManifestKind::Image => {
             let config = descriptor::optional(&object, "config")?;
@@ -50,7 +54,7 @@ pub(super) fn manifest(bytes: &[u8], given: Option<&str>) -> Result<Manifest, In
     })
 }
 
-/// The manifest's type: what it and the request say, which must be the same if both say it.
+/// Returns the manifest's type, from its `mediaType` or from the request. If both state a type, the two must be equal.
 fn media_type(object: &Object<'_>, given: Option<&str>) -> Result<&'static str, InvalidManifest> {
     let own: Option<String> = object.get("mediaType", "a string")?;
     let essence = |text: &str| Some(MediaType::new(text).essence()).filter(|e| !e.is_empty());
@@ -63,7 +67,7 @@ fn media_type(object: &Object<'_>, given: Option<&str>) -> Result<&'static str, 
     }
     match own.or(given) {
         Some(named) => supported(&named).ok_or_else(|| InvalidManifest::UnsupportedMediaType(quoted(&named))),
-        // A signed schema 1 manifest has no mediaType; its own members tell it.
+        // A signed schema 1 manifest has no mediaType, so it is recognized by its members.
         None if object.raw("fsLayers").is_some() => {
             Err(InvalidManifest::UnsupportedMediaType(MediaType::DOCKER_SCHEMA_1.into()))
         }
@@ -84,7 +88,7 @@ fn schema_version(object: &Object<'_>) -> Result<(), InvalidManifest> {
     }
 }
 
-/// Refuses a body that a client could take for another kind of manifest (GHSA-mc8v-mgrf-8f4m).
+/// Refuses a manifest that a client could read as one of another kind (GHSA-mc8v-mgrf-8f4m).
 fn members_of_another_kind(object: &Object<'_>, kind: ManifestKind) -> Result<(), InvalidManifest> {
     let (foreign, name): (&[&str], _) = match kind {
         ManifestKind::Image => (&["manifests", "fsLayers"], "an image manifest"),

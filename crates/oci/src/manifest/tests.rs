@@ -31,7 +31,7 @@ fn index() -> Value {
     })
 }
 
-/// A copy with one member set, at a JSON pointer's place, or taken out (`Value::Null` stays a null).
+/// Returns a copy with the member at a JSON pointer set, or removed for `None`. `Value::Null` sets a null.
 fn with(mut base: Value, pointer: &str, value: Option<Value>) -> Value {
     let (parent, name) = pointer.rsplit_once('/').unwrap();
     let parent = base.pointer_mut(parent).unwrap().as_object_mut().unwrap();

@@ -58,7 +58,7 @@ fn well_formed_media_types_may_have_parameters() {
 }
 
 #[test]
-fn only_foreign_and_nondistributable_layers_may_be_elsewhere() {
+fn only_foreign_and_nondistributable_layers_may_be_stored_elsewhere() {
     let data = [
         ("application/vnd.oci.image.layer.nondistributable.v1.tar", true),
         ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", true),
@@ -76,7 +76,7 @@ fn only_foreign_and_nondistributable_layers_may_be_elsewhere() {
 }
 
 #[test]
-fn manifests_are_told_from_blobs() {
+fn manifests_are_distinguished_from_blobs() {
     for manifest in MediaType::MANIFESTS {
         assert!(MediaType::new(manifest).is_manifest());
         assert!(MediaType::new(format!("{}; charset=utf-8", manifest.to_uppercase())).is_manifest());
@@ -88,7 +88,7 @@ fn manifests_are_told_from_blobs() {
 
 proptest! {
     #[test]
-    fn any_text_is_judged_without_a_panic(text in "[a-z/;= +é]{0,20}|.*") {
+    fn no_text_causes_a_panic(text in "[a-z/;= +é]{0,20}|.*") {
         let media_type = MediaType::new(text);
         prop_assert!(!media_type.is_well_formed() || media_type.essence().contains('/'));
         prop_assert_eq!(MediaType::new(media_type.essence()).essence(), media_type.essence());

@@ -31,7 +31,7 @@ fn names_at_each_edge_of_the_grammar() {
 }
 
 #[test]
-fn names_beyond_the_grammar_are_refused_for_the_rule_they_break() {
+fn invalid_names_are_refused_with_the_rule_that_they_break() {
     use InvalidName::{Grammar, TooLong, TooShort};
     let too_long = "a".repeat(257);
     let long_and_wrong = "A".repeat(100_000);
@@ -83,7 +83,7 @@ fn names_beyond_the_grammar_are_refused_for_the_rule_they_break() {
     }
 }
 
-/// The grammar once more, as a slow machine of states after the pattern's text, to judge the fast matcher by.
+/// A second implementation of the grammar, to check the first: a slow state machine, written from the pattern's text.
 fn pattern_accepts(name: &str) -> bool {
     #[derive(Clone, Copy, PartialEq)]
     enum State {
@@ -111,7 +111,7 @@ fn pattern_accepts(name: &str) -> bool {
 }
 
 #[test]
-fn every_short_text_is_judged_as_the_pattern_does() {
+fn every_short_text_is_accepted_or_refused_as_the_pattern_says() {
     let alphabet = ['a', '.', '_', '-', '/', 'A'];
     let mut texts = vec![String::new()];
     for _ in 0..6 {
@@ -141,7 +141,7 @@ fn tags_at_each_edge_of_the_grammar() {
 }
 
 #[test]
-fn a_reference_with_a_colon_is_a_digest_and_nothing_else() {
+fn a_reference_with_a_colon_parses_only_as_a_digest() {
     let digest = format!("sha256:{}", "0f".repeat(32));
     let parsed: Digest = digest.parse().unwrap();
     assert_eq!(digest.parse(), Ok(Reference::Digest(parsed)));
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_judged_as_the_pattern_does(name in "[a-c0-1._/-]{2,256}|.{0,300}") {
+    fn any_text_is_accepted_or_refused_as_the_pattern_says(name in "[a-c0-1._/-]{2,256}|.{0,300}") {
         let expected = (2..=256).contains(&name.chars().count()) && pattern_accepts(&name);
         prop_assert_eq!(name.parse::<RepositoryName>().is_ok(), expected);
     }
@@ -174,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_a_reference_that_spells_itself_or_none(text in "[a-z0-9_.:@/-]{0,140}|.*|sha256:[0-9a-f]{63,65}") {
+    fn a_text_that_parses_as_a_reference_displays_unchanged(text in "[a-z0-9_.:@/-]{0,140}|.*|sha256:[0-9a-f]{63,65}") {
         if let Ok(reference) = text.parse::<Reference>() {
             prop_assert_eq!(reference.to_string(), text);
         }

@@ -4,7 +4,7 @@ use crate::MediaType;
 use serde_json::{Value, json};
 
 #[test]
-fn an_image_is_read_with_all_it_says() {
+fn every_member_of_an_image_is_read() {
     let mut value = image();
     value["artifactType"] = json!("application/x.kind; version=0.2");
     value["annotations"] = json!({"a": "1", "A": "2", "": ""});
@@ -52,7 +52,7 @@ fn an_index_is_read_with_its_platforms() {
 }
 
 #[test]
-fn the_type_comes_from_the_manifest_or_from_what_came_with_it() {
+fn the_media_type_comes_from_the_manifest_or_from_the_request() {
     let oci = MediaType::OCI_MANIFEST;
     let docker = MediaType::DOCKER_MANIFEST;
     let with_parameters = format!("{oci}; charset=utf-8");
@@ -84,7 +84,7 @@ fn the_type_comes_from_the_manifest_or_from_what_came_with_it() {
 }
 
 #[test]
-fn what_is_absent_null_or_unknown_does_not_matter() {
+fn absent_null_and_unknown_members_are_ignored() {
     let changes = [
         ("/subject", Value::Null),
         ("/annotations", Value::Null),
@@ -138,7 +138,7 @@ fn white_space_and_escapes_are_json() {
 }
 
 #[test]
-fn the_referrer_type_is_the_artifacts_else_the_configs() {
+fn the_referrer_type_is_the_artifact_type_else_the_configs_media_type() {
     let mut value = image();
     let read = |value: &Value| parse(value).unwrap().referrer_artifact_type().map(str::to_owned);
     assert_eq!(read(&value).as_deref(), Some("application/x.part"));
@@ -151,7 +151,7 @@ fn the_referrer_type_is_the_artifacts_else_the_configs() {
 }
 
 #[test]
-fn required_blobs_are_each_once_and_without_those_kept_elsewhere() {
+fn required_blobs_are_listed_once_and_without_those_stored_elsewhere() {
     let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
     let part = |of: &str, media_type: &str, urls: Value| json!({"mediaType": media_type, "digest": digest(of), "size": 10, "urls": urls});
     let url = json!(["https://example.com"]);
@@ -182,7 +182,7 @@ fn a_sum_of_sizes_never_overflows() {
 }
 
 #[test]
-fn an_index_as_large_as_can_be_is_read() {
+fn an_index_of_the_largest_size_is_read() {
     let head = format!(r#"{{"schemaVersion":2,"mediaType":"{}","manifests":["#, MediaType::OCI_INDEX);
     let child = format!(r#"{{"mediaType":"a/b","digest":"{}","size":1}}"#, digest(""));
     let count = (Manifest::MAX_BYTES - head.len() - 2) / (child.len() + 1);

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
 
-/// Any JSON value, a few levels deep.
+/// Generates any JSON value, a few levels deep.
 fn values() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -23,7 +23,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Writes a value so that the object chosen by `at` (counted from the outside in) has its first key twice.
+/// Writes a value as JSON, and repeats the first key of one object. `at` selects the object, counted from the outside in.
 fn write_with_a_double(value: &Value, at: &mut usize, out: &mut String) {
     match value {
         Value::Array(items) => {
@@ -51,7 +51,7 @@ fn write_with_a_double(value: &Value, at: &mut usize, out: &mut String) {
     }
 }
 
-/// Empty objects have no key to double.
+/// Replaces empty objects by nulls, because they have no key to repeat.
 fn drop_empty_objects(value: Value) -> Value {
     match value {
         Value::Array(items) => items.into_iter().map(drop_empty_objects).collect(),
@@ -76,7 +76,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_like_json_is_read_or_refused(text in r#"[{}\[\]":,0-9a-z\\. -]{0,80}"#) {
+    fn any_text_that_resembles_json_is_read_or_refused(text in r#"[{}\[\]":,0-9a-z\\. -]{0,80}"#) {
         prop_assert!(Manifest::parse(text.as_bytes(), Some(MediaType::OCI_INDEX)).is_err());
     }
 
@@ -86,14 +86,14 @@ proptest! {
         let at = at.index(bytes.len());
         bytes[at] = byte;
         if let Ok(manifest) = Manifest::parse(&bytes, None) {
-            // The member may have another name now.
+            // The change may have renamed the member.
             let has_layers = String::from_utf8_lossy(&bytes).contains("\"layers\"");
             prop_assert_eq!(manifest.layers.len(), if has_layers { 2 } else { 0 });
         }
     }
 
     #[test]
-    fn a_manifest_that_is_cut_anywhere_is_refused(at: Index) {
+    fn a_truncated_manifest_is_refused(at: Index) {
         let text = index().to_string();
         let cut = &text.as_bytes()[..at.index(text.len())];
         prop_assert!(matches!(Manifest::parse(cut, None), Err(InvalidManifest::Json(_))));
@@ -105,7 +105,7 @@ proptest! {
     ])) {
         let mut manifest = image();
         manifest[name] = value;
-        // The member may be right by chance; the call must come back either way, and with the truth.
+        // The random value may be valid by chance. Then the parsed manifest must agree with the JSON.
         if let Ok(read) = parse(&manifest) {
             prop_assert_eq!(read.layers.len(), manifest["layers"].as_array().map_or(0, Vec::len));
         }
@@ -121,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn a_double_key_is_found_wherever_it_is(extra in values(), chosen: Index) {
+    fn a_duplicate_key_is_found_at_any_level(extra in values(), chosen: Index) {
         let mut manifest = image();
         manifest["x"] = extra;
         let manifest = drop_empty_objects(manifest);
@@ -135,7 +135,7 @@ proptest! {
     }
 
     #[test]
-    fn deep_nesting_is_refused_whatever_it_is_made_of(shape in prop::collection::vec(any::<bool>(), 1..200)) {
+    fn deep_nesting_of_objects_and_arrays_is_refused(shape in prop::collection::vec(any::<bool>(), 1..200)) {
         let open: String = shape.iter().map(|object| if *object { "{\"a\":" } else { "[" }).collect();
         let close: String = shape.iter().rev().map(|object| if *object { '}' } else { ']' }).collect();
         let text = format!("{{\"x\":{open}0{close},{}", &image().to_string()[1..]);
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn valid_manifests_are_read_as_they_were_made(
+    fn valid_manifests_round_trip(
         sizes in prop::collection::vec(0..=Manifest::MAX_SIZE, 0..6),
         annotations in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..5),
     ) {

@@ -11,7 +11,7 @@ fn json_error(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn bytes_that_are_not_one_json_object() {
+fn bytes_that_are_not_one_json_object_are_refused() {
     let good = image().to_string();
     let behind = [" x", "{}", ",", "]", "\0", "\u{a0}", "//"].map(|tail| format!("{good}{tail}"));
     for text in &behind {
@@ -46,7 +46,7 @@ fn bytes_that_are_not_one_json_object() {
 }
 
 #[test]
-fn keys_that_appear_twice_at_any_level() {
+fn duplicate_keys_are_refused_at_any_level() {
     let texts = [
         r#"{"a":1,"a":1}"#,
         r#"{"a":1,"b":2,"\u0061":3}"#,
@@ -63,7 +63,7 @@ fn keys_that_appear_twice_at_any_level() {
 }
 
 #[test]
-fn an_error_repeats_a_line_of_the_manifest_at_most() {
+fn an_error_quotes_at_most_a_line_of_the_manifest() {
     let key = format!("\\n{}", "k".repeat(100_000));
     let error = json_error(format!(r#"{{"{key}":1,"{key}":1}}"#).as_bytes());
     assert!(error.len() < 200 && error.starts_with("the key '?kkk"), "{}", error.len());
@@ -86,7 +86,7 @@ fn nested(depth: usize) -> String {
 }
 
 #[test]
-fn nesting_deeper_than_64_levels() {
+fn nesting_deeper_than_64_levels_is_refused() {
     Manifest::parse(nested(64).as_bytes(), None).unwrap();
     let objects = format!("{}1{}", r#"{"x":"#.repeat(65), "}".repeat(65));
     let open_only = "{\"x\":[".to_owned() + &"[".repeat(2_000_000);
@@ -96,7 +96,7 @@ fn nesting_deeper_than_64_levels() {
 }
 
 #[test]
-fn more_bytes_or_values_than_the_limits() {
+fn more_bytes_or_values_than_the_limits_are_refused() {
     let text = image().to_string();
     let full = format!("{text}{}", " ".repeat(Manifest::MAX_BYTES - text.len()));
     Manifest::parse(full.as_bytes(), None).unwrap();
@@ -108,7 +108,7 @@ fn more_bytes_or_values_than_the_limits() {
 }
 
 #[test]
-fn types_that_are_not_a_manifests() {
+fn media_types_of_other_documents_are_refused() {
     let unsupported = [
         "application/vnd.docker.distribution.manifest.v1+json",
         "application/vnd.docker.distribution.manifest.v1+prettyjws",
@@ -137,7 +137,7 @@ fn types_that_are_not_a_manifests() {
 }
 
 #[test]
-fn types_that_contradict_each_other() {
+fn media_types_that_contradict_each_other_are_refused() {
     let pairs = [
         (image(), MediaType::OCI_INDEX),
         (image(), MediaType::DOCKER_MANIFEST),
@@ -155,7 +155,7 @@ fn types_that_contradict_each_other() {
 }
 
 #[test]
-fn members_that_contradict_the_type() {
+fn members_that_contradict_the_media_type_are_refused() {
     let in_image = "an image manifest must not have it";
     let in_index = "an index must not have it";
     let data = [
@@ -178,7 +178,7 @@ fn members_that_contradict_the_type() {
 }
 
 #[test]
-fn members_that_are_missing_or_wrong() {
+fn missing_and_invalid_members_are_refused() {
     let remove = [
         (image(), "/schemaVersion", "schemaVersion"),
         (image(), "/config", "config"),
