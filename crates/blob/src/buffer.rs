@@ -1,18 +1,19 @@
-//! Pooled, aligned buffers: the one currency between sockets and engines.
+//! Pooled, aligned buffers, which carry all bytes between sockets and engines.
 //!
-//! They are pooled so that their number has a bound, and because an allocator may give memory of this size back to the kernel on
-//! every free: with the C library's that measured twice to three times the processor time of a transfer.
+//! A pool bounds their number and keeps their memory. An allocator may return memory of this size to the kernel on every free: with
+//! the C library's allocator a transfer took two to three times the processor time.
+
 use crate::open_files::{OpenFile, OpenFiles};
-use crate::shares::{Claim, Share, Shares};
+use crate::shares::{BufferClaim, BufferShare, Shares};
 use crate::{Error, lock};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// A pool of equal buffers, whose number is bounded; waiting for one is back-pressure.
+/// A bounded pool of buffers of equal size. Waiting for a free buffer is the back-pressure of transfers.
 ///
-/// Memory is taken when a buffer is first needed and kept for the next one, so the pool holds at most `max` times
+/// Memory is allocated when a buffer is first needed, and reused afterwards, so the pool holds at most `max` times
 /// [`Buffers::SIZE`] bytes. Clones share the pool.
 #[derive(Clone)]
 pub struct Buffers {
@@ -26,7 +27,7 @@ struct Pool {
     free: Mutex<Vec<Memory>>,
 }
 
-/// One buffer's memory: larger than the buffer by the alignment, so that an aligned start lies within it.
+/// The memory of one buffer. It exceeds the buffer by the alignment, so that it contains an aligned start.
 struct Memory {
     bytes: Box<[u8]>,
     start: usize,
@@ -35,62 +36,63 @@ struct Memory {
 impl Memory {
     fn new() -> Memory {
         let bytes = vec![0; Buffers::SIZE + Buffers::ALIGNMENT].into_boxed_slice();
-        // `align_offset` may decline by answering usize::MAX; the buffer then begins where the memory does, unaligned.
+        // `align_offset` may return usize::MAX, which means "unknown". The buffer then starts unaligned.
         let start = bytes.as_ptr().align_offset(Buffers::ALIGNMENT);
         Memory { bytes, start: if start < Buffers::ALIGNMENT { start } else { 0 } }
     }
 }
 
 impl Buffers {
-    /// Bytes of one buffer. Each costs a change of thread on its way to the disk: 256 KiB measured 19,000 futex calls for a GiB, and
-    /// this 8,000.
+    /// Bytes of one buffer. Each buffer costs a change of thread on its way to the disk: with 256 KiB a GiB took 19,000 futex calls,
+    /// with this size 8,000.
     pub const SIZE: usize = 512 * 1024;
-    /// The alignment of a buffer's first byte, enough for direct I/O.
+    /// The alignment of a buffer's first byte in bytes, enough for direct I/O.
     pub const ALIGNMENT: usize = 4096;
-    /// The longest that a transfer waits for a buffer: far longer than busy disks take, and shorter than clients' patience.
+    /// The longest time that a transfer waits for a buffer: far longer than a busy disk needs, and shorter than the timeouts of
+    /// clients.
     pub const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// Bytes at most of a [`Buffer::small`] one, which is of no pool.
+    /// The most bytes of a [`Buffer::small`] buffer, which belongs to no pool.
     pub const SMALL: usize = 64 * 1024;
 
-    /// A pool of at most `max` buffers, one at least.
+    /// Creates a pool of at most `max` buffers, at least one.
     pub fn new(max: usize) -> Buffers {
         let permits = max.clamp(1, Semaphore::MAX_PERMITS);
         let pool = Pool { permits: Arc::new(Semaphore::new(permits)), free: Mutex::new(Vec::new()) };
         Buffers { pool: Arc::new(pool), shares: Shares::new(permits), files: OpenFiles::new(usize::MAX) }
     }
 
-    /// The same pool for transfers that may have at most `max` layers' files open for reading at once; else they may have any number.
+    /// Bounds the layer files that the pool's transfers may have open for reading at once. By default there is no bound.
     pub fn with_open_files(self, max: usize) -> Buffers {
         Buffers { files: OpenFiles::new(max), ..self }
     }
 
-    /// A place among the files that are open for reading, to be held as long as the file. Waits for at most [`Buffers::PATIENCE`],
-    /// then [`Error::Busy`].
+    /// Waits for a permit to open one more file for reading, to be kept as long as the file. Fails with [`Error::Busy`] after
+    /// [`Buffers::PATIENCE`].
     pub(crate) async fn open_file(&self) -> Result<OpenFile, Error> {
         self.files.admit(|| self.shares.starve()).await
     }
 
-    /// What an owner may hold of the pool: transfers of callers claim their buffers there before they take them.
-    pub fn share(&self, owner: &str) -> Share {
+    /// Returns an owner's share of the pool. A caller's transfer claims a buffer from the share before it takes one from the pool.
+    pub fn share(&self, owner: &str) -> BufferShare {
         self.shares.of(owner)
     }
 
-    /// How many transfers wait for their share, or to open a layer's file.
+    /// Returns the number of transfers that wait for a claim or for a permit to open a file.
     pub fn waiting(&self) -> usize {
         self.shares.waiting() + self.files.waiting()
     }
 
-    /// Returns when a transfer has begun to wait for its share, or to open a layer's file, since it returned last.
+    /// Waits until a transfer has begun to wait for a claim or for a permit to open a file, since the last return.
     pub async fn starved(&self) {
         self.shares.starved().await;
     }
 
-    /// Takes an empty buffer, waiting until one is free. Who waits longest is served first.
+    /// Takes an empty buffer, and waits until one is free. The longest waiting task is served first.
     ///
-    /// A task that holds buffers while it takes more can wait for itself; give back what was filled first.
+    /// A task that holds buffers while it takes another can deadlock. Release the filled buffers first.
     pub async fn take(&self) -> Buffer {
-        // Nothing closes the semaphore, so there always is a permit.
+        // The semaphore is never closed, so this always returns a permit.
         let permit = self.pool.permits.clone().acquire_owned().await.ok();
         let kept = lock(&self.pool.free).pop();
         Buffer {
@@ -103,53 +105,55 @@ impl Buffers {
         }
     }
 
-    /// The same for at most [`Buffers::PATIENCE`], then [`Error::Busy`]: whoever holds the buffers may never give them back.
+    /// Takes an empty buffer as [`Buffers::take`] does, but fails with [`Error::Busy`] after [`Buffers::PATIENCE`]. The tasks that hold
+    /// the buffers may never release them.
     pub async fn take_in_time(&self) -> Result<Buffer, Error> {
         timeout(Buffers::PATIENCE, self.take()).await.map_err(|_| Error::Busy)
     }
 
-    /// How many buffers can be taken now without waiting.
+    /// Returns the number of buffers that can be taken without waiting.
     pub fn available(&self) -> usize {
         self.pool.permits.available_permits()
     }
 }
 
-/// A buffer of the pool; goes back to it when dropped. Derefs to the filled bytes; `AsRef<[u8]>`, `Send + Sync + 'static`,
-/// so `bytes::Bytes::from_owner` takes it without a copy.
+/// A buffer of a pool, to which it returns when dropped. Derefs to the filled bytes.
+///
+/// It is `AsRef<[u8]>` and `Send + Sync + 'static`, so `bytes::Bytes::from_owner` wraps it without a copy.
 pub struct Buffer {
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     memory: Option<Memory>,
     len: usize,
-    /// Bytes that it has.
+    /// In bytes.
     capacity: usize,
-    /// The place in its owner's share.
-    claim: Option<Claim>,
-    /// `None` for a small one.
+    /// The claim that counts this buffer in its owner's share.
+    claim: Option<BufferClaim>,
+    /// `None` for a small buffer.
     pool: Option<Arc<Pool>>,
-    /// Dropped after the memory went back: who gets the permit finds the memory.
+    /// Dropped after the memory has returned to the pool, so that the next task to get the permit finds the memory.
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Buffer {
-    /// A buffer that is of no pool, for so many bytes, of [`Buffers::SMALL`] at most. Its first byte is not aligned.
+    /// Creates a buffer outside any pool, with room for `bytes`, at most [`Buffers::SMALL`]. Its first byte is not aligned.
     pub fn small(bytes: usize) -> Buffer {
         let capacity = bytes.min(Buffers::SMALL);
         let memory = Memory { bytes: vec![0; capacity].into_boxed_slice(), start: 0 };
         Buffer { memory: Some(memory), len: 0, capacity, claim: None, pool: None, _permit: None }
     }
 
-    /// The same buffer, which keeps its place in its owner's share until it is dropped.
-    pub fn claimed(mut self, claim: Claim) -> Buffer {
+    /// Attaches a claim, which is released together with the buffer.
+    pub fn claimed(mut self, claim: BufferClaim) -> Buffer {
         self.claim = Some(claim);
         self
     }
 
-    /// Bytes that still fit.
+    /// Returns the number of bytes that still fit.
     pub fn room(&self) -> usize {
         self.capacity - self.len
     }
 
-    /// Appends as much of `bytes` as fits and returns how much that was.
+    /// Appends as many of `bytes` as fit, and returns their number.
     pub fn fill(&mut self, bytes: &[u8]) -> usize {
         let (from, count) = (self.len, bytes.len().min(self.room()));
         self.spare_mut()[from..from + count].copy_from_slice(&bytes[..count]);
@@ -157,9 +161,9 @@ impl Buffer {
         count
     }
 
-    /// The whole capacity, filled bytes included, as a slice to read into; follow with [`Buffer::set_len`].
+    /// Returns the whole capacity, filled bytes included, as a slice to read into. Call [`Buffer::set_len`] afterwards.
     ///
-    /// What lies in it is left from an earlier use.
+    /// The unfilled part contains bytes of an earlier use.
     pub fn spare_mut(&mut self) -> &mut [u8] {
         match &mut self.memory {
             Some(memory) => &mut memory.bytes[memory.start..memory.start + self.capacity],
@@ -167,17 +171,17 @@ impl Buffer {
         }
     }
 
-    /// Declares the first `len` bytes filled. `len` counts only bytes that were written since the buffer was taken,
-    /// else an earlier transfer's bytes would show.
+    /// Declares the first `len` bytes filled. All of them must have been written since the buffer was taken, else bytes of an
+    /// earlier transfer become visible.
     ///
     /// # Panics
-    /// If `len` is more than it has.
+    /// If `len` exceeds the capacity.
     pub fn set_len(&mut self, len: usize) {
         assert!(len <= self.capacity, "the buffer holds {} bytes, not {len}", self.capacity);
         self.len = len;
     }
 
-    /// Empties it, for another use by the same holder.
+    /// Empties the buffer, so that its holder can fill it again.
     pub fn clear(&mut self) {
         self.len = 0;
     }
@@ -218,7 +222,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_buffer_is_empty_aligned_and_fills_up() {
+    async fn a_new_buffer_is_empty_and_aligned_and_can_be_filled() {
         let buffers = Buffers::new(2);
         let mut buffer = buffers.take().await;
         assert!(buffer.is_empty());
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_buffer_is_of_no_pool() {
+    fn a_small_buffer_belongs_to_no_pool() {
         let mut buffer = Buffer::small(3);
         assert_eq!((buffer.fill(b"abcd"), buffer.room(), &buffer[..]), (3, 0, &b"abc"[..]));
         assert_eq!(Buffer::small(Buffers::SIZE).room(), Buffers::SMALL);
@@ -249,11 +253,11 @@ mod tests {
         assert!(waits, "a second buffer of a pool of one was handed out");
         drop(first);
         let second = second.await;
-        assert_eq!((second.as_ptr(), second.len()), (address, 0), "the memory is used again, and empty");
+        assert_eq!((second.as_ptr(), second.len()), (address, 0), "the memory was not reused, or not empty");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_for_a_buffer_in_vain_is_told_that_all_are_busy_and_loses_its_place() {
+    async fn a_wait_for_a_buffer_that_times_out_fails_as_busy_and_leaves_the_queue() {
         let buffers = Buffers::new(1);
         let held = buffers.take_in_time().await.unwrap();
         assert!(matches!(buffers.take_in_time().await, Err(Error::Busy)));
@@ -263,7 +267,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_made_from_a_buffer_give_it_back_when_dropped() {
+    async fn bytes_made_from_a_buffer_return_it_to_the_pool_when_dropped() {
         let buffers = Buffers::new(1);
         let mut buffer = buffers.take().await;
         buffer.fill(b"layer");

@@ -1,16 +1,17 @@
-//! Checksums of a layer's blocks: they tell, before a byte leaves, whether it is the byte that came.
+//! Checksums of a layer's blocks, which detect corrupt bytes before they are sent to a client.
 //!
 //! The algorithm is CRC-32C (Castagnoli; RFC 3720 appendix B.4). It finds every error of up to three bits in a block and every
-//! burst of up to 32 bits, and misses one of 2^32 other alterations. It is no protection against intent; the digest is.
+//! burst of up to 32 bits, and misses one of 2^32 other errors. It does not protect against deliberate changes; the digest does.
+
 use crc_fast::CrcAlgorithm::Crc32Iscsi;
 use crc_fast::Digest;
 
-/// Bytes of a block; the last block of a layer may have fewer.
+/// Bytes of a block. The last block of a layer may have fewer.
 ///
-/// A range is read in whole blocks, so a byte costs a block: 128 KiB take some 15 µs to read from memory and to check, a fraction
-/// of what a request costs. A GiB has 32 KiB of checksums.
+/// Ranges are read in whole blocks, so even one byte costs a block. To read 128 KiB from memory and to check them takes some 15 µs,
+/// a fraction of the cost of a request. The checksums of a GiB take 32 KiB.
 pub const BLOCK_BYTES: usize = 128 * 1024;
-/// Bytes that stored checksums begin with: the version, the algorithm, the binary logarithm of the block size, and a zero.
+/// Bytes of the head of stored checksums: the version, the algorithm, the binary logarithm of the block size, and a zero.
 pub const HEAD_BYTES: usize = HEAD.len();
 /// Bytes of one stored checksum, big endian.
 pub const SUM_BYTES: usize = 4;
@@ -19,28 +20,28 @@ const VERSION: u8 = 1;
 const CRC32C: u8 = 1;
 const HEAD: [u8; 4] = [VERSION, CRC32C, BLOCK_BYTES.ilog2() as u8, 0];
 
-/// Stored checksums are of an unknown version, or too few for the bytes that they are of.
+/// Why stored checksums can't be used: their version is unknown, or their number does not match the layer's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stored checksums can't be read: {0}")]
 pub struct InvalidChecksums(&'static str);
 
-/// Computes the checksums of bytes as they go by. What is stored of it can be taken up again.
+/// Computes the checksums of a stream's blocks. It can be resumed from the stored checksums.
 #[derive(Clone)]
 pub struct Checksummer {
-    /// The head and the checksums of all whole blocks, as they are stored.
+    /// The head and the checksums of all complete blocks, in stored form.
     whole: Vec<u8>,
-    /// The checksum of the block that is not whole yet; 0 while it is empty.
+    /// The checksum of the incomplete block, or 0 if that block is empty.
     partial: u32,
-    /// Bytes of that block.
+    /// Bytes of the incomplete block.
     filled: usize,
 }
 
-/// A place that a [`Checksummer`] has passed, for [`Checksummer::stored_at`].
+/// A position in a [`Checksummer`]'s stream, made by [`Checksummer::position`] for [`Checksummer::stored_at`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Length of the head and of the checksums of the whole blocks before the place.
+pub struct ChecksumPosition {
+    /// Bytes of the head and of the checksums of the complete blocks before the position.
     whole: usize,
-    /// The checksum of the block that the place lies in, up to the place; `None` between two blocks.
+    /// The checksum of the incomplete block before the position. `None` between two blocks.
     partial: Option<u32>,
 }
 
@@ -51,11 +52,11 @@ impl Default for Checksummer {
 }
 
 impl Checksummer {
-    /// Takes up again after the first `bytes` bytes, whose checksums are `stored`.
+    /// Resumes after the first `bytes` bytes, whose checksums are `stored`.
     pub fn resume(stored: &[u8], bytes: u64) -> Result<Checksummer, InvalidChecksums> {
         let sums = sums(stored)?;
         if sums.len() as u64 != bytes.div_ceil(BLOCK_BYTES as u64) * SUM_BYTES as u64 {
-            return Err(InvalidChecksums("they are of another number of bytes"));
+            return Err(InvalidChecksums("they do not match the number of bytes"));
         }
         let filled = usize::try_from(bytes % BLOCK_BYTES as u64).unwrap_or(0);
         let mut whole = stored.to_vec();
@@ -69,7 +70,7 @@ impl Checksummer {
         Ok(Checksummer { whole, partial, filled })
     }
 
-    /// Takes in the bytes that follow.
+    /// Adds the bytes that follow.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (now, rest) = bytes.split_at(bytes.len().min(BLOCK_BYTES - self.filled));
@@ -83,51 +84,52 @@ impl Checksummer {
         }
     }
 
-    /// Where it stands.
-    pub fn place(&self) -> Place {
-        Place { whole: self.whole.len(), partial: (self.filled > 0).then_some(self.partial) }
+    /// Returns the current position.
+    pub fn position(&self) -> ChecksumPosition {
+        ChecksumPosition { whole: self.whole.len(), partial: (self.filled > 0).then_some(self.partial) }
     }
 
-    /// The checksums of the bytes before a place, as they are stored.
-    pub fn stored_at(&self, place: Place) -> Vec<u8> {
-        let mut stored = self.whole.get(..place.whole).unwrap_or(&self.whole).to_vec();
-        stored.extend(place.partial.into_iter().flat_map(u32::to_be_bytes));
+    /// Returns the checksums of the bytes before an earlier position, in stored form.
+    pub fn stored_at(&self, position: ChecksumPosition) -> Vec<u8> {
+        let mut stored = self.whole.get(..position.whole).unwrap_or(&self.whole).to_vec();
+        stored.extend(position.partial.into_iter().flat_map(u32::to_be_bytes));
         stored
     }
 
-    /// The checksums of all bytes, as they are stored.
+    /// Returns the checksums of all bytes, in stored form.
     pub fn finish(self) -> Vec<u8> {
-        self.stored_at(self.place())
+        self.stored_at(self.position())
     }
 }
 
-/// The checksums of these bytes, as they are stored.
+/// Computes the checksums of bytes in memory, in stored form.
 pub fn of(bytes: &[u8]) -> Vec<u8> {
     let mut summer = Checksummer::default();
     summer.update(bytes);
     summer.finish()
 }
 
-/// Consecutive stored checksums of a layer, to check blocks by.
+/// The checksums of consecutive blocks of a layer, to check the blocks with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checksums {
-    /// The number of the block that the first one is of.
+    /// The number of the first block.
     first: u64,
     sums: Vec<u8>,
 }
 
 impl Checksums {
-    /// Those that lie in `stored`, from its beginning: all of a layer's, or the first of them.
+    /// Reads stored checksums, which start with the head and the layer's first block.
     pub fn read(stored: &[u8]) -> Result<Checksums, InvalidChecksums> {
         Ok(Checksums { first: 0, sums: sums(stored)?.to_vec() })
     }
 
-    /// Those of the blocks from `first` on, without a head: a part of stored ones whose head [`Checksums::read`] took.
+    /// Wraps the checksums of the blocks from `first` on. They have no head: they are a slice of stored checksums whose head
+    /// [`Checksums::read`] has checked.
     pub fn part(first: u64, sums: Vec<u8>) -> Checksums {
         Checksums { first, sums }
     }
 
-    /// Whether a block has these bytes; `None` when its checksum is not among these.
+    /// Returns true if the bytes match the block's checksum. Returns `None` if that checksum is not among these.
     pub fn check(&self, block: u64, bytes: &[u8]) -> Option<bool> {
         let at = usize::try_from(block.checked_sub(self.first)?).ok()?.checked_mul(SUM_BYTES)?;
         let sum = self.sums.get(at..)?.first_chunk()?;
@@ -135,21 +137,21 @@ impl Checksums {
     }
 }
 
-/// What follows the head, once that is known.
+/// Checks the head of stored checksums and returns the checksums that follow it.
 fn sums(stored: &[u8]) -> Result<&[u8], InvalidChecksums> {
     match stored.split_first_chunk() {
         Some((&HEAD, sums)) => Ok(sums),
-        Some(_) => Err(InvalidChecksums("they are of an unknown version, algorithm or block size")),
+        Some(_) => Err(InvalidChecksums("their version, algorithm or block size is unknown")),
         None => Err(InvalidChecksums("they are cut short")),
     }
 }
 
-/// The checksum of bytes that follow others, whose checksum is `before`; 0 is that of none.
+/// Extends the checksum `before` by the bytes that follow. The checksum of no bytes is 0.
 fn continued(before: u32, bytes: &[u8]) -> u32 {
-    // The state is the checksum before its last step, which flips every bit.
+    // The last step of the checksum flips every bit, so flip them back to get the state.
     let mut digest = Digest::new_with_init_state(Crc32Iscsi, u64::from(!before));
     digest.update(bytes);
-    // The upper half is zero.
+    // The checksum has 32 bits, so the upper half is zero.
     digest.finalize() as u32
 }
 
@@ -159,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_algorithm_is_that_of_rfc_3720() {
+    fn the_algorithm_is_the_one_of_rfc_3720() {
         // RFC 3720 B.4, and the check value of the CRC catalogue.
         let ascending: Vec<u8> = (0..32).collect();
         for (bytes, sum) in [
@@ -176,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_checksums_that_are_not_understood_are_refused() {
+    fn unknown_stored_checksums_are_refused() {
         let stored = of(&[7; BLOCK_BYTES + 1]);
         assert_eq!(stored.len(), HEAD_BYTES + 2 * SUM_BYTES);
         for (at, stored) in [(1, &stored[..]), (BLOCK_BYTES as u64 * 2 + 1, &stored), (0, &stored)] {
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_checked_by_its_own_checksum_and_an_unknown_one_is_said_to_be() {
+    fn a_block_is_checked_with_its_own_checksum_and_a_missing_checksum_is_reported() {
         let bytes: Vec<u8> = (0..2 * BLOCK_BYTES + 100).map(|byte| (byte / 1000) as u8).collect();
         let sums = Checksums::read(&of(&bytes)).unwrap();
         let later = Checksums::part(1, of(&bytes)[HEAD_BYTES + SUM_BYTES..].to_vec());
@@ -206,17 +208,17 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn however_the_bytes_come_and_wherever_they_are_taken_up_again_the_checksums_are_the_same(
+        fn checksums_do_not_depend_on_the_pieces_or_on_where_the_checksummer_is_resumed(
             size in 0..5 * BLOCK_BYTES, pieces in prop::collection::vec((1..3 * BLOCK_BYTES, any::<bool>()), 1..12),
         ) {
             let bytes: Vec<u8> = (0..size).map(|at| (at * 31 / 7) as u8).collect();
             let mut summer = Checksummer::default();
-            let (mut at, mut places) = (0, Vec::new());
+            let (mut at, mut positions) = (0, Vec::new());
             for (length, restart) in pieces.into_iter().cycle() {
                 let end = size.min(at + length);
                 summer.update(&bytes[at..end]);
                 at = end;
-                places.push((at, summer.place()));
+                positions.push((at, summer.position()));
                 if restart {
                     summer = Checksummer::resume(&summer.clone().finish(), at as u64).unwrap();
                 }
@@ -224,8 +226,8 @@ mod tests {
                     break;
                 }
             }
-            for (at, place) in places {
-                prop_assert_eq!(summer.stored_at(place), of(&bytes[..at]));
+            for (at, position) in positions {
+                prop_assert_eq!(summer.stored_at(position), of(&bytes[..at]));
             }
             prop_assert_eq!(summer.finish(), of(&bytes));
         }

@@ -1,4 +1,5 @@
-//! The little of a file system that the fs engine stands on, so that a test can put a disk beneath it that crashes.
+//! The file system calls that the fs engine uses, as a trait, so that tests can run the engine on a disk that crashes.
+
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -6,37 +7,37 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A disk. Calls block, so the engine makes them on threads for blocking work.
+/// A disk. Its calls block, so the engine makes them on threads for blocking work.
 pub trait Disk: Send + Sync + 'static {
-    /// Creates an empty file for writing; AlreadyExists when the name is taken.
+    /// Creates an empty file for writing. Fails with AlreadyExists if the name is taken.
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
-    /// Opens a file for writing, as it is; NotFound when there is none.
+    /// Opens a file for writing without truncating it. Fails with NotFound if it does not exist.
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
-    /// Opens a file for reading; NotFound when there is none.
+    /// Opens a file for reading. Fails with NotFound if it does not exist.
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Removes a file's name.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Makes a directory; AlreadyExists when the name is taken.
+    /// Creates a directory. Fails with AlreadyExists if the name is taken.
     fn mkdir(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory's entries durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
-    /// Shows every entry of a directory, in no order.
+    /// Calls `entry` with the name of every entry of a directory, in no order.
     fn list(&self, path: &Path, entry: &mut dyn FnMut(&OsStr)) -> io::Result<()>;
-    /// The numbers of the device and of what a path leads to, by which it can be known again; `None` if the disk has none.
+    /// Returns the device and inode number of a path, which identify the file or directory. `None` if the disk has no such numbers.
     fn identity(&self, _path: &Path) -> io::Result<Option<(u64, u64)>> {
         Ok(None)
     }
-    /// The space of the file system that a path is on; `None` if the disk can't tell.
+    /// Returns the space of the file system that contains a path, or `None` if the disk can't tell.
     fn space(&self, _path: &Path) -> io::Result<Option<Space>> {
         Ok(None)
     }
 }
 
-/// Bytes of a file system.
+/// The space of a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
     pub total: u64,
-    /// What this process may still take.
+    /// The bytes that this process may still use.
     pub free: u64,
 }
 
@@ -44,25 +45,26 @@ pub struct Space {
 pub trait DiskFile: Send + Sync {
     /// Writes all of `bytes` at `offset`, growing the file as needed.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Reads into `into` from `offset`; 0 at the file's end.
+    /// Reads into `into` from `offset`. Returns 0 at the file's end.
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// As [`DiskFile::read_at`], if that needs no waiting for a device; `None` if it would, or if the disk can't tell.
+    /// Reads as [`DiskFile::read_at`] does, but from memory only. Returns `None` if the read would wait for a device, or if the disk
+    /// can't tell.
     fn read_cached_at(&self, _into: &mut [u8], _offset: u64) -> Option<usize> {
         None
     }
-    /// Makes the bytes durable, and the length that they need. After a failure nothing is known of the bytes.
+    /// Makes the bytes durable, and the file's length with them. After a failure any of the unsynced bytes may be lost.
     fn sync_data(&self) -> io::Result<()>;
     /// Cuts the file to `len` bytes.
     fn truncate(&self, len: u64) -> io::Result<()>;
-    /// The file's length in bytes.
+    /// Returns the file's length in bytes.
     fn len(&self) -> io::Result<u64>;
-    /// Whether the file has no bytes.
+    /// Returns true if the file has no bytes.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
 }
 
-/// The operating system's disk. What it makes is for its own user alone: files 0600, directories 0700.
+/// The operating system's disk. Only the process's user can access the files (0600) and directories (0700) that it creates.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
@@ -110,8 +112,8 @@ impl Disk for RealDisk {
     }
 }
 
-/// Bytes of one write at most. The kernel takes memory for as much in one piece as it can, and larger pieces measured up to three
-/// times the processor time on a virtual machine, whose host has to provide them first.
+/// The most bytes of one write. The kernel allocates page-cache memory in pieces as large as the write allows. On a virtual machine
+/// larger pieces cost up to three times the processor time, because the host has to provide the memory first.
 const WRITE_BYTES: usize = 256 * 1024;
 
 impl DiskFile for File {
@@ -124,7 +126,7 @@ impl DiskFile for File {
         FileExt::read_at(self, into, offset)
     }
 
-    /// Any failure means "ask again, and wait": the blocking read then says what is wrong.
+    /// Returns `None` for every failure. The caller then makes a blocking read, which reports the cause.
     #[cfg(target_os = "linux")]
     fn read_cached_at(&self, into: &mut [u8], offset: u64) -> Option<usize> {
         use rustix::io::{ReadWriteFlags, preadv2};

@@ -1,6 +1,7 @@
-//! A wrapper around any engine that fails or holds chosen calls, for tests of what stands above.
+//! A wrapper around any engine that makes chosen calls fail or wait, for tests of the code above the engine.
 //!
-//! Faults beneath an engine, a missing fsync above all, are [`crate::faulty_disk`]'s part.
+//! [`crate::faulty_disk`] injects the faults below an engine, such as a missing fsync.
+
 use crate::{Buffer, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer, lock};
 use async_trait::async_trait;
 use std::io;
@@ -8,9 +9,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
-/// A kind of call of an engine, of its writers or of its readers.
+/// A kind of call to an engine, to its writers or to its readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum EngineCall {
     Create,
     Resume,
     Read,
@@ -18,7 +19,7 @@ pub enum Call {
     Remove,
     List,
     Check,
-    /// [`Engine::present`], which can be failed and not held.
+    /// [`Engine::present`], which can fail but not wait.
     Present,
     /// [`Writer::write`]
     Write,
@@ -30,23 +31,23 @@ pub enum Call {
     Next,
 }
 
-/// An engine whose calls a test can fail or hold. Clones share their faults.
+/// An engine whose calls a test can make fail or wait. Clones share the faults.
 #[derive(Clone)]
-pub struct Faulty {
+pub struct FaultyEngine {
     engine: Arc<dyn Engine>,
     faults: Arc<Mutex<Faults>>,
 }
 
 #[derive(Default)]
 struct Faults {
-    failures: Vec<(Call, Error)>,
-    gates: Vec<(Call, Arc<Turnstile>)>,
+    failures: Vec<(EngineCall, Error)>,
+    gates: Vec<(EngineCall, Arc<Turnstile>)>,
     unreadable_from: Option<u64>,
-    /// Pieces that will be read with a wrong bit.
+    /// The number of reads that will return a flipped bit.
     altered_reads: usize,
 }
 
-/// Holds one call. The call goes on when the gate is opened or dropped.
+/// Makes one call wait. The call continues when the gate is opened or dropped.
 pub struct Gate {
     turnstile: Arc<Turnstile>,
 }
@@ -56,71 +57,72 @@ struct Turnstile {
     open: Semaphore,
 }
 
-impl Faulty {
-    /// Wraps an engine, without faults at first.
-    pub fn new(engine: Arc<dyn Engine>) -> Faulty {
-        Faulty { engine, faults: Arc::default() }
+impl FaultyEngine {
+    /// Wraps an engine. At first there are no faults.
+    pub fn new(engine: Arc<dyn Engine>) -> FaultyEngine {
+        FaultyEngine { engine, faults: Arc::default() }
     }
 
-    /// Makes the next `times` calls of a kind fail with `error` before they do anything. Those asked for earlier fail first.
-    pub fn fail(&self, call: Call, times: usize, error: Error) {
+    /// Makes the next `times` calls of a kind fail with `error` before they reach the engine. Failures that were requested earlier
+    /// come first.
+    pub fn fail(&self, call: EngineCall, times: usize, error: Error) {
         lock(&self.faults).failures.extend(std::iter::repeat_n((call, error), times));
     }
 
     /// Makes the next `writes` writes fail as on a full disk.
     pub fn fill(&self, writes: usize) {
-        self.fail(Call::Write, writes, Error::from_io("", io::ErrorKind::StorageFull.into()));
+        self.fail(EngineCall::Write, writes, Error::from_io("", io::ErrorKind::StorageFull.into()));
     }
 
-    /// Makes reads fail at this byte of any location, after the bytes before it were read; `None`: reads go well again.
+    /// Makes reads of every location fail at this byte, after they have returned the bytes before it. `None` ends the fault.
     pub fn set_unreadable_from(&self, byte: Option<u64>) {
         lock(&self.faults).unreadable_from = byte;
     }
 
-    /// Flips a bit of each of the next `pieces` that are read, as a bad cable does: the stored bytes stay right.
+    /// Flips one bit in each of the next `pieces` that are read, as a bad cable does. The stored bytes stay intact.
     pub fn alter_reads(&self, pieces: usize) {
         lock(&self.faults).altered_reads = pieces;
     }
 
-    /// Holds the next call of a kind. Several gates hold the calls that come, one each, in order.
+    /// Makes the next call of a kind wait at a gate. Several gates hold one call each, in order.
     #[must_use = "a gate that is dropped holds nothing"]
-    pub fn hold(&self, call: Call) -> Gate {
+    pub fn hold(&self, call: EngineCall) -> Gate {
         let turnstile = Arc::new(Turnstile { arrived: Semaphore::new(0), open: Semaphore::new(0) });
         lock(&self.faults).gates.push((call, turnstile.clone()));
         Gate { turnstile }
     }
 
-    /// Waits at the gate of a call, if there is one, then fails it if its turn has come.
-    async fn meet(&self, call: Call) -> Result<(), Error> {
+    /// Waits at the gate of a call, if there is one. Then fails if a failure is due.
+    async fn meet(&self, call: EngineCall) -> Result<(), Error> {
         let gate = take_first(&mut lock(&self.faults).gates, call);
         if let Some(turnstile) = gate {
             turnstile.arrived.add_permits(1);
-            // The gate opens by closing the semaphore, which is the error here.
+            // Opening the gate closes the semaphore, so `acquire` returns an error.
             let _opened = turnstile.open.acquire().await;
         }
         self.fail_in_turn(call)
     }
 
-    fn fail_in_turn(&self, call: Call) -> Result<(), Error> {
+    fn fail_in_turn(&self, call: EngineCall) -> Result<(), Error> {
         take_first(&mut lock(&self.faults).failures, call).map_or(Ok(()), Err)
     }
 }
 
-fn take_first<T>(waiting: &mut Vec<(Call, T)>, call: Call) -> Option<T> {
+fn take_first<T>(waiting: &mut Vec<(EngineCall, T)>, call: EngineCall) -> Option<T> {
     let at = waiting.iter().position(|(kind, _)| *kind == call)?;
     Some(waiting.remove(at).1)
 }
 
 impl Gate {
-    /// Returns once a call is held.
+    /// Waits until a call waits at the gate.
     pub async fn reached(&self) {
         if let Ok(permit) = self.turnstile.arrived.acquire().await {
-            // It stays reached, however often that is asked.
+            // Return the permit, so that every later call returns at once.
             drop(permit);
         }
     }
 
-    /// Lets the call go, or the one that would have been held.
+    /// Lets the call continue. If no call has come yet, the next one does not wait.
     pub fn open(self) {}
 }
 
@@ -131,19 +133,19 @@ impl Drop for Gate {
 }
 
 #[async_trait]
-impl Engine for Faulty {
+impl Engine for FaultyEngine {
     async fn create(&self, location: Location) -> Result<Box<dyn Writer>, Error> {
-        self.meet(Call::Create).await?;
+        self.meet(EngineCall::Create).await?;
         Ok(FaultyWriter::boxed(self, self.engine.create(location).await?))
     }
 
     async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error> {
-        self.meet(Call::Resume).await?;
+        self.meet(EngineCall::Resume).await?;
         Ok(FaultyWriter::boxed(self, self.engine.resume(location, durable).await?))
     }
 
     async fn read(&self, location: Location, range: Range<u64>) -> Result<Option<Box<dyn Reader>>, Error> {
-        self.meet(Call::Read).await?;
+        self.meet(EngineCall::Read).await?;
         let reader = self.engine.read(location, range.clone()).await?;
         Ok(reader.map(|reader| {
             Box::new(FaultyReader { faulty: self.clone(), reader, offset: range.start, cut: false }) as Box<dyn Reader>
@@ -151,44 +153,44 @@ impl Engine for Faulty {
     }
 
     async fn stat(&self, location: Location) -> Result<Option<Stat>, Error> {
-        self.meet(Call::Stat).await?;
+        self.meet(EngineCall::Stat).await?;
         self.engine.stat(location).await
     }
 
     async fn remove(&self, location: Location, state: Option<&EngineState>) -> Result<(), Error> {
-        self.meet(Call::Remove).await?;
+        self.meet(EngineCall::Remove).await?;
         self.engine.remove(location, state).await
     }
 
     async fn list(&self, after: Option<Location>, limit: usize) -> Result<Vec<Location>, Error> {
-        self.meet(Call::List).await?;
+        self.meet(EngineCall::List).await?;
         self.engine.list(after, limit).await
     }
 
     async fn check(&self) -> Result<(), Error> {
-        self.meet(Call::Check).await?;
+        self.meet(EngineCall::Check).await?;
         self.engine.check().await
     }
 
     fn present(&self) -> Result<(), Error> {
-        self.fail_in_turn(Call::Present)?;
+        self.fail_in_turn(EngineCall::Present)?;
         self.engine.present()
     }
 }
 
 struct FaultyWriter {
-    faulty: Faulty,
+    faulty: FaultyEngine,
     writer: Box<dyn Writer>,
-    /// A writer that failed is done, as the trait says.
+    /// The first failure. Every later call returns it, as the trait requires.
     failure: Option<Error>,
 }
 
 impl FaultyWriter {
-    fn boxed(faulty: &Faulty, writer: Box<dyn Writer>) -> Box<dyn Writer> {
+    fn boxed(faulty: &FaultyEngine, writer: Box<dyn Writer>) -> Box<dyn Writer> {
         Box::new(FaultyWriter { faulty: faulty.clone(), writer, failure: None })
     }
 
-    async fn meet(&mut self, call: Call) -> Result<(), Error> {
+    async fn meet(&mut self, call: EngineCall) -> Result<(), Error> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -201,7 +203,7 @@ impl FaultyWriter {
 #[async_trait]
 impl Writer for FaultyWriter {
     async fn write(&mut self, buffer: Buffer) -> Result<(), Error> {
-        self.meet(Call::Write).await?;
+        self.meet(EngineCall::Write).await?;
         self.writer.write(buffer).await
     }
 
@@ -210,29 +212,29 @@ impl Writer for FaultyWriter {
     }
 
     async fn sync(&mut self) -> Result<Durable, Error> {
-        self.meet(Call::Sync).await?;
+        self.meet(EngineCall::Sync).await?;
         self.writer.sync().await
     }
 
     async fn finish(mut self: Box<Self>) -> Result<u64, Error> {
-        self.meet(Call::Finish).await?;
+        self.meet(EngineCall::Finish).await?;
         self.writer.finish().await
     }
 }
 
 struct FaultyReader {
-    faulty: Faulty,
+    faulty: FaultyEngine,
     reader: Box<dyn Reader>,
-    /// The place of the next byte in its location.
+    /// The position of the next byte in its location.
     offset: u64,
-    /// Whether bytes were taken away, so that nothing may follow.
+    /// True after a buffer was cut short at the unreadable byte, so that the next call fails.
     cut: bool,
 }
 
 #[async_trait]
 impl Reader for FaultyReader {
     async fn next(&mut self) -> Result<Option<Buffer>, Error> {
-        self.faulty.meet(Call::Next).await?;
+        self.faulty.meet(EngineCall::Next).await?;
         if self.cut {
             return Err(unreadable());
         }
@@ -256,5 +258,5 @@ impl Reader for FaultyReader {
 }
 
 fn unreadable() -> Error {
-    Error::Io("reading a layer's bytes", Arc::new(io::Error::other("a fault that a test asked for")))
+    Error::Io("reading a layer's bytes", Arc::new(io::Error::other("a fault injected by a test")))
 }

@@ -1,7 +1,8 @@
-//! A disk in memory that crashes, for tests: what was not synced may be lost, torn, or there.
+//! A disk in memory that crashes, for tests: after a crash unsynced bytes may be lost, torn, or intact.
 //!
-//! It is as unkind as POSIX allows: a file's fdatasync makes its bytes durable but not its name, and a directory's fsync
-//! makes its names durable but neither the bytes nor the directory's own name. See [`FaultyDisk::crash`].
+//! It promises no more than POSIX does. A file's fdatasync makes its bytes durable but not its name. A directory's fsync makes its
+//! names durable, but neither the bytes of its files nor the directory's own name. See [`FaultyDisk::crash`].
+
 mod content;
 mod faults;
 mod tree;
@@ -9,7 +10,7 @@ mod tree;
 use crate::disk::{Disk, DiskFile};
 use crate::lock;
 use content::Content;
-pub use faults::Call;
+pub use faults::DiskCall;
 use faults::Faults;
 use std::ffi::OsStr;
 use std::io;
@@ -23,7 +24,7 @@ pub struct FaultyDisk {
     machine: Arc<Mutex<Machine>>,
 }
 
-/// One lock for all: a call happens entirely before the crash or not at all.
+/// The state of the disk, under one lock, so that each call happens entirely before a crash or not at all.
 #[derive(Default)]
 struct Machine {
     root: Directory,
@@ -31,16 +32,16 @@ struct Machine {
 }
 
 impl FaultyDisk {
-    /// An empty disk without faults.
+    /// Creates an empty disk without faults.
     pub fn new() -> FaultyDisk {
         FaultyDisk::default()
     }
 
-    /// Cuts the power and answers the disk as it is after the reboot; this one fails every call from now on.
+    /// Cuts the power, and returns the disk as it is after the reboot. From now on every call to this disk fails.
     ///
-    /// What was synced is there. Of the rest `seed` chooses, independently: each 4 KiB of a file is old, new, or torn at a
-    /// 512-byte sector; its length is the old one, the new one, or between; each name is or is not in its directory, with or
-    /// without bytes behind it.
+    /// Synced data survives. For unsynced data, `seed` chooses independently: each 4 KiB of a file are old, new, or torn at a
+    /// 512-byte sector; a file's length is the old one, the new one, or between them; each name is in its directory or not, with or
+    /// without the file's bytes.
     pub fn crash(&self, seed: u64) -> FaultyDisk {
         let mut machine = lock(&self.machine);
         machine.faults.power_off();
@@ -48,27 +49,27 @@ impl FaultyDisk {
         FaultyDisk { machine: Arc::new(Mutex::new(Machine { root, faults: Faults::default() })) }
     }
 
-    /// Lets `bytes` more be written before the disk is full (ENOSPC, after as much of a write as fits); `None`: it never is.
+    /// Limits the bytes that can still be written. Then writes store what fits and fail with ENOSPC. `None` removes the limit.
     pub fn set_space(&self, bytes: Option<u64>) {
         lock(&self.machine).faults.space = bytes;
     }
 
-    /// Whether calls that change something fail with EROFS.
+    /// Makes calls that change the disk fail with EROFS, or succeed again.
     pub fn set_read_only(&self, read_only: bool) {
         lock(&self.machine).faults.read_only = read_only;
     }
 
-    /// Makes the `nth` call from now fail with EIO and do nothing (1 is the next one); of one kind, or of any.
-    pub fn fail_nth(&self, call: Option<Call>, nth: u64) {
+    /// Makes the `nth` call from now, of one kind or of any, fail with EIO and do nothing. The next call is 1.
+    pub fn fail_nth(&self, call: Option<DiskCall>, nth: u64) {
         lock(&self.machine).faults.fail_nth(call, nth);
     }
 
-    /// Cuts the power at the `nth` call from now: it and all after it fail with EIO, until [`FaultyDisk::crash`] reboots.
+    /// Cuts the power at the `nth` call from now. That call and all later ones fail with EIO, until [`FaultyDisk::crash`] reboots.
     pub fn power_off_at(&self, nth: u64) {
         lock(&self.machine).faults.power_off_at(nth);
     }
 
-    /// How many calls there were, so that a test can fail each of them in turn.
+    /// Returns the number of calls so far, so that a test can make each of them fail in turn.
     pub fn calls(&self) -> u64 {
         lock(&self.machine).faults.calls()
     }
@@ -77,7 +78,7 @@ impl FaultyDisk {
         Arc::new(FaultyFile { machine: self.machine.clone(), content })
     }
 
-    fn open(&self, call: Call, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+    fn open(&self, call: DiskCall, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut machine = lock(&self.machine);
         machine.faults.meet(call)?;
         match machine.root.find(path)? {
@@ -90,45 +91,45 @@ impl FaultyDisk {
 impl Disk for FaultyDisk {
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut machine = lock(&self.machine);
-        machine.faults.meet(Call::CreateNew)?;
+        machine.faults.meet(DiskCall::CreateNew)?;
         let content = Arc::new(Mutex::new(Content::default()));
         machine.root.insert(path, Node::File(content.clone()))?;
         Ok(self.file(content))
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.open(Call::OpenWrite, path)
+        self.open(DiskCall::OpenWrite, path)
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        self.open(Call::OpenRead, path)
+        self.open(DiskCall::OpenRead, path)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut machine = lock(&self.machine);
-        machine.faults.meet(Call::Remove)?;
+        machine.faults.meet(DiskCall::Remove)?;
         machine.root.remove(path)
     }
 
     fn mkdir(&self, path: &Path) -> io::Result<()> {
         let mut machine = lock(&self.machine);
-        // As Linux does, a name that is taken is told before a disk that is read-only.
+        // Linux reports a taken name even on a read-only disk.
         if machine.root.find(path).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        machine.faults.meet(Call::Mkdir)?;
+        machine.faults.meet(DiskCall::Mkdir)?;
         machine.root.insert(path, Node::Directory(Arc::default()))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut machine = lock(&self.machine);
-        machine.faults.meet(Call::SyncDir)?;
+        machine.faults.meet(DiskCall::SyncDir)?;
         machine.root.with(path, Directory::sync)
     }
 
     fn list(&self, path: &Path, entry: &mut dyn FnMut(&OsStr)) -> io::Result<()> {
         let mut machine = lock(&self.machine);
-        machine.faults.meet(Call::List)?;
+        machine.faults.meet(DiskCall::List)?;
         let names = machine.root.with(path, |directory| directory.names())?;
         drop(machine);
         names.iter().for_each(|name| entry(name));
@@ -142,7 +143,7 @@ struct FaultyFile {
 }
 
 impl FaultyFile {
-    fn call<T>(&self, call: Call, work: impl FnOnce(&mut Content) -> T) -> io::Result<T> {
+    fn call<T>(&self, call: DiskCall, work: impl FnOnce(&mut Content) -> T) -> io::Result<T> {
         let mut machine = lock(&self.machine);
         machine.faults.meet(call)?;
         Ok(work(&mut lock(&self.content)))
@@ -152,18 +153,18 @@ impl FaultyFile {
 impl DiskFile for FaultyFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut machine = lock(&self.machine);
-        machine.faults.meet(Call::Write)?;
+        machine.faults.meet(DiskCall::Write)?;
         let fits = machine.faults.take_space(bytes.len());
         lock(&self.content).write(&bytes[..fits], offset);
         if fits < bytes.len() { Err(rustix::io::Errno::NOSPC.into()) } else { Ok(()) }
     }
 
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.call(Call::Read, |content| content.read(into, offset))
+        self.call(DiskCall::Read, |content| content.read(into, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let outcome = self.call(Call::SyncData, Content::sync);
+        let outcome = self.call(DiskCall::SyncData, Content::sync);
         if outcome.is_err() {
             lock(&self.content).sync_failed();
         }
@@ -171,15 +172,15 @@ impl DiskFile for FaultyFile {
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.call(Call::Truncate, |content| content.truncate(len))
+        self.call(DiskCall::Truncate, |content| content.truncate(len))
     }
 
     fn len(&self) -> io::Result<u64> {
-        self.call(Call::Len, |content| content.len())
+        self.call(DiskCall::Len, |content| content.len())
     }
 }
 
-/// Chance that can be had again: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+/// A reproducible pseudorandom generator: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 struct Seed(u64);
 
 impl Seed {
@@ -190,7 +191,7 @@ impl Seed {
         z ^ (z >> 31)
     }
 
-    /// One of `0..bound`.
+    /// Returns a number in `0..bound`.
     fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound.max(1) as u64) as usize
     }

@@ -1,8 +1,9 @@
-//! The engine that keeps layers in files: `ROOT/<last two hex digits of the location>/<location>`.
+//! The engine that stores layers in files: `ROOT/<last two hex digits of the location>/<location>`.
 //!
-//! Nothing is renamed or copied: a file is written where it stays. A durability claim is made only after the file's
-//! fdatasync and, once for each file, its directory's fsync. The 256 directories are made when a first file comes: all at once they
-//! were most of what a start in a new directory took.
+//! A file is written in its final place, and never renamed or copied. Bytes are reported as durable only after the file's
+//! fdatasync and, once for each file, the fsync of its directory. Each of the 256 directories is created when its first file comes:
+//! creating them all took most of the time of a start in a new directory.
+
 mod fence;
 mod reader;
 mod volume;
@@ -25,23 +26,23 @@ use tokio::sync::OnceCell;
 use volume::Volume;
 use writer::FsWriter;
 
-/// The fs engine over one directory, which belongs to one process at a time (the server's lock on its data directory).
+/// The fs engine over one directory. One process at a time owns the directory, by the server's lock on its data directory.
 pub struct FsEngine {
     root: PathBuf,
     disk: Arc<dyn Disk>,
     volume: Arc<Volume>,
     buffers: Buffers,
     writers: Fences,
-    /// Which directories are there for certain, as long as this process runs.
+    /// The directories that certainly exist and are durable, for as long as this process runs.
     shards: [OnceCell<()>; 256],
     sync_every: u64,
     checks: AtomicU64,
 }
 
 impl FsEngine {
-    /// Opens the store in `root`, making it where it is missing; its parent must exist.
+    /// Opens the store in `root`, and creates `root` if it is missing. Its parent must exist.
     ///
-    /// Both are synced at every opening, since the process that made what is in them may have died before it did.
+    /// Every opening syncs both directories, because the process that created their entries may have died before its sync.
     pub async fn open(root: impl Into<PathBuf>, disk: Arc<dyn Disk>, buffers: Buffers) -> Result<FsEngine, Error> {
         let root = root.into();
         let (at, on) = (root.clone(), disk.clone());
@@ -54,8 +55,8 @@ impl FsEngine {
         Ok(FsEngine::over(root, disk, volume, buffers, there))
     }
 
-    /// Opens the store that is in `root` to read it, beside the process that it belongs to: makes nothing. [`Error::Io`] of kind
-    /// NotFound when there is no such directory.
+    /// Opens the store in `root` for reading, beside the process that owns it. Creates nothing.
+    /// Fails with [`Error::Io`] of kind NotFound if the directory does not exist.
     pub async fn attach(root: impl Into<PathBuf>, disk: Arc<dyn Disk>, buffers: Buffers) -> Result<FsEngine, Error> {
         let root = root.into();
         let (at, on) = (root.clone(), disk.clone());
@@ -74,7 +75,7 @@ impl FsEngine {
         FsEngine { root, disk, volume, buffers, writers, shards, sync_every: SYNC_EVERY, checks }
     }
 
-    /// The same engine, whose writers sync beside their writes after each `bytes`; 32 MiB if this is not called.
+    /// Sets the number of bytes between two syncs that run beside a writer's writes. The default is 32 MiB.
     pub fn syncing_every(self, bytes: u64) -> FsEngine {
         FsEngine { sync_every: bytes, ..self }
     }
@@ -96,7 +97,7 @@ impl FsEngine {
         )
     }
 
-    /// Makes a directory, durably, unless it is known to be there.
+    /// Creates a directory durably, unless it is known to exist.
     async fn make_shard(&self, shard: u8) -> Result<(), Error> {
         let make = || {
             let (disk, root) = (self.disk.clone(), self.root.clone());
@@ -107,12 +108,12 @@ impl FsEngine {
         self.shards[usize::from(shard)].get_or_try_init(make).await.copied()
     }
 
-    /// Opens a finished or unfinished file and tells its length; `None` when there is none.
+    /// Opens a finished or unfinished file, and returns it with its length. Returns `None` if it does not exist.
     async fn open_file(&self, location: Location) -> Result<Option<(Arc<dyn DiskFile>, u64)>, Error> {
         let (disk, volume, path) = (self.disk.clone(), self.volume.clone(), self.path(location));
         blocking(move || match disk.open_read(&path).and_then(|file| file.len().map(|len| (file, len))) {
             Ok(opened) => Ok(Some(opened)),
-            // Where the whole directory is gone, nothing is known of the file.
+            // If the whole root is gone, the file is not known to be missing.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => volume.present().map(|()| None),
             Err(cause) => Err(Error::from_io("opening a layer's file", cause)),
         })
@@ -170,7 +171,7 @@ impl Engine for FsEngine {
         .await
     }
 
-    /// The order is by directory (the location's last byte), then by location, so that a page reads few directories.
+    /// Sorts by directory (the location's last byte), then by location, so that a page reads few directories.
     async fn list(&self, after: Option<Location>, limit: usize) -> Result<Vec<Location>, Error> {
         let (disk, root) = (self.disk.clone(), self.root.clone());
         blocking(move || list(&*disk, &root, after, limit).map_err(|cause| Error::from_io("listing the layers", cause)))
@@ -179,7 +180,7 @@ impl Engine for FsEngine {
 
     /// Writes, syncs, reads and removes a small file in the root.
     async fn check(&self) -> Result<(), Error> {
-        // Checks at the same time have a file each; one left by a crash is replaced when its number comes again.
+        // Concurrent checks use different files. A file that a crash left is replaced when its number comes again.
         let number = self.checks.fetch_add(1, Ordering::Relaxed);
         let (disk, volume, root) = (self.disk.clone(), self.volume.clone(), self.root.clone());
         blocking(move || {
@@ -203,7 +204,7 @@ fn directory(root: &Path, shard: u8) -> PathBuf {
     root.join(format!("{shard:02x}"))
 }
 
-/// Makes the root; tells which directories are in it, durably.
+/// Creates the root, and returns which directories are in it. Both are durable afterwards.
 fn lay_out(root: &Path, disk: &dyn Disk) -> io::Result<[bool; 256]> {
     make_directory(disk, root)?;
     if let Some(parent) = root.parent() {
@@ -214,7 +215,7 @@ fn lay_out(root: &Path, disk: &dyn Disk) -> io::Result<[bool; 256]> {
     Ok(there)
 }
 
-/// Which directories are in the root.
+/// Returns which of the 256 directories are in the root.
 fn shards_in(root: &Path, disk: &dyn Disk) -> io::Result<[bool; 256]> {
     let mut there = [false; 256];
     disk.list(root, &mut |name| {
@@ -245,7 +246,7 @@ fn list(disk: &dyn Disk, root: &Path, after: Option<Location>, limit: usize) -> 
             break;
         }
         let room = limit - page.len();
-        // The smallest `room` of the directory, whatever its size.
+        // Keep only the `room` smallest locations, so that memory does not grow with the directory.
         let mut found = BTreeSet::new();
         let listed = disk.list(&directory(root, shard), &mut |name| {
             found.extend(
@@ -257,7 +258,7 @@ fn list(disk: &dyn Disk, root: &Path, after: Option<Location>, limit: usize) -> 
             }
         });
         match listed {
-            // No file has come to it yet.
+            // The directory is created with its first file.
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
             result => result?,
         }
@@ -266,12 +267,12 @@ fn list(disk: &dyn Disk, root: &Path, after: Option<Location>, limit: usize) -> 
     Ok(page)
 }
 
-/// The place of a location in this engine's order.
+/// The sort key of a location in this engine's order.
 fn position(location: Location) -> (u8, Location) {
     (shard(location), location)
 }
 
-/// The location that a file of this directory holds; `None` for a file that this engine did not write.
+/// Returns the location of a file in this directory, or `None` for a file that this engine did not write.
 fn location_in(directory: u8, name: &OsStr) -> Option<Location> {
     let location: Location = name.to_str()?.parse().ok()?;
     (shard(location) == directory).then_some(location)
@@ -288,14 +289,14 @@ fn check(disk: &dyn Disk, root: &Path, number: u64) -> io::Result<()> {
         let count = disk.open_read(&path)?.read_at(&mut back, 0)?;
         Ok(back[..count] == PROBE)
     });
-    // A failed check leaves no file behind either, if it can help it.
+    // Remove the file after a failed check too, if possible.
     let removed = remove_if_there(disk, &path);
     let same = read?;
     removed?;
     if same {
         Ok(())
     } else {
-        Err(io::Error::new(io::ErrorKind::InvalidData, "the disk gave back other bytes than it was given"))
+        Err(io::Error::new(io::ErrorKind::InvalidData, "the disk returned other bytes than were written"))
     }
 }
 
@@ -306,7 +307,7 @@ fn remove_if_there(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Runs disk calls on a thread for blocking work; a panic there is an error here.
+/// Runs disk calls on a thread for blocking work. A panic there becomes an error.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,

@@ -1,8 +1,8 @@
-//! Bytes by location: engines that store what an upload wrote and read it back in ranges.
+//! Layer bytes by location: engines store the bytes of an upload and read them back in ranges.
 //!
 //! A location is chosen when its first byte is written, created exclusively, and never reused (DESIGN "Layers").
-//! [`fs::FsEngine`] keeps layers in files, [`memory::MemoryEngine`] in memory; [`faulty_disk`] and [`faulty`] make engines
-//! fail in tests. One suite judges them all (`tests/suite`).
+//! [`fs::FsEngine`] stores layers in files, [`memory::MemoryEngine`] in memory. [`faulty_disk`] and [`faulty`] inject faults for
+//! tests. One suite tests every engine (`tests/suite`).
 
 mod buffer;
 pub mod checksum;
@@ -19,11 +19,11 @@ mod shares;
 pub use buffer::{Buffer, Buffers};
 pub use engine::{Durable, Engine, EngineState, Error, Reader, Stat, Writer};
 pub use location::Location;
-pub use shares::{Claim, Share};
+pub use shares::{BufferClaim, BufferShare};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex whose data stays consistent though a holder panicked, as all of this crate's do.
+/// Locks a mutex and ignores poisoning. In this crate the data stays consistent if a thread panics while it holds the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,12 +1,14 @@
-//! The name of a layer's bytes.
+//! The location of a layer's bytes.
+
 use crate::Error;
 
-/// Where bytes lie: 32 lower-case hex digits of an id that holds its time of making (UUIDv7) and is never reused.
+/// The name of a layer's bytes in an engine: a UUIDv7, displayed as 32 lower-case hex digits. A location is never reused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location(pub [u8; 16]);
 
 impl Location {
-    /// Milliseconds since 1970 at which it was made (the first 48 bits of a UUIDv7, RFC 9562 section 5.7).
+    /// Returns the time at which the location was made, in milliseconds since 1970: the first 48 bits of a UUIDv7 (RFC 9562
+    /// section 5.7).
     pub fn made_at_ms(&self) -> u64 {
         self.0[..6].iter().fold(0, |ms, byte| ms << 8 | u64::from(*byte))
     }
@@ -27,7 +29,7 @@ impl std::fmt::Debug for Location {
 impl std::str::FromStr for Location {
     type Err = Error;
 
-    /// Takes exactly what Display writes: [`Error::State`] for any other length, digit or upper case.
+    /// Parses exactly what Display writes. Fails with [`Error::State`] for another length, another digit or upper case.
     fn from_str(text: &str) -> Result<Self, Error> {
         let digits: [u8; 32] = text.as_bytes().try_into().map_err(|_| NOT_A_LOCATION)?;
         let mut location = Location([0; 16]);
@@ -54,7 +56,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_location_shows_its_digits_and_its_time() {
+    fn a_location_displays_its_digits_and_contains_its_time() {
         // The example of RFC 9562, A.6.
         let location: Location = "017f22e279b07cc398c4dc0c0c07398f".parse().unwrap();
         assert_eq!(location.made_at_ms(), 0x017F_22E2_79B0);
@@ -63,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_location_is_refused() {
+    fn malformed_locations_are_refused() {
         let long = "0".repeat(33);
         for text in [
             "",
@@ -79,7 +81,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_location_reads_back(bytes: [u8; 16]) {
+        fn every_location_round_trips(bytes: [u8; 16]) {
             prop_assert_eq!(Location(bytes).to_string().parse::<Location>().unwrap(), Location(bytes));
         }
     }

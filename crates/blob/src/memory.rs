@@ -1,4 +1,5 @@
-//! The engine that keeps layers in memory, for tests: as a file system would, or under S3's rules.
+//! The engine that stores layers in memory, for tests. It behaves as a file system does, or under S3's rules.
+
 use crate::engine::SYNC_EVERY;
 use crate::{Buffer, Buffers, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer, lock};
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex};
 /// The version of the state that is stored with an upload's session.
 const STATE_VERSION: u8 = 1;
 
-/// Layers in memory. They live as long as the engine and its clones, which share them.
+/// An engine that stores layers in memory. Clones share the layers, which live as long as the last clone.
 #[derive(Clone)]
 pub struct MemoryEngine {
     store: Arc<Mutex<Store>>,
@@ -26,26 +27,27 @@ struct Store {
 struct Object {
     bytes: Arc<Vec<u8>>,
     finished: bool,
-    /// Sizes of the parts that `bytes` consists of, under S3's rules.
+    /// The sizes of the parts of `bytes`, under S3's rules.
     parts: Vec<u64>,
-    /// The writer that may go on; an earlier one is superseded.
+    /// The id of the newest writer. Earlier writers are superseded.
     writer: u64,
 }
 
 impl MemoryEngine {
-    /// An engine that is like the fs engine: every byte written is durable at the next sync, and unfinished bytes can be read.
+    /// Creates an engine that behaves as the fs engine: a sync makes every written byte durable, and unfinished bytes can be read.
     pub fn new(buffers: Buffers) -> MemoryEngine {
         MemoryEngine { store: Arc::default(), buffers, min_part: None }
     }
 
-    /// An engine under the rules of S3's multipart uploads: parts of at least `min_part` bytes save the last, only whole
-    /// parts are durable, nothing is appended to a finished object, and an object appears at once when it is finished.
-    /// (AWS, "Amazon S3 multipart upload limits": 5 MiB; tests choose less.)
+    /// Creates an engine under the rules of S3's multipart uploads.
+    ///
+    /// Every part but the last has at least `min_part` bytes (AWS, "Amazon S3 multipart upload limits": 5 MiB; tests use less).
+    /// Only whole parts are durable. An object becomes visible when it is finished, and nothing can be appended to it afterwards.
     pub fn under_s3_rules(buffers: Buffers, min_part: usize) -> MemoryEngine {
         MemoryEngine { store: Arc::default(), buffers, min_part: Some(min_part.max(1)) }
     }
 
-    /// A writer that goes on at `told`.
+    /// Creates a writer. `told` is the durable offset that its caller knows already.
     fn writer(&self, location: Location, id: u64, told: u64) -> Box<dyn Writer> {
         Box::new(MemoryWriter {
             engine: self.clone(),
@@ -58,7 +60,7 @@ impl MemoryEngine {
         })
     }
 
-    /// What a reader may see of a location.
+    /// Returns the bytes of a location that a reader may see.
     fn visible(&self, location: Location) -> Option<Arc<Vec<u8>>> {
         let store = lock(&self.store);
         let object = store.objects.get(&location)?;
@@ -90,13 +92,13 @@ impl Engine for MemoryEngine {
                 return Err(Error::State("the object is finished"));
             }
             if !object.parts.starts_with(&parts) || parts.iter().sum::<u64>() != durable.offset {
-                return Err(Error::State("its parts are not those that were uploaded"));
+                return Err(Error::State("its parts differ from the uploaded parts"));
             }
             object.parts = parts;
         }
         let len = usize::try_from(durable.offset).unwrap_or(usize::MAX);
         if object.bytes.len() < len {
-            return Err(Error::State("there are fewer bytes than were durable"));
+            return Err(Error::State("the object is shorter than its durable length"));
         }
         Arc::make_mut(&mut object.bytes).truncate(len);
         object.finished = false;
@@ -124,7 +126,7 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
-    /// The order is that of [`Location`].
+    /// Sorts as [`Location`] does.
     async fn list(&self, after: Option<Location>, limit: usize) -> Result<Vec<Location>, Error> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         Ok(lock(&self.store)
@@ -146,7 +148,7 @@ impl Store {
         self.writers
     }
 
-    /// The object, for its own writer only.
+    /// Returns the object if `writer` is its newest writer and it is unfinished.
     fn object(&mut self, location: Location, writer: u64) -> Result<&mut Object, Error> {
         self.objects
             .get_mut(&location)
@@ -155,14 +157,14 @@ impl Store {
     }
 }
 
-/// The sizes of an upload's parts, from the state: its version, then eight bytes for each.
+/// Reads the sizes of an upload's parts from its state: the version, then eight bytes for each part.
 fn read_state(durable: &Durable) -> Result<Vec<u64>, Error> {
     const UNKNOWN: Error = Error::State("it is not a state of the memory engine, version 1");
     let sizes = match durable.state.0.split_first() {
         Some((&STATE_VERSION, sizes)) => sizes,
         Some(_) => return Err(UNKNOWN),
         None if durable.offset == 0 => &[],
-        None => return Err(Error::State("it is empty though bytes are durable")),
+        None => return Err(Error::State("it is empty, but bytes are durable")),
     };
     let sizes = sizes.chunks(8).map(|size| size.try_into().map(u64::from_be_bytes));
     sizes.collect::<Result<_, _>>().map_err(|_| UNKNOWN)
@@ -178,17 +180,17 @@ struct MemoryWriter {
     engine: MemoryEngine,
     location: Location,
     id: u64,
-    /// Bytes that do not make a part yet (S3's rules).
+    /// Bytes that are too few for a part yet, under S3's rules.
     pending: Vec<u8>,
-    /// What the last write made durable.
+    /// The durable progress after the last write.
     stored: Option<Durable>,
-    /// Up to where that was told.
+    /// The durable offset that [`Writer::synced`] returned last.
     told: u64,
     failure: Option<Error>,
 }
 
 impl MemoryWriter {
-    /// Stores what may be stored now; `last` allows a small part and makes the object appear.
+    /// Stores the pending bytes if the rules allow. `last` allows a small part and makes the object visible.
     fn store(&mut self, last: bool) -> Result<Durable, Error> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());

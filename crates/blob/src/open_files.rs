@@ -1,29 +1,31 @@
-//! How many layers' files are open for reading, so that pulls that stall leave files to everything else.
+//! Bounds the layer files that are open for reading, so that stalled pulls can't use up the process's file descriptors.
+
 use crate::{Buffers, Error};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+/// The permits for open layer files, and how many readers wait for one.
 pub(crate) struct OpenFiles {
     permits: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
 impl OpenFiles {
-    /// At most `max` files at once, one at least.
+    /// Allows `max` open files at once, at least one.
     pub(crate) fn new(max: usize) -> Arc<OpenFiles> {
         let permits = Arc::new(Semaphore::new(max.clamp(1, Semaphore::MAX_PERMITS)));
         Arc::new(OpenFiles { permits, waiting: AtomicUsize::new(0) })
     }
 
-    /// How many wait to open a file.
+    /// Returns the number of readers that wait to open a file.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)
     }
 
-    /// Waits until one more file may be opened, for at most [`Buffers::PATIENCE`], then [`Error::Busy`]. `starved` is called when it
-    /// has to wait. Cancel-safe.
+    /// Waits until one more file may be opened. Fails with [`Error::Busy`] after [`Buffers::PATIENCE`]. Calls `starved` before it
+    /// waits. Cancel-safe.
     pub(crate) async fn admit(&self, starved: impl FnOnce()) -> Result<OpenFile, Error> {
         if let Ok(permit) = self.permits.clone().try_acquire_owned() {
             return Ok(OpenFile(permit));
@@ -36,9 +38,10 @@ impl OpenFiles {
     }
 }
 
-/// The place of one open file; given back when dropped.
+/// The permit of one open file, returned when dropped.
 pub(crate) struct OpenFile(#[expect(dead_code, reason = "held until it is dropped")] OwnedSemaphorePermit);
 
+/// Counts one waiting reader until it is dropped, also if the wait is cancelled.
 struct Waiting<'a>(&'a AtomicUsize);
 
 impl Drop for Waiting<'_> {

@@ -1,4 +1,5 @@
-//! Who may hold how many of the pool's buffers, so that nobody takes the last ones from everybody else.
+//! Divides a pool's buffers among their owners, so that no owner can take the last buffers from all others.
+
 use crate::{Buffers, Error, lock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -6,32 +7,34 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 
-/// Names of owners that are kept before those of owners that are gone are removed.
+/// The number of known owners above which the owners without claims are forgotten.
 const NAMES: usize = 1024;
 /// A pool of fewer buffers is shared without rules.
 const LEAST_TO_SHARE: usize = 16;
 
-/// Claims to all buffers of a pool. As long as half of them are free, anybody may claim more. After that an owner may hold as many
-/// as three quarters of the pool divided by the number of owners, and the last eighth is for owners that hold none.
+/// The claims to all buffers of a pool.
+///
+/// While half of the buffers are free, every owner may claim more. After that an owner may hold three quarters of the pool divided by
+/// the number of owners, and the last eighth is reserved for owners without a claim.
 pub(crate) struct Shares {
     max: usize,
     state: Mutex<State>,
-    /// Someone began to wait.
+    /// Notified when a claim begins to wait.
     starved: Notify,
 }
 
 #[derive(Default)]
 struct State {
-    /// Claims that are held.
+    /// The number of claims in use.
     out: usize,
-    /// Owners that hold a claim.
+    /// The number of owners with a claim.
     owners: usize,
     names: HashMap<Box<str>, Weak<OwnerCount>>,
-    /// Who waits, each owner's in its own order.
-    queues: Vec<(Arc<OwnerCount>, VecDeque<oneshot::Sender<Claim>>)>,
+    /// The waiting claims of each owner, oldest first.
+    queues: Vec<(Arc<OwnerCount>, VecDeque<oneshot::Sender<BufferClaim>>)>,
 }
 
-/// How many claims an owner holds. Changed only under the lock of [`State`].
+/// The number of claims of one owner. It changes only under the lock of [`State`].
 #[derive(Default)]
 struct OwnerCount(AtomicUsize);
 
@@ -40,8 +43,8 @@ impl Shares {
         Arc::new(Shares { max, state: Mutex::default(), starved: Notify::new() })
     }
 
-    /// The share of an owner, whatever it is: a caller, an address.
-    pub(crate) fn of(self: &Arc<Shares>, owner: &str) -> Share {
+    /// Returns the share of an owner, such as a caller or an address.
+    pub(crate) fn of(self: &Arc<Shares>, owner: &str) -> BufferShare {
         let mut state = lock(&self.state);
         if state.names.len() >= NAMES {
             state.names.retain(|_, owner| owner.strong_count() > 0);
@@ -54,25 +57,25 @@ impl Shares {
                 new
             }
         };
-        Share { shares: self.clone(), owner }
+        BufferShare { shares: self.clone(), owner }
     }
 
-    /// How many wait for a claim.
+    /// Returns the number of waiting claims.
     pub(crate) fn waiting(&self) -> usize {
         lock(&self.state).queues.iter().flat_map(|(_, queue)| queue).filter(|waiter| !waiter.is_closed()).count()
     }
 
-    /// Returns when someone has begun to wait since it returned last.
+    /// Waits until a claim has begun to wait since the last return.
     pub(crate) async fn starved(&self) {
         self.starved.notified().await;
     }
 
-    /// Says that someone has begun to wait.
+    /// Signals that a transfer has begun to wait.
     pub(crate) fn starve(&self) {
         self.starved.notify_one();
     }
 
-    /// Whether an owner that holds so many may have one more.
+    /// Returns true if an owner that holds `held` claims may have one more.
     fn allows(&self, state: &State, held: usize) -> bool {
         let (max, out) = (self.max, state.out);
         if out >= max {
@@ -84,16 +87,17 @@ impl Shares {
         held < max * 3 / 4 / state.owners.max(1) && out < max - max / 8
     }
 
-    fn grant(self: &Arc<Shares>, state: &mut State, owner: &Arc<OwnerCount>) -> Claim {
+    fn grant(self: &Arc<Shares>, state: &mut State, owner: &Arc<OwnerCount>) -> BufferClaim {
         state.out += 1;
         state.owners += usize::from(owner.0.fetch_add(1, Relaxed) == 0);
-        Claim { shares: self.clone(), owner: owner.clone() }
+        BufferClaim { shares: self.clone(), owner: owner.clone() }
     }
 
-    /// Gives what is free to those who wait and may have it, the owner with the fewest first.
-    fn hand_out(self: &Arc<Shares>, state: &mut State) -> Vec<(oneshot::Sender<Claim>, Claim)> {
+    /// Grants the free buffers to the waiting claims that the rules allow. The owner with the fewest claims comes first.
+    fn hand_out(self: &Arc<Shares>, state: &mut State) -> Vec<(oneshot::Sender<BufferClaim>, BufferClaim)> {
         let mut granted = Vec::new();
         loop {
+            // Forget the claims that were cancelled, at the front of each queue.
             for (_, queue) in &mut state.queues {
                 while queue.front().is_some_and(oneshot::Sender::is_closed) {
                     queue.pop_front();
@@ -112,28 +116,29 @@ impl Shares {
     }
 }
 
-/// What an owner may hold of a pool. Clones are the same owner's.
+/// One owner's share of a pool's buffers. Clones belong to the same owner.
 #[derive(Clone)]
-pub struct Share {
+pub struct BufferShare {
     shares: Arc<Shares>,
     owner: Arc<OwnerCount>,
 }
 
-impl Share {
-    /// Claims a buffer, which is to be taken after that. Waits for at most [`Buffers::PATIENCE`], then [`Error::Busy`].
+impl BufferShare {
+    /// Claims a buffer, which the caller takes from the pool afterwards. Waits for at most [`Buffers::PATIENCE`], then fails with
+    /// [`Error::Busy`].
     ///
     /// Cancel-safe.
-    pub async fn claim(&self) -> Result<Claim, Error> {
+    pub async fn claim(&self) -> Result<BufferClaim, Error> {
         let waiter = {
             let mut state = lock(&self.shares.state);
-            // Those who wait may not have what is free.
+            // This does not overtake a waiting claim: if the rules allowed a waiting claim, it would have been granted.
             if self.shares.allows(&state, self.owner.0.load(Relaxed)) {
                 return Ok(self.shares.grant(&mut state, &self.owner));
             }
             let (sender, waiter) = oneshot::channel();
             match state.queues.iter_mut().find(|(owner, _)| Arc::ptr_eq(owner, &self.owner)) {
                 Some((_, queue)) => {
-                    // Those who gave up would else pile up while nothing becomes free.
+                    // Drop cancelled claims, which would pile up while no buffer becomes free.
                     queue.retain(|waiter| !waiter.is_closed());
                     queue.push_back(sender);
                 }
@@ -146,13 +151,13 @@ impl Share {
     }
 }
 
-/// One buffer's place in its owner's share; given back when dropped.
-pub struct Claim {
+/// The right to hold one buffer, counted in its owner's share until it is dropped.
+pub struct BufferClaim {
     shares: Arc<Shares>,
     owner: Arc<OwnerCount>,
 }
 
-impl Drop for Claim {
+impl Drop for BufferClaim {
     fn drop(&mut self) {
         let granted = {
             let mut state = lock(&self.shares.state);
@@ -160,7 +165,7 @@ impl Drop for Claim {
             state.owners -= usize::from(self.owner.0.fetch_sub(1, Relaxed) == 1);
             if state.queues.is_empty() { Vec::new() } else { self.shares.hand_out(&mut state) }
         };
-        // Outside of the lock: a claim that nobody takes any more is given back at once.
+        // Send outside the lock: if the receiver is gone, the claim is dropped at once, which takes the lock again.
         for (waiter, claim) in granted {
             drop(waiter.send(claim));
         }
@@ -173,7 +178,7 @@ mod tests {
     use std::pin::{Pin, pin};
     use std::task::{Context, Poll, Waker};
 
-    /// What a future gives at its first poll.
+    /// Returns the output of a future that is ready at its first poll.
     fn now<F: Future>(future: Pin<&mut F>) -> Option<F::Output> {
         match future.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(output) => Some(output),
@@ -181,18 +186,18 @@ mod tests {
         }
     }
 
-    /// As many claims as can be had at once.
-    fn all(share: &Share) -> Vec<Claim> {
+    /// Makes as many claims as the share allows without waiting.
+    fn all(share: &BufferShare) -> Vec<BufferClaim> {
         std::iter::from_fn(|| now(pin!(share.claim())).and_then(Result::ok)).collect()
     }
 
     #[tokio::test]
-    async fn an_owner_that_takes_all_it_can_leaves_some_to_each_other() {
+    async fn a_greedy_owner_leaves_a_buffer_to_every_other_owner() {
         let shares = Shares::new(64);
         let greedy = all(&shares.of("greedy"));
         assert_eq!(greedy.len(), 48, "three quarters");
         let second = all(&shares.of("second"));
-        assert_eq!(second.len(), 8, "the last eighth is for those who hold none");
+        assert_eq!(second.len(), 8, "the last eighth is for owners without a claim");
         let others: Vec<_> = (0..8).map(|number| all(&shares.of(&format!("other {number}")))).collect();
         assert!(others.iter().all(|claims| claims.len() == 1), "{:?}", others.iter().map(Vec::len).collect::<Vec<_>>());
         assert!(all(&shares.of("late")).is_empty(), "64 are out");
@@ -201,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_becomes_free_goes_to_the_owner_with_the_fewest() {
+    async fn a_free_buffer_goes_to_the_owner_with_the_fewest_claims() {
         let shares = Shares::new(16);
         let (many, few) = (shares.of("many"), shares.of("few"));
         let (mut held, mut one) = (all(&many), all(&few));
@@ -219,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_in_vain_is_told_so_and_leaves_nothing() {
+    async fn a_claim_that_times_out_fails_as_busy_and_a_cancelled_one_leaves_nothing() {
         let shares = Shares::new(1);
         let (one, two) = (shares.of("one"), shares.of("two"));
         let held = one.claim().await.unwrap();

@@ -1,7 +1,7 @@
 //! Bodies on the HTTP wire: one response type for every door, and requests as a `registry` source.
 use crate::connections::ConnectionState;
 use crate::pace::Pace;
-use blob::{Buffers, Claim, Share};
+use blob::{BufferClaim, BufferShare, Buffers};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -68,7 +68,13 @@ pub fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
 /// [`Buffers::SMALL`] bytes is read whole before it begins, and holds no buffer of the pool while the client takes it.
 ///
 /// Buffers of the pool are claimed of `share`.
-pub async fn ranged(open: Open, partial: bool, head: bool, share: Share, deadline: Instant) -> Result<Response, Error> {
+pub async fn ranged(
+    open: Open,
+    partial: bool,
+    head: bool,
+    share: BufferShare,
+    deadline: Instant,
+) -> Result<Response, Error> {
     match open {
         Open::Opened(Opened { layer, range, bytes }) => {
             let is_small = range.end - range.start <= Buffers::SMALL as u64;
@@ -124,7 +130,7 @@ pub fn append(response: &mut Response, name: HeaderName, value: &str) {
 
 /// Copies a small range out of the blocks that are read for it. The buffer and the claim to it are given back before the answer
 /// begins: a client that takes nothing holds neither.
-async fn small_range(mut bytes: registry::layer::Bytes, share: &Share) -> Result<Bytes, Error> {
+async fn small_range(mut bytes: registry::layer::Bytes, share: &BufferShare) -> Result<Bytes, Error> {
     // A small layer needs no buffer of the pool. A small range may need one, as its blocks are read whole.
     let is_pooled = bytes.left_to_read() > Buffers::SMALL as u64;
     let _claim = if is_pooled { Some(share.claim().await?) } else { None };
@@ -169,7 +175,7 @@ pub struct Transfer;
 /// A layer's bytes on their way to a client, which holds of its share what it has not taken.
 struct Pieces {
     bytes: registry::layer::Bytes,
-    share: Share,
+    share: BufferShare,
 }
 
 impl Pieces {
@@ -183,7 +189,7 @@ impl Pieces {
 /// Bytes that give their place in a share back when they are dropped.
 struct Claimed {
     bytes: Bytes,
-    _claim: Claim,
+    _claim: BufferClaim,
 }
 
 impl AsRef<[u8]> for Claimed {

@@ -44,7 +44,7 @@ pub struct Cx {
 
 impl Cx {
     /// What this call's transfers may hold of the buffers: those of one caller from one address share.
-    pub fn share(&self) -> blob::Share {
+    pub fn share(&self) -> blob::BufferShare {
         self.system.buffers.share(&format!("{} {}", self.caller.arn(), self.origin.address))
     }
 }

@@ -6,7 +6,7 @@ use crate::postgres::TestDatabase;
 use crate::secure::Secure;
 use crate::{Model, leftovers};
 use blob::disk::RealDisk;
-use blob::faulty::Faulty;
+use blob::faulty::FaultyEngine;
 use blob::fs::FsEngine;
 use listen::addresses::{Addresses, Names, Regions, Scheme};
 use listen::app::App;
@@ -151,7 +151,7 @@ pub struct TestApp {
     pub address: SocketAddr,
     pub clock: Arc<TestClock>,
     /// Fails or holds calls of the layer store.
-    pub faults: Faulty,
+    pub faults: FaultyEngine,
     pub system: Arc<System>,
     /// The memory for bodies and answers that are held whole.
     pub budgets: Arc<Budgets>,
@@ -204,7 +204,7 @@ impl TestApp {
         let start = ground.starts.fetch_add(1, Ordering::Relaxed);
         let buffers = blob::Buffers::new(64).with_open_files(ground.settings.open_files.unwrap_or(usize::MAX));
         let layers = FsEngine::open(ground.directory.path().join("layers"), Arc::new(RealDisk), buffers.clone()).await;
-        let faults = Faulty::new(Arc::new(layers.expect("the layer store")));
+        let faults = FaultyEngine::new(Arc::new(layers.expect("the layer store")));
         let now_us = registry::clock::Clock::now(ground.clock.as_ref()).0;
         let db = match (&ground.settings.postgres, &ground.database) {
             (Some((url, timeout)), _) => {

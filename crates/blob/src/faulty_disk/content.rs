@@ -1,27 +1,29 @@
-//! A file's bytes, with what a crash may make of those that were not synced.
+//! A file's bytes, and the possible results of a crash for the unsynced ones.
+
 use super::Seed;
 use std::collections::BTreeMap;
 
-/// What the kernel writes to a device at once.
+/// Bytes that the kernel writes to a device at once.
 const PAGE: usize = 4096;
-/// What a device writes at once: a page can be torn between its sectors.
+/// Bytes that a device writes at once. A page can be torn between its sectors.
 const SECTOR: usize = 512;
 
 #[derive(Default)]
 pub(super) struct Content {
-    /// What the running system sees.
+    /// The bytes that the running system sees.
     now: Vec<u8>,
-    /// The durable bytes of each page that differs, or may differ, from what is seen.
+    /// The pages whose durable bytes may differ from `now`.
     unsynced: BTreeMap<usize, Unsynced>,
     synced_len: usize,
-    /// The greatest length since the last sync, which the system may have stored on its own before the file was cut.
+    /// The greatest length since the last sync. The kernel may have stored it by itself before the file was truncated.
     longest: usize,
 }
 
+/// A page that was written since the last sync.
 struct Unsynced {
-    /// The page's durable bytes, empty behind the durable end.
+    /// The page's durable bytes, up to the file's durable end.
     old: Vec<u8>,
-    /// A sync failed after the last write: the kernel forgot that the page is to be written, and no later sync writes it.
+    /// True if a sync failed after the last write. The kernel then considers the page clean, and no later sync writes it.
     forgotten: bool,
 }
 
@@ -61,10 +63,10 @@ impl Content {
         self.longest = self.longest.max(len);
     }
 
-    /// Keeps the durable bytes of the pages that are about to change.
+    /// Saves the durable bytes of the pages that are about to change.
     fn touch(&mut self, from: usize, to: usize) {
         for page in from / PAGE..to.div_ceil(PAGE) {
-            // A page that is not listed is as it is on the device, so that its durable bytes are those seen.
+            // A page outside `unsynced` is the same on the device, so its durable bytes are in `now`.
             let (now, synced_len) = (&self.now, self.synced_len);
             let kept = self.unsynced.entry(page).or_insert_with(|| Unsynced {
                 old: page_of(&now[..synced_len.min(now.len())], page).to_vec(),
@@ -80,7 +82,7 @@ impl Content {
         self.longest = self.synced_len;
     }
 
-    /// What Linux does at a failed fsync: pages count as clean and are not written again unless they change.
+    /// Does what Linux does at a failed fsync: the pages count as clean, and are not written again unless they change.
     pub(super) fn sync_failed(&mut self) {
         self.unsynced.values_mut().for_each(|page| page.forgotten = true);
     }
@@ -111,7 +113,7 @@ impl Content {
             0 => self.synced_len,
             1 => self.now.len(),
             2 => self.longest,
-            // The end of some page between them.
+            // The end of a page between the shortest and the longest length.
             _ => ((shortest + seed.below(self.longest - shortest + 1)) / PAGE * PAGE).clamp(shortest, self.longest),
         }
     }
@@ -122,7 +124,7 @@ fn page_of(bytes: &[u8], page: usize) -> &[u8] {
     &bytes[start..(start + PAGE).min(bytes.len())]
 }
 
-/// A place in memory; a file that a test can hold is far from the end of usize.
+/// Converts an offset to an index. Files in tests are far shorter than `usize::MAX`.
 fn index(offset: u64) -> usize {
     usize::try_from(offset).unwrap_or(usize::MAX)
 }
@@ -131,7 +133,7 @@ fn index(offset: u64) -> usize {
 mod tests {
     use super::*;
 
-    /// Everything that a crash can leave, over many seeds.
+    /// Returns every result of a crash, over many seeds.
     fn outcomes(content: &Content) -> Vec<Vec<u8>> {
         let mut found: Vec<Vec<u8>> = (0..300).map(|seed| content.after_crash(&mut Seed(seed)).now).collect();
         found.sort();
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn synced_bytes_survive_whatever_is_written_behind_them() {
+    fn synced_bytes_survive_later_unsynced_writes() {
         let mut content = Content::default();
         content.write(b"synced", 0);
         content.sync();
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_can_be_torn_and_pages_survive_apart() {
+    fn a_page_can_be_torn_and_pages_survive_independently() {
         let mut content = Content::default();
         content.write(&[1; 3 * PAGE], 0);
         content.sync();
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unsynced_truncation_may_come_undone() {
+    fn a_crash_may_undo_an_unsynced_truncation() {
         let mut content = Content::default();
         content.write(b"long enough", 0);
         content.sync();
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_was_never_synced_may_come_back_after_a_truncation() {
+    fn an_unsynced_length_may_return_after_a_truncation() {
         let mut content = Content::default();
         content.write(b"long", 0);
         content.sync();
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_sync_forgets_its_bytes_for_good() {
+    fn no_later_sync_writes_the_bytes_of_a_failed_sync() {
         let mut content = Content::default();
         content.write(b"forgotten", 0);
         content.sync_failed();

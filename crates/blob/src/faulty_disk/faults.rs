@@ -1,10 +1,11 @@
-//! Which calls fail, and how.
+//! Decides which calls to the disk fail, and how.
+
 use rustix::io::Errno;
 use std::io;
 
-/// A kind of call of the disk or of a file of it.
+/// A kind of call to the disk or to one of its files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Call {
+pub enum DiskCall {
     CreateNew,
     OpenWrite,
     OpenRead,
@@ -26,13 +27,13 @@ pub(super) struct Faults {
     calls: u64,
     powered_off: bool,
     power_off_at: Option<u64>,
-    /// Calls that are still to fail: of which kind, and how many of them come first, itself included.
-    failing: Vec<(Option<Call>, u64)>,
+    /// The failures still to come. Each has a kind of call, or any, and counts down the calls until it fails one.
+    failing: Vec<(Option<DiskCall>, u64)>,
 }
 
 impl Faults {
-    /// Counts a call and fails it if its turn has come.
-    pub(super) fn meet(&mut self, call: Call) -> io::Result<()> {
+    /// Counts a call, and fails if a failure is due.
+    pub(super) fn meet(&mut self, call: DiskCall) -> io::Result<()> {
         self.calls += 1;
         self.powered_off |= self.power_off_at.is_some_and(|at| self.calls >= at);
         let mut fails = false;
@@ -43,7 +44,12 @@ impl Faults {
         self.failing.retain(|(_, left)| *left > 0);
         let changes = matches!(
             call,
-            Call::CreateNew | Call::OpenWrite | Call::Remove | Call::Mkdir | Call::Write | Call::Truncate
+            DiskCall::CreateNew
+                | DiskCall::OpenWrite
+                | DiskCall::Remove
+                | DiskCall::Mkdir
+                | DiskCall::Write
+                | DiskCall::Truncate
         );
         if self.powered_off || fails {
             Err(Errno::IO.into())
@@ -54,7 +60,7 @@ impl Faults {
         }
     }
 
-    pub(super) fn fail_nth(&mut self, call: Option<Call>, nth: u64) {
+    pub(super) fn fail_nth(&mut self, call: Option<DiskCall>, nth: u64) {
         self.failing.push((call, nth.max(1)));
     }
 
@@ -70,7 +76,7 @@ impl Faults {
         self.calls
     }
 
-    /// How many of `wanted` bytes fit, taking them from the space that is left.
+    /// Returns how many of `wanted` bytes fit, and subtracts them from the space that is left.
     pub(super) fn take_space(&mut self, wanted: usize) -> usize {
         let Some(space) = &mut self.space else { return wanted };
         let fits = usize::try_from(*space).unwrap_or(usize::MAX).min(wanted);

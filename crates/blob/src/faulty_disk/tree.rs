@@ -1,4 +1,5 @@
-//! Directories whose names are durable only after a sync.
+//! Directories, whose names become durable only with a sync.
+
 use super::Seed;
 use super::content::Content;
 use crate::lock;
@@ -16,20 +17,20 @@ pub(super) enum Node {
 
 #[derive(Default)]
 pub(super) struct Directory {
-    /// What the running system sees.
+    /// The names that the running system sees.
     now: BTreeMap<OsString, Node>,
-    /// What the last sync made durable.
+    /// The names that the last sync made durable.
     synced: BTreeMap<OsString, Node>,
 }
 
 impl Directory {
-    /// The node at a path beneath this directory.
+    /// Returns the node at a path below this directory.
     pub(super) fn find(&mut self, path: &Path) -> io::Result<Node> {
         let (parent, name) = split(path)?;
         self.with(parent, |directory| directory.now.get(name).cloned())?.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Gives a node a name that is not taken.
+    /// Gives a node a name. Fails if the name is taken.
     pub(super) fn insert(&mut self, path: &Path, node: Node) -> io::Result<()> {
         let (parent, name) = split(path)?;
         self.with(parent, |directory| {
@@ -41,7 +42,7 @@ impl Directory {
         })?
     }
 
-    /// Takes a file's name away.
+    /// Removes a file's name.
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
         let (parent, name) = split(path)?;
         self.with(parent, |directory| match directory.now.get(name) {
@@ -62,7 +63,7 @@ impl Directory {
         self.now.keys().cloned().collect()
     }
 
-    /// Does something with the directory at a path beneath this one, itself included.
+    /// Runs `work` on the directory at a path, which is this directory or one below it.
     pub(super) fn with<T>(&mut self, path: &Path, work: impl FnOnce(&mut Directory) -> T) -> io::Result<T> {
         let mut names = path.components().filter_map(|component| match component {
             Component::Normal(name) => Some(name),
@@ -85,7 +86,7 @@ impl Directory {
         }
     }
 
-    /// What a crash leaves: of a name whose node is not the durable one, the seed says whether the change survives.
+    /// Returns the directory after a crash. For each name with an unsynced change, the seed chooses whether the change survives.
     pub(super) fn after_crash(&self, seed: &mut Seed) -> Directory {
         let names: BTreeSet<&OsString> = self.now.keys().chain(self.synced.keys()).collect();
         let mut left = BTreeMap::new();

@@ -1,26 +1,28 @@
-//! One writer for each location: what a dropped or superseded writer had under way ends before a newer one begins.
+//! Ensures one writer for each location: the disk work of a dropped or superseded writer ends before a newer writer begins.
+
 use crate::{Error, Location, lock};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What the work of one location shares: a write takes [`WRITE`] of it, a sync beside it [`SYNC`], and what must be alone takes all.
-/// So one buffer is on its way to the disk while the next is filled and hashed, 1 MiB for a transfer (DESIGN "Limits").
+/// All permits of one location. A write takes [`WRITE`] of them, a sync beside the writes takes [`SYNC`], and exclusive work takes all.
+///
+/// So one buffer is written to the disk while the next is filled and hashed, 1 MiB for a transfer (DESIGN "Limits").
 pub(super) const ALL: u32 = WRITE + SYNC;
 pub(super) const WRITE: u32 = 2;
 pub(super) const SYNC: u32 = 1;
 
-/// The writers that there are.
+/// The registry of current writers.
 #[derive(Default)]
 pub(super) struct Fences {
     current: Arc<Current>,
 }
 
-/// The permits of each location's newest writer, for as long as it or its work lives.
+/// The permits of each location's newest writer. An entry lives as long as the writer or its disk work.
 type Current = Mutex<HashMap<Location, Arc<Semaphore>>>;
 
-/// A writer's right to its location, and its first failure. Closed permits mean that the right is lost.
+/// A writer's right to write its location, and its first failure. If the permits are closed, a newer writer has the right.
 pub(super) struct Fence {
     permits: Arc<Semaphore>,
     failure: Mutex<Option<Error>>,
@@ -28,35 +30,36 @@ pub(super) struct Fence {
     current: Arc<Current>,
 }
 
-/// Disk work of a writer that is under way. Dropped without [`Flight::end`] (a panic, a runtime that stops) it counts as failed.
+/// Disk work of a writer, in progress. Dropping it without [`Flight::end`], as a panic or a stopping runtime does, counts as a failure.
 pub(super) struct Flight {
     fence: Arc<Fence>,
     ended: bool,
-    /// Given back last, when the outcome is known.
+    /// The last field, so that it is released after the outcome is recorded.
     permit: OwnedSemaphorePermit,
 }
 
 impl Fences {
-    /// Registers the writer of a location that was just created.
+    /// Registers the writer of a new location.
     pub(super) fn begin(&self, location: Location) -> Arc<Fence> {
         let fence = self.fence(location);
         lock(&self.current).insert(location, fence.permits.clone());
         fence
     }
 
-    /// Registers a newer writer, after ending the one before it and waiting for what that had under way.
-    /// The flight returned keeps an even newer one waiting. Given up half-way, the newer one was never registered.
+    /// Registers a newer writer, after ending the earlier one and waiting for its disk work.
+    ///
+    /// The returned flight blocks any further writer. If the future is dropped early, the newer writer is not registered.
     pub(super) async fn take_over(&self, location: Location) -> Result<Flight, Error> {
         let flight = self.fence(location).enter_alone().await?;
         while let Some(earlier) = self.register(&flight.fence) {
-            // An error says that it is closed already, which happens only after its flights have ended.
+            // On an error the permits are closed already, which happens only after the earlier writer's flights have ended.
             let _all = earlier.acquire_many(ALL).await;
             earlier.close();
         }
         Ok(flight)
     }
 
-    /// Makes it the location's writer, unless another one is in the way, whose permits it answers.
+    /// Registers the fence as the location's writer. If another writer is still registered, returns that writer's permits instead.
     fn register(&self, fence: &Fence) -> Option<Arc<Semaphore>> {
         let mut current = lock(&self.current);
         match current.get(&fence.location) {
@@ -75,12 +78,12 @@ impl Fences {
 }
 
 impl Fence {
-    /// Begins a write, after the one before it has ended.
+    /// Begins a write after the previous write has ended.
     pub(super) async fn enter(self: &Arc<Self>) -> Result<Flight, Error> {
         self.enter_with(WRITE).await
     }
 
-    /// Begins disk work after all that is under way has ended, with none beside it.
+    /// Begins exclusive disk work after all other work of this writer has ended.
     pub(super) async fn enter_alone(self: &Arc<Self>) -> Result<Flight, Error> {
         self.enter_with(ALL).await
     }
@@ -108,18 +111,18 @@ impl Drop for Fence {
 }
 
 impl Flight {
-    /// The fence that the work belongs to.
+    /// Returns the fence of the writer that does the work.
     pub(super) fn fence(&self) -> Arc<Fence> {
         self.fence.clone()
     }
 
-    /// Lets writes go on beside a sync, which began alone.
+    /// Allows writes beside this work, a sync that began exclusively.
     pub(super) fn share(mut self) -> Flight {
         drop(self.permit.split((ALL - SYNC) as usize));
         self
     }
 
-    /// Ends the work; a failure is the writer's failure from now on.
+    /// Ends the work. A failure makes every later call of the writer fail.
     pub(super) fn end<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
         self.ended = true;
         if let Err(error) = &result {
@@ -150,25 +153,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newer_writer_waits_for_what_an_earlier_one_has_under_way_even_if_that_one_is_gone() {
+    async fn a_newer_writer_waits_for_the_disk_work_of_an_earlier_writer_that_was_dropped() {
         let fences = Fences::default();
         let earlier = fences.begin(AT);
         let flight = earlier.enter().await.unwrap();
         drop(earlier);
         let mut newer = pin!(fences.take_over(AT));
-        assert!(poll_once(newer.as_mut()).is_pending(), "it went ahead beside an earlier writer's work");
+        assert!(poll_once(newer.as_mut()).is_pending(), "it did not wait for an earlier writer's work");
         flight.end(Ok(())).unwrap();
         newer.await.unwrap().end(Ok(())).unwrap();
     }
 
     #[tokio::test]
-    async fn a_take_over_that_is_given_up_leaves_the_location_guarded() {
+    async fn a_cancelled_take_over_leaves_the_earlier_writer_registered() {
         let fences = Fences::default();
         let earlier = fences.begin(AT);
         let flight = earlier.enter().await.unwrap();
         {
-            let mut given_up = pin!(fences.take_over(AT));
-            assert!(poll_once(given_up.as_mut()).is_pending());
+            let mut cancelled = pin!(fences.take_over(AT));
+            assert!(poll_once(cancelled.as_mut()).is_pending());
         }
         let mut newer = pin!(fences.take_over(AT));
         assert!(poll_once(newer.as_mut()).is_pending(), "the earlier writer was forgotten");
@@ -179,12 +182,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_newest_of_several_writers_stays() {
+    async fn only_the_newest_of_several_writers_can_write() {
         let fences = Fences::default();
         let oldest = fences.begin(AT);
         let first = fences.take_over(AT).await.unwrap();
         let mut second = pin!(fences.take_over(AT));
-        assert!(poll_once(second.as_mut()).is_pending(), "it did not wait for the one before it to begin");
+        assert!(poll_once(second.as_mut()).is_pending(), "it did not wait for the writer before it to begin");
         let first_fence = first.fence();
         first.end(Ok(())).unwrap();
         let second = second.await.unwrap();
@@ -196,18 +199,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_of_writers_that_are_gone() {
+    async fn a_dropped_writer_is_unregistered() {
         let fences = Fences::default();
         let earlier = fences.begin(AT);
         let newer = fences.take_over(AT).await.unwrap();
         drop(earlier);
-        assert_eq!(lock(&fences.current).len(), 1, "the earlier writer took the newer one's registration with it");
+        assert_eq!(lock(&fences.current).len(), 1, "the earlier writer removed the newer one's registration");
         newer.end(Ok(())).unwrap();
         assert!(lock(&fences.current).is_empty());
     }
 
     #[tokio::test]
-    async fn work_that_never_ends_properly_fails_its_writer() {
+    async fn disk_work_that_panics_fails_its_writer() {
         let fence = Fences::default().begin(AT);
         let flight = fence.enter().await.unwrap();
         let panicked = tokio::task::spawn_blocking(move || {

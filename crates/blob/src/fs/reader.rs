@@ -1,4 +1,5 @@
-//! Reading a range of one file in pieces of a buffer.
+//! Reads a range of one file, a buffer at a time.
+
 use super::blocking;
 use crate::checksum::BLOCK_BYTES;
 use crate::disk::DiskFile;
@@ -9,6 +10,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// The reader of one range. It counts among the open files until it is dropped.
 pub(super) struct FsReader {
     file: Arc<dyn DiskFile>,
     buffers: Buffers,
@@ -30,15 +32,15 @@ impl Reader for FsReader {
         }
         let offset = self.left.start;
         let wanted = usize::try_from(self.left.end - offset).unwrap_or(usize::MAX).min(Buffers::SIZE);
-        // So that small layers are read however many large ones are under way.
+        // A small read needs no pooled buffer, so large transfers can't delay it.
         let small = wanted <= Buffers::SMALL;
         let mut buffer = if small { Buffer::small(wanted) } else { self.buffers.take_in_time().await? };
-        // What the kernel has in memory is copied here, which costs less than a change of thread.
+        // A copy from the kernel's page cache costs less than a change of thread.
         let cached = self.file.read_cached_at(&mut buffer.spare_mut()[..wanted], offset).unwrap_or(0);
         let (buffer, count) = if cached == wanted {
             (buffer, cached)
         } else if cached >= BLOCK_BYTES {
-            // Whole blocks of it go out while the kernel reads on.
+            // Return the whole blocks while the kernel reads ahead.
             (buffer, cached / BLOCK_BYTES * BLOCK_BYTES)
         } else {
             let file = self.file.clone();
@@ -57,7 +59,7 @@ fn filled(mut buffer: Buffer, count: usize) -> Buffer {
     buffer
 }
 
-/// Reads what `rest` of the buffer lacks, whose first byte is that at `offset`. Gives fewer bytes only at the file's end.
+/// Fills the `rest` of the buffer, whose first byte is the one at `offset`. Returns fewer bytes only at the file's end.
 fn read(
     file: &dyn DiskFile,
     mut buffer: Buffer,

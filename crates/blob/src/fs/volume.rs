@@ -1,33 +1,35 @@
-//! Where the layers lie: whether their directory is still the one that was opened, and whether the disk has room for more of them.
+//! The volume of the layers: checks that their directory is still the one that was opened, and that the disk has space for more.
+
 use crate::Error;
 use crate::disk::Disk;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Bytes of the disk that layers leave free: the metadata and what is kept back for deletions need them. Twice what the metadata keeps
-/// back, so that layers never take the space that it gives up.
+/// Bytes of the disk that layers leave free, for the metadata and for the reserve that lets deletions run on a full disk. This is
+/// twice that reserve, so that layers can't use the space when the metadata releases it.
 const LEFT_FREE: u64 = 64 * 1024 * 1024;
-/// A small disk has less left free: one part in so many.
+/// On a small disk layers leave only one part in so many free.
 const LEFT_FREE_SHARE: u64 = 4;
-/// A disk so small that this would be less is filled: nothing is kept back on it either.
+/// On a disk so small that the share is less than this, layers leave nothing free, and the metadata has no reserve either.
 const LEFT_FREE_LEAST: u64 = 16 * 1024 * 1024;
 
+/// The directory of the layers, and the disk it is on.
 pub(super) struct Volume {
     disk: Arc<dyn Disk>,
     root: PathBuf,
-    /// What the root was when it was opened; `None` where the disk can't tell.
+    /// The device and inode of the root when it was opened. `None` if the disk can't tell.
     opened: Option<(u64, u64)>,
 }
 
 impl Volume {
-    /// The volume of a root that is there.
+    /// Opens the volume of an existing root.
     pub(super) fn open(disk: Arc<dyn Disk>, root: PathBuf) -> io::Result<Volume> {
         let opened = disk.identity(&root)?;
         Ok(Volume { disk, root, opened })
     }
 
-    /// [`Error::Removed`] if the root's path leads to nothing, or to another directory, by now. One system call.
+    /// Fails with [`Error::Removed`] if the root was removed or replaced. Makes one system call.
     pub(super) fn present(&self) -> Result<(), Error> {
         match self.disk.identity(&self.root) {
             Ok(now) if now == self.opened => Ok(()),
@@ -39,9 +41,9 @@ impl Volume {
         }
     }
 
-    /// [`Error::Full`] if the disk has too little left for more layers. One system call.
+    /// Fails with [`Error::Full`] if the disk has too little space left for more layers. Makes one system call.
     pub(super) fn room(&self) -> Result<(), Error> {
-        // A disk that can't tell says so when it is full.
+        // If the disk can't tell its space, the write itself fails on a full disk.
         let Ok(Some(space)) = self.disk.space(&self.root) else { return Ok(()) };
         let left = LEFT_FREE.min(space.total / LEFT_FREE_SHARE);
         if left >= LEFT_FREE_LEAST && space.free < left {

@@ -1,4 +1,5 @@
-//! Writing one file, with the disk a little behind whoever fills and hashes the buffers.
+//! Writes one file. The disk writes one buffer while the caller fills and hashes the next.
+
 use super::blocking;
 use super::fence::Fence;
 use super::volume::Volume;
@@ -10,10 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
-/// The state that this engine stores: its version alone, since the file says the rest. It also says that the file's entry
-/// in its directory is durable, for only a sync hands it out.
+/// The state that this engine stores: only its version, because the file has the rest. Only a sync returns a state, so a state also
+/// proves that the file's entry in its directory is durable.
 const STATE_VERSION: u8 = 1;
 
+/// The writer of one file. Its fence stops it when a newer writer resumes the file.
 pub(super) struct FsWriter {
     disk: Arc<dyn Disk>,
     volume: Arc<Volume>,
@@ -21,26 +23,26 @@ pub(super) struct FsWriter {
     file: Arc<dyn DiskFile>,
     fence: Arc<Fence>,
     sync_every: u64,
-    /// Bytes handed to the disk; those under way are counted.
+    /// Bytes passed to the disk, including writes in progress.
     written: u64,
-    /// Bytes that the last sync began with.
+    /// The value of `written` when the last sync began.
     sent: u64,
-    /// The sync that runs beside the writes; gives the bytes that it made durable.
+    /// The sync that runs beside the writes. It sends the number of bytes that it made durable.
     beside: Option<oneshot::Receiver<u64>>,
-    /// What it made durable, until someone asks.
+    /// The bytes that a sync beside the writes made durable, until [`Writer::synced`] returns them.
     synced: Option<u64>,
-    /// Whether the file may differ from what is durable of it.
+    /// True if the file may have bytes that are not durable.
     dirty: bool,
-    /// Whether the file's entry in its directory is durable.
+    /// True if the file's entry in its directory is durable.
     entered: bool,
 }
 
-/// Checks a stored state and says whether it comes from a sync.
+/// Checks a stored state. Returns true if a sync made it.
 pub(super) fn read_state(durable: &Durable) -> Result<bool, Error> {
     match durable.state.0.as_slice() {
         [STATE_VERSION] => Ok(true),
         [] if durable.offset == 0 => Ok(false),
-        [] => Err(Error::State("it is empty though bytes are durable")),
+        [] => Err(Error::State("it is empty, but bytes are durable")),
         _ => Err(Error::State("it is not a state of the fs engine, version 1")),
     }
 }
@@ -49,22 +51,22 @@ fn durable(offset: u64) -> Durable {
     Durable { offset, state: EngineState(vec![STATE_VERSION]) }
 }
 
-/// Opens an unfinished file and drops what lies behind `offset`.
+/// Opens an unfinished file and drops the bytes after `offset`.
 pub(super) fn cut(disk: &dyn Disk, path: &Path, offset: u64) -> Result<Arc<dyn DiskFile>, Error> {
     let file = match disk.open_write(path) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(Error::Missing),
-        result => result.map_err(|cause| Error::from_io("opening a layer's file to go on writing", cause))?,
+        result => result.map_err(|cause| Error::from_io("reopening a layer's file for writing", cause))?,
     };
     let len = file.len().map_err(|cause| Error::from_io("measuring a layer's file", cause))?;
     if len < offset {
-        return Err(Error::State("the file is shorter than what was durable of it"));
+        return Err(Error::State("the file is shorter than its durable length"));
     }
     file.truncate(offset).map_err(|cause| Error::from_io("truncating a layer's file", cause))?;
     Ok(file)
 }
 
 impl FsWriter {
-    /// A writer of an empty file. It syncs beside its writes after each `sync_every` bytes.
+    /// Creates a writer of an empty file. After each `sync_every` bytes it starts a sync beside the writes.
     pub(super) fn new(
         disk: Arc<dyn Disk>,
         volume: Arc<Volume>,
@@ -89,13 +91,14 @@ impl FsWriter {
         }
     }
 
-    /// The same for a file that was cut at `offset`; `entered` says whether its entry is durable.
+    /// Makes this the writer of a file that was cut at `offset`. `entered` is true if the file's directory entry is durable.
     pub(super) fn resumed(self, offset: u64, entered: bool) -> FsWriter {
         FsWriter { written: offset, sent: offset, entered, ..self }
     }
 
-    /// Starts a sync of what was written, unless the last one still runs; more is written meanwhile. The fence keeps its failure:
-    /// the kernel tells it once, so a later sync would not see it.
+    /// Starts a sync beside the writes, unless the last one still runs.
+    ///
+    /// The fence records a failure, because the kernel reports it only once: a later sync would succeed.
     async fn sync_beside(&mut self) -> Result<(), Error> {
         self.look();
         if self.beside.is_some() {
@@ -112,17 +115,17 @@ impl FsWriter {
         Ok(())
     }
 
-    /// Sees whether the sync beside the writes has ended.
+    /// Checks without waiting whether the sync beside the writes has ended.
     fn look(&mut self) {
         match self.beside.as_mut().map(oneshot::Receiver::try_recv) {
             Some(Ok(offset)) => (self.beside, self.synced, self.entered) = (None, Some(offset), true),
-            // It failed, and the next call says so.
+            // The sync failed. The fence has the failure, and the next call returns it.
             Some(Err(TryRecvError::Closed)) => self.beside = None,
             Some(Err(TryRecvError::Empty)) | None => {}
         }
     }
 
-    /// What makes the bytes durable that were written, and the file's name once.
+    /// Returns the work that makes the written bytes durable, and the file's directory entry if it is not durable yet.
     fn sync_work(&self) -> impl FnOnce() -> Result<(), Error> + Send + 'static {
         let (dirty, entered) = (self.dirty, self.entered);
         let (disk, directory, file) = (self.disk.clone(), self.directory.clone(), self.file.clone());
@@ -134,7 +137,7 @@ impl FsWriter {
             if !entered {
                 disk.sync_dir(&directory).map_err(|cause| Error::from_io("syncing a layers' directory", cause))?;
             }
-            // A sync goes well in a directory that was removed, too.
+            // A sync also succeeds in a removed directory, so check the directory last.
             volume.present()
         }
     }
@@ -147,7 +150,7 @@ impl Writer for FsWriter {
         let (file, volume, offset) = (self.file.clone(), self.volume.clone(), self.written);
         self.written += buffer.len() as u64;
         self.dirty = true;
-        // Its failure is kept by the fence, which the next call asks.
+        // The fence records a failure, and the next call returns it.
         drop(tokio::task::spawn_blocking(move || {
             let written = || file.write_all_at(&buffer, offset);
             let outcome =

@@ -1,7 +1,8 @@
-//! What a crash may take from the fs engine, and that the suite notices an engine that syncs too little.
+//! Crash tests of the fs engine, and proof that these tests notice an engine that syncs too little.
+
 use crate::support::{Chance, bytes, location, read, write};
 use blob::disk::{Disk, DiskFile};
-use blob::faulty_disk::{Call, FaultyDisk};
+use blob::faulty_disk::{DiskCall, FaultyDisk};
 use blob::fs::FsEngine;
 use blob::{Buffers, Durable, Engine, Error, Location, Writer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use std::sync::Arc;
 const SEEDS: u64 = 500;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_takes_nothing_that_was_declared_durable() {
+async fn durable_bytes_survive_a_crash() {
     for seed in 0..SEEDS {
         if let Err(loss) = crash_course(seed, Omit::Nothing).await {
             panic!("seed {seed}: {loss}");
@@ -27,12 +28,12 @@ async fn an_engine_without_fdatasync_is_caught() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_that_asks_a_failed_fdatasync_again_is_caught() {
+async fn an_engine_that_retries_a_failed_fdatasync_is_caught() {
     assert_caught(Omit::FileSyncFailures).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_engine_without_any_sync_of_a_directory_is_caught() {
+async fn an_engine_that_syncs_no_directory_is_caught() {
     assert_caught(Omit::DirectorySync(|_| true)).await;
 }
 
@@ -57,26 +58,29 @@ async fn assert_caught(omit: Omit) {
             return;
         }
     }
-    panic!("{SEEDS} crashes took nothing from an engine that does not sync");
+    panic!("{SEEDS} crashes lost nothing of an engine that does not sync");
 }
 
-/// A random course of uploads, cut off by a crash, which is met again after the reboot. Says what was declared durable and is
-/// not there.
+/// Runs random uploads until a crash, reboots twice, and checks the durable bytes each time. The error says what was lost.
 async fn crash_course(seed: u64, omit: Omit) -> Result<(), String> {
     let mut disk = FaultyDisk::new();
     let mut chance = Chance(seed);
-    // Some crashes come in the midst of a call, or while the directories are made; others after the last one.
+
+    // Some crashes come during a call or while directories are created, others after the last call.
     if chance.below(2) == 0 {
         disk.power_off_at(200 + chance.below(200));
     }
     if chance.below(3) == 0 {
-        disk.fail_nth(Some(Call::SyncData), 1 + chance.below(8));
+        disk.fail_nth(Some(DiskCall::SyncData), 1 + chance.below(8));
     }
+
     let mut promises = Promises::new();
     let buffers = Buffers::new(4);
     if let Ok(engine) = open(&disk, omit, &buffers).await {
         run(&engine, &buffers, &mut chance, &mut promises).await;
     }
+
+    // The second crash must not undo what the first reboot recovered.
     for reboot in 0..2 {
         disk = disk.crash(seed.wrapping_add(reboot));
         let engine = open(&disk, omit, &buffers).await.unwrap();
@@ -87,29 +91,29 @@ async fn crash_course(seed: u64, omit: Omit) -> Result<(), String> {
                 .map_err(|loss| format!("{location} after {reboot} more reboots: {loss}"))?;
         }
         let listed: BTreeSet<Location> = engine.list(None, usize::MAX).await.unwrap().into_iter().collect();
-        assert!(promises.keys().all(|location| listed.contains(location)), "a location that is there was not listed");
+        assert!(promises.keys().all(|location| listed.contains(location)), "an existing location was not listed");
     }
     Ok(())
 }
 
 async fn open(disk: &FaultyDisk, omit: Omit, buffers: &Buffers) -> Result<FsEngine, Error> {
     let disk = Arc::new(Careless { disk: disk.clone(), omit });
-    // Small, so that a course has syncs beside its writes; what those fail to store must not count as stored either.
+    // A small interval, so that uploads also sync beside their writes. A failed sync must not count as durable.
     Ok(FsEngine::open("/layers", disk, buffers.clone()).await?.syncing_every(20_000))
 }
 
-/// What a client was told of each location.
+/// The bytes that the engine declared durable, for each location.
 type Promises = BTreeMap<Location, Promise>;
 
 #[derive(Debug)]
 struct Promise {
     bytes: Vec<u8>,
-    /// How far an unfinished one is; `None` when it is finished.
+    /// The durable progress of an unfinished upload. `None` if the upload is finished.
     unfinished: Option<Durable>,
 }
 
 impl Promise {
-    /// Looks for the bytes. An unfinished upload is resumed and finished, so that the next crash meets a finished one.
+    /// Checks that the bytes exist. An unfinished upload is resumed and finished first, so that the next crash finds it finished.
     async fn kept(&mut self, engine: &FsEngine, buffers: &Buffers, location: Location) -> Result<(), String> {
         if let Some(durable) = self.unfinished.take() {
             let mut writer = engine
@@ -130,7 +134,7 @@ impl Promise {
             return Ok(());
         }
         let at = read.iter().zip(&self.bytes).position(|(read, written)| read != written);
-        Err(format!("byte {at:?} of {size} is another one"))
+        Err(format!("byte {at:?} of {size} differs"))
     }
 }
 
@@ -154,7 +158,7 @@ async fn run(engine: &FsEngine, buffers: &Buffers, chance: &mut Chance, promises
             let upload = uploads.swap_remove(at);
             end(engine, upload, chance, promises).await;
         } else if uploads[at].go_on(engine, buffers, step, chance, promises).await.is_err() {
-            // As a client would, it begins again where the upload was last durable.
+            // As a client does, resume where the upload was last durable.
             uploads[at].writer = None;
         }
     }
@@ -207,19 +211,19 @@ impl Upload {
         Ok(())
     }
 
-    /// Its client is told how far it is.
+    /// Records the durable bytes, as the client learns them.
     fn promise(&self, promises: &mut Promises) {
         let bytes = self.written[..self.durable.offset as usize].to_vec();
         promises.insert(self.location, Promise { bytes, unfinished: Some(self.durable.clone()) });
     }
 }
 
-/// What a careless engine would leave out. It is left out beneath a careful one.
+/// The syncs that a careless engine would omit. The disk below a careful engine omits them instead.
 #[derive(Clone, Copy)]
 enum Omit {
     Nothing,
     FileSync,
-    /// Takes the second answer of an fdatasync whose first was a failure.
+    /// Repeats a failed fdatasync and uses the second result.
     FileSyncFailures,
     DirectorySync(fn(&Path) -> bool),
 }

@@ -1,7 +1,8 @@
-//! The fs engine on a disk that is full, read-only or failing.
+//! Tests of the fs engine on a disk that is full, read-only or failing.
+
 use crate::support::{bytes, location, read, write};
 use blob::disk::Disk;
-use blob::faulty_disk::{Call, FaultyDisk};
+use blob::faulty_disk::{DiskCall, FaultyDisk};
 use blob::fs::FsEngine;
 use blob::{Buffers, Engine, Error};
 use std::sync::Arc;
@@ -19,7 +20,7 @@ async fn put(engine: &FsEngine, buffers: &Buffers, number: u8, size: usize) -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_are_open_within_their_bound_and_who_waits_in_vain_is_told_so() {
+async fn open_files_are_bounded_and_a_read_that_times_out_fails_as_busy() {
     let buffers = Buffers::new(4).with_open_files(2);
     let engine = FsEngine::open("/layers", Arc::new(FaultyDisk::new()), buffers.clone()).await.unwrap();
     put(&engine, &buffers, 1, 10).await.unwrap();
@@ -29,7 +30,7 @@ async fn files_are_open_within_their_bound_and_who_waits_in_vain_is_told_so() {
     assert!(matches!(open().await, Err(Error::Busy)));
     assert!(began.elapsed() >= Buffers::PATIENCE);
     assert_eq!(buffers.waiting(), 0);
-    // Whoever can end a stalled reader is told that one waits.
+    // A waiting reader signals the task that ends stalled ones.
     buffers.starved().await;
     let ends = async {
         buffers.starved().await;
@@ -38,7 +39,7 @@ async fn files_are_open_within_their_bound_and_who_waits_in_vain_is_told_so() {
     };
     let (third, ()) = tokio::join!(open(), ends);
     drop(third.unwrap().unwrap());
-    // What is not there holds no file.
+    // A missing location uses up no permit.
     for _ in 0..3 {
         assert!(engine.read(location(2), 0..10).await.unwrap().is_none());
     }
@@ -51,12 +52,12 @@ async fn assert_stored(engine: &FsEngine, number: u8, size: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_is_said_and_all_is_well_when_space_returns() {
+async fn a_full_disk_is_reported_and_the_engine_recovers_when_space_returns() {
     let disk = FaultyDisk::new();
     let (engine, buffers) = open(&disk).await;
     put(&engine, &buffers, 1, 10_000).await.unwrap();
     disk.set_space(Some(600_000));
-    // The writes are under way when the disk fills, so the end has to say it.
+    // The disk fills while writes are in progress, so `finish` reports it.
     assert!(matches!(put(&engine, &buffers, 2, 700_000).await, Err(Error::Full(_))));
     assert!(matches!(engine.check().await, Err(Error::Full(_))));
     disk.set_space(None);
@@ -69,7 +70,7 @@ async fn a_full_disk_is_said_and_all_is_well_when_space_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_met_a_full_disk_goes_on_when_space_returns() {
+async fn an_upload_that_filled_the_disk_can_be_resumed_when_space_returns() {
     let disk = FaultyDisk::new();
     let (engine, buffers) = open(&disk).await;
     let mut writer = engine.create(location(1)).await.unwrap();
@@ -79,7 +80,7 @@ async fn an_upload_that_met_a_full_disk_goes_on_when_space_returns() {
     write(&buffers, &mut *writer, &bytes(2, 5000)).await.unwrap();
     assert!(matches!(writer.sync().await, Err(Error::Full(_))));
     disk.set_space(None);
-    assert!(matches!(writer.sync().await, Err(Error::Full(_))), "a writer that lost bytes went on");
+    assert!(matches!(writer.sync().await, Err(Error::Full(_))), "a writer that lost bytes synced");
     assert!(matches!(writer.finish().await, Err(Error::Full(_))), "a writer that lost bytes finished");
     let mut writer = engine.resume(location(1), &durable).await.unwrap();
     write(&buffers, &mut *writer, &bytes(3, 5000)).await.unwrap();
@@ -88,7 +89,7 @@ async fn an_upload_that_met_a_full_disk_goes_on_when_space_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_only_disk_is_said_and_still_serves() {
+async fn a_read_only_disk_is_reported_and_can_be_read() {
     let disk = FaultyDisk::new();
     let (engine, buffers) = open(&disk).await;
     put(&engine, &buffers, 1, 5000).await.unwrap();
@@ -101,7 +102,7 @@ async fn a_read_only_disk_is_said_and_still_serves() {
     assert!(matches!(engine.resume(location(2), &durable).await, Err(Error::ReadOnly(_))));
     assert!(matches!(engine.remove(location(1), None).await, Err(Error::ReadOnly(_))));
     assert!(matches!(engine.check().await, Err(Error::ReadOnly(_))));
-    // An engine can be opened on it too, since everything is laid out.
+    // An engine can be opened on a read-only disk too, because all directories exist.
     let (engine, _) = open(&disk).await;
     assert_stored(&engine, 1, 5000).await;
     disk.set_read_only(false);
@@ -114,7 +115,7 @@ async fn a_failed_fdatasync_is_never_followed_by_a_success() {
     let (engine, buffers) = open(&disk).await;
     let mut writer = engine.create(location(1)).await.unwrap();
     write(&buffers, &mut *writer, &bytes(1, 5000)).await.unwrap();
-    disk.fail_nth(Some(Call::SyncData), 1);
+    disk.fail_nth(Some(DiskCall::SyncData), 1);
     assert!(matches!(writer.sync().await, Err(Error::Io("syncing a layer's file", _))));
     assert!(matches!(writer.sync().await, Err(Error::Io("syncing a layer's file", _))));
     let late = write(&buffers, &mut *writer, b"more").await;
@@ -128,8 +129,8 @@ async fn a_failed_fdatasync_beside_the_writes_is_never_followed_by_a_success() {
     let (engine, buffers) = open(&disk).await;
     let engine = engine.syncing_every(5000);
     let mut writer = engine.create(location(1)).await.unwrap();
-    disk.fail_nth(Some(Call::SyncData), 1);
-    // Nobody waits for the sync that this begins; a later one would go well.
+    disk.fail_nth(Some(DiskCall::SyncData), 1);
+    // The write starts a sync that fails unobserved. A later sync of the disk would succeed.
     write(&buffers, &mut *writer, &bytes(1, 5000)).await.unwrap();
     assert!(matches!(writer.sync().await, Err(Error::Io("syncing a layer's file", _))));
     assert!(matches!(writer.finish().await, Err(Error::Io("syncing a layer's file", _))));
@@ -139,18 +140,18 @@ async fn a_failed_fdatasync_beside_the_writes_is_never_followed_by_a_success() {
 async fn a_failed_sync_of_the_directory_fails_the_writer() {
     let disk = FaultyDisk::new();
     let (engine, buffers) = open(&disk).await;
-    // The root's sync, which makes the directory durable: again, though the directory is there by then.
+    // The root's sync makes the directory durable. It is repeated after a failure, although the directory exists by then.
     for _ in 0..2 {
-        disk.fail_nth(Some(Call::SyncDir), 1);
+        disk.fail_nth(Some(DiskCall::SyncDir), 1);
         assert!(matches!(put(&engine, &buffers, 1, 10).await, Err(Error::Io("making a layers' directory", _))));
     }
-    disk.fail_nth(Some(Call::SyncDir), 2);
+    disk.fail_nth(Some(DiskCall::SyncDir), 2);
     assert!(matches!(put(&engine, &buffers, 1, 10).await, Err(Error::Io("syncing a layers' directory", _))));
 }
 
-/// Every call of an upload, its reading and its removal fails once; each time the failure is told, and a new start goes well.
+/// Makes each disk call of an upload, its reading and its removal fail once. Each failure is reported, and a retry succeeds.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_call_of_the_disk_may_fail_and_nothing_is_acknowledged_that_is_not_there() {
+async fn a_failure_of_any_disk_call_is_reported_and_a_retry_succeeds() {
     async fn course(engine: &FsEngine, buffers: &Buffers, bytes: &[u8]) -> Result<(), Error> {
         let (first, second) = bytes.split_at(2 * Buffers::SIZE);
         let mut writer = engine.create(location(1)).await?;
@@ -171,20 +172,20 @@ async fn each_call_of_the_disk_may_fail_and_nothing_is_acknowledged_that_is_not_
     let before = disk.calls();
     course(&engine, &buffers, &bytes).await.unwrap();
     let calls = disk.calls() - before;
-    assert!(calls > 20, "the course is shorter than it should be: {calls} calls");
+    assert!(calls > 20, "the upload made only {calls} calls");
     for nth in 1..=calls {
         let disk = FaultyDisk::new();
         let (engine, buffers) = open(&disk).await;
         disk.fail_nth(None, nth);
         let failed = course(&engine, &buffers, &bytes).await;
-        assert!(matches!(failed, Err(Error::Io(..))), "the failure of call {nth} was answered with {failed:?}");
+        assert!(matches!(failed, Err(Error::Io(..))), "the failure of call {nth} returned {failed:?}");
         engine.remove(location(1), None).await.unwrap();
         course(&engine, &buffers, &bytes).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_replaces_what_one_left_behind_in_a_crash() {
+async fn a_check_replaces_the_file_that_a_crashed_check_left() {
     let disk = FaultyDisk::new();
     let (_, buffers) = open(&disk).await;
     disk.create_new("/layers/check-0".as_ref()).unwrap();
@@ -203,7 +204,7 @@ async fn files_that_are_not_locations_are_not_listed() {
     let name = location(1).to_string();
     let wrong_directory = if name.ends_with("00") { "01" } else { "00" };
     for directory in ["/layers/00", "/layers/01"] {
-        // One of the two may be there.
+        // One of the two may exist already.
         drop(disk.mkdir(directory.as_ref()));
     }
     for path in [

@@ -1,12 +1,13 @@
-//! The Faulty wrapper, over every engine.
+//! Tests of the [`FaultyEngine`] wrapper over every engine.
+
 use crate::support::{Setup, bytes, engines, location, read};
-use blob::faulty::{Call, Faulty};
+use blob::faulty::{EngineCall, FaultyEngine};
 use blob::{Buffers, Error};
 use std::sync::Arc;
 
-async fn faulty_engines() -> Vec<(Setup, Faulty)> {
+async fn faulty_engines() -> Vec<(Setup, FaultyEngine)> {
     let wrapped = engines().await.into_iter().map(|mut setup| {
-        let faulty = Faulty::new(setup.engine.clone());
+        let faulty = FaultyEngine::new(setup.engine.clone());
         setup.engine = Arc::new(faulty.clone());
         (setup, faulty)
     });
@@ -30,7 +31,7 @@ async fn a_full_engine_fails_its_writers_until_space_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reads_fail_at_the_byte_that_was_named() {
+async fn reads_fail_at_the_chosen_byte() {
     let all = bytes(1, 2 * Buffers::SIZE);
     for (setup, faulty) in faulty_engines().await {
         setup.put(location(1), &all).await;
@@ -56,7 +57,7 @@ async fn reads_fail_at_the_byte_that_was_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gate_holds_a_call_until_it_is_opened() {
     for (setup, faulty) in faulty_engines().await {
-        let gate = faulty.hold(Call::Finish);
+        let gate = faulty.hold(EngineCall::Finish);
         let engine = setup.engine.clone();
         let upload = tokio::spawn(async move { engine.create(location(1)).await?.finish().await });
         gate.reached().await;
@@ -81,7 +82,7 @@ async fn every_kind_of_call_can_be_made_to_fail_once() {
         setup.engine.check().await?;
         setup.engine.remove(location(1), None).await
     }
-    use Call::*;
+    use EngineCall::*;
     for (setup, faulty) in faulty_engines().await {
         for call in [Create, Resume, Read, Stat, Remove, List, Check, Write, Sync, Finish, Next] {
             faulty.fail(call, 1, Error::Missing);

@@ -1,11 +1,12 @@
-//! What holds for every engine.
+//! Tests of the contract that holds for every engine.
+
 use crate::support::{BUFFERS, MIN_PART, Setup, bytes, engines, engines_without_a_device, location, read};
 use blob::{Buffers, Durable, EngineState, Error};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_finished_reads_back_whatever_its_size() {
+async fn finished_locations_of_every_size_read_back() {
     let sizes = [0, 1, MIN_PART, Buffers::SIZE - 1, Buffers::SIZE, Buffers::SIZE + 1, 5 * Buffers::SIZE + 17];
     for setup in engines().await {
         for (number, size) in sizes.into_iter().enumerate() {
@@ -40,14 +41,14 @@ async fn a_range_reads_exactly_its_bytes() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[expect(clippy::reversed_empty_ranges, reason = "a range that ends before it starts is what is tried")]
-async fn a_range_that_the_bytes_do_not_cover_is_refused() {
+async fn a_range_beyond_the_bytes_is_refused() {
     for setup in engines().await {
         setup.put(location(1), b"ten bytes.").await;
         for range in [0..11, 10..11, 11..11, 11..12, 5..4, 0..u64::MAX] {
             match setup.engine.read(location(1), range.clone()).await {
                 Err(Error::Io(_, cause)) => assert_eq!(cause.kind(), std::io::ErrorKind::UnexpectedEof),
                 other => {
-                    panic!("{}: {range:?} was answered with {:?}", setup.name, other.map(|reader| reader.is_some()))
+                    panic!("{}: {range:?} returned {:?}", setup.name, other.map(|reader| reader.is_some()))
                 }
             }
         }
@@ -60,7 +61,7 @@ async fn a_location_is_created_once() {
         let mut unfinished = setup.engine.create(location(1)).await.unwrap();
         setup.write(&mut *unfinished, b"first").await.unwrap();
         assert!(matches!(setup.engine.create(location(1)).await, Err(Error::Exists)), "{}", setup.name);
-        // The refusal leaves the first writer and its bytes alone.
+        // The failure does not affect the first writer and its bytes.
         assert_eq!(unfinished.finish().await.unwrap(), 5, "{}", setup.name);
         assert!(matches!(setup.engine.create(location(1)).await, Err(Error::Exists)), "{}", setup.name);
         assert_eq!(setup.get(location(1), 0..5).await.unwrap(), b"first", "{}", setup.name);
@@ -68,7 +69,7 @@ async fn a_location_is_created_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_there_is_none_or_missing() {
+async fn a_missing_location_is_none_or_an_error() {
     for setup in engines().await {
         assert_eq!(setup.size(location(1)).await, None, "{}", setup.name);
         assert!(setup.get(location(1), 0..1).await.is_none(), "{}", setup.name);
@@ -76,12 +77,12 @@ async fn what_is_not_there_is_none_or_missing() {
         assert!(matches!(resumed, Err(Error::Missing)), "{}", setup.name);
         assert!(setup.engine.list(None, 10).await.unwrap().is_empty(), "{}", setup.name);
         setup.engine.check().await.unwrap();
-        assert!(setup.engine.list(None, 10).await.unwrap().is_empty(), "{}: the check left something", setup.name);
+        assert!(setup.engine.list(None, 10).await.unwrap().is_empty(), "{}: the check left a location", setup.name);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_location_is_removed_whether_or_not_it_is_there_or_finished() {
+async fn finished_unfinished_and_missing_locations_can_be_removed() {
     for setup in engines().await {
         setup.put(location(1), b"finished").await;
         let mut unfinished = setup.engine.create(location(2)).await.unwrap();
@@ -92,13 +93,13 @@ async fn a_location_is_removed_whether_or_not_it_is_there_or_finished() {
             assert_eq!(setup.size(location(number)).await, None, "{}", setup.name);
         }
         assert!(setup.engine.list(None, 10).await.unwrap().is_empty(), "{}", setup.name);
-        // Else its caller would acknowledge bytes that are gone.
+        // If `finish` succeeded, its caller would acknowledge bytes that are gone.
         assert!(matches!(unfinished.finish().await, Err(Error::Superseded)), "{}", setup.name);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sync_says_how_far_the_bytes_are_durable() {
+async fn a_sync_returns_the_number_of_durable_bytes() {
     for setup in engines().await {
         let mut writer = setup.engine.create(location(1)).await.unwrap();
         assert_eq!(writer.sync().await.unwrap().offset, 0, "{}", setup.name);
@@ -114,7 +115,7 @@ async fn a_sync_says_how_far_the_bytes_are_durable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_goes_on_where_it_was_durable_and_drops_what_came_after() {
+async fn a_resumed_upload_keeps_its_durable_bytes_and_drops_the_rest() {
     let (first, dropped, second) = (bytes(1, 2500), bytes(2, 70_000), bytes(3, 1700));
     for setup in engines().await {
         let mut writer = setup.engine.create(location(1)).await.unwrap();
@@ -123,7 +124,7 @@ async fn an_upload_goes_on_where_it_was_durable_and_drops_what_came_after() {
         setup.write(&mut *writer, &dropped).await.unwrap();
         drop(writer);
         let kept = &first[..durable.offset as usize];
-        // Twice, as a client that breaks off again would.
+        // Resume twice, as a client that is interrupted again does.
         drop(setup.engine.resume(location(1), &durable).await.unwrap());
         let mut writer = setup.engine.resume(location(1), &durable).await.unwrap();
         setup.write(&mut *writer, &second).await.unwrap();
@@ -134,7 +135,7 @@ async fn an_upload_goes_on_where_it_was_durable_and_drops_what_came_after() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_is_resumed_and_finished_at_once_has_its_durable_bytes_alone() {
+async fn an_upload_that_is_resumed_and_finished_has_only_its_durable_bytes() {
     for setup in engines().await {
         let mut writer = setup.engine.create(location(1)).await.unwrap();
         setup.write(&mut *writer, &bytes(1, 3 * MIN_PART)).await.unwrap();
@@ -153,12 +154,12 @@ async fn an_upload_that_is_resumed_and_finished_at_once_has_its_durable_bytes_al
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newer_writer_ends_the_one_before_it() {
+async fn a_newer_writer_ends_an_earlier_one() {
     for setup in engines().await {
         let mut older = setup.engine.create(location(1)).await.unwrap();
         setup.write(&mut *older, &bytes(1, 2 * MIN_PART)).await.unwrap();
         let durable = older.sync().await.unwrap();
-        // These may still be on their way to the disk when the newer writer begins.
+        // These writes may still be in progress when the newer writer begins.
         setup.write(&mut *older, &bytes(2, 2 * Buffers::SIZE)).await.unwrap();
         let mut newer = setup.engine.resume(location(1), &durable).await.unwrap();
         setup.write(&mut *newer, &bytes(3, 2 * Buffers::SIZE)).await.unwrap();
@@ -172,20 +173,20 @@ async fn a_newer_writer_ends_the_one_before_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_state_that_is_not_the_engines_own_is_refused() {
+async fn an_invalid_state_is_refused() {
     for setup in engines().await {
         let mut writer = setup.engine.create(location(1)).await.unwrap();
         setup.write(&mut *writer, &bytes(1, 3 * MIN_PART)).await.unwrap();
         let durable = writer.sync().await.unwrap();
         drop(writer);
         let cases = [
-            ("of a later version", Durable { offset: durable.offset, state: EngineState(vec![255]) }),
+            ("a later version", Durable { offset: durable.offset, state: EngineState(vec![255]) }),
             (
-                "with something behind it",
+                "trailing bytes",
                 Durable { offset: durable.offset, state: EngineState([&durable.state.0[..], b"more"].concat()) },
             ),
-            ("empty", Durable { offset: durable.offset, state: EngineState::default() }),
-            ("of more bytes than there are", Durable { offset: durable.offset + 1, state: durable.state.clone() }),
+            ("no bytes", Durable { offset: durable.offset, state: EngineState::default() }),
+            ("an offset beyond the bytes", Durable { offset: durable.offset + 1, state: durable.state.clone() }),
         ];
         for (what, wrong) in cases {
             assert!(
@@ -194,7 +195,7 @@ async fn a_state_that_is_not_the_engines_own_is_refused() {
                 setup.name
             );
         }
-        // None of them did harm.
+        // The failures left the location unchanged.
         assert_eq!(
             setup.engine.resume(location(1), &durable).await.unwrap().finish().await.unwrap(),
             durable.offset,
@@ -205,7 +206,7 @@ async fn a_state_that_is_not_the_engines_own_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn listing_in_pages_shows_every_location_once() {
+async fn pages_list_every_location_once() {
     for setup in engines().await {
         let all: BTreeSet<_> = (0..100).map(location).collect();
         for at in &all {
@@ -228,7 +229,7 @@ async fn listing_in_pages_shows_every_location_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn listing_goes_on_behind_a_location_that_was_removed_meanwhile() {
+async fn the_next_page_follows_a_location_that_was_removed() {
     for setup in engines().await {
         for number in 0..20 {
             setup.put(location(number), b"x").await;
@@ -251,7 +252,7 @@ async fn an_unfinished_location_is_listed_for_the_sweep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_of_different_locations_do_not_disturb_each_other() {
+async fn writers_of_different_locations_are_independent() {
     for setup in engines().await {
         let setup = std::sync::Arc::new(setup);
         let mut tasks = tokio::task::JoinSet::new();
@@ -270,7 +271,7 @@ async fn writers_of_different_locations_do_not_disturb_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_keeps_its_bytes_while_the_location_is_removed() {
+async fn a_reader_can_read_on_after_its_location_was_removed() {
     let all = bytes(1, 4 * Buffers::SIZE);
     for setup in engines().await {
         setup.put(location(1), &all).await;
@@ -294,7 +295,7 @@ async fn under_s3s_rules_an_unfinished_location_cannot_be_read() {
         assert!(setup.get(location(1), 0..1).await.is_none());
         writer.finish().await.unwrap();
         assert_eq!(setup.size(location(1)).await, Some(3 * MIN_PART as u64));
-        // And nothing is appended to a finished one.
+        // A finished location can't be resumed.
         assert!(matches!(setup.engine.resume(location(1), &durable).await, Err(Error::State(_))));
     }
 }
@@ -311,7 +312,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![4 => (0..3 * MIN_PART).prop_map(Step::Write), 2 => Just(Step::Sync), 1 => Just(Step::Resume)]
 }
 
-/// Does the steps beside a plain vector of bytes, and compares in the end.
+/// Applies the steps to an upload and to a plain vector, and compares the bytes at the end.
 async fn upload_like_a_vector(setup: &Setup, number: u8, steps: &[Step]) {
     let mut writer = setup.engine.create(location(number)).await.unwrap();
     let (mut model, mut durable) = (Vec::new(), Durable::default());
@@ -342,7 +343,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_course_of_an_upload_stores_what_a_vector_would_hold(steps in prop::collection::vec(step(), 0..30)) {
+    fn every_sequence_of_steps_stores_the_same_bytes_as_a_vector(steps in prop::collection::vec(step(), 0..30)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
         runtime.block_on(async {
             for setup in engines_without_a_device().await {

@@ -1,4 +1,4 @@
-//! The suite that judges every engine: the same tests over files, over the faulty disk, and over memory by two rules.
+//! The suite that tests every engine: over files, over the faulty disk, and over memory under two sets of rules.
 #![cfg(test)]
 mod crash;
 mod disk_faults;

@@ -1,4 +1,5 @@
-//! The engines under test, and what the tests say to them.
+//! The engines under test, and helpers to write and read them.
+
 use blob::disk::RealDisk;
 use blob::faulty_disk::FaultyDisk;
 use blob::fs::FsEngine;
@@ -8,22 +9,22 @@ use std::ops::Range;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// Small, so that parts of every kind (none, one, several, a short last one) come up in a few bytes.
+/// Small, so that a few bytes suffice for every case: no part, one part, several parts, a short last part.
 pub const MIN_PART: usize = 1000;
 
-/// As few as a transfer needs, so that an engine that keeps buffers shows by hanging.
+/// As few as a transfer needs, so that a test hangs if an engine keeps buffers.
 pub const BUFFERS: usize = 4;
 
 pub struct Setup {
     pub name: &'static str,
     pub engine: Arc<dyn Engine>,
     pub buffers: Buffers,
-    /// Whether every byte is durable at a sync, or whole parts only.
+    /// True if a sync makes only whole parts durable.
     pub by_parts: bool,
     _directory: Option<TempDir>,
 }
 
-/// One of each engine.
+/// Creates one of each engine.
 pub async fn engines() -> Vec<Setup> {
     let buffers = Buffers::new(BUFFERS);
     let directory = tempfile::tempdir().unwrap();
@@ -35,7 +36,7 @@ pub async fn engines() -> Vec<Setup> {
     engines
 }
 
-/// The engines whose syncs cost nothing.
+/// Creates the engines whose syncs cost nothing.
 pub async fn engines_without_a_device() -> Vec<Setup> {
     let buffers = Buffers::new(BUFFERS);
     let faulty = FsEngine::open("/layers", Arc::new(FaultyDisk::new()), buffers.clone()).await.unwrap();
@@ -84,20 +85,20 @@ pub async fn read(engine: &dyn Engine, location: Location, range: Range<u64>) ->
     let Some(mut reader) = engine.read(location, range).await? else { return Ok(None) };
     let mut bytes = Vec::new();
     while let Some(buffer) = reader.next().await? {
-        assert!(!buffer.is_empty(), "a reader gave an empty buffer, which its caller may take for the end");
+        assert!(!buffer.is_empty(), "a reader returned an empty buffer, which a caller may mistake for the end");
         bytes.extend_from_slice(&buffer);
     }
     Ok(Some(bytes))
 }
 
-/// A location of its own for each number. They lie in sixteen directories, neighbours in different ones.
+/// Returns a distinct location for each number. The locations use sixteen directories, and neighbours are in different ones.
 pub fn location(number: u8) -> Location {
     let mut bytes = *b"\x01\x7f\x22\xe2\x79\xb0\x7c\xc3\x98\xc4\xdc\x0c\x0c\x07\x00\x00";
     (bytes[14], bytes[15]) = (number, number.wrapping_mul(67) % 16);
     Location(bytes)
 }
 
-/// Bytes in which every place can be told from its neighbours and from the same place of another `kind`.
+/// Returns pseudorandom bytes, different for each `kind`, so that moved or mixed bytes are detected.
 pub fn bytes(kind: u64, len: usize) -> Vec<u8> {
     let mut chance = Chance(kind);
     let mut bytes: Vec<u8> =
@@ -106,7 +107,7 @@ pub fn bytes(kind: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Chance that can be had again (SplitMix64).
+/// A reproducible pseudorandom generator (SplitMix64).
 pub struct Chance(pub u64);
 
 impl Chance {
@@ -117,7 +118,7 @@ impl Chance {
         z ^ (z >> 31)
     }
 
-    /// One of `0..bound`.
+    /// Returns a number in `0..bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound.max(1)
     }

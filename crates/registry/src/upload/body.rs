@@ -1,7 +1,7 @@
 //! Request bodies, gathered into the pool's buffers.
 use super::writers::Turn;
 use crate::Error;
-use blob::{Buffer, Buffers, Share};
+use blob::{Buffer, BufferShare, Buffers};
 use bytes::{Buf, Bytes};
 
 /// Bytes of a body at most that are gathered without a buffer of the pool, of which a small body therefore needs none.
@@ -41,7 +41,7 @@ pub(super) struct Intake<'a> {
     body: &'a mut dyn Source,
     buffers: &'a Buffers,
     /// What the caller may hold of `buffers`.
-    share: Share,
+    share: BufferShare,
     /// Whether the body is longer than a small buffer.
     long: bool,
     turn: Turn,
@@ -54,7 +54,11 @@ pub(super) struct Intake<'a> {
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(body: &'a mut dyn Source, (buffers, share): (&'a Buffers, Share), turn: Turn) -> Intake<'a> {
+    pub(super) fn new(
+        body: &'a mut dyn Source,
+        (buffers, share): (&'a Buffers, BufferShare),
+        turn: Turn,
+    ) -> Intake<'a> {
         Intake { body, buffers, share, long: false, turn, rest: Bytes::new(), end: None, filling: None }
     }
 

@@ -1,5 +1,5 @@
 //! Bytes on their way to a location, hashed and checksummed as they go.
-use blob::checksum::{Checksummer, Place};
+use blob::checksum::{ChecksumPosition, Checksummer};
 use blob::{Buffer, Durable, Error, Location, Writer};
 use oci::{Digest, Hasher};
 
@@ -30,7 +30,7 @@ pub(super) struct Receiver {
 struct State {
     offset: u64,
     hash: Vec<u8>,
-    checksums: Option<Place>,
+    checksums: Option<ChecksumPosition>,
 }
 
 /// A location whose bytes have all come; `writer` is still to make them readable.
@@ -59,7 +59,7 @@ impl Receiver {
 
     /// Keeps where hash and checksums stand now.
     fn remember(&mut self) {
-        let checksums = self.summer.as_ref().map(Checksummer::place);
+        let checksums = self.summer.as_ref().map(Checksummer::position);
         self.states.push(State { offset: self.written, hash: self.hasher.state(), checksums });
     }
 

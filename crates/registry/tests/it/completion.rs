@@ -2,7 +2,7 @@
 use super::support::*;
 use blob::Error as BlobError;
 use blob::checksum;
-use blob::faulty::Call;
+use blob::faulty::EngineCall;
 use oci::{Algorithm, Digest};
 use registry::upload::{self, Completion, Place};
 use registry::{CommonError, Error, layer};
@@ -265,7 +265,7 @@ async fn a_completion_that_failed_behind_its_last_byte_can_be_repeated() {
         let bytes = layer_bytes(8, S3_PART);
         let (id, digest) = (world.start().await, sha256(&bytes));
         upload::append(&world.cx, &app(), id, None, &mut whole(&bytes)).await.unwrap();
-        world.faulty.fail(Call::Stat, 1, BlobError::from_io("a fault", std::io::Error::other("a fault")));
+        world.faulty.fail(EngineCall::Stat, 1, BlobError::from_io("a fault", std::io::Error::other("a fault")));
         let error = close(&world.cx, id, &digest).await.unwrap_err();
         assert!(matches!(error, Error::Common(CommonError::Server(_))), "{error}");
         assert!(layer::check(&world.cx, &app(), vec![digest]).await.unwrap().is_empty());
@@ -281,7 +281,7 @@ async fn a_layer_whose_bytes_are_gone_is_not_completed() {
     let (id, digest) = (world.start().await, sha256(&bytes));
     upload::append(&world.cx, &app(), id, None, &mut whole(&bytes)).await.unwrap();
     // As a sweep would that takes the session for abandoned, at the worst moment.
-    let gate = world.faulty.hold(Call::Stat);
+    let gate = world.faulty.hold(EngineCall::Stat);
     let cx = world.cx.clone();
     let request = tokio::spawn(async move { close(&cx, id, &digest).await });
     gate.reached().await;

@@ -186,7 +186,7 @@ async fn a_completion_by_the_api_that_lost_its_session_says_to_try_again() {
     let other = world.second_node().await;
     let (id, bytes) = (world.start().await, layer_bytes(5, 100_000));
     upload::append(&world.cx, &app(), id, None, &mut whole(&bytes)).await.unwrap();
-    let gate = world.faulty.hold(blob::faulty::Call::Stat);
+    let gate = world.faulty.hold(blob::faulty::EngineCall::Stat);
     let (cx, digest) = (world.cx.clone(), sha256(&bytes));
     let request = tokio::spawn(async move { close_by_api(&cx, id, &digest).await });
     gate.reached().await;

@@ -1,7 +1,7 @@
 //! Layers whose stored bytes are gone or wrong: they are found, count as missing, and are good again after a push.
 use super::support::*;
 use blob::checksum::BLOCK_BYTES;
-use blob::faulty::Call;
+use blob::faulty::EngineCall;
 use blob::{Error as BlobError, Location};
 use oci::{Algorithm, ByteRange, Digest};
 use registry::image::{self, NewImage, PutBy};
@@ -331,7 +331,8 @@ async fn failures_of_the_store_mark_nothing() {
         let world = World::new(store).await;
         let bytes = layer_bytes(9, SIZE);
         let digest = world.put(&bytes).await;
-        for (call, error) in [Call::Read, Call::Next].into_iter().flat_map(|call| failures().map(|error| (call, error)))
+        for (call, error) in
+            [EngineCall::Read, EngineCall::Next].into_iter().flat_map(|call| failures().map(|error| (call, error)))
         {
             world.faulty.fail(call, 4, error.clone());
             let failed = world.read(&digest).await.unwrap_err();
@@ -343,12 +344,12 @@ async fn failures_of_the_store_mark_nothing() {
         // Bytes that are gone with the directory that they lay in may be there again with it.
         let location = Location(world.layer_row(&digest).await.location.unwrap());
         world.set_stored(location, None).await;
-        world.faulty.fail(Call::Present, 1, BlobError::Removed);
+        world.faulty.fail(EngineCall::Present, 1, BlobError::Removed);
         let failed = world.read(&digest).await.unwrap_err();
         assert!(matches!(failed, Error::Common(CommonError::Unavailable { .. })), "{failed}");
         assert_eq!(world.layer_row(&digest).await.damaged_at, None);
         // A store that is full and can't prove itself marks all the same.
-        world.faulty.fail(Call::Check, 1, BlobError::from_io("checking", io::ErrorKind::StorageFull.into()));
+        world.faulty.fail(EngineCall::Check, 1, BlobError::from_io("checking", io::ErrorKind::StorageFull.into()));
         assert!(is_damaged(world.read(&digest).await));
         world.put(&bytes).await;
         let location = Location(world.layer_row(&digest).await.location.unwrap());
@@ -383,7 +384,7 @@ async fn of_two_pushes_that_find_a_layer_missing_at_once_one_keeps_its_bytes() {
         // Each has made its own bytes certain, and looks at those that were there before.
         let pushes = [(); 2].map(|()| {
             let (gates, cx, bytes) =
-                ([Call::Stat; 2].map(|call| world.faulty.hold(call)), world.cx.clone(), bytes.clone());
+                ([EngineCall::Stat; 2].map(|call| world.faulty.hold(call)), world.cx.clone(), bytes.clone());
             (gates, tokio::spawn(async move { push(&cx, Way::Whole, &bytes).await }))
         });
         let mut last = Vec::new();
@@ -460,14 +461,18 @@ async fn stored_bytes_that_can_not_be_looked_at_give_way_to_those_that_were_veri
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(15, 300_000);
     let digest = world.put(&bytes).await;
-    let own = world.faulty.hold(Call::Stat);
+    let own = world.faulty.hold(EngineCall::Stat);
     let (cx, again) = (world.cx.clone(), bytes.clone());
     let pushing = tokio::spawn(async move { push(&cx, Way::Whole, &again).await });
     own.reached().await;
-    let theirs = world.faulty.hold(Call::Stat);
+    let theirs = world.faulty.hold(EngineCall::Stat);
     own.open();
     theirs.reached().await;
-    world.faulty.fail(Call::Stat, 1, BlobError::from_io("opening a layer's file", io::Error::from_raw_os_error(5)));
+    world.faulty.fail(
+        EngineCall::Stat,
+        1,
+        BlobError::from_io("opening a layer's file", io::Error::from_raw_os_error(5)),
+    );
     theirs.open();
     pushing.await.unwrap().unwrap();
     assert_eq!(world.locations().await, 1);

@@ -1,7 +1,7 @@
 //! Stores that fail: nothing is acknowledged, nothing is left behind, and all is well once they work again.
 use super::support::*;
 use blob::Error as BlobError;
-use blob::faulty::Call;
+use blob::faulty::EngineCall;
 use registry::upload::{self, Completion};
 use registry::{CommonError, Error};
 
@@ -94,7 +94,7 @@ async fn bytes_that_could_not_be_dropped_do_not_fail_the_push_that_did_not_need_
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(5, 100_000);
     let digest = world.put(&bytes).await;
-    world.faulty.fail(Call::Remove, 1, BlobError::from_io("a fault", std::io::Error::other("a fault")));
+    world.faulty.fail(EngineCall::Remove, 1, BlobError::from_io("a fault", std::io::Error::other("a fault")));
     world.put(&bytes).await;
     assert_eq!(world.locations().await, 2, "the sweep will find the second");
     assert_eq!(world.read(&digest).await.unwrap(), bytes);

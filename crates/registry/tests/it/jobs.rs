@@ -1,7 +1,7 @@
 //! The durable queue, its runner, and the job that ends uploads.
 use super::support::*;
 use blob::Error as BlobError;
-use blob::faulty::Call;
+use blob::faulty::EngineCall;
 use meta::records::job::JobRow;
 use registry::jobs::{self, Bell, Kind};
 use registry::upload::{self, UploadId};
@@ -35,7 +35,7 @@ async fn expired_sessions_are_removed_with_the_bytes_that_are_no_layers() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let (open, cancelled, complete) = (written(&world).await, written(&world).await, written(&world).await);
-        world.faulty.fail(Call::Remove, 1, BlobError::from_io("a fault", std::io::Error::other("a fault")));
+        world.faulty.fail(EngineCall::Remove, 1, BlobError::from_io("a fault", std::io::Error::other("a fault")));
         upload::cancel(&world.cx, &app(), cancelled).await.unwrap();
         let digest = sha256(&layer_bytes(1, S3_PART));
         close(&world.cx, complete, &digest).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_job_asked_for_while_it_runs_runs_again() {
     let world = World::new(Store::Fs).await;
     let id = written(&world).await;
     world.clock.advance(24 * HOUR);
-    let gate = world.faulty.hold(Call::Remove);
+    let gate = world.faulty.hold(EngineCall::Remove);
     let system = world.cx.system.clone();
     let runner = tokio::spawn(async move { jobs::run_due(&system).await });
     gate.reached().await;
@@ -105,7 +105,7 @@ async fn a_failed_job_is_tried_again_later_and_later() {
     let world = World::new(Store::Fs).await;
     let id = written(&world).await;
     world.clock.advance(24 * HOUR);
-    world.faulty.fail(Call::Remove, 12, BlobError::from_io("removing a file", std::io::Error::other("a fault")));
+    world.faulty.fail(EngineCall::Remove, 12, BlobError::from_io("removing a file", std::io::Error::other("a fault")));
     for (attempt, wait) in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600].into_iter().enumerate() {
         assert_eq!(run_due(&world).await, 1);
         let row = job(&world, id).await.unwrap();
@@ -140,7 +140,7 @@ async fn a_long_job_keeps_its_claim() {
     let world = World::new(Store::Fs).await;
     let id = written(&world).await;
     world.clock.advance(24 * HOUR);
-    let gate = world.faulty.hold(Call::Remove);
+    let gate = world.faulty.hold(EngineCall::Remove);
     let system = world.cx.system.clone();
     let runner = tokio::spawn(async move { jobs::run_due(&system).await });
     gate.reached().await;

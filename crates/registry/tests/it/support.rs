@@ -1,6 +1,6 @@
 //! A registry over real stores, whose clock, chance and disk a test holds in its hand.
 use blob::disk::{Disk, RealDisk};
-use blob::faulty::Faulty;
+use blob::faulty::FaultyEngine;
 use blob::faulty_disk::FaultyDisk;
 use blob::fs::FsEngine;
 use blob::memory::MemoryEngine;
@@ -118,7 +118,7 @@ pub struct World {
     /// Beneath [`Store::Fs`].
     pub disk: FaultyDisk,
     /// Around whatever engine there is.
-    pub faulty: Faulty,
+    pub faulty: FaultyEngine,
     pub clock: Arc<TestClock>,
     pub random: Arc<Seeded>,
     pub limits: Limits,
@@ -150,7 +150,7 @@ impl World {
         };
         let clock = Arc::new(TestClock(watch::Sender::new(Time(1_795_255_200_000_000))));
         let random = Arc::new(Seeded::new(seed));
-        let faulty = Faulty::new(engine(store, records.dir.path(), &disk, &memory).await);
+        let faulty = FaultyEngine::new(engine(store, records.dir.path(), &disk, &memory).await);
         let system = system(&records, &faulty, &clock, &random, &limits, &quirks).await;
         let cx = context(system, "000000000000", "us-east-1");
         let world = World { records, store, memory, disk, faulty, clock, random, limits, quirks, cx };
@@ -172,7 +172,7 @@ impl World {
     /// The same stores under a new process; the old one is gone.
     pub async fn restart(&mut self) {
         self.cx.db.close().await;
-        self.faulty = Faulty::new(engine(self.store, self.records.dir.path(), &self.disk, &self.memory).await);
+        self.faulty = FaultyEngine::new(engine(self.store, self.records.dir.path(), &self.disk, &self.memory).await);
         self.cx = self.second_node().await;
     }
 
@@ -190,7 +190,7 @@ impl World {
 
     /// A process with the same records and layers of its own.
     pub async fn node_with_layers_of_its_own(&self) -> Cx {
-        let engine = Faulty::new(Arc::new(MemoryEngine::new(Buffers::new(64))));
+        let engine = FaultyEngine::new(Arc::new(MemoryEngine::new(Buffers::new(64))));
         let system = system(&self.records, &engine, &self.clock, &self.random, &self.limits, &self.quirks).await;
         context(system, "000000000000", "us-east-1")
     }
@@ -327,7 +327,7 @@ async fn engine(store: Store, dir: &Path, disk: &FaultyDisk, memory: &MemoryEngi
 
 async fn system(
     records: &Records,
-    faulty: &Faulty,
+    faulty: &FaultyEngine,
     clock: &Arc<TestClock>,
     random: &Arc<Seeded>,
     limits: &Limits,

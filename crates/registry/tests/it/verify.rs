@@ -1,6 +1,6 @@
 //! Looking at all layers: what is damaged is found and marked, what is old gets checksums, and nothing is removed.
 use super::support::*;
-use blob::faulty::Call;
+use blob::faulty::EngineCall;
 use blob::{Error as BlobError, Location};
 use meta::records::layer;
 use oci::Digest;
@@ -164,7 +164,7 @@ async fn what_can_not_be_read_is_said_and_never_marked() {
     let world = World::new(Store::Fs).await;
     let all = layers(&world).await;
     let emfile = BlobError::from_io("opening a layer's file", io::Error::from_raw_os_error(24));
-    for call in [Call::Stat, Call::Read, Call::Next] {
+    for call in [EngineCall::Stat, EngineCall::Read, EngineCall::Next] {
         world.faulty.fail(call, 2, emfile.clone());
         let (summary, found) = look(&world, BYTES_AND_MARK).await;
         assert_eq!(found, BTreeMap::from([(all[1].0.to_string(), "unreadable".to_owned())]), "{call:?}");

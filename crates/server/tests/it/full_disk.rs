@@ -1,5 +1,5 @@
 //! A store that is full or read-only: a clear 5xx, nothing acknowledged, and all well once there is room again.
-use blob::faulty::Call;
+use blob::faulty::EngineCall;
 use serde_json::json;
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ async fn a_full_or_read_only_layer_store_refuses_clearly_and_is_well_again_with_
     let bytes = chance::bytes(1, 300_000);
     let d = digest(&bytes);
     for error in [full(), read_only()] {
-        for call in [Call::Create, Call::Write, Call::Sync, Call::Finish] {
+        for call in [EngineCall::Create, EngineCall::Write, EngineCall::Sync, EngineCall::Finish] {
             app.faults.fail(call, 1, error.clone());
             let answer = docker.post(&format!("/v2/app/blobs/uploads/?digest={d}"), bytes.clone()).await;
             if answer.status == 201 {
@@ -53,7 +53,7 @@ async fn an_upload_that_met_a_full_disk_goes_on_from_where_it_stood() {
     let bytes = chance::bytes(1, 2_000_000);
     let upload =
         location(&docker.patch_at(&docker.start_upload("app").await, 0, bytes[..500_000].to_vec()).await.expect(202));
-    app.faults.fail(Call::Write, 1, full());
+    app.faults.fail(EngineCall::Write, 1, full());
     docker.patch_at(&upload, 500_000, bytes[500_000..].to_vec()).await.expect(503);
     let range = docker.get(&upload).await.expect(204).header("range").unwrap().to_owned();
     let at = range.strip_prefix("0-").unwrap().parse::<usize>().unwrap() + 1;
@@ -70,7 +70,7 @@ async fn the_api_answers_a_full_store_with_a_server_exception() {
     let id = caller.ecr("InitiateLayerUpload", json!({"repositoryName": "app"})).await.ok()["uploadId"].clone();
     let blob = "A".repeat(400_000);
     let part = json!({"repositoryName": "app", "uploadId": id, "partFirstByte": 0, "partLastByte": 299_999, "layerPartBlob": blob});
-    app.faults.fail(Call::Write, 1, full());
+    app.faults.fail(EngineCall::Write, 1, full());
     let refused = caller.ecr("UploadLayerPart", part.clone()).await;
     assert!(refused.answer.status >= 500);
     refused.error("Server");
@@ -83,7 +83,7 @@ async fn a_read_error_cuts_the_answer_and_never_gives_wrong_bytes() {
     let docker = app.administrator().with_repository("app").await.docker().await;
     let image = Image::builder(1).layers(&[1_000_000]).build();
     docker.push("app", "v1", &image).await;
-    app.faults.fail(Call::Read, 1, full());
+    app.faults.fail(EngineCall::Read, 1, full());
     let target = format!("/v2/app/blobs/{}", digest(image.layer()));
     let answer = docker.get(&target).await;
     assert!(answer.status >= 500, "{}", answer.status);

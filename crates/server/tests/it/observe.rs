@@ -1,5 +1,5 @@
 //! What the process says of itself: readiness and metrics.
-use blob::faulty::Call;
+use blob::faulty::EngineCall;
 use registry::clock::Clock as _;
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ async fn a_layer_store_that_is_full_or_read_only_makes_the_process_unready_until
     for (error, says) in
         [(full, "layers: No space left for layers"), (read_only, "layers: The layer store is read-only")]
     {
-        app.faults.fail(Call::Check, 1, error);
+        app.faults.fail(EngineCall::Check, 1, error);
         app.clock.advance(Duration::from_secs(2));
         let answer = ready().await.expect(503);
         assert!(answer.text().starts_with(&format!("not ready\n{says}")), "{}", answer.text());

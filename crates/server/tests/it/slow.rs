@@ -1,6 +1,6 @@
 //! Clients that keep the server waiting. Real connections and a paused clock: it is paused only once the server waits, since a
 //! paused clock runs ahead whenever nothing but the network moves.
-use blob::faulty::Call;
+use blob::faulty::EngineCall;
 use std::time::Duration;
 use testkit::{Image, TestApp, chance, digest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,7 +30,7 @@ async fn a_pull_that_finds_no_buffer_is_told_to_come_again() {
     for _ in 0..64 {
         taken.push(app.system.buffers.take().await);
     }
-    let gate = app.faults.hold(Call::Next);
+    let gate = app.faults.hold(EngineCall::Next);
     let pull = docker.get(&target);
     let wait = async {
         gate.reached().await;

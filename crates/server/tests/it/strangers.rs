@@ -1,5 +1,5 @@
 //! What strangers and greedy neighbours send, and what everybody else notices of it. The large numbers are in `bench attack`.
-use blob::faulty::Call as StoreCall;
+use blob::faulty::EngineCall as StoreCall;
 use listen::connections::ConnectionLimits;
 use testkit::http::{self, Call};
 use testkit::{Docker, TestApp, chance, digest, with_query};

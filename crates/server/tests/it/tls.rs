@@ -165,7 +165,7 @@ async fn a_server_that_stops_ends_its_tls_connections_and_lets_requests_end() {
         let mut half_shaken = TcpStream::connect(secure.address).await.unwrap();
         half_shaken.write_all(&[0x16, 3, 1]).await.unwrap();
         let mut idle = client.connect().await.unwrap();
-        let gate = app.faults.hold(blob::faulty::Call::Next);
+        let gate = app.faults.hold(blob::faulty::EngineCall::Next);
         let layer = testkit::chance::bytes(1, 300_000);
         let target = format!("/v2/app/blobs/{}", docker.push_blob("app", &layer).await);
         let docker = docker.over(client);

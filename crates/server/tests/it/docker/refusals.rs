@@ -1,6 +1,6 @@
 //! What a refusal tells its user: the cause and the cure, in the body and in the reason phrase (`ECR.md` B.1, B.2, B.10).
 //! testkit holds every phrase to its body.
-use blob::faulty::Call as BlobCall;
+use blob::faulty::EngineCall as BlobCall;
 use registry::access::Caller;
 use registry::limits::Limits;
 use registry::{Cx, Origin, RegistryId};
