@@ -7,9 +7,9 @@ from ecru import binary
 
 def test_the_bench_drives_a_server_and_prints_what_it_did():
     program = binary().with_name("bench")
-    works = ["manifests", "small-images"]
+    workloads = ["manifests", "small-images"]
     ran = subprocess.run(
-        [program, "--quick", "--rounds", "1", "--peer", "none", "--ecru", binary(), *works],
+        [program, "--quick", "--rounds", "1", "--peer", "none", "--ecru", binary(), *workloads],
         capture_output=True, text=True, timeout=120,
     )
     assert ran.returncode == 0, ran.stderr

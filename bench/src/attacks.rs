@@ -1,7 +1,8 @@
-//! Attacks: what strangers and greedy neighbours do to a server, in large numbers, and what its other clients notice of it.
+//! Attacks: load from many strangers or greedy callers, and how it affects a server's other clients.
 //!
-//! `cargo run --release -p bench -- attack` runs them all; `attack --list` shows them. Each starts a server of its own on loopback,
-//! is bounded in connections and in time, and prints what it saw. An attack whose goal is missed fails the run.
+//! `cargo run --release -p bench -- attack` runs all attacks, `attack --list` shows them. Each attack starts its own server on
+//! loopback, is bounded in connections and time, and prints its findings. A missed goal fails the run.
+
 mod crowded_writes;
 mod idle_connections;
 mod many_pushes;
@@ -20,7 +21,7 @@ use crate::{Failure, Result};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// The longest that another client may wait for its answer while an attack goes on.
+/// The longest time that another client may wait for an answer during an attack.
 pub const AT_ONCE: Duration = Duration::from_secs(2);
 
 /// One attack.
@@ -33,32 +34,32 @@ struct Attack {
 const ALL: [Attack; 10] = [
     Attack {
         name: "refused-bodies",
-        about: "4,000 connections without credentials, each with a body of 1 MB that is refused",
+        about: "4,000 connections without credentials, each with a refused body of 1 MB",
         run: refused_bodies::run,
     },
     Attack {
         name: "unfinished-heads",
-        about: "4,000 connections, each with 60 KB of a head that does not end",
+        about: "4,000 connections, each with 60 KB of an endless head",
         run: unfinished_heads::run,
     },
     Attack {
         name: "many-pushes",
-        about: "2,000 pushes at once by one caller, of which each has sent 1 MiB",
+        about: "2,000 concurrent pushes by one caller, each after 1 MiB",
         run: many_pushes::run,
     },
     Attack {
         name: "idle-connections",
-        about: "4,096 connections that asked once and stay, then 5,000 that say nothing",
+        about: "4,096 connections that are idle after one request, then 5,000 that send nothing",
         run: idle_connections::run,
     },
     Attack {
         name: "stalled-pulls",
-        about: "600 pulls of a layer of 256 MiB that read nothing",
+        about: "600 pulls of a layer of 256 MiB by clients that read nothing",
         run: stalled_pulls::run,
     },
     Attack {
         name: "slow-bodies",
-        about: "400 bodies that trickle in, by someone who knows an access key id alone",
+        about: "400 bodies that trickle in, by someone who knows only an access key id",
         run: slow_bodies::bodies,
     },
     Attack {
@@ -66,10 +67,10 @@ const ALL: [Attack; 10] = [
         about: "the same with 80 bodies that send 560 B/s together",
         run: slow_bodies::few_bodies,
     },
-    Attack { name: "slow-forms", about: "400 forms that trickle in, by nobody", run: slow_bodies::forms },
+    Attack { name: "slow-forms", about: "400 forms that trickle in, without credentials", run: slow_bodies::forms },
     Attack {
         name: "slow-readers",
-        about: "100 clients that ask for 28 MB or 4 MB of manifests each, and read nothing",
+        about: "100 clients that request 28 MB or 4 MB of manifests each, and read nothing",
         run: slow_bodies::readers,
     },
     Attack {
@@ -79,10 +80,10 @@ const ALL: [Attack; 10] = [
     },
 ];
 
-/// Attacks a server and measures what its other clients notice.
+/// Attacks a server and measures how its other clients are affected.
 #[derive(clap::Args)]
 pub struct Attacks {
-    /// Which attacks to run [default: all; --list shows them].
+    /// The attacks to run [default: all; --list shows them].
     names: Vec<String>,
     /// Show the attacks.
     #[arg(long)]
@@ -92,40 +93,40 @@ pub struct Attacks {
     ecru: Option<PathBuf>,
 }
 
-/// What an attack saw.
+/// The goals that an attack checked, and whether they were reached.
 #[derive(Default)]
 pub struct Findings(Vec<Goal>);
 
 impl Findings {
-    /// Notes something that has no goal.
+    /// Prints an observation without a goal.
     pub fn note(&mut self, text: &str) {
         println!("    {text}");
     }
 
-    /// Notes something that must be reached.
+    /// Prints and records a goal.
     pub fn goal(&mut self, what: &str, goal: Goal) {
         println!("    {what}: {} {}", goal.text, if goal.reached { "reached" } else { "MISSED" });
         self.0.push(goal);
     }
 
-    /// Resident memory, which must not exceed so many MiB.
+    /// Checks that resident memory does not exceed `goal_mib`.
     pub fn memory(&mut self, what: &str, server: &Server, goal_mib: u64) -> Result<()> {
         self.goal(what, Goal::memory(goal_mib, server.process.resident()?));
         Ok(())
     }
 
-    /// The most memory that was resident so far.
+    /// Checks that the peak of resident memory does not exceed `goal_mib`.
     pub fn peak(&mut self, what: &str, server: &Server, goal_mib: u64) -> Result<()> {
         self.goal(what, Goal::memory(goal_mib, server.process.peak()?));
         Ok(())
     }
 
-    /// How long another client, over a connection of its own, waits for one answer, which must have this status.
+    /// Sends one request of another client over a new connection. The answer must have the status `wanted` and come within [`AT_ONCE`].
     pub fn others(&mut self, what: &str, target: &Target, request: &[u8], wanted: u16) -> Result<()> {
         self.others_within(what, target, request, wanted, AT_ONCE)
     }
 
-    /// The same, where the client may have to wait for longer.
+    /// Does the same, but the answer may take up to `most`.
     pub fn others_within(
         &mut self,
         what: &str,
@@ -158,12 +159,14 @@ impl Attacks {
         }
         raise_open_files()?;
         let program = std::env::current_exe()?;
-        let target = program.ancestors().nth(2).ok_or("this program lies in no target directory")?;
+        let target = program.ancestors().nth(2).ok_or("this program is not in a target directory")?;
         let binary = self.ecru.map_or_else(|| ecru::build(target), Ok)?;
         let directory = target.join("bench");
         std::fs::create_dir_all(&directory)?;
         println!("Ecru's build: {}", ecru::about(&binary));
         let ecru = Ecru { binary, postgres: None };
+
+        // Each attack gets a new server on an empty directory.
         let mut missed = 0;
         for attack in ALL.iter().filter(|attack| self.names.is_empty() || self.names.iter().any(|n| n == attack.name)) {
             println!("{}: {}", attack.name, attack.about);

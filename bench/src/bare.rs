@@ -1,11 +1,12 @@
-//! The least that a registry must do with a layer, without a registry around it: the bound that processor time is held against.
+//! The bare loop: the minimal work that a registry must do with a layer. It is the lower bound for a server's processor time.
 //!
-//! It is a process of its own (`bench bare …`), so that its processor time is read as that of the others.
+//! It runs as its own process (`bench bare …`), so that its processor time is measured as a server's is.
+
 use crate::Result;
 use crate::content::MIB;
 use crate::http::Target;
 use crate::process::{Process, free_address, listens};
-use crate::server::{Kind, Server};
+use crate::server::{Server, ServerKind};
 use crate::tls::{Tls, server_config};
 use oci::{Algorithm, Hasher};
 use rustix::fs::OFlags;
@@ -18,42 +19,42 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-/// What one read or write moves.
+/// Bytes of one read or write.
 const BUFFER: usize = 256 * 1024;
-/// Direct writes go to the disk one by one, so they are larger.
+/// Bytes of one direct write. Direct writes go to the disk one by one, so they are larger.
 const DIRECT_BUFFER: usize = MIB;
 const ALIGNMENT: usize = 4096;
-/// The file that `send` sends; `receive` writes it.
+/// The file that `receive` writes and `send` sends.
 pub const FILE: &str = "layer";
 
-/// What a bare loop does with each request.
+/// The work of a bare loop for each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Loop {
-    /// Receives, hashes, writes, syncs.
+pub enum BareLoop {
+    /// Receives, hashes, writes and syncs a layer.
     Receive,
-    /// The same past the page cache.
+    /// Does the same, but writes past the page cache.
     ReceiveDirect,
-    /// Reads and sends.
+    /// Reads and sends a layer.
     Send,
 }
 
 #[derive(Debug, clap::Args)]
 pub struct Bare {
     #[arg(value_enum)]
-    run: Loop,
+    run: BareLoop,
     #[arg(long)]
     listen: SocketAddr,
     #[arg(long)]
     directory: PathBuf,
-    /// PEM files, for a loop through TLS.
+    /// The certificate and the key are PEM files. With them the loop speaks TLS.
     #[arg(long, requires = "key")]
     certificate: Option<PathBuf>,
     #[arg(long)]
     key: Option<PathBuf>,
 }
 
-/// Starts this program as a bare loop, through TLS if there is a certificate for it.
-pub fn start(run: Loop, directory: &Path, tls: Option<&Tls>) -> Result<Server> {
+/// Starts this program as a bare loop, with TLS if `tls` is given.
+pub fn start(run: BareLoop, directory: &Path, tls: Option<&Tls>) -> Result<Server> {
     let address = free_address()?;
     std::fs::create_dir_all(directory)?;
     let name = clap::ValueEnum::to_possible_value(&run).ok_or("a loop without a name")?;
@@ -66,11 +67,11 @@ pub fn start(run: Loop, directory: &Path, tls: Option<&Tls>) -> Result<Server> {
     let mut process = Process::start(&mut command, &log)?;
     process.wait_until(&log, || listens(address))?;
     let target = Target { address, authorization: String::new(), tls: tls.map(|tls| tls.client.clone()) };
-    Ok(Server { kind: Kind::Bare, target, process, directory: directory.to_owned() })
+    Ok(Server { kind: ServerKind::Bare, target, process, directory: directory.to_owned() })
 }
 
 impl Bare {
-    /// Serves until it is killed, each connection in a thread.
+    /// Serves until the process is killed. Each connection has a thread.
     pub fn run(self) -> Result<()> {
         let config = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => Some(server_config(certificate, key)?),
@@ -93,17 +94,17 @@ impl Bare {
     }
 }
 
-impl Loop {
+impl BareLoop {
     fn serve(self, stream: impl Read + Write, path: &Path) -> Result<()> {
         match self {
-            Loop::Receive => receive(stream, path, BUFFER, OFlags::empty()),
-            Loop::ReceiveDirect => receive(stream, path, DIRECT_BUFFER, OFlags::DIRECT),
-            Loop::Send => send(stream, path),
+            BareLoop::Receive => receive(stream, path, BUFFER, OFlags::empty()),
+            BareLoop::ReceiveDirect => receive(stream, path, DIRECT_BUFFER, OFlags::DIRECT),
+            BareLoop::Send => send(stream, path),
         }
     }
 }
 
-/// A socket that TLS reads in large pieces: by itself it asks for its next record.
+/// A socket with a read buffer, because rustls by itself reads one record at a time.
 struct Ahead(BufReader<TcpStream>);
 
 impl Read for Ahead {
@@ -132,20 +133,22 @@ fn encrypted(stream: TcpStream, config: Arc<ServerConfig>) -> Result<StreamOwned
     Ok(StreamOwned::new(session, Ahead(BufReader::with_capacity(BUFFER, stream))))
 }
 
-/// Bytes that begin at an address that direct writes take. A copy of page-aligned bytes, which the kernel's are, to an address a
-/// little behind a page's beginning, where the C library puts large allocations, takes some processors five times as long.
-pub struct Aligned {
+/// A buffer whose start is aligned, as direct writes require.
+///
+/// Reads are faster too. The C library places large allocations shortly after the start of a page. Copying the kernel's page-aligned
+/// bytes there takes some processors five times as long.
+pub struct AlignedBuffer {
     bytes: Vec<u8>,
     start: usize,
     length: usize,
 }
 
-impl Aligned {
-    pub fn new(length: usize) -> Aligned {
+impl AlignedBuffer {
+    pub fn new(length: usize) -> AlignedBuffer {
         let bytes = vec![0; length + ALIGNMENT];
-        // Where the start can't be found, direct writes fail and say so.
+        // If the offset is unknown, the buffer is unaligned, and direct writes fail.
         let start = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        Aligned { bytes, start, length }
+        AlignedBuffer { bytes, start, length }
     }
 
     pub fn all(&mut self) -> &mut [u8] {
@@ -153,9 +156,9 @@ impl Aligned {
     }
 }
 
-/// Receives layers, and writes each to the file in pieces of that buffer.
+/// Receives layers, and writes each to the file, `buffer` bytes at a time.
 fn receive(mut stream: impl Read + Write, path: &Path, buffer: usize, flags: OFlags) -> Result<()> {
-    let mut memory = Aligned::new(buffer);
+    let mut memory = AlignedBuffer::new(buffer);
     let buffer = memory.all();
     while let Some((length, mut filled)) = head(&mut stream, buffer)? {
         let flags = i32::try_from(flags.bits())?;
@@ -167,7 +170,7 @@ fn receive(mut stream: impl Read + Write, path: &Path, buffer: usize, flags: OFl
                 filled += read_some(&mut stream, &mut buffer[filled..])?;
             }
             hasher.update(&buffer[..filled]);
-            // A direct write is of whole blocks; the layers here are.
+            // A direct write must consist of whole blocks. All layers here do.
             file.write_all_at(&buffer[..filled], written)?;
             written += filled as u64;
             filled = 0;
@@ -186,7 +189,7 @@ fn created(stream: &mut impl Write, hasher: &Hasher) -> Result<()> {
 }
 
 fn send(mut stream: impl Read + Write, path: &Path) -> Result<()> {
-    let mut memory = Aligned::new(BUFFER);
+    let mut memory = AlignedBuffer::new(BUFFER);
     let buffer = memory.all();
     while head(&mut stream, buffer)?.is_some() {
         let file = File::open(path)?;
@@ -205,13 +208,13 @@ fn send(mut stream: impl Read + Write, path: &Path) -> Result<()> {
 
 fn read_some(stream: &mut impl Read, into: &mut [u8]) -> Result<usize> {
     match stream.read(into)? {
-        0 => Err("the client closed the connection within a body".into()),
+        0 => Err("the client closed the connection during a body".into()),
         read => Ok(read),
     }
 }
 
-/// Reads a request's head. Returns the length of its body and how much of it came with the head, which is then at the buffer's
-/// beginning; `None` when there is no further request.
+/// Reads a request's head. Returns the length of the body, and the number of body bytes that came with the head and are now at the
+/// start of the buffer. Returns `None` if there is no further request.
 fn head(stream: &mut impl Read, buffer: &mut [u8]) -> Result<Option<(u64, usize)>> {
     let mut filled = 0;
     let end = loop {

@@ -1,6 +1,7 @@
-//! The frame of every work: which servers there are, and whose turn it is.
+//! The harness of every workload: it starts the servers and alternates between them.
+
 use crate::Result;
-use crate::bare::{self, Loop};
+use crate::bare::{self, BareLoop};
 use crate::docker_registry;
 use crate::ecru::Ecru;
 use crate::sample::{Sample, Samples};
@@ -8,47 +9,48 @@ use crate::server::Server;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+/// The settings of a run.
 pub struct Bench {
     pub rounds: usize,
-    /// Smaller works, for a first look.
+    /// Runs smaller workloads, for a first look.
     pub quick: bool,
-    /// Everything that is written lies below it, on the file system of the repository.
+    /// The directory for everything that is written. It is on the file system of the source tree.
     pub directory: PathBuf,
     pub ecru: Ecru,
     pub peer: Peer,
 }
 
-/// Who Ecru is compared with.
+/// The server that Ecru is compared with.
 pub enum Peer {
-    /// With its version.
+    /// docker-registry, with its version.
     DockerRegistry(String),
     /// Another build of Ecru.
     Ecru(Ecru),
     None,
 }
 
-/// Whose turn it is.
+/// One of the compared servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     Ecru,
     Peer,
-    Bare(Loop),
+    Bare(BareLoop),
 }
 
-/// All turns of a work.
+/// All samples of a workload, by server.
 #[derive(Default)]
-pub struct Turns {
+pub struct WorkloadSamples {
     pub ecru: Samples,
-    /// Empty without a peer.
+    /// Empty if there is no peer.
     pub peer: Samples,
-    /// Empty where no bare loop does the like.
+    /// Empty if no bare loop does the same work.
     pub bare: Samples,
-    /// The same past the page cache; for pushes alone.
+    /// The samples of the bare loop with direct writes, for pushes only.
     pub bare_direct: Samples,
 }
 
 impl Bench {
-    /// Ecru, and the peer if there is one.
+    /// Returns Ecru, and the peer if there is one.
     pub fn sides(&self) -> Vec<Side> {
         match self.peer {
             Peer::None => vec![Side::Ecru],
@@ -56,7 +58,7 @@ impl Bench {
         }
     }
 
-    /// What the peer is called in tables.
+    /// Returns the name of the peer for tables.
     pub fn peer_name(&self) -> String {
         match &self.peer {
             Peer::DockerRegistry(version) => version.clone(),
@@ -83,28 +85,32 @@ impl Bench {
         }
     }
 
-    /// Starts the servers of a work that lets them run through all rounds.
+    /// Starts the servers of a workload that keeps them running through all rounds.
     pub fn start_all(&self, sides: &[Side]) -> Result<Vec<(Side, Server)>> {
         sides.iter().map(|side| Ok((*side, self.start(*side)?))).collect()
     }
 
-    /// Gives each side its turn, round after round, in an order that alternates.
-    pub fn rounds(&self, sides: &[Side], mut turn: impl FnMut(Side, usize) -> Result<Sample>) -> Result<Turns> {
-        let mut turns = Turns::default();
+    /// Measures each side once in every round. The order is reversed in every second round.
+    pub fn rounds(
+        &self,
+        sides: &[Side],
+        mut turn: impl FnMut(Side, usize) -> Result<Sample>,
+    ) -> Result<WorkloadSamples> {
+        let mut turns = WorkloadSamples::default();
         for round in 0..self.rounds {
             let mut order = sides.to_vec();
             if round % 2 == 1 {
                 order.reverse();
             }
             for side in order {
-                // Nobody pays for what another left unwritten.
+                // No server may pay for the unwritten data of the previous one.
                 self.settle()?;
                 let sample = turn(side, round)?;
                 let samples = match side {
                     Side::Ecru => &mut turns.ecru,
                     Side::Peer => &mut turns.peer,
-                    Side::Bare(Loop::ReceiveDirect) => &mut turns.bare_direct,
-                    Side::Bare(Loop::Receive | Loop::Send) => &mut turns.bare,
+                    Side::Bare(BareLoop::ReceiveDirect) => &mut turns.bare_direct,
+                    Side::Bare(BareLoop::Receive | BareLoop::Send) => &mut turns.bare,
                 };
                 samples.0.push(sample);
             }
@@ -112,12 +118,12 @@ impl Bench {
         Ok(turns)
     }
 
-    /// The same with servers that run through all rounds.
+    /// Does the same with servers that keep running through all rounds.
     pub fn rounds_of(
         &self,
         servers: &[(Side, Server)],
         mut turn: impl FnMut(&Server, usize) -> Result<Sample>,
-    ) -> Result<Turns> {
+    ) -> Result<WorkloadSamples> {
         let sides: Vec<Side> = servers.iter().map(|(side, _)| *side).collect();
         self.rounds(&sides, |side, round| {
             let server = servers.iter().find(|(of, _)| *of == side).ok_or("a side without a server")?;
@@ -125,13 +131,13 @@ impl Bench {
         })
     }
 
-    /// Waits until everything that was written is on the disk.
+    /// Waits until all written data is on the disk.
     fn settle(&self) -> Result<()> {
         Ok(rustix::fs::syncfs(File::open(&self.directory)?)?)
     }
 }
 
-/// Removes a directory that may be there.
+/// Removes a directory if it exists.
 pub fn remove(directory: &Path) -> Result<()> {
     match std::fs::remove_dir_all(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),

@@ -1,9 +1,10 @@
-//! Bytes to push: new ones each time, made at the price of a copy of nothing.
+//! Content to push. It is new in each run, and costs almost nothing to make.
+
 use oci::{Algorithm, Digest, Hasher};
 
 pub const MIB: usize = 1024 * 1024;
 
-/// Pseudo-random bytes (xorshift64*): nothing here is a secret, but nothing may shrink or repeat.
+/// A generator of pseudorandom bytes (xorshift64*), which can't be compressed and do not repeat.
 pub struct Noise(u64);
 
 impl Noise {
@@ -29,16 +30,16 @@ impl Noise {
     }
 }
 
-/// A big layer's bytes, of which only one MiB is in memory: each MiB is the same noise with its number and a seed over it.
-pub struct Big {
+/// A big layer, of which only one MiB is in memory. Each MiB is the same noise, with its number and the seed written into it.
+pub struct BigLayer {
     block: Vec<u8>,
     mib: u64,
     pub digest: Digest,
 }
 
-impl Big {
-    /// A layer of so many MiB that no other seed makes.
-    pub fn new(mib: u64, seed: u64) -> Big {
+impl BigLayer {
+    /// Creates a layer of `mib` MiB. Each seed makes a different one.
+    pub fn new(mib: u64, seed: u64) -> BigLayer {
         let mut block = Noise::new(1).bytes(MIB);
         block[8..16].copy_from_slice(&seed.to_le_bytes());
         let mut hasher = Hasher::new(Algorithm::Sha256);
@@ -46,14 +47,14 @@ impl Big {
             stamp(&mut block, number);
             hasher.update(&block);
         }
-        Big { block, mib, digest: hasher.finish() }
+        BigLayer { block, mib, digest: hasher.finish() }
     }
 
     pub fn len(&self) -> u64 {
         self.mib * MIB as u64
     }
 
-    /// Gives each MiB in turn to `send`.
+    /// Passes each MiB to `send`, in order.
     pub fn each<E>(&mut self, mut send: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
         for number in 0..self.mib {
             stamp(&mut self.block, number);
@@ -67,14 +68,14 @@ fn stamp(block: &mut [u8], number: u64) {
     block[..8].copy_from_slice(&number.to_le_bytes());
 }
 
-/// Seeds that no run has used before, so that no server has the bytes from an earlier one.
+/// Returns a seed that no earlier run has used, so that no server has the bytes already.
 #[expect(clippy::disallowed_methods, reason = "a program of its own: no test moves its clock")]
 pub fn fresh_seed() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     since.as_nanos() as u64
 }
 
-/// An image of a config and a layer, ready to be pushed.
+/// An image of a config and a layer, ready to push.
 pub struct SmallImage {
     pub config: Layer,
     pub layer: Layer,
@@ -98,7 +99,7 @@ const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 
 impl SmallImage {
-    /// An image with a config of 1 KiB and a layer of 10 KiB that no other image has.
+    /// Creates an image with a config of 1 KiB and a layer of 10 KiB, both unique.
     pub fn new(noise: &mut Noise, tag: String) -> SmallImage {
         const CONFIG: usize = 1024;
         const LAYER: usize = 10 * 1024;
@@ -114,7 +115,7 @@ impl SmallImage {
     }
 }
 
-/// An image manifest as clients write it; its version makes it another image.
+/// Writes an image manifest as clients do. The version distinguishes images of the same config and layer.
 pub fn manifest(config: &Layer, layer: &Layer, version: &str) -> Vec<u8> {
     let descriptor = |media_type: &str, layer: &Layer| serde_json::json!({"mediaType": media_type, "digest": layer.digest.to_string(), "size": layer.bytes.len()});
     let manifest = serde_json::json!({
@@ -133,17 +134,17 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn a_big_layer_is_what_its_digest_says_and_no_other_seeds() {
-        let mut big = Big::new(3, 7);
+    fn a_big_layer_has_its_digest_and_depends_on_the_seed() {
+        let mut big = BigLayer::new(3, 7);
         let mut sent = Vec::new();
         big.each(|piece| sent.write_all(piece)).unwrap();
         assert_eq!((sent.len() as u64, Digest::of(Algorithm::Sha256, &sent)), (big.len(), big.digest));
         assert!(sent[..MIB] != sent[MIB..2 * MIB]);
-        assert_ne!(Big::new(3, 8).digest, big.digest);
+        assert_ne!(BigLayer::new(3, 8).digest, big.digest);
     }
 
     #[test]
-    fn a_small_image_has_the_sizes_of_the_goal() {
+    fn a_small_image_has_the_documented_sizes() {
         let image = SmallImage::new(&mut Noise::new(5), "v1".to_owned());
         assert_eq!((image.config.bytes.len(), image.layer.bytes.len()), (1024, 10 * 1024));
         oci::Manifest::parse(&image.manifest, Some(MANIFEST_TYPE)).unwrap();

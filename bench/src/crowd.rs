@@ -1,41 +1,43 @@
-//! Many connections at once, each with one request under way, driven by one thread: a thread for each would cost the machine
-//! more than some of the servers do.
+//! Drives many concurrent connections from one thread, each with one request in flight. A thread for each connection would cost the
+//! machine more than some of the servers do.
+
 use crate::Result;
 use crate::http::{Answer, Connection, Target};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::time::{Duration, Instant};
 
-/// A request, and the statuses that its answer may have.
-pub struct Ask {
+/// A request of one client, and the accepted statuses of its answer.
+pub struct CrowdRequest {
     pub request: Vec<u8>,
     pub wanted: &'static [u16],
 }
 
-/// What one client of the crowd does.
+/// The behaviour of one client.
 pub trait Client {
-    /// What it asks next, after the answer to what it asked last, which at the beginning is none; `None` when it has done its work.
-    fn next(&mut self, answer: Option<Answer>) -> Result<Option<Ask>>;
+    /// Returns the next request, given the answer to the previous one, or `None` to end. The first call has no answer.
+    fn next(&mut self, answer: Option<Answer>) -> Result<Option<CrowdRequest>>;
 }
 
-/// What a client of the crowd is doing.
+/// A client with its connection and its request in flight.
 struct Member<C> {
     client: C,
     connection: Connection,
-    /// What is under way.
-    asked: Ask,
+    /// The request in flight.
+    asked: CrowdRequest,
     began: Instant,
 }
 
-/// What a crowd found: how long each request took, and how often a server was too busy.
+/// The latency of each request, and how often the server refused one because it was busy.
 #[derive(Default)]
-pub struct Found {
+pub struct CrowdResult {
     pub latencies: Vec<Duration>,
     pub refused: usize,
 }
 
-/// Lets every client do its work, over a connection of its own. The first failure is the whole's.
-pub fn drive<C: Client>(target: &Target, clients: Vec<C>) -> Result<Found> {
-    let mut found = Found::default();
+/// Runs every client over its own connection until all have ended. Returns the first failure.
+pub fn drive<C: Client>(target: &Target, clients: Vec<C>) -> Result<CrowdResult> {
+    // Every client sends its first request.
+    let mut found = CrowdResult::default();
     let mut members = Vec::with_capacity(clients.len());
     for mut client in clients {
         let mut connection = Connection::open(target)?;
@@ -45,6 +47,8 @@ pub fn drive<C: Client>(target: &Target, clients: Vec<C>) -> Result<Found> {
             members.push(Member { client, connection, asked, began });
         }
     }
+
+    // Serve the clients whose answers arrive, and keep those that have another request.
     while !members.is_empty() {
         let ready = ready(&members)?;
         let mut still = Vec::with_capacity(members.len());
@@ -59,8 +63,8 @@ pub fn drive<C: Client>(target: &Target, clients: Vec<C>) -> Result<Found> {
 }
 
 impl<C: Client> Member<C> {
-    /// Takes an answer that has begun to come, and asks what is next; false when there is nothing.
-    fn step(&mut self, found: &mut Found) -> Result<bool> {
+    /// Reads an answer that has begun to arrive, and sends the next request. Returns false if the client has ended.
+    fn step(&mut self, found: &mut CrowdResult) -> Result<bool> {
         let answer = self.connection.take(&self.asked.request, self.asked.wanted)?;
         let now = Instant::now();
         found.latencies.push(now - self.began);
@@ -74,7 +78,7 @@ impl<C: Client> Member<C> {
     }
 }
 
-/// Waits until a member's answer has begun to come, and says whose.
+/// Waits until an answer has begun to arrive. Returns for each member whether its answer has.
 fn ready<C>(members: &[Member<C>]) -> Result<Vec<bool>> {
     let mut sockets: Vec<_> =
         members.iter().map(|member| PollFd::new(member.connection.socket(), PollFlags::IN)).collect();

@@ -1,14 +1,16 @@
-//! The peer: Debian's docker-registry, with its packaged settings but for where it stores and listens, and without a login.
+//! The peer: Debian's docker-registry. It runs with its packaged settings, but without a login, and in a directory and at an address
+//! of its own.
+
 use crate::Result;
 use crate::http::Target;
 use crate::process::{Process, answers, free_address};
-use crate::server::{Kind, Server};
+use crate::server::{Server, ServerKind};
 use std::path::Path;
 use std::process::Command;
 
 const PROGRAM: &str = "docker-registry";
 
-/// What it calls itself, such as `docker-registry 2.8.2+ds1`.
+/// Returns the name and version, such as `docker-registry 2.8.2+ds1`.
 pub fn version() -> Result<String> {
     let output = Command::new(PROGRAM).arg("--version").output().map_err(|_| {
         format!("{PROGRAM} is not installed: `apt-get install docker-registry` on Debian, or run with --peer none")
@@ -18,7 +20,7 @@ pub fn version() -> Result<String> {
     Ok(format!("{PROGRAM} {}", text.split_whitespace().last().unwrap_or("of an unknown version")))
 }
 
-/// Starts it on a directory and returns when it answers.
+/// Starts docker-registry on a directory, and returns when it answers.
 pub fn start(directory: &Path) -> Result<Server> {
     let address = free_address()?;
     std::fs::create_dir_all(directory)?;
@@ -29,10 +31,10 @@ pub fn start(directory: &Path) -> Result<Server> {
     let target = Target { address, authorization: String::new(), tls: None };
     let ready = target.request("GET", "/v2/", "", b"");
     process.wait_until(&log, || answers(&target, &ready))?;
-    Ok(Server { kind: Kind::DockerRegistry, target, process, directory: directory.to_owned() })
+    Ok(Server { kind: ServerKind::DockerRegistry, target, process, directory: directory.to_owned() })
 }
 
-/// /etc/docker/registry/config.yml of the package, without its `auth`.
+/// Returns the package's /etc/docker/registry/config.yml without `auth`, for this directory and address.
 fn config(directory: &Path, address: &str) -> String {
     let directory = directory.display();
     format!(

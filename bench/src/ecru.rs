@@ -1,9 +1,10 @@
-//! Ecru as a process: built, started, and called as its administrator.
+//! Builds Ecru, starts it as a process, and calls it as its administrator.
+
 use crate::Result;
 use crate::http::{Connection, Target};
 use crate::postgres::Postgres;
 use crate::process::{Process, answers, free_address};
-use crate::server::{Kind, Server};
+use crate::server::{Server, ServerKind};
 use crate::tls::Tls;
 use aws::sigv4::{Head, SigningKey, sign};
 use oci::{Algorithm, Digest};
@@ -15,18 +16,18 @@ use std::process::Command;
 const KEY: SigningKey<'_> = SigningKey { access_key_id: "test", secret: "test", session_token: None };
 const REGION: &str = "us-east-1";
 
-/// How a server is started.
+/// An Ecru binary and the database that its servers use.
 #[derive(Clone)]
 pub struct Ecru {
     pub binary: PathBuf,
-    /// In the place of SQLite; each start has a database of its own.
+    /// PostgreSQL instead of SQLite. Each start gets its own database.
     pub postgres: Option<Postgres>,
 }
 
-/// The profile of what is shipped, and so of what is measured.
+/// The build profile of releases, which is therefore the one to measure.
 const PROFILE: &str = "dist";
 
-/// Builds the server as it is shipped, and says where the binary is.
+/// Builds the server in the profile of releases, and returns the path of the binary.
 pub fn build(target: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo).args(["build", "--profile", PROFILE, "--locked", "-p", "server"]).status()?;
@@ -55,19 +56,19 @@ pub fn about(binary: &Path) -> String {
 }
 
 impl Ecru {
-    /// Starts it on a directory, which may be new, and logs in.
+    /// Starts a server on a directory, which need not exist, and logs in.
     pub fn start(&self, directory: &Path) -> Result<Server> {
         let mut server = self.spawn(directory)?;
         server.target.authorization = format!("Basic {}", token(&server.target)?);
         Ok(server)
     }
 
-    /// Starts it, and returns when it is ready.
+    /// Starts a server, and returns when it is ready.
     pub fn spawn(&self, directory: &Path) -> Result<Server> {
         self.spawn_with(directory, None, &[])
     }
 
-    /// The same with TLS, and with further flags.
+    /// Starts a server with TLS and with further flags, and logs in.
     pub fn start_tls(&self, directory: &Path, tls: &Tls, flags: &[&str]) -> Result<Server> {
         let mut server = self.spawn_with(directory, Some(tls), flags)?;
         server.target.authorization = format!("Basic {}", token(&server.target)?);
@@ -77,7 +78,7 @@ impl Ecru {
     fn spawn_with(&self, directory: &Path, tls: Option<&Tls>, flags: &[&str]) -> Result<Server> {
         let address = free_address()?;
         let mut command = Command::new(&self.binary);
-        // Settings of whoever runs this must not be settings of what is measured.
+        // Settings from the environment of the benchmark must not affect the server.
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ECRU_")) {
             command.env_remove(name);
         }
@@ -97,29 +98,29 @@ impl Ecru {
         let target = Target { address, authorization: String::new(), tls: tls.map(|tls| tls.client.clone()) };
         let ready = target.request("GET", "/readyz", "", b"");
         process.wait_until(&log, || answers(&target, &ready))?;
-        Ok(Server { kind: Kind::Ecru, target, process, directory: directory.to_owned() })
+        Ok(Server { kind: ServerKind::Ecru, target, process, directory: directory.to_owned() })
     }
 }
 
-/// Makes a repository.
+/// Creates a repository.
 pub fn repository(target: &Target, name: &str) -> Result<()> {
     call(target, "CreateRepository", &json!({"repositoryName": name})).map(|_| ())
 }
 
-/// The token that docker logs in with, as it goes behind `Basic`.
+/// Returns the token for docker, in the form that follows `Basic`.
 fn token(target: &Target) -> Result<String> {
     let answer = call(target, "GetAuthorizationToken", &json!({}))?;
     let token = answer["authorizationData"][0]["authorizationToken"].as_str().ok_or("an answer without a token")?;
     Ok(token.to_owned())
 }
 
-/// Calls an operation of ECR.
+/// Calls an ECR operation and returns its output.
 pub fn call(target: &Target, operation: &str, input: &Value) -> Result<Value> {
     let (_, body) = Connection::open(target)?.call(&signed(target, operation, input)?, &[200])?;
     Ok(serde_json::from_slice(&body)?)
 }
 
-/// The request of an operation, signed now.
+/// Returns the request for an operation, signed now.
 pub fn signed(target: &Target, operation: &str, input: &Value) -> Result<Vec<u8>> {
     let body = input.to_string().into_bytes();
     let more = signature(target, operation, &body, &KEY)?;
@@ -127,14 +128,14 @@ pub fn signed(target: &Target, operation: &str, input: &Value) -> Result<Vec<u8>
     Ok(unauthorized.request("POST", "/", &more, &body))
 }
 
-/// The head of a chunked request of an operation by someone who knows the access key id, and not its secret.
+/// Returns the head of a chunked request whose signer knows the access key id but not the secret.
 pub fn forged(target: &Target, operation: &str) -> Result<String> {
     let more = signature(target, operation, b"", &SigningKey { secret: "not the secret", ..KEY })?;
     let unauthorized = Target { authorization: String::new(), ..target.clone() };
     Ok(unauthorized.head("POST", "/", &format!("{more}transfer-encoding: chunked\r\n"), None))
 }
 
-/// The headers of an operation, signed now.
+/// Returns the headers of an operation, with its signature.
 #[expect(clippy::disallowed_methods, reason = "a program of its own: no test moves its clock")]
 fn signature(target: &Target, operation: &str, body: &[u8], key: &SigningKey<'_>) -> Result<String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;

@@ -1,6 +1,8 @@
-//! A client that costs next to nothing, since it shares the machine with the servers it measures.
+//! An HTTP client that costs almost nothing, because it shares the machine with the servers that it measures.
 //!
-//! Requests are bytes; of an answer only what a work needs is read. No work sends a request before the answer to the last.
+//! Requests are ready bytes, and an answer is parsed only as far as a workload needs. A connection sends no request before the answer
+//! to the previous one.
+
 use crate::Result;
 use rustix::net::RecvFlags;
 use std::io::{ErrorKind, Read, Write};
@@ -8,25 +10,27 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longer than any answer takes; a server that hangs ends the run instead of hanging it.
+/// The timeout of a read or write, longer than any answer takes. A server that hangs then fails the run.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How often a server may be asked that is too busy, and how long it is left in peace in between.
+/// The most attempts of a request to a busy server.
 const TRIES: usize = 20;
+/// The pause before a busy server gets a request again.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
-/// Bytes of an answer's head at most, and what is read at once of small answers.
+/// The most bytes of an answer's head, and the size of one read of small answers.
 const BUFFER: usize = 64 * 1024;
 
-/// Where a server listens, and what every request to it says.
+/// The address of a server, and the credentials for it.
 #[derive(Clone)]
 pub struct Target {
     pub address: SocketAddr,
-    /// The value of the Authorization header; empty for a server that asks for none.
+    /// The value of the Authorization header. Empty for requests without credentials.
     pub authorization: String,
     pub tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 impl Target {
-    /// A request without a body, or the head of one with `length` bytes. `more` are header lines, each with its line end.
+    /// Returns a request without a body, or the head of a request with a body of `length` bytes. `more` contains header lines, each
+    /// with its line end.
     pub fn head(&self, method: &str, path: &str, more: &str, length: Option<u64>) -> String {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n{more}", self.address);
         if !self.authorization.is_empty() {
@@ -41,7 +45,7 @@ impl Target {
         head
     }
 
-    /// A request with a small body, as one piece of bytes.
+    /// Returns a request with its body.
     pub fn request(&self, method: &str, path: &str, more: &str, body: &[u8]) -> Vec<u8> {
         let mut bytes = self.head(method, path, more, Some(body.len() as u64)).into_bytes();
         bytes.extend_from_slice(body);
@@ -62,10 +66,10 @@ impl Stream {
         }
     }
 
-    /// Reads bytes that nobody looks at, at most as many as `through` has. What lies there afterwards is not said.
+    /// Reads and drops bytes, at most the length of `through`. The content of `through` is unspecified afterwards.
     fn discard(&mut self, through: &mut [u8]) -> std::io::Result<usize> {
         match self {
-            // The kernel drops them without a copy (tcp(7), MSG_TRUNC), so that a pull costs the client next to nothing.
+            // The kernel drops the bytes without a copy (tcp(7), MSG_TRUNC), so a pull costs the client almost nothing.
             Stream::Plain(stream) => Ok(rustix::net::recv(stream, through, RecvFlags::TRUNC)?.1),
             Stream::Tls(stream) => stream.read(through),
         }
@@ -79,13 +83,13 @@ impl Stream {
     }
 }
 
-/// One connection that is kept for request after request.
+/// A persistent connection.
 pub struct Connection {
     stream: Stream,
     buffer: Box<[u8]>,
-    /// What was read of the next answer and not yet used.
+    /// The bytes in `buffer` that were received but not parsed yet.
     unread: std::ops::Range<usize>,
-    /// How often a server was too busy for a request, which was then sent again.
+    /// The number of requests that were sent again because the server was busy.
     pub refused: usize,
 }
 
@@ -94,7 +98,7 @@ pub struct Connection {
 pub struct Answer {
     pub status: u16,
     pub body: Body,
-    /// The path and the query of the Location header.
+    /// The path and query of the Location header.
     pub location: Option<String>,
 }
 
@@ -127,7 +131,7 @@ impl Connection {
         Ok(self.stream.write_all(bytes)?)
     }
 
-    /// Reads the head of an answer. Its body, if any, must be read next; an answer to HEAD has none.
+    /// Reads the head of an answer. The body must be read next, unless the request was a HEAD.
     pub fn answer(&mut self, to_head: bool) -> Result<Answer> {
         let end = loop {
             let seen = &self.buffer[self.unread.clone()];
@@ -135,7 +139,7 @@ impl Connection {
                 break self.unread.start + at + 4;
             }
             if self.fill()? == 0 {
-                return Err("the server closed the connection before its answer's end".into());
+                return Err("the server closed the connection before the end of its answer".into());
             }
         };
         let mut answer = parse(&self.buffer[self.unread.start..end])?;
@@ -146,7 +150,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Reads and drops the body of an answer, through `through` where that is the larger buffer. Returns its length.
+    /// Reads and drops the body of an answer, and returns its length. Uses `through` as the buffer if it is the larger one.
     pub fn skip(&mut self, body: Body, through: &mut [u8]) -> Result<u64> {
         let Body::Length(length) = body else { return Ok(self.whole(body)?.len() as u64) };
         let held = (self.unread.len() as u64).min(length);
@@ -184,12 +188,12 @@ impl Connection {
         Ok(whole)
     }
 
-    /// Reads a piece of a body that is left unfinished: the connection is good for nothing after it.
+    /// Reads a piece of a body that is not read to its end. The connection can't be reused.
     pub fn read(&mut self, into: &mut [u8]) -> Result<usize> {
         Ok(self.stream.read(into)?)
     }
 
-    /// Sends a whole request and reads its whole answer, which must have one of these statuses.
+    /// Sends a request and reads the whole answer, which must have one of the statuses `wanted`.
     pub fn call(&mut self, request: &[u8], wanted: &[u16]) -> Result<(Answer, Vec<u8>)> {
         self.send(request)?;
         let answer = self.answer(request.starts_with(b"HEAD "))?;
@@ -198,13 +202,13 @@ impl Connection {
         Ok((answer, body))
     }
 
-    /// The same for a body that nobody reads. A server that is too busy is asked again, as clients do.
+    /// Sends a request and drops the body of the answer. Sends the request again while the server is busy, as clients do.
     pub fn ask(&mut self, request: &[u8], wanted: &[u16]) -> Result<Answer> {
         self.send(request)?;
         self.take(request, wanted)
     }
 
-    /// Reads the answer to a request that was sent; see [`Connection::ask`].
+    /// Reads the answer to a request that was sent already. See [`Connection::ask`].
     pub fn take(&mut self, request: &[u8], wanted: &[u16]) -> Result<Answer> {
         let mut answer = self.answer(request.starts_with(b"HEAD "))?;
         let mut tries = 1;
@@ -224,7 +228,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// The socket, to wait for several at once.
+    /// Returns the socket, for polling.
     pub fn socket(&self) -> &TcpStream {
         match &self.stream {
             Stream::Plain(stream) => stream,
@@ -255,12 +259,12 @@ impl Connection {
                 return Ok(line);
             }
             if self.fill()? == 0 {
-                return Err("the server closed the connection within a chunk".into());
+                return Err("the server closed the connection during a chunk".into());
             }
         }
     }
 
-    /// Reads more behind what is unread; 0 when the server has closed.
+    /// Reads more bytes into the buffer. Returns 0 if the server has closed the connection.
     fn fill(&mut self) -> Result<usize> {
         self.buffer.copy_within(self.unread.clone(), 0);
         self.unread = 0..self.unread.len();
@@ -281,7 +285,7 @@ impl Connection {
 }
 
 impl Answer {
-    /// Fails unless the status is a wanted one, and says what was asked and answered.
+    /// Fails unless the status is one of `wanted`. The error shows the request and the answer.
     pub fn must_be(&self, wanted: &[u16], request: &[u8], body: &[u8]) -> Result<()> {
         if wanted.contains(&self.status) {
             return Ok(());
@@ -292,7 +296,7 @@ impl Answer {
     }
 }
 
-/// Reads a head, which ends with its empty line.
+/// Parses a head, including its final empty line.
 fn parse(head: &[u8]) -> Result<Answer> {
     let head = std::str::from_utf8(head)?;
     let mut lines = head.split("\r\n");
@@ -307,7 +311,7 @@ fn parse(head: &[u8]) -> Result<Answer> {
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             answer.body = Body::Chunked;
         } else if name.eq_ignore_ascii_case("location") {
-            // Some servers answer with a whole URL.
+            // Some servers return an absolute URL.
             let path = value.split_once("://").map_or(value, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
             answer.location = Some(path.to_owned());
         }
@@ -320,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_is_read_for_its_status_its_body_and_its_location() {
+    fn the_status_the_body_and_the_location_are_read_from_a_head() {
         let read = |text: &str| parse(text.as_bytes()).unwrap();
         let answer =
             |status, body, location: Option<&str>| Answer { status, body, location: location.map(str::to_owned) };
@@ -335,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunked_body_is_put_together_and_what_follows_it_stays() {
+    fn a_chunked_body_is_assembled_and_the_next_answer_is_kept() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {

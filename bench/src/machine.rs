@@ -1,4 +1,5 @@
-//! What the machine itself can do, without any server: the bounds of everything else.
+//! Measures the limits of the machine without a server, to compare every result with.
+
 use crate::Result;
 use crate::content::{MIB, Noise};
 use crate::report::{Table, milliseconds};
@@ -13,27 +14,28 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// Small syncs whose median is told.
+/// The number of small syncs, of which the median is reported.
 const SYNCS: usize = 200;
 
-/// Bytes of a TLS record at most (RFC 8446 5.1).
+/// The most bytes of a TLS record (RFC 8446 5.1).
 const RECORD: usize = 16 * 1024;
 
-/// Measures the machine's limits, with files below `directory`.
+/// Measures the machine's limits. Files are written below `directory`.
 pub fn limits(directory: &Path, quick: bool) -> Result<Table> {
     let mib = if quick { 128 } else { 512 };
     let mut table = Table::new("The machine", &["limit", "value"]);
     let mut say = |name: &str, value: String| table.rows.push(vec![name.to_owned(), value]);
+
+    // The machine itself, and its load, because other work on it slows everything down.
     say("processor", processor()?);
     say("cores", std::thread::available_parallelism()?.to_string());
     say("kernel", std::fs::read_to_string("/proc/sys/kernel/osrelease")?.trim().to_owned());
-    // Who else works here makes everything slower.
     let load = std::fs::read_to_string("/proc/loadavg")?;
     say("load before the run", load.split(' ').next().unwrap_or_default().to_owned());
     let block = Noise::new(1).bytes(MIB);
     let rate = |began: Instant| (mib * MIB) as f64 / began.elapsed().as_secs_f64();
 
-    // By the processor time of this thread, since it may have to share its core.
+    // Hashing and encryption on one core. The thread may share its core, so its processor time counts, not the wall clock.
     let rate_of_core = |began: Duration| (mib * MIB) as f64 / (thread_time() - began).as_secs_f64();
     let began = thread_time();
     let mut hasher = Hasher::new(Algorithm::Sha256);
@@ -51,9 +53,10 @@ pub fn limits(directory: &Path, quick: bool) -> Result<Table> {
         say(name, format!("{:.2} GB/s", rate_of_core(began) / 1e9));
     }
 
+    // Sequential writes to the disk, through the page cache and past it.
     let path = directory.join("machine");
     for (name, flags) in [("write and fdatasync", 0), ("the same with O_DIRECT", rustix::fs::OFlags::DIRECT.bits())] {
-        let mut buffer = crate::bare::Aligned::new(MIB);
+        let mut buffer = crate::bare::AlignedBuffer::new(MIB);
         buffer.all().copy_from_slice(&block);
         let file = create(&path, flags)?;
         let began = Instant::now();
@@ -65,6 +68,7 @@ pub fn limits(directory: &Path, quick: bool) -> Result<Table> {
         std::fs::remove_file(&path)?;
     }
 
+    // Small synced appends, as in the log of a database.
     let file = create(&path, 0)?;
     let mut times = Vec::with_capacity(SYNCS);
     for number in 0..SYNCS {
@@ -80,14 +84,14 @@ pub fn limits(directory: &Path, quick: bool) -> Result<Table> {
     Ok(table)
 }
 
-/// User and system time of this thread.
+/// Returns the user and system time of this thread.
 fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    // It begins at 0 and only grows.
+    // The clock starts at 0 and only grows, so the conversion does not fail.
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Encrypts so many MiB in place, record by record.
+/// Encrypts `mib` MiB in place, record by record.
 fn seal(algorithm: &'static aead::Algorithm, mut bytes: Vec<u8>, mib: usize) -> Result<()> {
     let failed = |_| "the cipher failed";
     let key = LessSafeKey::new(UnboundKey::new(algorithm, &vec![1; algorithm.key_len()]).map_err(failed)?);
@@ -108,7 +112,7 @@ fn create(path: &Path, flags: u32) -> Result<File> {
     Ok(OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(path)?)
 }
 
-/// Bytes a second from one thread to another.
+/// Sends bytes from one thread to another over TCP, and returns the bytes per second.
 fn loopback(block: &[u8], mib: usize) -> Result<f64> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut sender = TcpStream::connect(listener.local_addr()?)?;
@@ -118,7 +122,7 @@ fn loopback(block: &[u8], mib: usize) -> Result<f64> {
         let sending = scope.spawn(move || (0..mib).try_for_each(|_| sender.write_all(block)));
         let mut buffer = vec![0; MIB];
         while receiver.read(&mut buffer)? > 0 {}
-        sending.join().map_err(|_| "the sending thread broke")??;
+        sending.join().map_err(|_| "the sending thread panicked")??;
         Ok((mib * MIB) as f64 / began.elapsed().as_secs_f64())
     })
 }

@@ -1,4 +1,5 @@
-//! The load client and the comparison with other registries: `cargo run --release -p bench`.
+//! The load client, and the comparison with other registries: `cargo run --release -p bench`.
+
 mod attacks;
 mod bare;
 mod bench;
@@ -16,7 +17,7 @@ mod sample;
 mod server;
 mod threads;
 mod tls;
-mod works;
+mod workloads;
 
 use crate::bench::{Bench, Peer};
 use crate::ecru::Ecru;
@@ -26,46 +27,46 @@ use clap::Parser;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
-/// A failure ends the run and is told to whoever started it; nothing acts on its kind.
+/// Why the run ended early. Nothing handles a failure by its kind, so it is only printed.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Result<T> = std::result::Result<T, Failure>;
 
-/// Measures Ecru and another registry in turn, on this machine, and prints medians, ratios and the machine's own limits.
+/// Measures Ecru and another registry alternately on this machine, and prints medians, ratios and the machine's own limits.
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Arguments {
     #[command(subcommand)]
-    apart: Option<Apart>,
-    /// Which works to run [default: all; --list shows them].
-    works: Vec<String>,
-    /// Show the works.
+    subcommand: Option<Subcommand>,
+    /// The workloads to run [default: all; --list shows them].
+    workloads: Vec<String>,
+    /// Show the workloads.
     #[arg(long)]
     list: bool,
-    /// Turns of each server at each work [default: 5; with --quick 3].
+    /// Rounds of each workload; in a round each server runs once [default: 5; with --quick 3].
     #[arg(long)]
     rounds: Option<usize>,
-    /// Smaller works, for a first look.
+    /// Run smaller workloads, for a first look.
     #[arg(long)]
     quick: bool,
-    /// Whom to compare with: docker-registry, none, or another ecru binary's path.
+    /// The server to compare with: docker-registry, none, or the path of another ecru binary.
     #[arg(long, default_value = "docker-registry")]
     peer: String,
-    /// Keep Ecru's records in PostgreSQL, of a server that is started for it.
+    /// Keep Ecru's records in PostgreSQL; a server is started for the run.
     #[arg(long)]
     postgres: bool,
     /// The ecru binary to measure, instead of building this one.
     #[arg(long, value_name = "FILE")]
     ecru: Option<PathBuf>,
-    /// A document whose marked part is replaced by this run's result, such as docs/performance.md.
+    /// A document whose marked part is replaced by the result of this run, such as docs/performance.md.
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
 }
 
 #[derive(clap::Subcommand)]
-enum Apart {
-    /// Attacks a server and measures what its other clients notice.
+enum Subcommand {
+    /// Attacks a server and measures how its other clients are affected.
     Attack(attacks::Attacks),
-    /// What a registry must do at least, as a server to measure.
+    /// Runs the bare loop, the minimal server that others are compared with.
     #[command(hide = true)]
     Bare(bare::Bare),
 }
@@ -81,14 +82,14 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<ExitCode> {
-    match arguments.apart {
-        Some(Apart::Attack(attacks)) => return attacks.run().map(|()| ExitCode::SUCCESS),
-        Some(Apart::Bare(bare)) => return bare.run().map(|()| ExitCode::SUCCESS),
+    match arguments.subcommand {
+        Some(Subcommand::Attack(attacks)) => return attacks.run().map(|()| ExitCode::SUCCESS),
+        Some(Subcommand::Bare(bare)) => return bare.run().map(|()| ExitCode::SUCCESS),
         None => {}
     }
     if arguments.list {
-        for work in works::ALL {
-            println!("{:16}{}", work.name, work.about);
+        for workload in workloads::ALL {
+            println!("{:16}{}", workload.name, workload.about);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -99,22 +100,25 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
 }
 
 fn measure(arguments: Arguments) -> Result<()> {
-    let works = works::named(&arguments.works, arguments.postgres)?;
+    // Find the servers to measure.
+    let workloads = workloads::named(&arguments.workloads, arguments.postgres)?;
     let postgres = Postgres::around().filter(|_| arguments.postgres);
     let peer = match arguments.peer.as_str() {
         "none" => Peer::None,
         "docker-registry" => Peer::DockerRegistry(docker_registry::version()?),
         path => Peer::Ecru(Ecru { binary: path.into(), postgres: postgres.clone() }),
     };
-    // This program lies in target/PROFILE.
+
+    // This program is in target/PROFILE, and everything it writes goes below target.
     let program = std::env::current_exe()?;
-    let target = program.ancestors().nth(2).ok_or("this program lies in no target directory")?;
+    let target = program.ancestors().nth(2).ok_or("this program is not in a target directory")?;
     let binary = arguments.ecru.map_or_else(|| ecru::build(target), Ok)?;
     let directory = target.join("bench");
     std::fs::create_dir_all(&directory)?;
     let rounds = arguments.rounds.unwrap_or(if arguments.quick { 3 } else { 5 });
     let bench = Bench { rounds, quick: arguments.quick, directory, ecru: Ecru { binary, postgres }, peer };
 
+    // Measure the machine's limits first, so that every result can be compared with them.
     let mut machine = machine::limits(&bench.directory, bench.quick)?;
     machine.rows.push(vec!["Ecru's build".to_owned(), ecru::about(&bench.ecru.binary)]);
     if let Peer::Ecru(peer) = &bench.peer {
@@ -124,10 +128,11 @@ fn measure(arguments: Arguments) -> Result<()> {
         machine.rows.push(vec!["PostgreSQL".to_owned(), postgres.about()?]);
     }
     println!("{}", machine.markdown());
+
     let mut report = Report::new(machine, &bench.peer_name());
-    for work in works {
-        eprintln!("{}", work.about);
-        (work.run)(&bench, &mut report)?;
+    for workload in workloads {
+        eprintln!("{}", workload.about);
+        (workload.run)(&bench, &mut report)?;
     }
     println!("{}", report.markdown());
     if let Some(document) = arguments.write {
@@ -137,13 +142,13 @@ fn measure(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// When this was measured, of which commit, and by which command.
+/// Returns the date, the commit and the command of this run.
 #[expect(clippy::disallowed_methods, reason = "a program of its own: no test moves its clock")]
 fn headline() -> Result<String> {
     let today = jiff::Timestamp::now().strftime("%F").to_string();
     let commit = Command::new("git").args(["describe", "--always", "--dirty"]).output()?;
     let commit = String::from_utf8(commit.stdout)?;
-    // Where a file lay on this machine says nothing to a reader.
+    // Leave out the directories of this machine, which mean nothing to a reader.
     let short = |argument: &str| match argument.rsplit_once('/') {
         Some((_, name)) if argument.starts_with('/') => name.to_owned(),
         _ => argument.to_owned(),

@@ -1,29 +1,30 @@
-//! PostgreSQL in the place of SQLite: a server that `scripts/with-postgres` starts, and a database of it for each start of Ecru.
+//! PostgreSQL instead of SQLite: `scripts/with-postgres` starts a server, and each start of Ecru gets a new database.
+
 use crate::Result;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Where `scripts/with-postgres` says the server's Unix socket is: what a server on the same machine is best reached by.
+/// The variable in which `scripts/with-postgres` passes the URL of the server's Unix socket, the fastest way on the same machine.
 const VARIABLE: &str = "ECRU_TEST_POSTGRES_SOCKET";
 
-/// A running server, by the URL of its superuser.
+/// A running PostgreSQL server, by the URL of its superuser.
 #[derive(Clone)]
 pub struct Postgres(String);
 
 impl Postgres {
-    /// The server that this program runs under, if it does.
+    /// Returns the server that `scripts/with-postgres` has started for this program, if there is one.
     pub fn around() -> Option<Postgres> {
         std::env::var(VARIABLE).ok().map(Postgres)
     }
 
-    /// Its version, and whether it syncs: one that doesn't promises nothing.
+    /// Returns the version and the setting of fsync, because a server without fsync does not make commits durable.
     pub fn about(&self) -> Result<String> {
         let asked = "SELECT split_part(version(), ' ', 2) || ', fsync ' || current_setting('fsync')";
         Ok(self.sql(asked)?.trim().to_owned())
     }
 
-    /// Makes a database, and returns its URL.
+    /// Creates a database and returns its URL.
     pub fn database(&self) -> Result<String> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let name = format!("bench_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
@@ -42,7 +43,7 @@ impl Postgres {
     }
 }
 
-/// Runs this program again with a PostgreSQL server around it, one that syncs.
+/// Runs this program again under `scripts/with-postgres`, with fsync on.
 pub fn run_again() -> Result<ExitCode> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("scripts").join("with-postgres");
     let mut command = Command::new(script);

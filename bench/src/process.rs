@@ -1,4 +1,5 @@
-//! A server as a process of its own: started, measured from outside, and stopped when it is dropped.
+//! A server process: started, measured from outside, and stopped when it is dropped.
+
 use crate::Result;
 use crate::http::{Connection, Target};
 use rustix::process::{Pid, Signal, kill_process};
@@ -9,17 +10,18 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The longest that a server may take to start or to stop.
+/// The longest time that a server may take to start or to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at a process that starts or stops: short beside what is measured, 50 ms.
+/// The pause between two checks of a process that starts or stops. It is short against the measured start-up of some 50 ms.
 const PAUSE: Duration = Duration::from_micros(500);
 
+/// A running server process, stopped when dropped.
 pub struct Process {
     child: Child,
 }
 
 impl Process {
-    /// Starts a program, whose two outputs go to a file.
+    /// Starts a program. Its standard output and standard error go to `log`.
     pub fn start(command: &mut Command, log: &Path) -> Result<Process> {
         let output = File::create(log)?;
         let errors = output.try_clone()?;
@@ -28,7 +30,7 @@ impl Process {
         Ok(Process { child })
     }
 
-    /// Waits until `ready` says so; fails when the process ends before.
+    /// Waits until `ready` returns true. Fails if the process ends before that.
     pub fn wait_until(&mut self, log: &Path, mut ready: impl FnMut() -> bool) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         while !ready() {
@@ -47,18 +49,18 @@ impl Process {
         self.child.id()
     }
 
-    /// Processor time that all its threads have used, in seconds of user and system time, exact to 10 ms.
+    /// Returns the user and system time of all threads, in seconds, exact to 10 ms.
     pub fn cpu(&self) -> Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         ticks(&stat).map(|ticks| ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
     }
 
-    /// Bytes in memory now.
+    /// Returns the resident memory in bytes.
     pub fn resident(&self) -> Result<u64> {
         self.status("VmRSS:")
     }
 
-    /// The most bytes that were in memory since [`Process::reset_peak`].
+    /// Returns the peak of resident memory since [`Process::reset_peak`], in bytes.
     pub fn peak(&self) -> Result<u64> {
         self.status("VmHWM:")
     }
@@ -75,7 +77,7 @@ impl Process {
         Ok(kib * 1024)
     }
 
-    /// Tells it to stop, and waits until it has.
+    /// Sends SIGTERM and waits until the process has ended.
     fn stop(&mut self) -> Result<()> {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM)?;
@@ -98,7 +100,7 @@ impl Drop for Process {
     }
 }
 
-/// utime and stime of a line of /proc/PID/stat: the 14th and 15th field, counted from behind the name, which may hold anything.
+/// Reads utime plus stime from /proc/PID/stat: the 14th and 15th field. It skips the name first, which may contain anything.
 fn ticks(stat: &str) -> Result<u64> {
     let rest = stat.rsplit_once(')').map(|(_, rest)| rest).ok_or("/proc/PID/stat has no name")?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
@@ -106,22 +108,22 @@ fn ticks(stat: &str) -> Result<u64> {
     Ok(next()?.parse::<u64>()? + next()?.parse::<u64>()?)
 }
 
-/// An address of this machine where nothing listens now.
+/// Returns a loopback address where nothing listens now.
 pub fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
-/// Whether a server answers a request with 200.
+/// Returns true if a server answers a request with 200.
 pub fn answers(target: &Target, request: &[u8]) -> bool {
     Connection::open(target).and_then(|mut connection| connection.ask(request, &[200])).is_ok()
 }
 
-/// Whether something accepts connections there.
+/// Returns true if something accepts connections at the address.
 pub fn listens(address: SocketAddr) -> bool {
     TcpStream::connect(address).is_ok()
 }
 
-/// Lets this process have as many files as the system allows: each connection takes one.
+/// Raises this process's limit of open files to the maximum, because each connection needs one.
 pub fn raise_open_files() -> Result<()> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
@@ -144,7 +146,7 @@ mod tests {
     fn a_process_is_measured_while_it_runs_and_stopped_when_it_is_dropped() {
         let process = Process { child: Command::new("sleep").arg("60").spawn().unwrap() };
         process.reset_peak().unwrap();
-        // In this order: it still grows. The kernel counts pages in batches, so its two numbers may differ a little.
+        // Read the peak last, because the process may still grow. The kernel counts pages in batches, so the numbers may differ a little.
         let resident = process.resident().unwrap();
         assert!(process.peak().unwrap() >= resident / 2);
         assert!(process.cpu().unwrap() >= 0.0);

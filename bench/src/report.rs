@@ -1,37 +1,38 @@
-//! What a run found, as Markdown: for the terminal, and for docs/performance.md.
+//! The report of a run, as Markdown for the terminal and for docs/performance.md.
+
 use crate::Result;
-use crate::bench::Turns;
+use crate::bench::WorkloadSamples;
 use crate::sample::{Ratio, Sample, Samples, ratio};
 use std::path::Path;
 use std::time::Duration;
 
-/// What a work moves or does.
+/// The unit of a workload's amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
-    /// Bytes: MB/s, and seconds of processor time for a GiB.
+    /// Bytes, reported in MB/s and in seconds of processor time per GiB.
     Bytes,
-    /// Things by their name in the plural: so many a second, and microseconds of processor time for one.
+    /// Operations with a name in the plural, reported per second and in microseconds of processor time for one.
     Things(&'static str),
 }
 
-/// What is to be reached, and whether it was.
+/// A goal, and whether it was reached.
 pub struct Goal {
     pub text: String,
     pub reached: bool,
 }
 
 impl Goal {
-    /// A ratio that must be this at least.
+    /// Checks a ratio that must be at least `goal`.
     pub fn at_least(of: &str, goal: f64, found: f64) -> Goal {
         Goal { text: format!("{of} ≥ {goal} × ({found:.2})"), reached: found >= goal }
     }
 
-    /// A ratio that must be this at most.
+    /// Checks a ratio that must be at most `goal`.
     pub fn at_most(of: &str, goal: f64, found: f64) -> Goal {
         Goal { text: format!("{of} ≤ {goal} × ({found:.2})"), reached: found <= goal }
     }
 
-    /// A time that must not be exceeded.
+    /// Checks a time that must not exceed `goal`.
     pub fn within(of: &str, goal: Duration, found: Duration) -> Goal {
         Goal {
             text: format!("{of} ≤ {} ms ({})", goal.as_secs_f64() * 1e3, milliseconds(found)),
@@ -39,17 +40,17 @@ impl Goal {
         }
     }
 
-    /// Memory that must not be exceeded.
+    /// Checks memory in bytes that must not exceed `goal_mib`.
     pub fn memory(goal_mib: u64, found: u64) -> Goal {
         Goal { text: format!("≤ {goal_mib} MiB ({})", mib(found)), reached: found <= goal_mib * 1024 * 1024 }
     }
 
-    /// The cell that names the goals.
+    /// Returns the cell with the goals.
     pub fn texts(goals: &[Goal]) -> String {
         goals.iter().map(|goal| goal.text.as_str()).collect::<Vec<_>>().join("; ")
     }
 
-    /// The cell that says of each whether it was reached.
+    /// Returns the cell with `yes` or `no` for each goal.
     pub fn reached(goals: &[Goal]) -> String {
         if goals.is_empty() {
             return NONE.to_owned();
@@ -58,29 +59,30 @@ impl Goal {
     }
 }
 
-/// A table under a heading.
+/// A table with a heading.
 pub struct Table {
     pub title: String,
     pub head: Vec<String>,
     pub rows: Vec<Vec<String>>,
 }
 
-/// All that a run has found so far.
+/// All results of a run so far.
 pub struct Report {
     machine: Table,
-    /// The comparison: a row for each work.
-    works: Table,
-    /// What they cost, row by row.
+    /// The speed of each workload, a row for each.
+    speeds: Table,
+    /// The cost of each workload to the server, a row for each.
     costs: Table,
-    /// What is not a comparison of works.
+    /// The tables of workloads that do not fit the two above.
     more: Vec<Table>,
 }
 
 impl Report {
     pub fn new(machine: Table, peer: &str) -> Report {
-        let works = ["work", "Ecru", peer, "ratio (of pairs)", "p50 / p99 Ecru", "p50 / p99 peer", "goal", "reached"];
+        let speeds =
+            ["workload", "Ecru", peer, "ratio (of pairs)", "p50 / p99 Ecru", "p50 / p99 peer", "goal", "reached"];
         let costs = [
-            "work",
+            "workload",
             "CPU Ecru",
             "CPU peer",
             "ratio (of pairs)",
@@ -91,20 +93,23 @@ impl Report {
         ];
         Report {
             machine,
-            works: Table::new("Works", &works),
-            costs: Table::new("Their cost: processor time and memory of the server", &costs),
+            speeds: Table::new("Workloads", &speeds),
+            costs: Table::new("Cost: processor time and memory of the server", &costs),
             more: Vec::new(),
         }
     }
 
-    /// Adds a work of the comparison, and shows it.
-    pub fn row(&mut self, work: &str, unit: Unit, turns: &Turns, goals: &[Goal]) {
+    /// Adds a workload to the comparison, and prints it.
+    pub fn row(&mut self, work: &str, unit: Unit, turns: &WorkloadSamples, goals: &[Goal]) {
         let refused = turns.ecru.refused();
-        let refused =
-            if refused > 0 { format!(" ({refused} times refused as busy, and asked again)") } else { String::new() };
+        let refused = if refused > 0 {
+            format!(" ({refused} requests sent again, because Ecru was busy)")
+        } else {
+            String::new()
+        };
         let work = &format!("{work}{refused}");
         for (table, row) in
-            [(&mut self.works, speed(work, unit, turns, goals)), (&mut self.costs, cost(work, unit, turns))]
+            [(&mut self.speeds, speed(work, unit, turns, goals)), (&mut self.costs, cost(work, unit, turns))]
         {
             for (name, value) in table.head.iter().zip(&row) {
                 println!("{name:>26}  {value}");
@@ -114,22 +119,22 @@ impl Report {
         println!();
     }
 
-    /// Adds a table of its own, and shows it.
+    /// Adds a separate table, and prints it.
     pub fn table(&mut self, table: Table) {
         println!("{}", table.markdown());
         self.more.push(table);
     }
 
     pub fn markdown(&self) -> String {
-        let tables = [&self.machine, &self.works, &self.costs].into_iter().chain(&self.more);
+        let tables = [&self.machine, &self.speeds, &self.costs].into_iter().chain(&self.more);
         tables.filter(|table| !table.rows.is_empty()).map(Table::markdown).collect::<Vec<_>>().join("\n")
     }
 }
 
-/// What stands where nothing was measured.
+/// The cell of a value that was not measured.
 pub const NONE: &str = "–";
 
-fn speed(work: &str, unit: Unit, turns: &Turns, goals: &[Goal]) -> Vec<String> {
+fn speed(work: &str, unit: Unit, turns: &WorkloadSamples, goals: &[Goal]) -> Vec<String> {
     let latency = |samples: &Samples| match (samples.latency(0.5), samples.latency(0.99)) {
         (Some(p50), Some(p99)) => format!("{} / {} ms", milliseconds(p50), milliseconds(p99)),
         _ => NONE.to_owned(),
@@ -146,7 +151,7 @@ fn speed(work: &str, unit: Unit, turns: &Turns, goals: &[Goal]) -> Vec<String> {
     ]
 }
 
-fn cost(work: &str, unit: Unit, turns: &Turns) -> Vec<String> {
+fn cost(work: &str, unit: Unit, turns: &WorkloadSamples) -> Vec<String> {
     let to = |samples: &Samples| times(ratio(&turns.ecru, samples, Sample::cpu_each));
     vec![
         work.to_owned(),
@@ -160,7 +165,7 @@ fn cost(work: &str, unit: Unit, turns: &Turns) -> Vec<String> {
     ]
 }
 
-/// What is told of turns, if there were any.
+/// Returns the cell that `tell` writes, or [`NONE`] if there are no samples.
 pub fn of(samples: &Samples, tell: impl FnOnce(&Samples) -> String) -> String {
     if samples.0.is_empty() { NONE.to_owned() } else { tell(samples) }
 }
@@ -208,11 +213,11 @@ impl Table {
     }
 }
 
-/// Puts a result between the marks of a document that have its name, in the place of the one before.
+/// Replaces the result between the marks with this name in a document.
 pub fn write(path: &Path, name: &str, result: &str) -> Result<()> {
     let document = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let document = replaced(&document, name, result);
-    let document = document.ok_or_else(|| format!("{} has not the two marks of {name}", path.display()))?;
+    let document = document.ok_or_else(|| format!("{} lacks the two marks of {name}", path.display()))?;
     Ok(std::fs::write(path, document)?)
 }
 
@@ -228,22 +233,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_work_has_a_cell_for_each_name_and_says_what_was_reached() {
+    fn a_workload_has_a_cell_for_each_column_and_shows_which_goals_were_reached() {
         let turn =
             |rate: f64, cpu: f64| Samples(vec![Sample { amount: rate * 1e6, seconds: 1.0, cpu, ..Sample::default() }]);
-        let turns =
-            Turns { ecru: turn(600.0, 1.0), peer: turn(300.0, 4.0), bare: turn(600.0, 0.5), ..Turns::default() };
+        let turns = WorkloadSamples {
+            ecru: turn(600.0, 1.0),
+            peer: turn(300.0, 4.0),
+            bare: turn(600.0, 0.5),
+            ..WorkloadSamples::default()
+        };
         let goals = [Goal::at_least("MB/s", 2.0, 2.0), Goal::at_most("CPU", 0.1, 0.125)];
         let (speed, cost) = (speed("push", Unit::Bytes, &turns, &goals), cost("push", Unit::Bytes, &turns));
         assert_eq!(speed[1..5], ["600 MB/s", "300 MB/s", "2.00 × (2.00 to 2.00)", NONE]);
         assert_eq!(speed[6..], ["MB/s ≥ 2 × (2.00); CPU ≤ 0.1 × (0.12)", "yes; no"]);
         assert_eq!(cost[3..6], ["0.12 × (0.12 to 0.12)", "2.00 × (2.00 to 2.00)", NONE]);
         let report = Report::new(Table::new("", &[]), "peer");
-        assert_eq!((report.works.head.len(), report.costs.head.len()), (speed.len(), cost.len()));
+        assert_eq!((report.speeds.head.len(), report.costs.head.len()), (speed.len(), cost.len()));
     }
 
     #[test]
-    fn a_result_takes_the_place_of_the_one_before_and_of_nothing_else() {
+    fn a_result_replaces_only_the_previous_result() {
         let document = |result: &str| format!("a\n<!-- bench x: begin -->\n{result}<!-- bench x: end -->\nb\n");
         assert_eq!(replaced(&document("old\n"), "x", "new\n"), Some(document("new\n")));
         assert_eq!(replaced(&document("old\n"), "y", "new\n"), None);

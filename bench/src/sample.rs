@@ -1,19 +1,20 @@
-//! What a turn measured, and what many turns say together.
+//! The measurements of one run of a server, and statistics over many.
+
 use std::time::Duration;
 
-/// One turn of one server.
+/// The measurements of one server in one round.
 #[derive(Clone, Debug, Default)]
 pub struct Sample {
-    /// Bytes moved, or things done.
+    /// Bytes moved, or operations done.
     pub amount: f64,
     pub seconds: f64,
     /// Processor time of the server's process, in seconds.
     pub cpu: f64,
-    /// Of each thing that was done, where that was noted.
+    /// The latency of each operation, if the workload measures it.
     pub latencies: Vec<Duration>,
-    /// The most bytes that the server had in memory.
+    /// The peak of the server's resident memory, in bytes.
     pub peak: u64,
-    /// Requests that it was too busy for, and that were sent again.
+    /// Requests that were sent again because the server was busy.
     pub refused: usize,
 }
 
@@ -27,12 +28,12 @@ impl Sample {
     }
 }
 
-/// All turns of one server at one work, one for each round.
+/// The samples of one server for one workload, one for each round.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(pub Vec<Sample>);
 
 impl Samples {
-    /// The median of what `of` reads of each turn.
+    /// Returns the median of `of` over the samples.
     pub fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
         median(self.0.iter().map(of).collect())
     }
@@ -41,12 +42,12 @@ impl Samples {
         self.median(Sample::rate)
     }
 
-    /// Seconds of processor time for one byte or thing.
+    /// Returns the seconds of processor time for one byte or operation.
     pub fn cpu_each(&self) -> f64 {
         self.median(Sample::cpu_each)
     }
 
-    /// The time that a share (0.99 of p99) of all things in all rounds did not exceed.
+    /// Returns a percentile of the latencies in all rounds. `share` is 0.99 for the p99.
     pub fn latency(&self, share: f64) -> Option<Duration> {
         let mut all: Vec<Duration> = self.0.iter().flat_map(|sample| sample.latencies.iter().copied()).collect();
         all.sort_unstable();
@@ -63,7 +64,7 @@ impl Samples {
     }
 }
 
-/// A ratio of medians, and between what it lay in the rounds, each of which is a pair.
+/// A ratio of medians, and the least and the greatest ratio within one round.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ratio {
     pub of_medians: f64,
@@ -71,14 +72,14 @@ pub struct Ratio {
     pub most: f64,
 }
 
-/// How `ours` stands to `theirs`.
+/// Returns the ratio of `ours` to `theirs`.
 pub fn ratio(ours: &Samples, theirs: &Samples, of: impl Fn(&Sample) -> f64) -> Ratio {
     let pairs = ours.0.iter().zip(&theirs.0).map(|(ours, theirs)| of(ours) / of(theirs));
     let (least, most) = pairs.fold((f64::INFINITY, 0.0_f64), |(least, most), each| (least.min(each), most.max(each)));
     Ratio { of_medians: ours.median(&of) / theirs.median(&of), least, most }
 }
 
-/// The middle one, or the mean of the two in the middle; not a number where there is none.
+/// Returns the middle value, or the mean of the two middle values. Returns NaN if there are no values.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_median_is_the_middle_whatever_the_order() {
+    fn a_median_does_not_depend_on_the_order() {
         for (values, middle) in [(&[3.0, 1.0, 2.0][..], 2.0), (&[4.0, 1.0, 2.0, 3.0], 2.5), (&[7.0], 7.0)] {
             assert_eq!(median(values.to_vec()), middle, "{values:?}");
         }
@@ -106,13 +107,13 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_of_medians_and_its_bounds_are_of_pairs() {
+    fn a_ratio_compares_medians_and_its_bounds_compare_pairs() {
         let found = ratio(&samples(&[10.0, 40.0, 20.0]), &samples(&[10.0, 10.0, 8.0]), Sample::rate);
         assert_eq!(found, Ratio { of_medians: 2.0, least: 1.0, most: 4.0 });
     }
 
     #[test]
-    fn a_percentile_is_a_time_that_was_seen() {
+    fn a_percentile_is_one_of_the_latencies() {
         let latencies = (1..=200).map(Duration::from_micros).collect();
         let samples = Samples(vec![Sample { latencies, ..Sample::default() }]);
         for (share, micros) in [(0.5, 100), (0.99, 198), (1.0, 200)] {

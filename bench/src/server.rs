@@ -1,4 +1,5 @@
-//! A running server, whichever it is.
+//! A running server of any kind.
+
 use crate::Result;
 use crate::ecru;
 use crate::http::Target;
@@ -7,74 +8,77 @@ use crate::sample::Sample;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What a server is, as far as a work must know.
+/// The kind of a server, as far as a workload depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum ServerKind {
     Ecru,
     DockerRegistry,
     Bare,
 }
 
+/// A running server, which stops when it is dropped.
 pub struct Server {
-    pub kind: Kind,
+    pub kind: ServerKind,
     pub target: Target,
     pub process: Process,
-    /// Where its bytes lie.
+    /// The directory with the server's data.
     pub directory: PathBuf,
 }
 
-/// What a work did in its turn: how much, and how long each thing took where it says so.
-pub struct Done {
+/// The work that a workload did in one run.
+pub struct WorkloadResult {
+    /// Bytes moved, or operations done.
     pub amount: f64,
+    /// The latency of each operation, if the workload measures it.
     pub latencies: Vec<Duration>,
-    /// Requests that were sent again because the server was too busy.
+    /// Requests that were sent again because the server was busy.
     pub refused: usize,
 }
 
-impl Done {
-    pub fn bytes(bytes: u64) -> Done {
-        Done { amount: bytes as f64, latencies: Vec::new(), refused: 0 }
+impl WorkloadResult {
+    pub fn bytes(bytes: u64) -> WorkloadResult {
+        WorkloadResult { amount: bytes as f64, latencies: Vec::new(), refused: 0 }
     }
 
-    /// What connections found: how long each thing took, and how often they were refused.
-    pub fn things(found: Vec<(Vec<Duration>, usize)>) -> Done {
+    /// Combines the results of several connections: the latencies, and the number of refused requests.
+    pub fn things(found: Vec<(Vec<Duration>, usize)>) -> WorkloadResult {
         let refused = found.iter().map(|(_, refused)| refused).sum();
         let latencies: Vec<Duration> = found.into_iter().flat_map(|(latencies, _)| latencies).collect();
-        Done { amount: latencies.len() as f64, latencies, refused }
+        WorkloadResult { amount: latencies.len() as f64, latencies, refused }
     }
 }
 
 impl Server {
-    /// Makes a repository, where the server wants that.
+    /// Creates a repository, if the server requires that.
     pub fn repository(&self, name: &str) -> Result<()> {
         match self.kind {
-            Kind::Ecru => ecru::repository(&self.target, name),
-            Kind::DockerRegistry | Kind::Bare => Ok(()),
+            ServerKind::Ecru => ecru::repository(&self.target, name),
+            ServerKind::DockerRegistry | ServerKind::Bare => Ok(()),
         }
     }
 
-    /// Runs a work, with this server's processor time and memory over it.
-    pub fn measure(&self, work: impl FnOnce(&Target) -> Result<Done>) -> Result<Sample> {
+    /// Runs a workload, and measures this server's processor time and memory meanwhile.
+    pub fn measure(&self, work: impl FnOnce(&Target) -> Result<WorkloadResult>) -> Result<Sample> {
         self.process.reset_peak()?;
         let (before, began) = (self.process.cpu()?, Instant::now());
         let done = work(&self.target)?;
         let seconds = began.elapsed().as_secs_f64();
         let cpu = self.process.cpu()? - before;
-        let (peak, Done { amount, latencies, refused }) = (self.process.peak()?, done);
+        let (peak, WorkloadResult { amount, latencies, refused }) = (self.process.peak()?, done);
         Ok(Sample { amount, seconds, cpu, latencies, peak, refused })
     }
 
-    /// Takes every file of it out of the page cache, as after a restart of the machine.
+    /// Drops the server's files from the page cache, as a restart of the machine does.
     pub fn forget_pages(&self) -> Result<()> {
         each_file(&self.directory, &mut |path| {
             let file = std::fs::File::open(path)?;
-            // Only what is on the disk can be dropped.
+            // The kernel drops only pages that are on the disk.
             rustix::fs::fdatasync(&file)?;
             Ok(rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?)
         })
     }
 
-    /// Has every file of it in the page cache.
+    /// Reads the server's files into the page cache.
     pub fn recall_pages(&self) -> Result<()> {
         each_file(&self.directory, &mut |path| {
             std::io::copy(&mut std::fs::File::open(path)?, &mut std::io::sink())?;

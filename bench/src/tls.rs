@@ -1,4 +1,5 @@
-//! Certificates as `ecru tls init` makes them, and a client that trusts them.
+//! Certificates from `ecru tls init`, and a client that trusts them.
+
 use crate::Result;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -7,16 +8,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+/// A certificate for localhost with its authority, and the configuration of a client that trusts it.
 pub struct Tls {
     pub authority: PathBuf,
     pub certificate: PathBuf,
     pub key: PathBuf,
-    /// Speaks HTTP/1.1.
+    /// Offers HTTP/1.1 only.
     pub client: Arc<ClientConfig>,
 }
 
 impl Tls {
-    /// Has `ecru` make an authority and a certificate of localhost, in a directory of their own.
+    /// Runs `ecru tls init` to make an authority and a certificate for localhost in `directory`.
     pub fn init(ecru: &Path, directory: &Path) -> Result<Tls> {
         let mut command = Command::new(ecru);
         let status = command.args(["tls", "init", "--dir"]).arg(directory).stdout(Stdio::null()).status()?;
@@ -35,7 +37,7 @@ impl Tls {
     }
 }
 
-/// What a bare loop speaks, from PEM files.
+/// Builds the TLS configuration of a bare loop from PEM files.
 pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>> {
     let chain = CertificateDer::pem_file_iter(certificate)?.collect::<std::result::Result<_, _>>()?;
     let key = PrivateKeyDer::from_pem_file(key)?;

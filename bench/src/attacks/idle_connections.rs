@@ -1,12 +1,13 @@
-//! Connections that take all places and ask for nothing more.
+//! Idle connections that use up all of a server's places.
+
 use super::Findings;
 use crate::Result;
 use crate::http::{Connection, Target};
 use crate::server::Server;
 
-/// Those that ask once and stay: as many as a server takes.
+/// Connections that stay open after one request: as many as the server allows.
 const IDLE: usize = 4096;
-/// Those that say nothing at all.
+/// Connections that send nothing at all.
 const SILENT: usize = 5000;
 
 pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
@@ -20,12 +21,12 @@ pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
         idle.push(connection);
     }
     let known = server.target.request("GET", "/v2/", "", b"");
-    findings.others("GET /livez beside 4,096 idle ones", &nobody, &live, 200)?;
+    findings.others("GET /livez beside 4,096 idle connections", &nobody, &live, 200)?;
     findings.others("GET /v2/ with a login", &server.target, &known, 200)?;
-    // As many sockets as this process may have are enough for one crowd.
+    // This process may not have enough file descriptors for both groups, so close the first.
     drop(idle);
     let silent = (0..SILENT).map(|_| Connection::open(&nobody)).collect::<Result<Vec<_>>>()?;
-    findings.others("GET /livez beside 5,000 silent ones", &nobody, &live, 200)?;
+    findings.others("GET /livez beside 5,000 silent connections", &nobody, &live, 200)?;
     findings.others("GET /v2/ with a login", &server.target, &known, 200)?;
     drop(silent);
     Ok(())

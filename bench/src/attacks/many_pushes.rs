@@ -1,22 +1,24 @@
-//! Many pushes at once by one caller, all of them half done.
+//! Many concurrent, unfinished pushes by one caller.
+
 use super::Findings;
 use crate::Result;
 use crate::http::Connection;
 use crate::server::Server;
-use crate::works::upload::begin;
+use crate::workloads::upload::begin;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 2000;
-/// Bytes that each has sent of its body.
+/// Bytes that each push sends of its body.
 const SENT: usize = 1024 * 1024;
-/// Bytes of each one's body.
+/// Bytes of the body of each push.
 const BODY: u64 = 64 * 1024 * 1024;
 const GOAL_MIB: u64 = 400;
-/// The longest that all may send; who can't is waited for no longer.
+/// The longest time that the pushes may send. The attack does not wait longer for a push that is blocked.
 const SPAN: Duration = Duration::from_secs(20);
 
 pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
+    // Open all uploads.
     let target = &server.target;
     server.repository("app")?;
     server.process.reset_peak()?;
@@ -29,8 +31,9 @@ pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
         connection.socket().set_nonblocking(true)?;
         held.push((connection, 0));
     }
+
+    // Write to all connections round robin, because the server reads only what it has memory for.
     let (piece, until) = (vec![7; SENT], Instant::now() + SPAN);
-    // In turns, since the server reads only as much as it has room for.
     while Instant::now() < until && held.iter().any(|(_, sent)| *sent < SENT) {
         for (connection, sent) in &mut held {
             *sent += connection.socket().write(&piece[*sent..]).unwrap_or_default();
@@ -38,9 +41,10 @@ pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
     }
     let done = held.iter().filter(|(_, sent)| *sent == SENT).count();
     findings.note(&format!("{done} of {CONNECTIONS} could send {} MiB", SENT / 1024 / 1024));
+
     findings.peak("peak", server, GOAL_MIB)?;
-    findings.others("another's GET /livez", target, &target.request("GET", "/livez", "", b""), 200)?;
+    findings.others("another client's GET /livez", target, &target.request("GET", "/livez", "", b""), 200)?;
     drop(held);
     std::thread::sleep(Duration::from_secs(5));
-    findings.memory("5 s after they left", server, GOAL_MIB)
+    findings.memory("5 s after the pushes closed", server, GOAL_MIB)
 }

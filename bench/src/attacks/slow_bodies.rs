@@ -1,4 +1,5 @@
-//! Bodies and answers that move slowly: they hold no room that others need.
+//! Slow bodies and slow readers, which must not use up the memory that other clients need.
+
 use super::{AT_ONCE, Findings};
 use crate::Result;
 use crate::ecru::{call, forged, signed};
@@ -14,33 +15,36 @@ use std::time::{Duration, Instant};
 
 /// Threads that drive the attackers' connections.
 const THREADS: usize = 8;
-/// How long the attackers take hold before another client is looked at.
+/// The time that the attackers get before other clients are measured.
 const TAKE_HOLD: Duration = Duration::from_secs(4);
-/// Rounds of other clients' requests, and the pause between two.
+/// Requests of other clients, of each kind.
 const ROUNDS: usize = 12;
+/// The pause between two pieces of a slow body. Other clients pause half as long between two requests.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Bytes of a manifest that is nearly as large as one may be.
+/// Bytes of a manifest near the largest allowed size.
 const LARGE: usize = 4_000_000;
 
-/// 400 connections that know an access key id alone: each sends 256 KiB of a body and then 2 bytes a second.
+/// Runs 400 connections of someone who knows only an access key id. Each sends 256 KiB of a body and then 2 bytes a second.
 pub fn bodies(server: &Server, findings: &mut Findings) -> Result<()> {
     trickle(server, findings, 400, &forged(&server.target, "UploadLayerPart")?, 256 * 1024)
 }
 
-/// 80 connections that know an access key id alone: each sends a byte, and then two a second, with their framing 560 B/s together.
+/// Runs 80 connections of someone who knows only an access key id. Each sends a byte, and then 2 bytes a second: with the chunk
+/// framing 560 B/s for all.
 pub fn few_bodies(server: &Server, findings: &mut Findings) -> Result<()> {
     trickle(server, findings, 80, &forged(&server.target, "UploadLayerPart")?, 1)
 }
 
-/// 400 forms of nobody: each sends 64 KiB and then trickles.
+/// Runs 400 connections without credentials that send forms. Each sends 64 KiB and then 2 bytes a second.
 pub fn forms(server: &Server, findings: &mut Findings) -> Result<()> {
     let nobody = Target { authorization: String::new(), ..server.target.clone() };
     let more = "content-type: application/x-www-form-urlencoded\r\ntransfer-encoding: chunked\r\n";
     trickle(server, findings, 400, &nobody.head("POST", "/", more, None), 64 * 1024)
 }
 
-/// 100 clients that ask for 28 MB of manifests each, and read nothing.
+/// Runs 100 clients that request 28 MB or 4 MB of manifests each, and read nothing.
 pub fn readers(server: &Server, findings: &mut Findings) -> Result<()> {
+    // Push manifests of almost the largest size.
     let others = Others::prepare(server)?;
     call(&server.target, "CreateRepository", &json!({"repositoryName": "large"}))?;
     let mut ids = Vec::new();
@@ -51,6 +55,8 @@ pub fn readers(server: &Server, findings: &mut Findings) -> Result<()> {
         call(&server.target, "PutImage", &input)?;
         ids.push(json!({"imageTag": tag}));
     }
+
+    // Half of the clients request all manifests in one answer, half request one manifest.
     let batch = signed(&server.target, "BatchGetImage", &json!({"repositoryName": "large", "imageIds": ids}))?;
     let manifest = server.target.request("GET", "/v2/large/manifests/v0", "", b"");
     let stop = AtomicBool::new(false);
@@ -68,19 +74,20 @@ pub fn readers(server: &Server, findings: &mut Findings) -> Result<()> {
     findings.memory("resident at the end", server, 400)
 }
 
-/// Holds connections that send a first piece of a chunked body and then a byte or two a second, and looks at others meanwhile.
+/// Opens connections that send a first piece of a chunked body and then 2 bytes a second, and measures other clients meanwhile.
 fn trickle(server: &Server, findings: &mut Findings, connections: usize, head: &str, first: usize) -> Result<()> {
     let others = Others::prepare(server)?;
     let address = server.target.address;
     let begin = format!("{head}{first:x}\r\n{}\r\n", "x".repeat(first));
     let (stop, begun) = (AtomicBool::new(false), AtomicUsize::new(0));
     let looked = thread::scope(|scope| {
+        // The attackers.
         for _ in 0..THREADS {
             scope.spawn(|| {
                 let mut held: Vec<Option<TcpStream>> = (0..connections / THREADS).map(|_| None).collect();
                 while !stop.load(Ordering::Relaxed) {
                     for slot in &mut held {
-                        // Whoever was cut off comes again.
+                        // An attacker that was cut off connects again.
                         let alive = slot.as_mut().is_some_and(trickles);
                         if !alive {
                             begun.fetch_add(1, Ordering::Relaxed);
@@ -91,6 +98,8 @@ fn trickle(server: &Server, findings: &mut Findings, connections: usize, head: &
                 }
             });
         }
+
+        // The other clients.
         thread::sleep(TAKE_HOLD);
         let looked = others.look(findings);
         stop.store(true, Ordering::Relaxed);
@@ -109,13 +118,13 @@ fn connect(address: SocketAddr, bytes: &[u8]) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// Sends two more bytes of a body; false when the server has answered or is gone.
+/// Sends two more bytes of a body. Returns false if the server has answered or closed the connection.
 fn trickles(stream: &mut TcpStream) -> bool {
     let answered = !matches!(stream.read(&mut [0; 512]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
     !answered && stream.write_all(b"2\r\nxx\r\n").is_ok()
 }
 
-/// Sends a request again and again over so many connections, each of which reads the head of its answer at most.
+/// Keeps `connections` connections open. Each sends the request and reads nothing, and connects again when it is cut off.
 fn read_nothing(address: SocketAddr, request: &[u8], connections: usize, stop: &AtomicBool) {
     let mut held: Vec<Option<TcpStream>> = (0..connections).map(|_| None).collect();
     while !stop.load(Ordering::Relaxed) {
@@ -140,7 +149,7 @@ fn manifest(number: usize, bytes: usize) -> String {
     .to_string()
 }
 
-/// What other clients of the registry ask for while it is attacked.
+/// The requests of other clients during an attack.
 struct Others {
     target: Target,
     requests: [(&'static str, Vec<u8>, u16); 3],
@@ -161,7 +170,7 @@ impl Others {
         Ok(Others { target, requests })
     }
 
-    /// Sends each request in every round, and finds the longest wait of each.
+    /// Sends each request repeatedly, and checks the longest wait.
     fn look(&self, findings: &mut Findings) -> Result<()> {
         for (what, request, wanted) in &self.requests {
             let (mut longest, mut refused) = (Duration::ZERO, Vec::new());
@@ -180,7 +189,7 @@ impl Others {
             if let Some(first) = refused.first() {
                 goal = Goal { text: format!("{} of {ROUNDS} refused: {first}", refused.len()), reached: false };
             }
-            findings.goal(&format!("another's {what}, {ROUNDS} times"), goal);
+            findings.goal(&format!("another client's {what}, {ROUNDS} times"), goal);
         }
         Ok(())
     }

@@ -1,29 +1,32 @@
-//! Pulls that read nothing hold what others need.
+//! Stalled pulls, which hold buffers and open files that other transfers need.
+
 use super::{AT_ONCE, Findings};
 use crate::Result;
-use crate::content::{Big, Noise, fresh_seed};
+use crate::content::{BigLayer, Noise, fresh_seed};
 use crate::http::Connection;
 use crate::server::Server;
-use crate::works::upload::{By, push_big};
+use crate::workloads::upload::{PushMethod, push_big};
 use oci::{Algorithm, Digest};
 use std::time::Duration;
 
-/// Pulls at once, of one layer.
+/// Concurrent pulls of one layer.
 const PULLS: usize = 600;
 const LAYER_MIB: u64 = 256;
-/// Bytes of another's layers: one that is kept in a record, one that is read in one small piece, one that needs buffers.
+/// Bytes of the other layers: one that is stored in its record, one that is read in one small piece, one that needs buffers.
 const OTHERS: [usize; 3] = [1000, 50_000, 2_000_000];
-/// Bytes of a body, and of a layer that is read, that need no buffer.
+/// The largest body of a push that needs no buffer, in bytes.
 const SMALL_PUSH: usize = 16 * 1024;
+/// The largest layer whose pull needs no buffer, in bytes.
 const SMALL_PULL: usize = 64 * 1024;
-/// After so long the server cuts a stalled transfer off, when others wait.
+/// The time after which the server cuts off a stalled transfer if others wait.
 const STALL_TIME: Duration = Duration::from_secs(5);
 
 pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
+    // Start pulls that never read.
     let target = &server.target;
     server.repository("app")?;
-    let mut big = Big::new(LAYER_MIB, fresh_seed());
-    push_big(&mut Connection::open(target)?, target, "app", &mut big, By::Put)?;
+    let mut big = BigLayer::new(LAYER_MIB, fresh_seed());
+    push_big(&mut Connection::open(target)?, target, "app", &mut big, PushMethod::Put)?;
     let get = target.head("GET", &format!("/v2/app/blobs/{}", big.digest), "", None);
     let mut stalled = Vec::with_capacity(PULLS);
     for _ in 0..PULLS {
@@ -31,8 +34,9 @@ pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
         connection.send(get.as_bytes())?;
         stalled.push(connection);
     }
+
     for bytes in OTHERS {
-        // The same caller's larger transfers wait until the longest stalled are cut off.
+        // A transfer that needs buffers has to wait until the server cuts off the longest stalled pulls.
         let within = |small: usize| if bytes > small { STALL_TIME + AT_ONCE } else { AT_ONCE };
         let body = Noise::new(fresh_seed()).bytes(bytes);
         let digest = Digest::of(Algorithm::Sha256, &body);

@@ -1,4 +1,5 @@
-//! Heads that never end: what strangers may hold of them is bounded.
+//! Heads that never end. The memory that the server holds for them must be bounded.
+
 use super::Findings;
 use crate::Result;
 use crate::http::{Connection, Target};
@@ -6,10 +7,10 @@ use crate::server::Server;
 use std::time::Duration;
 
 const CONNECTIONS: usize = 4000;
-/// Bytes of each one's head, of 64 KiB at most.
+/// Bytes of each head. The server allows 64 KiB.
 const HEAD: usize = 60_000;
 const GOAL_MIB: u64 = 200;
-/// Until the server has read what it reads.
+/// The time that the server needs to read the heads.
 const SETTLE: Duration = Duration::from_secs(3);
 
 pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
@@ -22,10 +23,10 @@ pub fn run(server: &Server, findings: &mut Findings) -> Result<()> {
     }
     server.process.reset_peak()?;
     let mut held = (0..CONNECTIONS).map(|_| Connection::open(&nobody)).collect::<Result<Vec<_>>>()?;
-    // Those that hold too much are closed, so that sending fails.
+    // The server closes connections that hold too much, so sending to them fails.
     let refused = held.iter_mut().filter_map(|connection| connection.send(&head).err()).count();
-    findings.note(&format!("closed while they sent: {refused} of {CONNECTIONS}"));
+    findings.note(&format!("closed while sending: {refused} of {CONNECTIONS}"));
     std::thread::sleep(SETTLE);
     findings.peak("peak", server, GOAL_MIB)?;
-    findings.others("another's GET /livez", &nobody, &nobody.request("GET", "/livez", "", b""), 200)
+    findings.others("another client's GET /livez", &nobody, &nobody.request("GET", "/livez", "", b""), 200)
 }

@@ -1,13 +1,14 @@
-//! Many small images: what a push costs apart from its bytes.
+//! Pushes many small images, to measure the cost of a push apart from its bytes.
+
 use super::upload;
 use crate::Result;
 use crate::bench::Bench;
 use crate::content::{Noise, SmallImage, fresh_seed};
-use crate::crowd::{self, Ask, Client};
+use crate::crowd::{self, Client, CrowdRequest};
 use crate::http::{Answer, Target};
 use crate::report::{Goal, Report, Unit};
 use crate::sample::{Sample, ratio};
-use crate::server::Done;
+use crate::server::WorkloadResult;
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 8;
@@ -36,7 +37,7 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn push_all(target: &Target, repository: &str, images: &[SmallImage]) -> Result<Done> {
+fn push_all(target: &Target, repository: &str, images: &[SmallImage]) -> Result<WorkloadResult> {
     let pusher = |number: usize| Pusher {
         target,
         repository,
@@ -46,9 +47,9 @@ fn push_all(target: &Target, repository: &str, images: &[SmallImage]) -> Result<
     };
     let mut pushers: Vec<_> = (0..CONNECTIONS).map(pusher).collect();
     let found = crowd::drive(target, pushers.iter_mut().collect())?;
-    // The time of a whole image, not of each of its requests.
+    // Report the latency of a whole image, not of each request.
     let took = pushers.into_iter().flat_map(|pusher| pusher.took).collect();
-    Ok(Done::things(vec![(took, found.refused)]))
+    Ok(WorkloadResult::things(vec![(took, found.refused)]))
 }
 
 /// Pushes one image after the other.
@@ -60,14 +61,14 @@ struct Pusher<'a, I> {
     took: Vec<Duration>,
 }
 
-/// An image on its way.
+/// An image that is being pushed.
 struct Push<'a> {
     image: &'a SmallImage,
     began: Instant,
     step: Step,
 }
 
-/// What was asked last. A layer is asked for first, as clients do, and sent in one PUT.
+/// The last request of a push. As clients do, it checks for a blob first, and sends it in one PUT.
 #[derive(Clone, Copy)]
 enum Step {
     Head(Part),
@@ -83,7 +84,7 @@ enum Part {
 }
 
 impl<'a, I: Iterator<Item = &'a SmallImage>> Client for &mut Pusher<'a, I> {
-    fn next(&mut self, answer: Option<Answer>) -> Result<Option<Ask>> {
+    fn next(&mut self, answer: Option<Answer>) -> Result<Option<CrowdRequest>> {
         if let (Some(push), Some(answer)) = (&mut self.now, answer) {
             let there = answer.status == 200;
             push.step = match push.step {
@@ -105,22 +106,24 @@ impl<'a, I: Iterator<Item = &'a SmallImage>> Client for &mut Pusher<'a, I> {
 }
 
 impl<'a, I: Iterator<Item = &'a SmallImage>> Pusher<'a, I> {
-    fn begin(&mut self) -> Option<Ask> {
+    fn begin(&mut self) -> Option<CrowdRequest> {
         let push = Push { image: self.images.next()?, began: Instant::now(), step: Step::Head(Part::Layer) };
         Some(self.now.insert(push).ask(self.target, self.repository, ""))
     }
 }
 
 impl Push<'_> {
-    fn ask(&self, target: &Target, repository: &str, location: &str) -> Ask {
+    fn ask(&self, target: &Target, repository: &str, location: &str) -> CrowdRequest {
         let layer = |part| if part == Part::Layer { &self.image.layer } else { &self.image.config };
         match self.step {
-            Step::Head(part) => Ask { request: upload::asking(target, repository, layer(part)), wanted: &[200, 404] },
-            Step::Post(_) => Ask { request: upload::opening(target, repository), wanted: &[202] },
-            Step::Put(part) => Ask { request: upload::whole(target, location, layer(part)), wanted: &[201] },
+            Step::Head(part) => {
+                CrowdRequest { request: upload::asking(target, repository, layer(part)), wanted: &[200, 404] }
+            }
+            Step::Post(_) => CrowdRequest { request: upload::opening(target, repository), wanted: &[202] },
+            Step::Put(part) => CrowdRequest { request: upload::whole(target, location, layer(part)), wanted: &[201] },
             Step::Manifest => {
                 let SmallImage { tag, manifest, .. } = self.image;
-                Ask { request: upload::naming(target, repository, tag, manifest), wanted: &[201] }
+                CrowdRequest { request: upload::naming(target, repository, tag, manifest), wanted: &[201] }
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Stores that take long to fill, and are kept for later runs: `target/bench/kept/`. Remove one to have it made anew.
+//! Stores that take long to fill, and are kept for later runs in `target/bench/kept/`. A store that is removed is filled again.
+
 use super::upload::{push_layer, push_manifest};
 use crate::Result;
 use crate::bench::{Bench, remove};
@@ -9,15 +10,15 @@ use crate::threads;
 use oci::{Algorithm, Digest};
 use std::path::{Path, PathBuf};
 
-/// What one PUT of a manifest may tag.
+/// The most tags of one PUT of a manifest.
 const TAGS_OF_ONE_PUT: usize = 100;
-/// Tags that an image may have (ECR's quota).
+/// The most tags of an image (ECR's quota).
 const TAGS_OF_AN_IMAGE: usize = 1000;
 const CONNECTIONS: usize = 8;
-/// Repositories of the store of many images: with a million, each is at its quota.
+/// Repositories of the store with many images. With a million images, each repository is at its quota.
 const REPOSITORIES: usize = 10;
 
-/// A store of which nothing is missing once its mark is there.
+/// A store for later runs. It is complete once its mark exists.
 struct Kept {
     directory: PathBuf,
     mark: PathBuf,
@@ -29,7 +30,7 @@ impl Kept {
         Kept { mark: directory.with_extension("whole"), directory }
     }
 
-    /// Returns the directory, filled by a server that has stopped since.
+    /// Returns the directory. If it is not complete, a server fills it first, and stops.
     fn filled(self, bench: &Bench, fill: impl FnOnce(&Target) -> Result<()>) -> Result<PathBuf> {
         if !self.mark.is_file() {
             eprintln!("filling {}, once", self.directory.display());
@@ -44,7 +45,7 @@ impl Kept {
     }
 }
 
-/// A store with repositories of so many tags each, 1,000 to an image.
+/// Returns a store with these repositories and numbers of tags, 1,000 tags to an image.
 pub fn tags(bench: &Bench, repositories: &[(&str, usize)]) -> Result<PathBuf> {
     let total: usize = repositories.iter().map(|(_, tags)| tags).sum();
     Kept::new(bench, &format!("tags-{total}"))
@@ -56,6 +57,7 @@ fn fill_tags(target: &Target, repository: &str, tags: usize) -> Result<()> {
     let next = std::sync::atomic::AtomicUsize::new(0);
     threads::each(CONNECTIONS, |_| {
         let mut connection = Connection::open(target)?;
+        // Each thread takes the next image, until there are enough tags.
         loop {
             let image = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             let first = image * TAGS_OF_AN_IMAGE;
@@ -75,8 +77,10 @@ fn fill_tags(target: &Target, repository: &str, tags: usize) -> Result<()> {
     Ok(())
 }
 
-/// A store of so many images with a tag each, in ten repositories: in each, the records of one image that was pushed are copied,
-/// by SQL, in the database of the server that has stopped. Pushing them all would take a quarter of an hour.
+/// Returns a store of `images` images with a tag each, in ten repositories.
+///
+/// A server pushes one image to each repository and stops. Then SQL copies the records of that image, because pushing all images would
+/// take a quarter of an hour.
 pub fn images(bench: &Bench, images: usize) -> Result<PathBuf> {
     let kept = Kept::new(bench, &format!("images-{images}"));
     let is_whole = kept.mark.is_file();
@@ -96,14 +100,15 @@ pub fn images(bench: &Bench, images: usize) -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// Copies each image of a database so many times. Columns that nothing here names are copied as they are.
+/// Copies each image of a database `times` times. Columns that are not listed here are copied unchanged.
 fn copy_images(database: &Path, times: usize) -> Result<()> {
     let connection = rusqlite::Connection::open(database)?;
-    // Whoever is interrupted here begins anew.
+    // Without a sync a crash may corrupt the database. The mark is missing then, so the next run fills the store again.
     connection.execute_batch("PRAGMA synchronous = OFF; BEGIN; CREATE TEMP TABLE pattern AS SELECT id FROM image")?;
     let many =
         format!("(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {times}) SELECT i FROM n)");
-    // Ids grow with time, as those of images do that are pushed; digests do not.
+
+    // As for pushed images, ids grow with time and digests are random.
     let id = "unhex(printf('%012x%020x', a.pushed_at / 1000, b.rowid * 1000000 + n.i))";
     let of_image = "a JOIN image i ON i.repository_id = (SELECT repository_id FROM image WHERE id = a.image_id)";
     let copies = [
@@ -121,6 +126,8 @@ fn copy_images(database: &Path, times: usize) -> Result<()> {
             vec![("id", "i.id"), ("digest", "i.digest"), ("tag", "'v' || i.rowid")],
         ),
     ];
+
+    // Take the names of all columns from the schema, and replace the values that must differ between copies.
     for (table, from, changed) in copies {
         let columns = connection.prepare(&format!("SELECT * FROM {table}"))?;
         let names: Vec<String> = columns.column_names().map(str::to_owned).collect();
@@ -142,7 +149,7 @@ fn copy_images(database: &Path, times: usize) -> Result<()> {
     Ok(())
 }
 
-/// A config and a layer on which many images stand.
+/// A config and a layer that many images share.
 struct Base(SmallImage);
 
 impl Base {
@@ -155,7 +162,7 @@ impl Base {
         Ok(Base(image))
     }
 
-    /// A manifest that differs by its number alone.
+    /// Returns a manifest that differs from the others only in its number.
     fn manifest(&self, number: usize) -> Vec<u8> {
         content::manifest(&self.0.config, &self.0.layer, &number.to_string())
     }

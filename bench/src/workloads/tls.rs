@@ -1,24 +1,25 @@
-//! What TLS costs: big layers through it, beside the same over plain HTTP.
+//! Measures the cost of TLS: big layers through TLS, compared with plain HTTP.
+
 use super::bulk::{REPOSITORY, layer, place, pull_once, push_once};
-use super::upload::{By, begin, closing};
+use super::upload::{PushMethod, begin, closing};
 use crate::Result;
-use crate::bare::{self, Loop};
-use crate::bench::{Bench, Side, Turns, remove};
-use crate::content::{Big, fresh_seed};
+use crate::bare::{self, BareLoop};
+use crate::bench::{Bench, Side, WorkloadSamples, remove};
+use crate::content::{BigLayer, fresh_seed};
 use crate::http::{Connection, Target};
 use crate::report::{Goal, Report, Table, Unit, of, times};
 use crate::sample::{Sample, ratio};
-use crate::server::{Done, Server};
+use crate::server::{Server, WorkloadResult};
 use crate::tls::Tls;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// How bytes travel.
+/// The HTTP version inside TLS.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Over {
     Http1,
-    /// By curl, which is another client than that of plain HTTP: only the server's own time compares.
+    /// The client is curl, not the client of plain HTTP, so only the server's processor time can be compared.
     Http2,
 }
 
@@ -28,7 +29,7 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     remove(&directory)?;
     let tls = Tls::init(&bench.ecru.binary, &directory)?;
     let head = [
-        "work",
+        "workload",
         "TLS",
         "plain",
         "CPU TLS",
@@ -42,11 +43,11 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let mut table = Table::new("Through TLS, beside plain HTTP", &head);
     for over in [Over::Http1, Over::Http2] {
         if over == Over::Http2 && !curl_speaks_http2() {
-            eprintln!("tls: no curl that speaks HTTP/2; left out");
+            eprintln!("tls: HTTP/2 skipped, because curl is missing or does not support it");
             continue;
         }
         let name = if over == Over::Http1 { "HTTP/1.1" } else { "HTTP/2 (curl)" };
-        let mut add = |work: String, turns: &Turns| {
+        let mut add = |work: String, turns: &WorkloadSamples| {
             let cpu = ratio(&turns.ecru, &turns.peer, Sample::cpu_each);
             let goals = [Goal::at_most("CPU", 1.3, cpu.of_medians)];
             let goals = if over == Over::Http1 { &goals[..] } else { &[] };
@@ -72,8 +73,8 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The server with TLS has Ecru's turn, the one without the peer's. The bare loop speaks HTTP/1.1 through TLS.
-fn sides(over: Over, run: Loop) -> Vec<Side> {
+/// Returns the sides: `Ecru` is Ecru with TLS, and `Peer` is Ecru without TLS. The bare loop speaks HTTP/1.1 through TLS.
+fn sides(over: Over, run: BareLoop) -> Vec<Side> {
     let sides = [Side::Ecru, Side::Peer, Side::Bare(run)];
     if over == Over::Http1 { sides.to_vec() } else { sides[..2].to_vec() }
 }
@@ -96,11 +97,12 @@ fn start(bench: &Bench, tls: &Tls, side: Side, over: Over) -> Result<Server> {
     Ok(server)
 }
 
-fn push(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<Turns> {
+fn push(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<WorkloadSamples> {
     let file = bench.directory.join("tls/layer");
-    bench.rounds(&sides(over, Loop::Receive), |side, _| {
+    bench.rounds(&sides(over, BareLoop::Receive), |side, _| {
         let server = start(bench, tls, side, over)?;
-        let mut big = Big::new(mib, fresh_seed());
+        let mut big = BigLayer::new(mib, fresh_seed());
+        // curl sends a file.
         let by_curl = side == Side::Ecru && over == Over::Http2;
         if by_curl {
             let mut file = std::fs::File::create(&file)?;
@@ -108,11 +110,11 @@ fn push(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<Turns> {
         }
         let sample = server.measure(|target| {
             if !by_curl {
-                return push_once(&server, target, &mut big, By::Put);
+                return push_once(&server, target, &mut big, PushMethod::Put);
             }
             let upload = begin(&mut Connection::open(target)?, target, REPOSITORY)?;
             curl(target, tls, &closing(&upload, &big.digest), Some(&file))?;
-            Ok(Done::bytes(big.len()))
+            Ok(WorkloadResult::bytes(big.len()))
         })?;
         let directory = server.directory.clone();
         drop(server);
@@ -121,10 +123,10 @@ fn push(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<Turns> {
     })
 }
 
-fn pull(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<Turns> {
-    let mut big = Big::new(mib, fresh_seed());
+fn pull(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<WorkloadSamples> {
+    let mut big = BigLayer::new(mib, fresh_seed());
     let mut servers = Vec::new();
-    for side in sides(over, Loop::Send) {
+    for side in sides(over, BareLoop::Send) {
         let server = start(bench, tls, side, over)?;
         place(&server, &mut big)?;
         servers.push((side, server));
@@ -134,7 +136,7 @@ fn pull(bench: &Bench, tls: &Tls, mib: u64, over: Over) -> Result<Turns> {
         server.measure(|target| {
             if target.tls.is_some() && over == Over::Http2 {
                 curl(target, tls, &path, None)?;
-                return Ok(Done::bytes(big.len()));
+                return Ok(WorkloadResult::bytes(big.len()));
             }
             pull_once(target, &path, 1, big.len())
         })
@@ -152,7 +154,7 @@ fn curl_speaks_http2() -> bool {
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(" HTTP2"))
 }
 
-/// Moves a layer with curl: gets the path, or puts the file there.
+/// Transfers a layer with curl: gets the path, or puts the file there.
 fn curl(target: &Target, tls: &Tls, path: &str, upload: Option<&Path>) -> Result<()> {
     let mut command = Command::new("curl");
     command.args(["--silent", "--show-error", "--fail", "--http2", "--output", "/dev/null", "--config", "-"]);
@@ -162,7 +164,7 @@ fn curl(target: &Target, tls: &Tls, path: &str, upload: Option<&Path>) -> Result
     }
     command.arg(format!("https://{}{path}", target.address));
     let mut child = command.stdin(Stdio::piped()).spawn()?;
-    // Not among the arguments, which everybody on the machine can read.
+    // Pass the credentials through standard input, because every user of the machine can read the arguments.
     let secret = format!("header = \"authorization: {}\"\n", target.authorization);
     child.stdin.take().ok_or("curl has no input")?.write_all(secret.as_bytes())?;
     match child.wait()? {

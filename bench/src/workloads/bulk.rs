@@ -1,36 +1,37 @@
-//! Big layers in and out.
-use super::upload::{By, push_big, send_big};
+//! Pushes and pulls big layers.
+
+use super::upload::{PushMethod, push_big, send_big};
 use crate::Result;
-use crate::bare::Loop;
-use crate::bench::{Bench, Side, Turns, remove};
-use crate::content::{Big, MIB, fresh_seed};
+use crate::bare::BareLoop;
+use crate::bench::{Bench, Side, WorkloadSamples, remove};
+use crate::content::{BigLayer, MIB, fresh_seed};
 use crate::http::{Connection, Target};
 use crate::report::{Goal, Report, Unit};
 use crate::sample::{Sample, ratio};
-use crate::server::{Done, Kind, Server};
+use crate::server::{Server, ServerKind, WorkloadResult};
 use crate::threads;
 
 pub const REPOSITORY: &str = "bulk";
 
-/// MiB of the layer, and what that is called.
+/// Returns the size of the layer in MiB, and its name.
 pub fn layer(bench: &Bench) -> (u64, &'static str) {
     if bench.quick { (256, "256 MiB") } else { (1024, "1 GiB") }
 }
 
 pub fn push_patch(bench: &Bench, report: &mut Report) -> Result<()> {
-    push(bench, report, "one PATCH", By::Patch)
+    push(bench, report, "one PATCH", PushMethod::Patch)
 }
 
 pub fn push_put(bench: &Bench, report: &mut Report) -> Result<()> {
-    push(bench, report, "one PUT", By::Put)
+    push(bench, report, "one PUT", PushMethod::Put)
 }
 
-/// Each turn has a server of its own on a new directory, so that no disk fills and no memory is left from before.
-fn push(bench: &Bench, report: &mut Report, how: &str, by: By) -> Result<()> {
+/// Measures a push. Each sample uses a new server on a new directory, so that the disk does not fill and memory starts fresh.
+fn push(bench: &Bench, report: &mut Report, how: &str, by: PushMethod) -> Result<()> {
     let (mib, size) = layer(bench);
     let turn = |side, _| {
         let server = bench.start(side)?;
-        let mut big = Big::new(mib, fresh_seed());
+        let mut big = BigLayer::new(mib, fresh_seed());
         server.repository(REPOSITORY)?;
         let sample = server.measure(|target| push_once(&server, target, &mut big, by));
         let directory = server.directory.clone();
@@ -39,7 +40,7 @@ fn push(bench: &Bench, report: &mut Report, how: &str, by: By) -> Result<()> {
         sample
     };
     let mut sides = bench.sides();
-    sides.extend([Side::Bare(Loop::Receive), Side::Bare(Loop::ReceiveDirect)]);
+    sides.extend([Side::Bare(BareLoop::Receive), Side::Bare(BareLoop::ReceiveDirect)]);
     let turns = bench.rounds(&sides, turn)?;
     let mut goals = Vec::new();
     if !turns.peer.0.is_empty() {
@@ -51,18 +52,18 @@ fn push(bench: &Bench, report: &mut Report, how: &str, by: By) -> Result<()> {
     Ok(())
 }
 
-fn to_bare(turns: &Turns) -> Goal {
+fn to_bare(turns: &WorkloadSamples) -> Goal {
     Goal::at_most("CPU to bare", 1.3, ratio(&turns.ecru, &turns.bare, Sample::cpu_each).of_medians)
 }
 
-pub fn push_once(server: &Server, target: &Target, big: &mut Big, by: By) -> Result<Done> {
+pub fn push_once(server: &Server, target: &Target, big: &mut BigLayer, by: PushMethod) -> Result<WorkloadResult> {
     let mut connection = Connection::open(target)?;
-    if server.kind == Kind::Bare {
+    if server.kind == ServerKind::Bare {
         send_big(&mut connection, target, "PUT", "/", big, 201)?;
     } else {
         push_big(&mut connection, target, REPOSITORY, big, by)?;
     }
-    Ok(Done::bytes(big.len()))
+    Ok(WorkloadResult::bytes(big.len()))
 }
 
 pub fn pull_one(bench: &Bench, report: &mut Report) -> Result<()> {
@@ -75,14 +76,18 @@ pub fn pull_four(bench: &Bench, report: &mut Report) -> Result<()> {
 
 fn pull(bench: &Bench, report: &mut Report, streams: usize) -> Result<()> {
     let (mib, size) = layer(bench);
+
+    // Every server gets the same layer.
     let mut sides = bench.sides();
-    sides.push(Side::Bare(Loop::Send));
+    sides.push(Side::Bare(BareLoop::Send));
     let servers = bench.start_all(&sides)?;
-    let mut big = Big::new(mib, fresh_seed());
+    let mut big = BigLayer::new(mib, fresh_seed());
     for (_, server) in &servers {
         server.repository(REPOSITORY)?;
         place(server, &mut big)?;
     }
+
+    // Measure with the layer in the page cache, then from the disk.
     let path = format!("/v2/{REPOSITORY}/blobs/{}", big.digest);
     for is_cached in [true, false] {
         let turns = bench.rounds_of(&servers, |server, _| {
@@ -103,6 +108,7 @@ fn pull(bench: &Bench, report: &mut Report, streams: usize) -> Result<()> {
         let cached = if is_cached { "cached" } else { "from disk" };
         report.row(&format!("pull {size}, {streams}, {cached}"), Unit::Bytes, &turns, &goals);
     }
+
     for (_, server) in servers {
         let directory = server.directory.clone();
         drop(server);
@@ -111,16 +117,16 @@ fn pull(bench: &Bench, report: &mut Report, streams: usize) -> Result<()> {
     Ok(())
 }
 
-/// Puts the layer where a server will serve it from, in a repository that is there.
-pub fn place(server: &Server, big: &mut Big) -> Result<()> {
-    if server.kind == Kind::Bare {
+/// Stores the layer on a server, in a repository that exists.
+pub fn place(server: &Server, big: &mut BigLayer) -> Result<()> {
+    if server.kind == ServerKind::Bare {
         let mut file = std::fs::File::create(server.directory.join(crate::bare::FILE))?;
         return Ok(big.each(|piece| std::io::Write::write_all(&mut file, piece))?);
     }
-    push_big(&mut Connection::open(&server.target)?, &server.target, REPOSITORY, big, By::Put)
+    push_big(&mut Connection::open(&server.target)?, &server.target, REPOSITORY, big, PushMethod::Put)
 }
 
-pub fn pull_once(target: &Target, path: &str, streams: usize, length: u64) -> Result<Done> {
+pub fn pull_once(target: &Target, path: &str, streams: usize, length: u64) -> Result<WorkloadResult> {
     let get = target.head("GET", path, "", None);
     threads::each(streams, |_| {
         let mut connection = Connection::open(target)?;
@@ -133,5 +139,5 @@ pub fn pull_once(target: &Target, path: &str, streams: usize, length: u64) -> Re
             read => Err(format!("a pull had {read} bytes of {length}").into()),
         }
     })?;
-    Ok(Done::bytes(length * streams as u64))
+    Ok(WorkloadResult::bytes(length * streams as u64))
 }

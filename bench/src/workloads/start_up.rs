@@ -1,4 +1,5 @@
-//! From the start of the process to the first 200.
+//! Measures the time from the start of the process to the first 200.
+
 use super::kept;
 use crate::Result;
 use crate::bench::{Bench, Peer, Side, remove};

@@ -1,18 +1,19 @@
-//! Reading manifests by tag: what a pull of nothing new costs.
+//! Reads manifests by tag, to measure the cost of a pull that finds nothing new.
+
 use super::upload::push_image;
 use crate::Result;
 use crate::bench::Bench;
 use crate::content::{MANIFEST_TYPE, Noise, SmallImage, fresh_seed};
-use crate::crowd::{self, Ask, Client};
+use crate::crowd::{self, Client, CrowdRequest};
 use crate::http::{Answer, Connection, Target};
 use crate::report::{Goal, Report, Unit};
 use crate::sample::{Sample, ratio};
-use crate::server::Done;
+use crate::server::WorkloadResult;
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 16;
 const REPOSITORY: &str = "read";
-/// Tags that are asked for in turn, each of an image of its own.
+/// The number of tags to read, each of its own image.
 const TAGS: usize = 100;
 
 pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
@@ -43,8 +44,8 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// HEAD, then GET, of one tag after the other, until the time is over.
-fn read(target: &Target, images: &[SmallImage], span: Duration) -> Result<Done> {
+/// Sends HEAD and GET for one tag after the other, until the time is over.
+fn read(target: &Target, images: &[SmallImage], span: Duration) -> Result<WorkloadResult> {
     let more = format!("accept: {MANIFEST_TYPE}\r\n");
     let requests: Vec<_> = images
         .iter()
@@ -56,10 +57,10 @@ fn read(target: &Target, images: &[SmallImage], span: Duration) -> Result<Done> 
     let end = Instant::now() + span;
     let reader = |number: usize| Reader { requests: &requests, next: 2 * number * TAGS / CONNECTIONS, end };
     let found = crowd::drive(target, (0..CONNECTIONS).map(reader).collect())?;
-    Ok(Done::things(vec![(found.latencies, found.refused)]))
+    Ok(WorkloadResult::things(vec![(found.latencies, found.refused)]))
 }
 
-/// Asks for one after the other, until the time is over.
+/// Sends one request after the other, until the time is over.
 struct Reader<'a> {
     requests: &'a [Vec<u8>],
     next: usize,
@@ -67,12 +68,12 @@ struct Reader<'a> {
 }
 
 impl Client for Reader<'_> {
-    fn next(&mut self, _: Option<Answer>) -> Result<Option<Ask>> {
+    fn next(&mut self, _: Option<Answer>) -> Result<Option<CrowdRequest>> {
         if Instant::now() > self.end {
             return Ok(None);
         }
         let request = self.requests[self.next % self.requests.len()].clone();
         self.next += 1;
-        Ok(Some(Ask { request, wanted: &[200] }))
+        Ok(Some(CrowdRequest { request, wanted: &[200] }))
     }
 }

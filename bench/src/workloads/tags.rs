@@ -1,4 +1,5 @@
-//! Pages of tags, in a repository of few and in one of many.
+//! Reads pages of tags in a repository with few tags and in one with many.
+
 use super::kept;
 use crate::Result;
 use crate::bench::Bench;
@@ -6,16 +7,17 @@ use crate::content::Noise;
 use crate::http::{Connection, Target};
 use crate::report::{Goal, Report, Table, milliseconds};
 use crate::sample::Samples;
-use crate::server::Done;
+use crate::server::WorkloadResult;
 use std::time::{Duration, Instant};
 
 const PAGE: usize = 1000;
 const PAGES: usize = 200;
-/// How much the two may differ and still be called the same: what one run differs from the next by.
+/// The greatest ratio of the two that counts as equal: runs differ by as much.
 const SAME: f64 = 1.15;
 
-/// Ecru alone: docker-registry 2.8 has no pages of tags. The records lie in the page cache, as those of a server do that is in use;
-/// the last row has them read from the disk.
+/// Measures Ecru only, because docker-registry 2.8 has no pages of tags.
+///
+/// The records are in the page cache, as those of a server in use are. For the last row they are read from the disk.
 pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let many = if bench.quick { 100_000 } else { 1_000_000 };
     let repositories = [("few", 10_000), ("many", many)];
@@ -23,6 +25,8 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let server = bench.ecru.start(&directory)?;
     server.forget_pages()?;
     let [mut disk, mut few_cached, mut many_cached] = [(); 3].map(|()| Samples::default());
+
+    // Read from the disk first, then with everything in the page cache.
     let mut seed = 0;
     let mut measure = |(repository, tags): (&str, usize), samples: &mut Samples| {
         seed += 1;
@@ -36,6 +40,7 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         measure(repositories[1], &mut many_cached)?;
     }
     drop(server);
+
     let few = page(&few_cached);
     let goals = |samples: &Samples| {
         let same = page(samples).as_secs_f64() / few.as_secs_f64();
@@ -51,7 +56,7 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The time that a page took.
+/// Returns the time of one page.
 fn page(samples: &Samples) -> Duration {
     Duration::from_secs_f64(1.0 / samples.rate())
 }
@@ -68,8 +73,8 @@ fn row(tags: String, samples: &Samples, goals: &[Goal]) -> Vec<String> {
     ]
 }
 
-/// Pages that begin behind tags anywhere in the repository.
-fn read(target: &Target, repository: &str, tags: usize, seed: u64) -> Result<Done> {
+/// Reads pages that start at random tags of the repository.
+fn read(target: &Target, repository: &str, tags: usize, seed: u64) -> Result<WorkloadResult> {
     let mut noise = Noise::new(seed);
     let mut connection = Connection::open(target)?;
     let mut latencies = Vec::with_capacity(PAGES);
@@ -84,5 +89,5 @@ fn read(target: &Target, repository: &str, tags: usize, seed: u64) -> Result<Don
             return Err(format!("a page of {repository} had {found} tags").into());
         }
     }
-    Ok(Done::things(vec![(latencies, 0)]))
+    Ok(WorkloadResult::things(vec![(latencies, 0)]))
 }

@@ -1,8 +1,9 @@
-//! What connections cost in memory, idle and at work.
-use super::upload::{By, begin, push_big};
+//! Measures the memory of idle connections and of slow transfers.
+
+use super::upload::{PushMethod, begin, push_big};
 use crate::Result;
 use crate::bench::{Bench, Peer, Side, remove};
-use crate::content::{Big, MIB, fresh_seed};
+use crate::content::{BigLayer, MIB, fresh_seed};
 use crate::http::{Connection, Target};
 use crate::process::raise_open_files;
 use crate::report::{NONE, Report, Table, mib};
@@ -12,14 +13,14 @@ use crate::tls::Tls;
 use std::time::{Duration, Instant};
 
 const REPOSITORY: &str = "memory";
-/// Connections that only stay open, one step after the other.
+/// The numbers of idle connections to measure, one after the other.
 const IDLE: [usize; 2] = [100, 1000];
-/// Transfers at once.
+/// Concurrent transfers.
 const ACTIVE: usize = 200;
-/// A slow client: this much, then a pause, which makes 1.3 MB/s.
+/// Bytes that a slow client moves between two pauses, which makes 1.3 MB/s.
 const PIECE: usize = 64 * 1024;
 const PAUSE: Duration = Duration::from_millis(50);
-/// Larger than what all buffers of the way hold, so that every transfer is under way until its end.
+/// Larger than all buffers between server and client, so that every transfer stays in progress.
 const LAYER_MIB: u64 = 64;
 
 pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
@@ -47,10 +48,10 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Each state with the bytes in memory, the highest that was seen in it.
+/// The states, each with its peak of resident memory in bytes.
 type Column = Vec<(String, u64)>;
 
-/// What a server takes, which then ends.
+/// Measures a server in every state, and stops it.
 fn column(server: Server, span: Duration) -> Result<Column> {
     let column = states(&server, span)?;
     let directory = server.directory.clone();
@@ -60,6 +61,7 @@ fn column(server: Server, span: Duration) -> Result<Column> {
 }
 
 fn states(server: &Server, span: Duration) -> Result<Column> {
+    // Idle connections, each after one request.
     let target = &server.target;
     let mut found = vec![("none, just started".to_owned(), server.process.resident()?)];
     server.repository(REPOSITORY)?;
@@ -75,8 +77,10 @@ fn states(server: &Server, span: Duration) -> Result<Column> {
         found.push((format!("{count} idle"), server.process.peak()?));
     }
     drop(idle);
-    let mut big = Big::new(LAYER_MIB, fresh_seed());
-    push_big(&mut Connection::open(target)?, target, REPOSITORY, &mut big, By::Put)?;
+
+    // Slow transfers.
+    let mut big = BigLayer::new(LAYER_MIB, fresh_seed());
+    push_big(&mut Connection::open(target)?, target, REPOSITORY, &mut big, PushMethod::Put)?;
     server.process.reset_peak()?;
     let get = target.head("GET", &format!("/v2/{REPOSITORY}/blobs/{}", big.digest), "", None);
     threads::each(ACTIVE, |_| pull_slowly(target, get.as_bytes(), span))?;

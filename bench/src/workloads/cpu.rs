@@ -1,32 +1,34 @@
-//! What one request of each kind costs the server in processor time.
+//! Measures the server's processor time of one request, for each kind of request.
+
 use super::upload::{self, push_image};
 use crate::Result;
-use crate::bench::{Bench, Side, Turns};
+use crate::bench::{Bench, Side, WorkloadSamples};
 use crate::content::{Layer, MANIFEST_TYPE, Noise, SmallImage, fresh_seed, manifest};
 use crate::ecru;
 use crate::http::{Connection, Target};
 use crate::perf;
 use crate::report::{Report, Table, of};
 use crate::sample::{Sample, Samples, ratio};
-use crate::server::{Done, Kind, Server};
+use crate::server::{Server, ServerKind, WorkloadResult};
 use crate::threads;
 use serde_json::json;
 
 const CONNECTIONS: usize = 4;
 const REPOSITORY: &str = "cpu";
 
-/// Requests of one kind, each to be sent once.
+/// Requests of one kind, and the accepted statuses. Each request is sent once.
 struct Batch {
     requests: Vec<Vec<u8>>,
     wanted: &'static [u16],
 }
 
-/// A kind by its name, and how its requests are made; `None` where a server has no such thing.
+/// Makes the requests of one kind. Returns `None` if the server does not support it.
 type Make = fn(&Server, &SmallImage, usize) -> Result<Option<Batch>>;
 
 const KINDS: &[(&str, Make)] = &[
     ("GET /livez, no login", |server, _, count| {
-        Ok((server.kind == Kind::Ecru).then(|| same(server.target.request("GET", "/livez", "", b""), count, &[200])))
+        Ok((server.kind == ServerKind::Ecru)
+            .then(|| same(server.target.request("GET", "/livez", "", b""), count, &[200])))
     }),
     ("GET /v2/", |server, _, count| Ok(Some(same(server.target.request("GET", "/v2/", "", b""), count, &[200])))),
     ("HEAD blob", |server, image, count| Ok(Some(same(blob(server, "HEAD", &image.layer), count, &[200])))),
@@ -39,7 +41,7 @@ const KINDS: &[(&str, Make)] = &[
     ("PUT blob of 10 KiB", |server, _, count| Ok(Some(uploads(server, count, 10 * 1024)?))),
     ("PUT manifest by tag", |server, image, count| Ok(Some(manifests(server, image, count)))),
     ("DescribeImages of a tag", |server, image, count| {
-        if server.kind != Kind::Ecru {
+        if server.kind != ServerKind::Ecru {
             return Ok(None);
         }
         let input = json!({"repositoryName": REPOSITORY, "imageIds": [{"imageTag": image.tag}]});
@@ -55,6 +57,7 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let head = ["request", "Ecru", "peer", "ratio", "p50 Ecru", "p50 peer"];
     let mut table = Table::new(&format!("Processor time of a request, {CONNECTIONS} connections"), &head);
     for (name, make) in KINDS {
+        // Compare only the servers that support this kind.
         let mut able = Vec::new();
         for (side, server) in &servers {
             if make(server, &image, 1)?.is_some() {
@@ -71,10 +74,12 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Where the time of each kind goes, of Ecru alone.
+/// Measures for each kind of request how Ecru's processor time divides among its parts.
 pub fn shares(bench: &Bench, report: &mut Report) -> Result<()> {
     if !perf::is_there() {
-        eprintln!("shares: no perf that may look at processes (`apt-get install linux-perf`, as root); left out");
+        eprintln!(
+            "shares: skipped, because perf is missing or may not sample processes (`apt-get install linux-perf`, as root)"
+        );
         return Ok(());
     }
     let count = if bench.quick { 2000 } else { 10_000 };
@@ -84,7 +89,7 @@ pub fn shares(bench: &Bench, report: &mut Report) -> Result<()> {
     let head: Vec<&str> = ["request"].into_iter().chain(parts).chain(["rest"]).collect();
     let mut table = Table::new("Where the processor time of a request goes", &head);
     for (name, make) in KINDS {
-        let batch = make(&server, &image, count)?.ok_or("a kind that Ecru has not")?;
+        let batch = make(&server, &image, count)?.ok_or("a kind that Ecru does not support")?;
         let shares = perf::shares(&server.process, &bench.directory, || send(&server.target, &batch).map(|_| ()))?;
         let cells = shares.into_iter().map(|share| format!("{:.0} %", share * 100.0));
         table.rows.push([(*name).to_owned()].into_iter().chain(cells).collect());
@@ -97,18 +102,18 @@ fn new_image() -> SmallImage {
     SmallImage::new(&mut Noise::new(fresh_seed()), "v1".to_owned())
 }
 
-/// What the requests that read ask for.
+/// Pushes the image that the reading requests ask for.
 fn begin(server: &Server, image: &SmallImage) -> Result<()> {
     server.repository(REPOSITORY)?;
     push_image(&mut Connection::open(&server.target)?, &server.target, REPOSITORY, image)
 }
 
-/// The peer writes so slowly that it has fewer to do.
+/// Returns the number of requests of a side. The peer gets fewer, because it writes slowly.
 fn share(count: usize, side: Side) -> usize {
     if side == Side::Ecru { count } else { count / 4 }
 }
 
-fn row(name: &str, turns: &Turns) -> Vec<String> {
+fn row(name: &str, turns: &WorkloadSamples) -> Vec<String> {
     let micros = |seconds: f64| format!("{:.0} µs", seconds * 1e6);
     let p50 = |samples: &Samples| micros(samples.latency(0.5).unwrap_or_default().as_secs_f64());
     vec![
@@ -122,11 +127,11 @@ fn row(name: &str, turns: &Turns) -> Vec<String> {
 }
 
 fn turn(server: &Server, make: Make, image: &SmallImage, count: usize) -> Result<Sample> {
-    let batch = make(server, image, count)?.ok_or("a kind that this server has not")?;
+    let batch = make(server, image, count)?.ok_or("a kind that this server does not support")?;
     server.measure(|target| send(target, &batch))
 }
 
-fn send(target: &Target, batch: &Batch) -> Result<Done> {
+fn send(target: &Target, batch: &Batch) -> Result<WorkloadResult> {
     let found = threads::each(CONNECTIONS, |number| {
         let mut connection = Connection::open(target)?;
         let mut latencies = Vec::with_capacity(batch.requests.len() / CONNECTIONS + 1);
@@ -137,7 +142,7 @@ fn send(target: &Target, batch: &Batch) -> Result<Done> {
         }
         Ok((latencies, connection.refused))
     })?;
-    Ok(Done::things(found))
+    Ok(WorkloadResult::things(found))
 }
 
 fn same(request: Vec<u8>, count: usize, wanted: &'static [u16]) -> Batch {
@@ -153,7 +158,7 @@ fn of_tag(server: &Server, method: &str, image: &SmallImage) -> Vec<u8> {
     server.target.head(method, &format!("/v2/{REPOSITORY}/manifests/{}", image.tag), &more, None).into_bytes()
 }
 
-/// Uploads that were begun before, and end with their only body.
+/// Opens uploads, and returns the requests that send their only body and close them.
 fn uploads(server: &Server, count: usize, length: usize) -> Result<Batch> {
     let mut noise = Noise::new(fresh_seed());
     let mut connection = Connection::open(&server.target)?;
@@ -167,7 +172,7 @@ fn uploads(server: &Server, count: usize, length: usize) -> Result<Batch> {
     Ok(Batch { requests: requests?, wanted: &[201] })
 }
 
-/// Images that differ in their manifests alone, a tag each.
+/// Returns requests that push images, each with its own tag, which differ only in their manifests.
 fn manifests(server: &Server, image: &SmallImage, count: usize) -> Batch {
     let seed = fresh_seed();
     let request = |number: usize| {

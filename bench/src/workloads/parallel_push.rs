@@ -1,12 +1,13 @@
-//! Several big layers at once.
-use super::upload::{By, push_big};
+//! Pushes several big layers concurrently.
+
+use super::upload::{PushMethod, push_big};
 use crate::Result;
 use crate::bench::{Bench, remove};
-use crate::content::{Big, fresh_seed};
+use crate::content::{BigLayer, fresh_seed};
 use crate::http::Connection;
 use crate::report::{Goal, Report, Unit};
 use crate::sample::{Sample, ratio};
-use crate::server::Done;
+use crate::server::WorkloadResult;
 use crate::threads;
 use std::sync::Mutex;
 
@@ -19,15 +20,15 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         let server = bench.start(side)?;
         server.repository(REPOSITORY)?;
         let seed = fresh_seed();
-        // Each thread takes one.
-        let layers = Mutex::new((0..PUSHES).map(|number| Big::new(mib, seed + number)).collect::<Vec<_>>());
+        // Each thread takes one layer.
+        let layers = Mutex::new((0..PUSHES).map(|number| BigLayer::new(mib, seed + number)).collect::<Vec<_>>());
         let sample = server.measure(|target| {
             threads::each(PUSHES as usize, |_| {
-                let big = layers.lock().map_err(|_| "a push's thread broke")?.pop();
+                let big = layers.lock().map_err(|_| "a push's thread panicked")?.pop();
                 let mut big = big.ok_or("fewer layers than pushes")?;
-                push_big(&mut Connection::open(target)?, target, REPOSITORY, &mut big, By::Patch)
+                push_big(&mut Connection::open(target)?, target, REPOSITORY, &mut big, PushMethod::Patch)
             })?;
-            Ok(Done::bytes(PUSHES * mib * 1024 * 1024))
+            Ok(WorkloadResult::bytes(PUSHES * mib * 1024 * 1024))
         });
         let directory = server.directory.clone();
         drop(server);
