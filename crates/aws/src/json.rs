@@ -1,8 +1,38 @@
-//! AWS JSON 1.1: the target header and the error body (`ECR.md` 0).
+//! AWS JSON 1.0 and 1.1: the target header and the error body (`ECR.md` 0).
 
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
-pub const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
+pub const CONTENT_TYPE: &str = Version::V1_1.content_type();
+
+/// The version of AWS JSON that a service speaks. They differ in the media type, and in what they call an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// `namespace` is that of the service's model, such as `com.amazonaws.dynamodb.v20120810`.
+    V1_0 {
+        namespace: &'static str,
+    },
+    V1_1,
+}
+
+impl Version {
+    /// The media type of requests and answers.
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Version::V1_0 { .. } => "application/x-amz-json-1.0",
+            Version::V1_1 => "application/x-amz-json-1.1",
+        }
+    }
+
+    /// What `__type` says of an error: `NAMESPACE#NAME` in 1.0, `NAME` in 1.1 (Smithy, "AWS JSON 1.0 protocol" and "1.1",
+    /// "Operation error serialization").
+    pub fn error_type(self, name: &str) -> Cow<'_, str> {
+        match self {
+            Version::V1_0 { namespace } => Cow::Owned(format!("{namespace}#{name}")),
+            Version::V1_1 => Cow::Borrowed(name),
+        }
+    }
+}
 
 /// The prefix and the operation that an `X-Amz-Target` header names: `Prefix.Operation`.
 ///

@@ -4,6 +4,7 @@
 
 mod account;
 mod arn;
+mod blob;
 pub mod json;
 mod page;
 pub mod query;
@@ -12,5 +13,6 @@ mod timestamp;
 
 pub use account::{AccountId, InvalidAccountId, InvalidRegion, Region};
 pub use arn::{Arn, InvalidArn};
+pub use blob::Blob;
 pub use page::{InvalidPageToken, PageTokens};
 pub use timestamp::Timestamp;

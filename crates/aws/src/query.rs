@@ -1,30 +1,19 @@
-//! The AWS query protocol, as STS and IAM speak it (`ECR.md` P).
+//! The AWS query protocol, as STS and IAM speak it (`ECR.md` P): a form in, XML or JSON out.
+//!
+//! Neither service's model renames, flattens or sets a format for any member, so the codec needs no more than serde's own names:
+//! structures are `A.B`, lists `A.member.N`, maps `A.entry.N.key` and `A.entry.N.value`.
+
+mod de;
+mod form;
+mod output;
+
+pub use form::{CONTENT_TYPE, Form, FormError, MAX_DEPTH, MAX_INDEX, MAX_PARAMETERS, parameter};
+pub use output::{Output, OutputError};
 
 use serde_json::value::RawValue;
 use std::fmt::Write;
 
-/// The form parameters of a call.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Params(Vec<(String, String)>);
-
-impl Params {
-    /// Reads `application/x-www-form-urlencoded` text; what is not UTF-8 after decoding is replaced by U+FFFD.
-    pub fn parse(text: &str) -> Params {
-        Params(form_urlencoded::parse(text.as_bytes()).into_owned().collect())
-    }
-
-    /// The value of the first parameter of that name.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(key, _)| *key == name).map(|(_, value)| value)
-    }
-
-    /// All parameters in the order of the text, repeated ones included.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-}
-
-/// The XML of a successful call.
+/// The XML of a successful call with a flat output of texts.
 ///
 /// `<ACTIONResponse xmlns=NAMESPACE><ACTIONResult>…members…</ACTIONResult><ResponseMetadata><RequestId>…` with escaped
 /// text; `members` are (name, value) pairs.
@@ -90,6 +79,11 @@ pub fn prefers_json(accept: &str) -> bool {
 /// Characters that XML 1.0 has no spelling for become U+FFFD, so that every reader accepts the document.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
+    push_escaped(&mut escaped, text);
+    escaped
+}
+
+fn push_escaped(escaped: &mut String, text: &str) {
     for character in text.chars() {
         match character {
             '&' => escaped.push_str("&amp;"),
@@ -104,7 +98,6 @@ pub fn escape(text: &str) -> String {
             _ => escaped.push(character),
         }
     }
-    escaped
 }
 
 #[cfg(test)]

@@ -1,15 +1,37 @@
-//! The epoch timestamps of AWS JSON 1.1.
+//! Moments of the wire: JSON services write seconds since 1970 as a number, the query protocol ISO 8601 texts.
 
-/// A moment in microseconds since 1970 UTC, written as a JSON number of seconds with a fraction of milliseconds
-/// (`1699999999.123`).
+use std::fmt;
+
+/// The name under which a [`Timestamp`] announces itself to serde, so that a protocol with a spelling of its own knows it.
+pub(crate) const MARKER: &str = "aws::Timestamp";
+
+/// A moment in microseconds since 1970 UTC.
+///
+/// JSON has it as a number of seconds with a fraction of milliseconds (`1699999999.123`); [`crate::query`] has it as
+/// `2023-11-14T22:13:19.123Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
 impl<'de> serde::Deserialize<'de> for Timestamp {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
-        let seconds = f64::deserialize(deserializer)?;
-        // Out of range saturates, as a conversion of floats does.
-        Ok(Timestamp(((seconds * 1_000.0).round() as i64).saturating_mul(1_000)))
+        struct Moment;
+        impl<'de> serde::de::Visitor<'de> for Moment {
+            type Value = Timestamp;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time")
+            }
+            /// From a protocol that knows the marker: microseconds.
+            fn visit_i64<E>(self, microseconds: i64) -> Result<Timestamp, E> {
+                Ok(Timestamp(microseconds))
+            }
+            /// From JSON: seconds.
+            fn visit_newtype_struct<D: serde::Deserializer<'de>>(self, inner: D) -> Result<Timestamp, D::Error> {
+                let seconds = <f64 as serde::Deserialize>::deserialize(inner)?;
+                // Out of range saturates, as a conversion of floats does.
+                Ok(Timestamp(((seconds * 1_000.0).round() as i64).saturating_mul(1_000)))
+            }
+        }
+        deserializer.deserialize_newtype_struct(MARKER, Moment)
     }
 }
 
@@ -18,6 +40,6 @@ impl serde::Serialize for Timestamp {
         // Rounding down keeps the written moment from ever being later than the real one.
         let milliseconds = self.0.div_euclid(1_000);
         // The milliseconds of any year up to 200,000 are exact in an f64, and its shortest form has three decimals.
-        serializer.serialize_f64(milliseconds as f64 / 1_000.0)
+        serializer.serialize_newtype_struct(MARKER, &(milliseconds as f64 / 1_000.0))
     }
 }

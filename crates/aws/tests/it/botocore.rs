@@ -111,7 +111,8 @@ impl Signed {
     }
 }
 
-fn signatures() -> Vec<Signed> {
+/// Runs one of the scripts that need botocore, with `arguments` and then `file`.
+pub fn run(script: &str, arguments: &[&str], file: &Path) {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let python =
         std::env::var_os("ECRU_PYTHON").map_or_else(|| workspace.join("target/venv/bin/python"), PathBuf::from);
@@ -120,11 +121,19 @@ fn signatures() -> Vec<Signed> {
         "There is no Python with botocore at {}: run `./test`, which makes it, or set ECRU_PYTHON.",
         python.display()
     );
-    // Tests run at the same time, each in a process of its own.
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("botocore-{}.json", std::process::id()));
-    let script = workspace.join("scripts/botocore-signatures");
-    let ran = Command::new(&python).arg(&script).arg(&out).output().unwrap();
+    let script = workspace.join("scripts").join(script);
+    let ran = Command::new(&python).arg(&script).args(arguments).arg(file).output().unwrap();
     assert!(ran.status.success(), "{} failed: {}", script.display(), String::from_utf8_lossy(&ran.stderr));
+}
+
+/// A file of the running test's own: tests run at the same time, each in a process of its own.
+pub fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.json", std::process::id()))
+}
+
+fn signatures() -> Vec<Signed> {
+    let out = file("botocore");
+    run("botocore-signatures", &[], &out);
     let entries: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
     std::fs::remove_file(&out).unwrap();
     entries.as_array().unwrap().iter().map(Signed::of).collect()

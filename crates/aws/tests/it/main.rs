@@ -6,6 +6,7 @@ mod botocore;
 mod forms;
 mod pages;
 mod properties;
+mod query;
 mod refusals;
 mod request;
 mod vectors;

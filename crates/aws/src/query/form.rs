@@ -1,0 +1,160 @@
+//! The parameters of a call, and the tree that their dotted names spell.
+
+use serde::de::{DeserializeOwned, DeserializeSeed};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Parameters of one call at most. The longest lists that IAM documents have a few hundred items.
+pub const MAX_PARAMETERS: usize = 10_000;
+/// Parts of a parameter's name at most, those between dots. The deepest inputs of STS and IAM have six.
+pub const MAX_DEPTH: usize = 16;
+/// The highest index of a list or map: as many items as there can be parameters.
+pub const MAX_INDEX: usize = MAX_PARAMETERS;
+
+/// The media type of a call's body.
+pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
+
+/// A call's parameters in the order of the wire; of a repeated name the first counts.
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads the body first, then the query string of the URI, which presigned calls use.
+    ///
+    /// What is not UTF-8 after decoding is replaced by U+FFFD.
+    ///
+    /// # Errors
+    /// More than [`MAX_PARAMETERS`].
+    pub fn read(query: &str, body: &[u8]) -> Result<Form, FormError> {
+        let all = [body, query.as_bytes()].into_iter().flat_map(|text| form_urlencoded::parse(text).into_owned());
+        let parameters: Vec<_> = all.take(MAX_PARAMETERS + 1).collect();
+        if parameters.len() > MAX_PARAMETERS {
+            return Err(FormError::new(format!("A request has at most {MAX_PARAMETERS} parameters")));
+        }
+        Ok(Form(parameters))
+    }
+
+    /// The value of the first parameter of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Reads the operation's input: every parameter but the protocol's own (`Action`, `Version`, `X-Amz-…`).
+    ///
+    /// Structures are read by their members' names, lists as `NAME.member.N`, maps as `NAME.entry.N.key` and `.value`, an empty list
+    /// or map as `NAME=`. Members that `T` does not have are ignored.
+    ///
+    /// # Errors
+    /// A value that is not of its member's type, a list's index that is none, a name deeper than [`MAX_DEPTH`]. The error names
+    /// the member, never its value.
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T, FormError> {
+        self.input_of(PhantomData::<T>)
+    }
+
+    /// The same for a type that is known only where the program runs.
+    pub fn input_of<'a, S: DeserializeSeed<'a>>(&'a self, seed: S) -> Result<S::Value, FormError> {
+        seed.deserialize(&self.tree()?)
+    }
+
+    fn tree(&self) -> Result<Node<'_>, FormError> {
+        let mut root = Node::at("");
+        for (name, value) in self.0.iter().filter(|(name, _)| !of_protocol(name)) {
+            root.insert(name, value)?;
+        }
+        Ok(root)
+    }
+}
+
+/// Whether a parameter belongs to the protocol or the signature, and to no operation.
+fn of_protocol(name: &str) -> bool {
+    name == "Action" || name == "Version" || name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"))
+}
+
+/// One parameter of a form that is not read otherwise.
+pub fn parameter(form: &[u8], name: &str) -> Option<String> {
+    form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// What the parameters say of one name: a value, members below it, or both.
+pub(super) struct Node<'a> {
+    /// The whole name as it stands on the wire; empty for the root.
+    pub path: &'a str,
+    pub value: Option<&'a str>,
+    pub members: BTreeMap<&'a str, Node<'a>>,
+}
+
+impl<'a> Node<'a> {
+    /// A name of which nothing is known yet.
+    pub fn at(path: &'a str) -> Node<'a> {
+        Node { path, value: None, members: BTreeMap::new() }
+    }
+
+    fn insert(&mut self, name: &'a str, value: &'a str) -> Result<(), FormError> {
+        let (mut node, mut end) = (self, 0);
+        for (depth, part) in name.split('.').enumerate() {
+            if depth == MAX_DEPTH {
+                return Err(FormError::new(format!("must not have more than {MAX_DEPTH} parts")).within(name));
+            }
+            end += part.len() + usize::from(depth > 0);
+            node = node.members.entry(part).or_insert_with(|| Node::at(&name[..end]));
+        }
+        node.value.get_or_insert(value);
+        Ok(())
+    }
+}
+
+/// Why a form is not the input of its operation. The text names the member, and repeats no value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormError {
+    /// The member's name as it stands on the wire, shortened; empty while it is not known.
+    member: String,
+    problem: String,
+}
+
+impl FormError {
+    pub(super) fn new(problem: impl Into<String>) -> FormError {
+        FormError { member: String::new(), problem: problem.into() }
+    }
+
+    /// The same error, of the member at `path` unless a member below it was named before.
+    pub(super) fn within(mut self, path: &str) -> FormError {
+        const CHARACTERS: usize = 128;
+        if self.member.is_empty() {
+            self.member = path.chars().take(CHARACTERS).collect();
+        }
+        self
+    }
+}
+
+impl fmt::Display for FormError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.member.as_str() {
+            "" => f.write_str(&self.problem),
+            member => write!(f, "{member}: {}", self.problem),
+        }
+    }
+}
+
+impl std::error::Error for FormError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_counts_before_the_query_string_and_the_first_of_a_name_before_the_second() {
+        let form = Form::read("Action=Other&Name=q&Late=z", b"Action=GetUser&Name=a+b%20c%2Bd&Name=second&Empty=&Bare")
+            .unwrap();
+        let found = ["Action", "Name", "Empty", "Bare", "Late", "Absent", "action"].map(|name| form.get(name));
+        assert_eq!(found, [Some("GetUser"), Some("a b c+d"), Some(""), Some(""), Some("z"), None, None]);
+        assert_eq!(parameter(b"a=1&b=%3D", "b").as_deref(), Some("="));
+    }
+
+    #[test]
+    fn a_form_has_a_bounded_number_of_parameters() {
+        let text = "a=1&".repeat(MAX_PARAMETERS);
+        assert!(Form::read("", text.as_bytes()).is_ok());
+        let error = Form::read("one=more", text.as_bytes()).err().unwrap();
+        assert_eq!(error.to_string(), "A request has at most 10000 parameters");
+    }
+}

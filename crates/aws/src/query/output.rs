@@ -1,0 +1,353 @@
+//! An operation's output, gathered once by serde and written as XML or as JSON.
+
+use super::{escape, push_escaped};
+use crate::timestamp;
+use serde::ser::{self, Impossible, Serialize, Serializer};
+use std::fmt::{self, Display, Write};
+
+/// The output of one call, in the form that both spellings of the query protocol are written from.
+///
+/// It is gathered first so that an operation's output is serialized by one instantiation, not by one for each spelling. `()` is
+/// the output of an operation that has none.
+pub struct Output(Value);
+
+/// A value of the wire. What is absent (`None`) is no member of its structure.
+enum Value {
+    Absent,
+    Boolean(bool),
+    Integer(i128),
+    Float(f64),
+    Text(String),
+    /// Milliseconds since 1970 UTC, and the same in ISO 8601.
+    Time(i64, String),
+    List(Vec<Value>),
+    Structure(Vec<(&'static str, Value)>),
+    Map(Vec<(String, Value)>),
+}
+
+impl Output {
+    /// # Errors
+    /// A type that the protocol has no spelling for: an enum with data, a tuple, a map whose keys are no texts, an output that is
+    /// not a structure, a time that is not between the years -9999 and 9999.
+    pub fn of(output: &impl Serialize) -> Result<Output, OutputError> {
+        match output.serialize(Gather)? {
+            value @ (Value::Structure(_) | Value::Absent) => Ok(Output(value)),
+            _ => Err(ser::Error::custom("an operation's output is a structure or ()")),
+        }
+    }
+
+    /// `<ACTIONResponse xmlns=…><ACTIONResult>…</ACTIONResult><ResponseMetadata><RequestId>…`, without a result for `()`.
+    ///
+    /// Lists are written as `<member>`s, maps as `<entry><key>…</key><value>…</value></entry>`, times in ISO 8601.
+    pub fn xml(&self, namespace: &str, action: &str, request_id: &str) -> String {
+        let mut text = format!("<{action}Response xmlns=\"{}\">", escape(namespace));
+        if !matches!(self.0, Value::Absent) {
+            let result = format!("{action}Result");
+            self.0.element(&result, &mut text);
+        }
+        let request_id = escape(request_id);
+        // Writing to a String cannot fail.
+        let _ =
+            write!(text, "<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>");
+        text
+    }
+
+    /// The same structure in JSON, as STS writes it where `Accept` asks for it: lists are arrays, maps objects, times seconds
+    /// since 1970.
+    pub fn json(&self, action: &str, request_id: &str) -> String {
+        let result = match self.0 {
+            Value::Absent => String::new(),
+            // Texts and numbers always have a spelling in JSON.
+            _ => format!("\"{action}Result\":{},", serde_json::to_string(&AsJson(&self.0)).unwrap_or_default()),
+        };
+        let metadata = serde_json::json!({ "RequestId": request_id });
+        // An action's name is a word.
+        format!("{{\"{action}Response\":{{{result}\"ResponseMetadata\":{metadata}}}}}")
+    }
+}
+
+impl Value {
+    fn element(&self, name: &str, text: &mut String) {
+        if matches!(self, Value::Absent) {
+            return;
+        }
+        // Names are those of Rust's fields, and need no escaping.
+        let _ = write!(text, "<{name}>");
+        match self {
+            Value::Absent => {}
+            Value::Boolean(value) => drop(write!(text, "{value}")),
+            Value::Integer(value) => drop(write!(text, "{value}")),
+            Value::Float(value) => text.push_str(&float(*value)),
+            Value::Text(value) => push_escaped(text, value),
+            Value::Time(_, iso) => text.push_str(iso),
+            Value::List(items) => items.iter().for_each(|item| item.element("member", text)),
+            Value::Structure(members) => members.iter().for_each(|(name, member)| member.element(name, text)),
+            Value::Map(entries) => {
+                for (key, value) in entries {
+                    text.push_str("<entry><key>");
+                    push_escaped(text, key);
+                    text.push_str("</key>");
+                    value.element("value", text);
+                    text.push_str("</entry>");
+                }
+            }
+        }
+        let _ = write!(text, "</{name}>");
+    }
+}
+
+/// A value as JSON has it.
+struct AsJson<'a>(&'a Value);
+
+impl Serialize for AsJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let present = |value: &Value| !matches!(value, Value::Absent);
+        match self.0 {
+            Value::Absent => serializer.serialize_none(),
+            Value::Boolean(value) => serializer.serialize_bool(*value),
+            Value::Integer(value) => serializer.serialize_i128(*value),
+            Value::Float(value) if value.is_finite() => serializer.serialize_f64(*value),
+            Value::Float(value) => serializer.serialize_str(&float(*value)),
+            Value::Text(value) => serializer.serialize_str(value),
+            Value::Time(milliseconds, _) => serializer.serialize_f64(*milliseconds as f64 / 1_000.0),
+            Value::List(items) => serializer.collect_seq(items.iter().filter(|item| present(item)).map(AsJson)),
+            Value::Structure(members) => {
+                let members = members.iter().filter(|(_, member)| present(member));
+                serializer.collect_map(members.map(|(name, member)| (name, AsJson(member))))
+            }
+            Value::Map(entries) => serializer.collect_map(entries.iter().map(|(key, value)| (key, AsJson(value)))),
+        }
+    }
+}
+
+/// A number in AWS's spelling, which has words for those that are not finite.
+fn float(value: f64) -> String {
+    match value {
+        value if value.is_nan() => "NaN".to_owned(),
+        f64::INFINITY => "Infinity".to_owned(),
+        f64::NEG_INFINITY => "-Infinity".to_owned(),
+        value => value.to_string(),
+    }
+}
+
+/// An output that the protocol has no spelling for: a fault of the operation's type, never of the caller.
+#[derive(Debug, thiserror::Error)]
+#[error("an output can't be written: {0}")]
+pub struct OutputError(String);
+
+impl ser::Error for OutputError {
+    fn custom<T: Display>(message: T) -> OutputError {
+        OutputError(message.to_string())
+    }
+}
+
+fn unsupported<T>(what: &str) -> Result<T, OutputError> {
+    Err(ser::Error::custom(format_args!("{what} has no spelling in the query protocol")))
+}
+
+/// Serde's way from an output to a [`Value`].
+struct Gather;
+
+macro_rules! scalars {
+    ($($method:ident($type:ty) => $variant:ident;)*) => {$(
+        fn $method(self, value: $type) -> Result<Value, OutputError> {
+            Ok(Value::$variant(value.into()))
+        }
+    )*};
+}
+
+impl Serializer for Gather {
+    type Ok = Value;
+    type Error = OutputError;
+    type SerializeSeq = GatherList;
+    type SerializeMap = GatherMap;
+    type SerializeStruct = GatherStructure;
+    type SerializeTuple = Impossible<Value, OutputError>;
+    type SerializeTupleStruct = Impossible<Value, OutputError>;
+    type SerializeTupleVariant = Impossible<Value, OutputError>;
+    type SerializeStructVariant = Impossible<Value, OutputError>;
+
+    scalars! {
+        serialize_bool(bool) => Boolean;
+        serialize_i8(i8) => Integer;
+        serialize_i16(i16) => Integer;
+        serialize_i32(i32) => Integer;
+        serialize_i64(i64) => Integer;
+        serialize_u8(u8) => Integer;
+        serialize_u16(u16) => Integer;
+        serialize_u32(u32) => Integer;
+        serialize_u64(u64) => Integer;
+        serialize_f32(f32) => Float;
+        serialize_f64(f64) => Float;
+        serialize_char(char) => Text;
+        serialize_str(&str) => Text;
+    }
+
+    fn serialize_bytes(self, _value: &[u8]) -> Result<Value, OutputError> {
+        unsupported("a byte array that is no Blob")
+    }
+
+    fn serialize_none(self) -> Result<Value, OutputError> {
+        Ok(Value::Absent)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Value, OutputError> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit(self) -> Result<Value, OutputError> {
+        Ok(Value::Absent)
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<Value, OutputError> {
+        Ok(Value::Structure(Vec::new()))
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+    ) -> Result<Value, OutputError> {
+        Ok(Value::Text(variant.to_owned()))
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<Value, OutputError> {
+        match value.serialize(self)? {
+            Value::Float(seconds) if name == timestamp::MARKER => {
+                let milliseconds = (seconds * 1_000.0).round() as i64;
+                let time = jiff::Timestamp::from_millisecond(milliseconds).map_err(ser::Error::custom)?;
+                Ok(Value::Time(milliseconds, time.to_string()))
+            }
+            value => Ok(value),
+        }
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _value: &T,
+    ) -> Result<Value, OutputError> {
+        unsupported("an enum with data")
+    }
+
+    fn serialize_seq(self, length: Option<usize>) -> Result<GatherList, OutputError> {
+        Ok(GatherList(Vec::with_capacity(length.unwrap_or(0))))
+    }
+
+    fn serialize_map(self, _length: Option<usize>) -> Result<GatherMap, OutputError> {
+        Ok(GatherMap { entries: Vec::new(), key: None })
+    }
+
+    fn serialize_struct(self, _name: &'static str, length: usize) -> Result<GatherStructure, OutputError> {
+        Ok(GatherStructure(Vec::with_capacity(length)))
+    }
+
+    fn serialize_tuple(self, _length: usize) -> Result<Self::SerializeTuple, OutputError> {
+        unsupported("a tuple")
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        _name: &'static str,
+        _length: usize,
+    ) -> Result<Self::SerializeTupleStruct, OutputError> {
+        unsupported("a tuple")
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _length: usize,
+    ) -> Result<Self::SerializeTupleVariant, OutputError> {
+        unsupported("an enum with data")
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _length: usize,
+    ) -> Result<Self::SerializeStructVariant, OutputError> {
+        unsupported("an enum with data")
+    }
+
+    /// Texts such as an address are written as people read them.
+    fn is_human_readable(&self) -> bool {
+        true
+    }
+}
+
+struct GatherList(Vec<Value>);
+
+impl ser::SerializeSeq for GatherList {
+    type Ok = Value;
+    type Error = OutputError;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), OutputError> {
+        self.0.push(value.serialize(Gather)?);
+        Ok(())
+    }
+
+    fn end(self) -> Result<Value, OutputError> {
+        Ok(Value::List(self.0))
+    }
+}
+
+struct GatherMap {
+    entries: Vec<(String, Value)>,
+    key: Option<String>,
+}
+
+impl ser::SerializeMap for GatherMap {
+    type Ok = Value;
+    type Error = OutputError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), OutputError> {
+        let Value::Text(key) = key.serialize(Gather)? else { return unsupported("a map's key that is no text") };
+        self.key = Some(key);
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), OutputError> {
+        let Some(key) = self.key.take() else { return unsupported("a map's value without a key") };
+        self.entries.push((key, value.serialize(Gather)?));
+        Ok(())
+    }
+
+    fn end(self) -> Result<Value, OutputError> {
+        Ok(Value::Map(self.entries))
+    }
+}
+
+struct GatherStructure(Vec<(&'static str, Value)>);
+
+impl ser::SerializeStruct for GatherStructure {
+    type Ok = Value;
+    type Error = OutputError;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), OutputError> {
+        self.0.push((name, value.serialize(Gather)?));
+        Ok(())
+    }
+
+    fn end(self) -> Result<Value, OutputError> {
+        Ok(Value::Structure(self.0))
+    }
+}
+
+impl fmt::Debug for Output {
+    /// An output may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Output(..)")
+    }
+}
