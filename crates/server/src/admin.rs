@@ -1,13 +1,13 @@
 //! The `ecru` door: what AWS has no call for (JSON 1.1, SigV4 service `ecru`, target prefix `Ecru_V20261121`, actions `ecru:*`).
 //!
 //! Its calls are about the whole server, and so about the default account: only who may do so there operates it. A call about a
-//! registry says so ([`crate::call::Operation::OF_REGISTRY`]), and is judged there as those of ECR are.
+//! registry says so ([`call::Operation::OF_REGISTRY`]), and is judged there as those of ECR are.
 
 mod list_push_log;
 mod server_status;
 
-use crate::call::{Entry, Protocol, Service};
 use aws::AccountId;
+use call::{Entry, Protocol, Service};
 
 pub use list_push_log::{
     LineOut as PushLogLine, ListPushLog, OutcomeOut as PushLogOutcome, Output as ListPushLogOutput,

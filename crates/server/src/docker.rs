@@ -2,6 +2,7 @@
 //!
 //! Every call goes one way: authenticate → parse the path → authorize → handle → encode.
 
+mod basic;
 mod blobs;
 mod error;
 mod manifests;
@@ -15,7 +16,7 @@ mod uploads;
 pub use operation::{Hints, Mount, NoOperation, Operation};
 pub use path::Endpoint;
 
-use crate::authenticate::basic::{self, NoToken};
+use basic::NoToken;
 use error::{About, Refusal};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};

@@ -1,6 +1,6 @@
 //! The doors of this program and the services behind the AWS door: the one list of each.
-use crate::call::{Entry, Foreign, Service, Services};
-use crate::{admin, call, docker, ecr, ecr_public, front_page, layers, sts};
+use crate::{admin, docker, ecr, ecr_public, front_page, layers, sts};
+use call::{Entry, Foreign, Service, Services};
 use http::request::Parts;
 use listen::app::App;
 use listen::body::{Request, RequestBody, Response};

@@ -20,8 +20,8 @@ mod put_image_tag_mutability;
 mod resource_tags;
 mod types;
 
-use crate::call::{Entry, Protocol, Service};
-use crate::page;
+use call::page;
+use call::{Entry, Protocol, Service};
 
 /// The part of X-Amz-Target before the dot.
 pub const TARGET: &str = "AmazonEC2ContainerRegistry_V20150921";
@@ -107,8 +107,8 @@ pub const SERVICE: Service = Service {
 #[cfg(test)]
 mod tests {
     use super::SERVICE;
-    use crate::call::Refusal;
     use bytes::Bytes;
+    use call::Refusal;
     use proptest::collection::{hash_map, vec};
     use proptest::prelude::*;
     use registry::access::Resource;

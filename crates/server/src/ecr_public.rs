@@ -1,6 +1,6 @@
 //! The ECR Public door (`ECR.md` A.11 to A.14): none of its operations is finished.
 
-use crate::call::{Protocol, Service};
+use call::{Protocol, Service};
 
 pub const SERVICE: Service = Service {
     signing_name: "ecr-public",

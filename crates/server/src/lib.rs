@@ -1,9 +1,6 @@
 //! The doors and the process around them. Arrows go down to `registry`; a door never calls a door.
 
 pub mod admin;
-pub mod authenticate;
-pub mod call;
-mod check;
 pub mod cli;
 pub mod config;
 pub mod data_dir;
@@ -15,5 +12,4 @@ mod ecr_public;
 mod front_page;
 pub mod layers;
 pub mod logging;
-mod page;
 pub mod sts;

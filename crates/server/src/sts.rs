@@ -2,7 +2,7 @@
 
 mod get_caller_identity;
 
-use crate::call::{Entry, Protocol, Service};
+use call::{Entry, Protocol, Service};
 
 pub const SERVICE: Service = Service {
     signing_name: "sts",

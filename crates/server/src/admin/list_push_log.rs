@@ -1,8 +1,8 @@
 //! ListPushLog: what was pushed to a repository and what was refused, newest first.
-use crate::call::{Operation, need_on};
-use crate::check;
-use crate::page::{Asked, Listing};
 use aws::Timestamp;
+use call::check;
+use call::page::{Asked, Listing};
+use call::{Operation, need_on};
 use listen::app::App;
 use oci::{Digest, RepositoryName};
 use registry::access::Need;

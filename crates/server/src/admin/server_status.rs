@@ -1,6 +1,6 @@
 //! ServerStatus: what a person who runs a server asks first.
-use crate::call::Operation;
 use aws::Timestamp;
+use call::Operation;
 use listen::app::App;
 use registry::access::{Need, Resource};
 use registry::{Cx, Error, RegistryId};

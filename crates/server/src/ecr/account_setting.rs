@@ -1,6 +1,6 @@
 //! GetAccountSetting, PutAccountSetting (`ECR.md` A.1).
-use crate::call::Operation;
-use crate::check;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use registry::access::{Need, Resource};
 use registry::{Cx, Error, RegistryId, account_setting};

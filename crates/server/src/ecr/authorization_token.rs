@@ -1,10 +1,10 @@
 //! GetAuthorizationToken: a password for `docker login` (`ECR.md` A.1, G.6).
 use super::types::Bounded;
-use crate::call::Operation;
-use crate::check;
 use aws::{AccountId, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use registry::access::{Need, Resource};
 use registry::{Cx, Error, RegistryId, token};

@@ -1,7 +1,7 @@
 //! BatchDeleteImage (`ECR.md` A.3).
 use super::types::{self, ImageFailure, ImageIdentifier, ImageIds};
-use crate::call::Operation;
-use crate::check;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;

@@ -1,7 +1,7 @@
 //! BatchGetImage (`ECR.md` A.3).
 use super::types::{self, Bounded, Image, ImageFailure, ImageIdentifier, ImageIds};
-use crate::call::Operation;
-use crate::check;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use oci::{Manifest, RepositoryName};
 use registry::access::Need;

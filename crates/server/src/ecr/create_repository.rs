@@ -2,8 +2,8 @@
 use super::types::{
     self, EncryptionConfiguration, ExclusionFilters, ImageScanningConfiguration, Repository, RepositoryOut, Tags,
 };
-use crate::call::{Operation, Structure};
-use crate::check;
+use call::check;
+use call::{Operation, Structure};
 use listen::app::App;
 use registry::access::Need;
 use registry::repository::{self, NewRepository};

@@ -1,7 +1,7 @@
 //! DeleteRepository (`ECR.md` A.2).
 use super::types::{self, Repository, RepositoryOut};
-use crate::call::Operation;
-use crate::check;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;

@@ -1,9 +1,9 @@
 //! DescribeImages: an element per digest (`ECR.md` A.3).
 use super::page::{self, Asked, Listing};
 use super::types::{self, ImageIds, ImagesFilter};
-use crate::call::{Operation, Structure};
-use crate::check;
 use aws::{AccountId, Timestamp};
+use call::check;
+use call::{Operation, Structure};
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;

@@ -1,6 +1,6 @@
 //! DescribeRegistry (`ECR.md` A.1).
-use crate::call::Operation;
 use aws::AccountId;
+use call::Operation;
 use listen::app::App;
 use registry::access::{Need, Resource};
 use registry::{Cx, Error, RegistryId};

@@ -1,8 +1,8 @@
 //! DescribeRepositories (`ECR.md` A.2).
 use super::page::{self, Asked, Listing};
 use super::types::{self, Bounded, Repository};
-use crate::call::Operation;
-use crate::check;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::{Need, Resource};

@@ -1,7 +1,7 @@
 //! GetDownloadUrlForLayer: a signed URL of a layer's bytes (`ECR.md` A.3).
 use super::types;
-use crate::call::Operation;
-use crate::check;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use oci::{Digest, RepositoryName};
 use registry::access::Need;

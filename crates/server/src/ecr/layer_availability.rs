@@ -1,7 +1,7 @@
 //! BatchCheckLayerAvailability (`ECR.md` A.3).
 use super::types::{self, Bounded};
-use crate::call::Operation;
-use crate::check;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use oci::{Digest, MediaType, RepositoryName};
 use registry::access::Need;

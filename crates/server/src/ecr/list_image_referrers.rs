@@ -1,8 +1,8 @@
 //! ListImageReferrers: the artifacts that point at an image (`ECR.md` A.3, K.4).
 use super::page::{Asked, Listing};
 use super::types::{self, Bounded};
-use crate::call::{Operation, Structure};
-use crate::check;
+use call::check;
+use call::{Operation, Structure};
 use listen::app::App;
 use oci::{Digest, Manifest, RepositoryName};
 use registry::access::Need;

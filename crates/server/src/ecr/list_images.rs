@@ -1,8 +1,8 @@
 //! ListImages: an element per digest and tag (`ECR.md` A.3).
 use super::page::{Asked, Listing};
 use super::types::{self, ImageIdentifier, ImagesFilter};
-use crate::call::{Operation, Structure};
-use crate::check;
+use call::check;
+use call::{Operation, Structure};
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;

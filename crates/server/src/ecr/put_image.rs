@@ -1,7 +1,7 @@
 //! PutImage (`ECR.md` A.3, C).
 use super::types::{self, Image, ImageIdentifier};
-use crate::call::Operation;
-use crate::check;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use oci::{Digest, Manifest, RepositoryName, Tag};
 use registry::access::Need;

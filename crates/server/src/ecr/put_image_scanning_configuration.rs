@@ -1,8 +1,8 @@
 //! PutImageScanningConfiguration: the repository's `scanOnPush` flag, stored until scanning reads it (`ECR.md` A.2).
 use super::types::{self, ImageScanningConfiguration, ImageScanningConfigurationOut};
-use crate::call::{Operation, Structure};
-use crate::check;
 use aws::AccountId;
+use call::check;
+use call::{Operation, Structure};
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;

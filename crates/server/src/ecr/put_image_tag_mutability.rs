@@ -1,8 +1,8 @@
 //! PutImageTagMutability (`ECR.md` A.2, C).
 use super::types::{self, ExclusionFilterOut, ExclusionFilters};
-use crate::call::Operation;
-use crate::check;
 use aws::AccountId;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;

@@ -1,8 +1,8 @@
 //! TagResource, UntagResource, ListTagsForResource: resource tags of repositories (`ECR.md` A.2).
 use super::types::{self, Bounded, MAX_TAGS, Tag};
-use crate::call::Operation;
-use crate::check;
 use aws::Arn;
+use call::Operation;
+use call::check;
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::{Need, Resource};

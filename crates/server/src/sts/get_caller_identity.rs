@@ -1,6 +1,6 @@
 //! GetCallerIdentity: who signed the call (`ECR.md` P).
-use crate::call::Operation;
 use aws::AccountId;
+use call::Operation;
 use listen::app::App;
 use registry::access::Need;
 use registry::{Cx, Error, RegistryId};

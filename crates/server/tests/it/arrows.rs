@@ -13,7 +13,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("kernel", &["oci", "aws", "policy", "meta", "blob"]),
     ("registry", &["kernel", "oci", "aws", "policy", "meta", "blob"]),
     ("listen", &["registry", "oci", "aws", "policy", "blob"]),
-    ("server", &["listen", "registry", "oci", "aws", "policy", "meta", "blob"]),
+    ("call", &["listen", "registry", "oci", "aws"]),
+    ("server", &["call", "listen", "registry", "oci", "aws", "policy", "meta", "blob"]),
     ("testkit", &["server", "listen", "registry", "oci", "aws", "policy", "meta", "blob"]),
     ("bench", &["oci", "aws"]),
 ];

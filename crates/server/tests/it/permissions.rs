@@ -1,9 +1,9 @@
 //! Every operation of every service and every endpoint, as nobody and as a stranger, who is another account's administrator.
 //! The operations come from the tables of the doors, so that none can be forgotten.
 use aws::AccountId;
+use call::{Protocol, Service};
 use registry::RegistryId;
 use serde_json::{Value, json};
-use server::call::{Protocol, Service};
 use server::doors::operations;
 use testkit::http::{Answer, Call};
 use testkit::{AwsCaller, Docker, Image, TestApp, digest};

@@ -1,5 +1,5 @@
 //! Lists that are bounded while they are read.
-use crate::check;
+use call::check;
 use registry::Error;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};

@@ -1,8 +1,8 @@
 //! Images, their ids, and what a batch could not do with them.
 use super::Bounded;
-use crate::call::Structure;
-use crate::check;
 use aws::AccountId;
+use call::Structure;
+use call::check;
 use registry::Error;
 use registry::image::{Failure, ImageId, StatusFilter, TagStatus};
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! Repositories and the parts of their configuration.
 use super::Bounded;
-use crate::call::Structure;
-use crate::check;
 use aws::{AccountId, Timestamp};
+use call::Structure;
+use call::check;
 use listen::app::App;
 use registry::Error;
 use registry::repository::{Encryption, TagMutability};

@@ -1,7 +1,7 @@
 //! Resource tags.
 use super::Bounded;
-use crate::call::Structure;
-use crate::check;
+use call::Structure;
+use call::check;
 use registry::Error;
 use registry::access::Need;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! The AWS doors' callers: a signature's claim, of which all but the signature is checked before the body is read, and that
 //! once it was (`ECR.md` 0).
-use crate::call::Service;
+use crate::Service;
 use aws::Region;
 use aws::sigv4::{Checked, Head, Presented, Rejection};
 use http::header::HOST;

@@ -1,6 +1,6 @@
 //! Calls of AWS services that are not here, which `AWS_ENDPOINT_URL` sends along. Each is answered in the form that its service's
 //! clients read, so that they print what this server is and which variable names it for ECR alone.
-use crate::call::{Services, form};
+use crate::{Services, form};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -191,7 +191,7 @@ fn cbor(members: &[(&str, &str)]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::{Protocol, Service};
+    use crate::{Protocol, Service};
 
     const fn service(signing_name: &'static str) -> Service {
         Service {

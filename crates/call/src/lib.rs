@@ -6,19 +6,22 @@
 
 mod answer;
 mod blob;
+pub mod check;
 mod foreign;
 mod form;
 mod inbound;
 mod operation;
+pub mod page;
 mod refusal;
 mod serialization;
+pub mod sigv4;
 
 pub use blob::Blob;
 pub use foreign::Foreign;
 pub use operation::{Entry, Operation, Structure, need_on};
 pub use refusal::Refusal;
 
-use crate::authenticate::sigv4::Claim;
+use crate::sigv4::Claim;
 use aws::AccountId;
 use http::request::Parts;
 use http::{Method, header};

@@ -4,7 +4,7 @@
 //! a body over its limit and one that breaks off or stops coming are SerializationException, since that is the common error
 //! that every SDK knows and none retries.
 use super::Foreign;
-use crate::authenticate::sigv4::Unauthenticated;
+use crate::sigv4::Unauthenticated;
 use aws::sigv4::Rejection;
 use http::StatusCode;
 use listen::local_only::NotLocal;

@@ -44,7 +44,7 @@ fn wrong_type(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::message;
-    use crate::call::{Blob, Structure};
+    use crate::{Blob, Structure};
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]
