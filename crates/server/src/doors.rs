@@ -1,5 +1,5 @@
 //! The doors of this program and the services behind the AWS door: the one list of each.
-use crate::{admin, docker, ecr, ecr_public, front_page, layers, sts};
+use crate::front_page;
 use call::{Entry, Foreign, Service, Services};
 use http::request::Parts;
 use listen::app::App;

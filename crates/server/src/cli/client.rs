@@ -1,9 +1,7 @@
 //! Signed calls of a server's AWS doors, and how a command finds the server and the keys.
 use super::credentials::{Credentials, CredentialsError, Found, Sources};
-use crate::admin;
 use crate::config::{DEFAULT_DATA, Variables};
 use crate::data_dir::{DataDirError, Endpoint};
-use crate::ecr;
 use aws::sigv4::{Head, SigningKey, sign};
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, Uri};

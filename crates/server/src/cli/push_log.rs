@@ -1,6 +1,6 @@
 //! `ecru push-log`: what was pushed to a repository and what was refused, by whom and why.
 use super::client::{Client, ClientError, ServerArgs};
-use crate::admin::{ListPushLogOutput, PushLogLine, PushLogOutcome, PushLogRefusal};
+use admin::{ListPushLogOutput, PushLogLine, PushLogOutcome, PushLogRefusal};
 use jiff::Timestamp;
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! `ecru status`: how a running server is.
 use super::client::{ClientError, ServerArgs};
 use super::health::Wait;
-use crate::admin::ServerStatusOutput;
+use admin::ServerStatusOutput;
 
 /// Asks a running server how it is, with the caller's AWS credentials.
 #[derive(Debug, clap::Args)]

@@ -1,6 +1,6 @@
 use super::super::About;
 use super::*;
-use crate::docker::path::InvalidPath;
+use crate::path::InvalidPath;
 use hyper::ext::ReasonPhrase;
 use proptest::prelude::*;
 use registry::RegistryId;

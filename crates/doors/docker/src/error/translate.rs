@@ -1,7 +1,7 @@
 //! The one translation of failures into OCI codes (`ECR.md` B.10).
 use super::cure::Cure;
 use super::{Refusal, invalid};
-use crate::docker::basic::{NoToken, Unauthenticated};
+use crate::basic::{NoToken, Unauthenticated};
 use http::{StatusCode, header};
 use jiff::Timestamp;
 use oci::{Digest, InvalidManifest};
