@@ -17,10 +17,10 @@ pub const PARTS: &[(&str, &[&str])] = &[
     ("authorization", &["policy::", "registry::access"]),
     (
         "authentication",
-        &["server::authenticate", "registry::login", "registry::token", "registry::keys", "aws::sigv4", "aws_lc"],
+        &["call::sigv4", "docker::basic", "registry::login", "registry::token", "kernel::keys", "aws::sigv4", "aws_lc"],
     ),
     ("layers", &["blob::"]),
-    ("network, HTTP", &["tcp_", "sock_", "epoll", "hyper::", "http::", "mio::", "server::connection", "server::wire"]),
+    ("network, HTTP", &["tcp_", "sock_", "epoll", "hyper::", "http::", "mio::", "listen::connection", "listen::wire"]),
     ("runtime", &["tokio::", "futex", "schedule"]),
 ];
 

@@ -229,7 +229,7 @@ impl TestApp {
             limits: ground.settings.limits.clone(),
             quirks: ground.settings.quirks.clone(),
         };
-        let system = Arc::new(System::new(parts, server::doors::DOMAINS));
+        let system = Arc::new(System::new(parts, ecru::doors::DOMAINS));
         registry::bootstrap::prove_root_keys(&system).await.expect("the root key");
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -365,7 +365,7 @@ fn serve(
     let budgets = app.budgets.clone();
     tasks.spawn(listen::listener::serve(
         app,
-        server::doors::EveryDoor::default(),
+        ecru::doors::EveryDoor::default(),
         listeners,
         settings.connections,
         stopped,

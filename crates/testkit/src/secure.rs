@@ -2,6 +2,7 @@
 use crate::clock::TestClock;
 use crate::http::{Answer, Call};
 use bytes::Bytes;
+use ecru::cli::tls::init::Init;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use listen::listener::{Listener, Serves};
@@ -11,7 +12,6 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
-use server::cli::tls::init::Init;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! Which records and layers a start takes for one store, and what it refuses.
 use crate::store_support::{Ground, ROOT_KEY_1, ROOT_KEY_2, layer_file};
-use server::cli::serve::stores::Administrator;
+use ecru::cli::serve::stores::Administrator;
 use std::fs;
 use testkit::TestDatabase;
 

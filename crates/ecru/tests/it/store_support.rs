@@ -1,11 +1,11 @@
 //! A data directory that servers start in, one after the other, as `ecru serve` opens it.
 use blob::Location;
+use ecru::cli::serve::stores::{self, Administrator};
+use ecru::config::{self, Given};
+use ecru::data_dir::DataDir;
 use listen::body::Chain;
 use oci::{Algorithm, Digest};
 use registry::System;
-use server::cli::serve::stores::{self, Administrator};
-use server::config::{self, Given};
-use server::data_dir::DataDir;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;

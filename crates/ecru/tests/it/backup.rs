@@ -1,11 +1,11 @@
 //! Backups beside a server, and what is restored from them.
 use crate::store_support::{Ground, ROOT_KEY_1, layer_file};
 use blob::Location;
+use ecru::cli::backup::{Backup, Report};
+use ecru::cli::restore::Restore;
+use ecru::cli::stores::StoreArgs;
+use ecru::data_dir::{StoreId, write_store_id};
 use listen::body::Chain;
-use server::cli::backup::{Backup, Report};
-use server::cli::restore::Restore;
-use server::cli::stores::StoreArgs;
-use server::data_dir::{StoreId, write_store_id};
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! The doors and the process around them. Arrows go down to `registry`; a door never calls a door.
+//! The program `ecru`: settings, the command line, the data directory, the log, and which doors there are.
 
 pub mod cli;
 pub mod config;

@@ -1,8 +1,8 @@
 //! `ecru verify` beside a server that serves.
 use crate::store_support::Ground;
+use ecru::cli::stores::StoreArgs;
+use ecru::cli::verify::Verify;
 use listen::body::Chain;
-use server::cli::stores::StoreArgs;
-use server::cli::verify::Verify;
 
 /// Runs the command with these flags; the lines that it prints, and whether all was well.
 async fn verify(ground: &Ground, bytes: bool, mark: bool) -> (Vec<String>, bool) {

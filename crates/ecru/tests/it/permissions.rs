@@ -2,9 +2,9 @@
 //! The operations come from the tables of the doors, so that none can be forgotten.
 use aws::AccountId;
 use call::{Protocol, Service};
+use ecru::doors::operations;
 use registry::RegistryId;
 use serde_json::{Value, json};
-use server::doors::operations;
 use testkit::http::{Answer, Call};
 use testkit::{AwsCaller, Docker, Image, TestApp, digest};
 

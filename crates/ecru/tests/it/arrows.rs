@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("layers", &["listen", "registry"]),
     ("sts", &["call", "listen", "registry", "aws"]),
     (
-        "server",
+        "ecru",
         &[
             "admin",
             "docker",
@@ -39,7 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "blob",
         ],
     ),
-    ("testkit", &["server", "listen", "registry", "oci", "aws", "policy", "meta", "blob"]),
+    ("testkit", &["ecru", "listen", "registry", "oci", "aws", "policy", "meta", "blob"]),
     ("bench", &["oci", "aws"]),
 ];
 
