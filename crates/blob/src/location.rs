@@ -14,6 +14,12 @@ impl Location {
     }
 }
 
+impl From<[u8; 16]> for Location {
+    fn from(bytes: [u8; 16]) -> Location {
+        Location(bytes)
+    }
+}
+
 impl std::fmt::Display for Location {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

@@ -1,6 +1,7 @@
 //! The data directory: whose it is, which format it has, and the small files beside the stores.
 use crate::config::{DEFAULT_PORT, DEFAULT_REGION, InvalidRootKey, RootKeys};
 use crate::denied::Owned;
+pub use meta::StoreId;
 use registry::bootstrap::NewAdministrator;
 use registry::keys::KEY_BYTES;
 use registry::random::Random;
@@ -87,16 +88,6 @@ impl RecordsPlace {
             RecordsPlace::Sqlite => "sqlite",
             RecordsPlace::Postgres => "postgresql",
         }
-    }
-}
-
-/// The id of a store: in its records and in its layers' directory. Shown as 32 hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoreId(pub [u8; 16]);
-
-impl std::fmt::Display for StoreId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

@@ -30,5 +30,3 @@ pub struct RegistryKey {
     pub account: String,
     pub region: String,
 }
-
-pub type Id = [u8; 16];

@@ -1,14 +1,15 @@
 //! Events: every change writes one row in its own transaction (DESIGN "Events").
 use crate::Cx;
 use crate::clock::Time;
+use meta::{EventId, RepositoryId};
 use oci::Digest;
 
 /// What happened, before it is a row.
 #[derive(Clone)]
 pub(crate) struct Event {
-    pub id: [u8; 16],
+    pub id: EventId,
     pub registry: meta::records::RegistryKey,
-    pub repository: Option<[u8; 16]>,
+    pub repository: Option<RepositoryId>,
     pub kind: &'static str,
     /// The ARN of who did it.
     pub actor: String,
@@ -33,7 +34,7 @@ pub(crate) fn excerpt(text: &str, characters: usize) -> String {
 
 impl Event {
     /// An event of this call; a transaction's closure clones it, since it may run more than once.
-    pub(crate) fn new(cx: &Cx, kind: &'static str, repository: Option<[u8; 16]>) -> Event {
+    pub(crate) fn new(cx: &Cx, kind: &'static str, repository: Option<RepositoryId>) -> Event {
         Event {
             id: cx.id(),
             registry: cx.registry.key(),

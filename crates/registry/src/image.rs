@@ -18,12 +18,13 @@ pub use put::put;
 
 use crate::Error;
 use crate::clock::Time;
+use meta::RepositoryId;
 use meta::records::image::ImageRow;
-use oci::Digest;
+use oci::{Digest, Tag};
 
 /// An image as a call names it: by tag, by digest, by both. Texts are as they came: what is malformed becomes a failure of the batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ImageId {
+pub struct ImageRef {
     pub digest: Option<String>,
     pub tag: Option<String>,
 }
@@ -34,7 +35,7 @@ pub struct NewImage {
     /// Content-Type or `imageManifestMediaType`.
     pub media_type: Option<String>,
     /// The tags that are to hold it; without any it is stored by its digest alone.
-    pub tags: Vec<String>,
+    pub tags: Vec<Tag>,
     /// Where the caller says which digest it expects.
     pub digest: Option<Digest>,
     pub by: PutBy,
@@ -67,9 +68,9 @@ pub struct Pushed {
     pub subject: Option<Digest>,
     pub change: Change,
     /// The tags that hold the image now, in the order in which they were given.
-    pub tags: Vec<String>,
+    pub tags: Vec<Tag>,
     /// The immutable tags that did not move to it, though the push succeeded (`ECR.md` R 2 and 3b).
-    pub kept: Vec<String>,
+    pub kept: Vec<Tag>,
 }
 
 /// What is told of an image without its manifest.
@@ -94,7 +95,7 @@ pub struct PulledImage {
 /// A member of a batch that could not be had.
 #[derive(Clone, Debug)]
 pub struct Failure {
-    pub id: ImageId,
+    pub id: ImageRef,
     pub code: FailureCode,
     pub reason: String,
 }
@@ -125,7 +126,7 @@ impl FailureCode {
 }
 
 impl Failure {
-    fn not_found(id: &ImageId) -> Failure {
+    fn not_found(id: &ImageRef) -> Failure {
         Failure { id: id.clone(), code: FailureCode::ImageNotFound, reason: "Requested image not found".to_owned() }
     }
 }
@@ -186,7 +187,7 @@ fn is_index(media_type: &str) -> bool {
 }
 
 /// The image that an id means, or why there is none.
-fn find(tx: &mut meta::Tx<'_>, repository: [u8; 16], id: &ImageId) -> Result<Result<ImageRow, Failure>, Error> {
+fn find(tx: &mut meta::Tx<'_>, repository: RepositoryId, id: &ImageRef) -> Result<Result<ImageRow, Failure>, Error> {
     let failure = |code, reason: &str| Ok(Err(Failure { id: id.clone(), code, reason: reason.to_owned() }));
     let not_found = || Ok(Err(Failure::not_found(id)));
     if id.digest.as_deref().is_some_and(|digest| !looks_like_digest(digest)) {
@@ -207,7 +208,7 @@ fn find(tx: &mut meta::Tx<'_>, repository: [u8; 16], id: &ImageId) -> Result<Res
                 "Invalid request parameters: both tag and digest cannot be null",
             );
         }
-        (Some(tag), _) if tag.parse::<oci::Tag>().is_err() => {
+        (Some(tag), _) if tag.parse::<Tag>().is_err() => {
             return failure(FailureCode::InvalidImageTag, INVALID_TAG);
         }
         (Some(tag), _) => tx.image_by_tag(repository, tag)?,
@@ -239,8 +240,8 @@ fn looks_like_digest(text: &str) -> bool {
 }
 
 /// Each id once, in order.
-pub fn distinct(ids: Vec<ImageId>) -> Vec<ImageId> {
-    let mut kept: Vec<ImageId> = Vec::with_capacity(ids.len());
+pub fn distinct(ids: Vec<ImageRef>) -> Vec<ImageRef> {
+    let mut kept: Vec<ImageRef> = Vec::with_capacity(ids.len());
     for id in ids {
         if !kept.contains(&id) {
             kept.push(id);

@@ -18,6 +18,7 @@ use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::repository::{not_found, read};
 use crate::{Cx, Error, LayersNotFoundBy, System};
+use meta::LayerId;
 use meta::records::{
     self,
     layer::{LayerRow, LayerToRead, ShownLayer},
@@ -27,7 +28,7 @@ use oci::{Digest, RepositoryName};
 /// A layer that a repository shows.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    pub id: [u8; 16],
+    pub id: LayerId,
     pub digest: Digest,
     /// Bytes.
     pub size: u64,
@@ -59,7 +60,7 @@ pub async fn find(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: b
 }
 
 /// A layer by its record's id, for signed layer URLs. `None` when it is gone or damaged.
-pub async fn by_id(system: &System, id: [u8; 16]) -> Result<Option<Layer>, Error> {
+pub async fn by_id(system: &System, id: LayerId) -> Result<Option<Layer>, Error> {
     system.blobs.present()?;
     let row = system.db.look_up(records::layer::by_id(id)).await?;
     row.filter(|row| row.damaged_at.is_none()).map(|row| layer(ShownLayer { layer: row, media_type: None })).transpose()

@@ -5,6 +5,7 @@ use crate::keys::Purpose;
 use crate::layer::Layer;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use meta::LayerId;
 use subtle::ConstantTimeEq;
 
 /// Digits of a layer's id in a URL.
@@ -16,14 +17,14 @@ pub fn sign(system: &System, layer: &Layer) -> String {
     let key = system.keys.current();
     let expires = system.now().plus(system.limits.layer_url_life).0 / MICROSECONDS;
     let signature = URL_SAFE_NO_PAD.encode(system.keys.mac_current(Purpose::LayerUrl, &message(layer.id, expires)));
-    let id = u128::from_be_bytes(layer.id);
+    let id = u128::from_be_bytes(layer.id.0);
     format!("/layers/{id:032x}?key={key}&expires={expires}&signature={signature}")
 }
 
 /// A URL's claim, once its MAC and its time were found right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signed {
-    pub layer_id: [u8; 16],
+    pub layer_id: LayerId,
     pub expires: Time,
 }
 
@@ -52,8 +53,8 @@ pub fn verify(system: &System, path_id: &str, query: &str) -> Result<Signed, Inv
     Ok(Signed { layer_id, expires })
 }
 
-fn message(layer_id: [u8; 16], expires: i64) -> Vec<u8> {
-    [layer_id.as_slice(), &expires.to_be_bytes()].concat()
+fn message(layer_id: LayerId, expires: i64) -> Vec<u8> {
+    [layer_id.0.as_slice(), &expires.to_be_bytes()].concat()
 }
 
 struct Claim {
@@ -63,9 +64,9 @@ struct Claim {
     signature: [u8; 32],
 }
 
-fn parse_id(text: &str) -> Option<[u8; 16]> {
+fn parse_id(text: &str) -> Option<LayerId> {
     let spelled = text.len() == ID_DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    spelled.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(u128::to_be_bytes)
+    spelled.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(|id| LayerId(id.to_be_bytes()))
 }
 
 fn parse_query(query: &str) -> Option<Claim> {

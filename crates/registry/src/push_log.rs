@@ -12,6 +12,7 @@ use crate::repository::{Page, read};
 use crate::{Capability, Cx, Error, System};
 use meta::records::event::EventRow;
 use meta::records::push_refusal::PushRefusalRow;
+use meta::{EventId, PushRefusalId};
 use oci::{Digest, RepositoryName};
 use queue::Queue;
 use serde::Deserialize;
@@ -58,6 +59,7 @@ pub struct Refusal {
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
+    /// That of its event or of its refusal: both sort by time.
     id: [u8; 16],
     pub at: Time,
     /// The ARN of who did it.
@@ -104,12 +106,12 @@ pub async fn list(
     after: Option<Vec<u8>>,
     limit: u32,
 ) -> Result<Page<Line>, Error> {
-    let before = after.map(|id| id.try_into().map_err(|_| Error::server(NoCursor))).transpose()?;
+    let before: Option<[u8; 16]> = after.map(|id| id.try_into().map_err(|_| Error::server(NoCursor))).transpose()?;
     Queue::of(cx).written().await;
     let wanted = limit.saturating_add(1);
     let (pushes, refusals) = read(cx, name, move |tx, row| {
-        let pushes = if refused_only { Vec::new() } else { tx.event_pushes(row.id, before, wanted)? };
-        Ok((pushes, tx.push_refusal_list(row.id, before, wanted)?))
+        let pushes = if refused_only { Vec::new() } else { tx.event_pushes(row.id, before.map(EventId), wanted)? };
+        Ok((pushes, tx.push_refusal_list(row.id, before.map(PushRefusalId), wanted)?))
     })
     .await?;
     let pushes = pushes.into_iter().map(pushed);
@@ -141,7 +143,7 @@ fn pushed(row: EventRow) -> Result<Line, Error> {
         false => Outcome::Pushed { replaced: before },
     };
     Ok(Line {
-        id: row.id,
+        id: row.id.0,
         at: Time(row.at),
         principal: row.actor,
         source: row.source,
@@ -155,7 +157,7 @@ fn pushed(row: EventRow) -> Result<Line, Error> {
 
 fn refusal(row: PushRefusalRow) -> Result<Line, Error> {
     Ok(Line {
-        id: row.id,
+        id: row.id.0,
         at: Time(row.last_at),
         principal: row.actor,
         source: Some(row.source),

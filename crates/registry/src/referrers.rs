@@ -3,6 +3,7 @@ use crate::repository::{Page, read};
 use crate::{Cx, Error, image};
 use meta::Tx;
 use meta::records::image::ImageRow;
+use meta::{ImageId, RepositoryId};
 use oci::{Digest, Manifest, RepositoryName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,14 +37,14 @@ pub async fn list(
     let subject = subject.to_bytes();
     // Each type once: its rows are read for each.
     let artifact_types: Vec<String> = BTreeSet::from_iter(artifact_types).into_iter().collect();
-    let after: Option<[u8; 16]> =
-        after.map(|cursor| cursor.try_into()).transpose().map_err(|_| image::cursor::invalid())?;
+    let after: Option<ImageId> =
+        after.map(|cursor| cursor.try_into().map(ImageId)).transpose().map_err(|_| image::cursor::invalid())?;
     let found = read(cx, name, move |tx, row| {
         let wanted = Wanted { repository: row.id, subject: &subject, artifact_types: &artifact_types };
         wanted.collect(tx, after, limit)
     })
     .await?;
-    let next = found.more.then(|| found.rows.last().map(|(row, _)| row.id.to_vec())).flatten();
+    let next = found.more.then(|| found.rows.last().map(|(row, _)| row.id.0.to_vec())).flatten();
     let items = found.rows.into_iter().map(|(row, manifest)| referrer(row, &manifest)).collect::<Result<_, _>>()?;
     Ok(Page { items, next })
 }
@@ -56,14 +57,14 @@ struct Found {
 }
 
 struct Wanted<'a> {
-    repository: [u8; 16],
+    repository: RepositoryId,
     subject: &'a [u8],
     artifact_types: &'a [String],
 }
 
 impl Wanted<'_> {
     /// Up to `limit` rows, of [`PAGE_BYTES`] in all unless the first alone has more.
-    fn collect(&self, tx: &mut Tx<'_>, mut after: Option<[u8; 16]>, limit: u32) -> Result<Found, Error> {
+    fn collect(&self, tx: &mut Tx<'_>, mut after: Option<ImageId>, limit: u32) -> Result<Found, Error> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut found = Found::default();
         let mut bytes: i64 = 0;
@@ -84,7 +85,7 @@ impl Wanted<'_> {
     }
 
     /// The next rows by id: those of each wanted type, together.
-    fn batch(&self, tx: &mut Tx<'_>, after: Option<[u8; 16]>) -> Result<Vec<ImageRow>, Error> {
+    fn batch(&self, tx: &mut Tx<'_>, after: Option<ImageId>) -> Result<Vec<ImageRow>, Error> {
         if self.artifact_types.is_empty() {
             return Ok(tx.image_referrers(self.repository, self.subject, None, after, BATCH)?);
         }

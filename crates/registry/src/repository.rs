@@ -3,6 +3,7 @@ use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::quota::{Quota, Subject};
 use crate::{Constraint, Cx, Error, resource_tags};
+use meta::RepositoryId;
 use meta::records::{self, repository::RepositoryRow};
 use oci::RepositoryName;
 use serde_json::json;
@@ -11,7 +12,7 @@ pub use crate::tag_mutability::TagMutability;
 
 #[derive(Clone, Debug)]
 pub struct Repository {
-    pub id: [u8; 16],
+    pub id: RepositoryId,
     pub registry: crate::RegistryId,
     pub name: RepositoryName,
     pub created_at: Time,

@@ -104,9 +104,9 @@ impl System {
         self.clock.now()
     }
 
-    /// A new UUIDv7.
-    pub fn id(&self) -> [u8; 16] {
-        crate::random::id(self.random.as_ref(), self.now())
+    /// A new id of a record or a location: a UUIDv7.
+    pub fn id<T: From<[u8; 16]>>(&self) -> T {
+        crate::random::id(self.random.as_ref(), self.now()).into()
     }
 }
 

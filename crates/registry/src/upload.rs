@@ -17,7 +17,7 @@ pub use append::{append, put_part};
 pub use body::{Source, Whole};
 pub use cancel::cancel;
 pub use complete::{Completion, complete, put_whole};
-pub use id::{InvalidUploadId, UploadId};
+pub use meta::{InvalidUploadId, UploadId};
 pub use transfer::Place;
 
 use crate::{Capability, Cx, Error, repository};
@@ -43,7 +43,7 @@ pub struct Progress {
 pub async fn start(cx: &Cx, name: &RepositoryName, algorithm: Algorithm) -> Result<UploadId, Error> {
     let repository = repository::row(cx, name).await?.id;
     let owner = Owner { registry: &cx.registry, repository };
-    Ok(UploadId::new(&cx.keys, cx.random.as_ref(), owner, Claim { made_at: cx.now(), algorithm }))
+    Ok(Claim { made_at: cx.now(), algorithm }.into_id(&cx.keys, cx.random.as_ref(), owner))
 }
 
 /// [`Error::UploadNotFound`] for one that ended or never was.

@@ -303,7 +303,7 @@ impl TestApp {
         let digest = oci::Digest::of(oci::Algorithm::Sha256, layer).to_bytes();
         let found = self.system.db.look_up(meta::records::layer::named(&registry, repository, &digest)).await;
         let row = found.expect("the records").flatten().expect("a layer that the repository shows").layer;
-        let Some(location) = row.location.map(blob::Location) else {
+        let Some(location) = row.location.map(|location| blob::Location(location.0)) else {
             let bytes = bytes.map(<[u8]>::to_vec);
             let stored = self.system.db.write(move |tx| {
                 tx.layer_data_delete(row.id)?;

@@ -7,7 +7,7 @@ use listen::body::{self, Response};
 use listen::memory::{self, Held, NotRead, Owner};
 use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use registry::Error;
-use registry::image::{self, FailureCode, ImageHead, ImageId, NewImage, PulledImage, PutBy};
+use registry::image::{self, FailureCode, ImageHead, ImageRef, NewImage, PulledImage, PutBy};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -98,15 +98,15 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
 
 /// The tags as `OCI-Tag` lists them, in few lines: clients bound the number of an answer's headers (Python's `http.client` takes
 /// 100) as well as the length of each.
-fn tag_lines(tags: &[String]) -> Vec<String> {
+fn tag_lines(tags: &[Tag]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for tag in tags {
-        match lines.last_mut().filter(|line| line.len() + ", ".len() + tag.len() <= MAX_TAG_LINE) {
+        match lines.last_mut().filter(|line| line.len() + ", ".len() + tag.as_str().len() <= MAX_TAG_LINE) {
             Some(line) => {
                 line.push_str(", ");
-                line.push_str(tag);
+                line.push_str(tag.as_str());
             }
-            None => lines.push(tag.clone()),
+            None => lines.push(tag.to_string()),
         }
     }
     lines
@@ -120,35 +120,34 @@ pub async fn missing(call: Call<'_>, name: &RepositoryName, reference: &str) -> 
 
 /// The tags that are to hold the manifest, and the digest that it must have: a tag in the path, perhaps with `?digest=`, or a
 /// digest, perhaps with several `?tag=`.
-fn place(call: &Call<'_>, reference: &Reference) -> Result<(Vec<String>, Option<Digest>), Refusal> {
+fn place(call: &Call<'_>, reference: &Reference) -> Result<(Vec<Tag>, Option<Digest>), Refusal> {
     let quirks = &call.cx.quirks;
-    let mut tags = call.query.all("tag");
+    let tags = call.query.all("tag");
     match reference {
         Reference::Tag(_) if !tags.is_empty() => {
             let message = "The parameter 'tag' goes with a manifest that is pushed by its digest";
             Err(Refusal::new(StatusCode::BAD_REQUEST, "TAG_INVALID", message))
         }
         Reference::Tag(tag) => {
-            tags.push(tag.to_string());
             let digest = call.query.get("digest");
             let parsed = digest.map(|text| text.parse().map_err(|_| Refusal::digest_invalid(&text, quirks)));
-            Ok((tags, parsed.transpose()?))
+            Ok((vec![tag.clone()], parsed.transpose()?))
         }
         Reference::Digest(_) if tags.len() > MAX_TAGS => {
             let message = format!("One push takes at most {MAX_TAGS} tags, not {}", tags.len());
             Err(Refusal::new(StatusCode::URI_TOO_LONG, "UNSUPPORTED", message))
         }
-        Reference::Digest(digest) => match tags.iter().find(|tag| tag.parse::<Tag>().is_err()) {
-            Some(tag) => Err(Refusal::path(InvalidPath::Tag(tag.clone()), quirks)),
-            None => Ok((tags, Some(*digest))),
-        },
+        Reference::Digest(digest) => {
+            let parse = |tag: String| tag.parse().map_err(|_| Refusal::path(InvalidPath::Tag(tag), quirks));
+            Ok((tags.into_iter().map(parse).collect::<Result<_, _>>()?, Some(*digest)))
+        }
     }
 }
 
 pub async fn delete(call: Call<'_>, name: &RepositoryName, reference: &Reference) -> Result<Response, Refusal> {
     let id = match reference {
-        Reference::Tag(tag) => ImageId { tag: Some(tag.to_string()), digest: None },
-        Reference::Digest(digest) => ImageId { tag: None, digest: Some(digest.to_string()) },
+        Reference::Tag(tag) => ImageRef { tag: Some(tag.to_string()), digest: None },
+        Reference::Digest(digest) => ImageRef { tag: None, digest: Some(digest.to_string()) },
     };
     let (gone, failures) = image::delete_batch(call.cx, name, vec![id]).await.map_err(|error| call.refuse(error))?;
     match failures.into_iter().next() {
@@ -174,16 +173,17 @@ mod tests {
 
     #[test]
     fn tags_are_listed_in_order_in_few_lines_of_bounded_length() {
+        let tag = |text: &str| -> Tag { text.parse().unwrap() };
         let tags =
-            |count: usize, length: usize| -> Vec<String> { (0..count).map(|i| format!("{i:0length$}")).collect() };
+            |count: usize, length: usize| (0..count).map(|i| tag(&format!("{i:0length$}"))).collect::<Vec<Tag>>();
         for (count, length, lines) in [(0, 1, 0), (1, 128, 1), (3, 5, 1), (MAX_TAGS, 8, 1), (MAX_TAGS, 128, 15)] {
             let tags = tags(count, length);
             let listed = tag_lines(&tags);
             assert_eq!(listed.len(), lines, "{count} of {length}");
             assert!(listed.iter().all(|line| line.len() <= MAX_TAG_LINE));
             let read: Vec<&str> = listed.iter().flat_map(|line| line.split(", ")).collect();
-            assert_eq!(read, tags);
+            assert_eq!(read, tags.iter().map(Tag::as_str).collect::<Vec<_>>());
         }
-        assert_eq!(tag_lines(&["a".to_owned(), "b".to_owned(), "c".to_owned()]), ["a, b, c"]);
+        assert_eq!(tag_lines(&[tag("a"), tag("b"), tag("c")]), ["a, b, c"]);
     }
 }

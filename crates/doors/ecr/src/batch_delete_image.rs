@@ -5,7 +5,7 @@ use call::check;
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;
-use registry::image::{self, ImageId};
+use registry::image::{self, ImageRef};
 use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub struct Output {
 
 impl Operation for BatchDeleteImage {
     const NAME: &'static str = "BatchDeleteImage";
-    type Checked = (RepositoryName, Vec<ImageId>);
+    type Checked = (RepositoryName, Vec<ImageRef>);
     type Output = Output;
 
     fn registry_id(&self) -> Option<&str> {

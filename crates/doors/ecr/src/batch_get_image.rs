@@ -5,7 +5,7 @@ use call::check;
 use listen::app::App;
 use oci::{Manifest, RepositoryName};
 use registry::access::Need;
-use registry::image::{self, ImageId, PulledImage};
+use registry::image::{self, ImageRef, PulledImage};
 use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub struct BatchGetImage {
 #[derive(Debug)]
 pub struct Batch {
     name: RepositoryName,
-    ids: Vec<ImageId>,
+    ids: Vec<ImageRef>,
     accepted: Option<Vec<String>>,
 }
 

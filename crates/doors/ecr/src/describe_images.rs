@@ -7,7 +7,7 @@ use call::{Operation, Structure};
 use listen::app::App;
 use oci::RepositoryName;
 use registry::access::Need;
-use registry::image::{self, ImageId, StatusFilter, TagStatus};
+use registry::image::{self, ImageRef, StatusFilter, TagStatus};
 use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub struct Checked {
 #[derive(Debug)]
 enum Which {
     /// All or nothing; the filter says nothing about images that are named.
-    Named(Vec<ImageId>),
+    Named(Vec<ImageRef>),
     Page((TagStatus, StatusFilter), Asked),
 }
 

@@ -31,7 +31,7 @@ pub struct Put {
     name: RepositoryName,
     manifest: String,
     media_type: Option<String>,
-    tag: Option<String>,
+    tag: Option<Tag>,
     digest: Option<Digest>,
 }
 
@@ -64,11 +64,9 @@ impl Operation for PutImage {
         let name = check::repository_name(self.repository_name.as_deref())?;
         let manifest = check::required("imageManifest", self.image_manifest)?;
         check::size("imageManifest", manifest.len(), 1, Manifest::MAX_BYTES as u64)?;
-        if let Some(tag) = &self.image_tag {
-            check_tag(tag)?;
-        }
+        let tag = self.image_tag.as_deref().map(check_tag).transpose()?;
         let digest = self.image_digest.as_deref().map(check_digest).transpose()?;
-        Ok(Put { name, manifest, media_type: self.image_manifest_media_type, tag: self.image_tag, digest })
+        Ok(Put { name, manifest, media_type: self.image_manifest_media_type, tag, digest })
     }
 
     async fn handle(put: Put, cx: &Cx, _app: &App) -> Result<Output, Error> {
@@ -81,14 +79,17 @@ impl Operation for PutImage {
                 image: Image {
                     registry_id: cx.registry.account,
                     repository_name: name.to_string(),
-                    image_id: ImageIdentifier { image_digest: Some(pushed.digest.to_string()), image_tag: tag },
+                    image_id: ImageIdentifier {
+                        image_digest: Some(pushed.digest.to_string()),
+                        image_tag: tag.map(|tag| tag.to_string()),
+                    },
                     image_manifest: manifest,
                     image_manifest_media_type: pushed.media_type,
                 },
             }),
             Change::Nothing => Err(Error::ImageAlreadyExists {
                 digest: pushed.digest.to_string(),
-                tag: tag.unwrap_or_else(|| "null".to_owned()),
+                tag: tag.map_or_else(|| "null".to_owned(), |tag| tag.to_string()),
                 name: name.to_string(),
                 account: cx.registry.account.to_string(),
             }),
@@ -97,9 +98,9 @@ impl Operation for PutImage {
 }
 
 /// A tag within the model's bounds that container clients can ask for: no other could ever be pulled.
-fn check_tag(tag: &str) -> Result<(), Error> {
-    check::length("imageTag", tag, 1, types::MAX_TAG_CHARACTERS)?;
-    check::pattern("imageTag", tag.parse::<Tag>().is_ok(), Tag::PATTERN)
+fn check_tag(text: &str) -> Result<Tag, Error> {
+    check::length("imageTag", text, 1, types::MAX_TAG_CHARACTERS)?;
+    text.parse().map_err(|_| Error::invalid("imageTag", Constraint::Pattern(Tag::PATTERN)))
 }
 
 /// `imageDigest` bears no constraint in the model; what is no digest can't be compared with one.

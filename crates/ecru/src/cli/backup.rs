@@ -8,7 +8,7 @@ use crate::data_dir::{DataDirError, read_optional};
 use blob::Engine as _;
 use blob::disk::RealDisk;
 use blob::fs::FsEngine;
-use meta::RecordsFile;
+use meta::{LocationId, RecordsFile};
 use registry::bootstrap::{self, BootstrapError};
 use registry::clock::{Clock as _, SystemClock};
 use registry::keys::{Keys, NoRootKey};
@@ -135,7 +135,7 @@ async fn sweep(layers: &FsEngine, records: &mut RecordsFile) -> Result<u64, Back
         let Some(last) = page.last() else { return Ok(removed) };
         after = Some(*last);
         for location in page {
-            if records.read(|tx| tx.store_location(location.0))?.is_none() {
+            if records.read(|tx| tx.store_location(LocationId(location.0)))?.is_none() {
                 layers.remove(location, None).await.map_err(BackupError::Sweep)?;
                 removed += 1;
             }

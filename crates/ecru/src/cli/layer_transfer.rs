@@ -4,8 +4,8 @@ use blob::fs::FsEngine;
 use blob::{Engine as _, Location, Reader};
 use futures_util::StreamExt as _;
 use futures_util::stream;
+use meta::LocationId;
 use meta::RecordsFile;
-use meta::records::Id;
 use meta::records::store::LocatedLayer;
 use oci::{Digest, Hasher};
 
@@ -39,7 +39,7 @@ pub struct Summary {
 /// A layer that could not be moved.
 #[derive(Debug)]
 pub struct DamagedLayer {
-    pub location: Id,
+    pub location: LocationId,
     /// One line that names it and says what is wrong.
     pub why: String,
 }
@@ -63,7 +63,7 @@ pub async fn transfer(
 ) -> Result<Summary, TransferError> {
     let mut summary = Summary::default();
     // No location is all zeros.
-    let mut page = records.read(|tx| tx.store_located_after([0; 16], PAGE))?;
+    let mut page = records.read(|tx| tx.store_located_after(LocationId::MIN, PAGE))?;
     while let Some(last) = page.last().map(|layer| layer.location) {
         let mut work = Vec::with_capacity(page.len());
         for layer in page {
@@ -97,7 +97,7 @@ impl Summary {
             }
             Moved::Damaged(why) => {
                 let digest = Digest::from_bytes(&layer.digest)?;
-                let why = format!("layer {digest} at {}: {why}", Location(layer.location));
+                let why = format!("layer {digest} at {}: {why}", Location(layer.location.0));
                 self.damaged.push(DamagedLayer { location: layer.location, why });
             }
         }
@@ -116,7 +116,7 @@ async fn move_layer(
     trust: bool,
     progress: &Progress,
 ) -> Result<Moved, TransferError> {
-    let (location, digest) = (Location(layer.location), Digest::from_bytes(&layer.digest)?);
+    let (location, digest) = (Location(layer.location.0), Digest::from_bytes(&layer.digest)?);
     // What is there may be whole already, or what a killed transfer left.
     if let Some(stat) = to.stat(location).await.map_err(TransferError::Target)? {
         let whole = stat.size == size(layer) && (trust || holds(to, layer, &digest).await);
@@ -178,7 +178,7 @@ async fn copy(
 
 /// Whether the target has the right bytes; one that can't be read is written again.
 async fn holds(to: &FsEngine, layer: &LocatedLayer, digest: &Digest) -> bool {
-    let Ok(Some(mut reader)) = to.read(Location(layer.location), 0..size(layer)).await else { return false };
+    let Ok(Some(mut reader)) = to.read(Location(layer.location.0), 0..size(layer)).await else { return false };
     let mut hasher = Hasher::new(digest.algorithm());
     loop {
         match reader.next().await {

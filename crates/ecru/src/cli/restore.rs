@@ -101,7 +101,7 @@ fn open(copy: &CopyDir, store: StoreId) -> Result<Option<RecordsFile>, meta::Err
     records.known()?;
     records.check()?;
     let id = records.read(|tx| tx.store_get())?;
-    Ok((id == Some(store.0)).then_some(records))
+    Ok((id == Some(store)).then_some(records))
 }
 
 /// The PostgreSQL database that the records go to, if they do; refused when it has records.

@@ -125,7 +125,7 @@ async fn what_was_acknowledged_before_a_backup_under_load_pulls_from_the_restore
 /// Makes a test's directory one of `ecru serve`.
 async fn make_data_directory(app: &TestApp) {
     let id = StoreId([9; 16]);
-    app.system.db.write(move |tx| tx.store_put(id.0, 1)).await.unwrap();
+    app.system.db.write(move |tx| tx.store_put(id, 1)).await.unwrap();
     write_store_id(&app.directory().join("layers"), id).unwrap();
     fs::write(app.directory().join("FORMAT"), "1\n").unwrap();
     let place = if app.database().is_some() { "1:postgresql\n" } else { "1:sqlite\n" };
@@ -297,9 +297,9 @@ async fn layers_that_are_marked_are_backed_up_and_a_restore_takes_back_the_marks
             None => target,
         };
         let started = target.start().await.unwrap();
-        let sound = started.system.db.read(|tx| tx.store_sound_from([0; 16], 9)).await.unwrap();
+        let sound = started.system.db.read(|tx| tx.store_sound_from(meta::LocationId::MIN, 9)).await.unwrap();
         let mut sound: Vec<_> = sound.into_iter().map(|layer| layer.location).collect();
-        let mut expected = vec![locations[0].0, locations[2].0];
+        let mut expected = vec![meta::LocationId(locations[0].0), meta::LocationId(locations[2].0)];
         sound.sort();
         expected.sort();
         assert_eq!(sound, expected);

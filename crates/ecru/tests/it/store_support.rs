@@ -114,7 +114,7 @@ impl Started {
 
     pub async fn layer(&self, bytes: &[u8]) -> Location {
         let system = &self.system;
-        let location = Location(system.id());
+        let location: Location = system.id();
         let mut writer = system.blobs.create(location).await.unwrap();
         for piece in bytes.chunks(blob::Buffers::SIZE) {
             let mut buffer = system.buffers.take().await;
@@ -123,7 +123,7 @@ impl Started {
         }
         writer.finish().await.unwrap();
         let row: Vec<meta::Value> = vec![
-            system.id().into(),
+            system.id::<meta::LayerId>().into(),
             Digest::of(Algorithm::Sha256, bytes).to_bytes().into(),
             (bytes.len() as i64).into(),
             location.0.into(),

@@ -54,7 +54,7 @@ async fn it_runs_beside_a_server_says_what_is_wrong_and_marks_it_when_asked() {
     }
     // The server sees the marks at once.
     let marked = |tx: &mut meta::Tx<'_>| {
-        let rows = tx.layer_list([0; 16], 10)?;
+        let rows = tx.layer_list(meta::LayerId::MIN, 10)?;
         Ok::<_, meta::Error>(rows.iter().filter(|row| row.damaged_at.is_some()).count())
     };
     assert_eq!(server.system.db.read(marked).await.unwrap(), 2);

@@ -1,7 +1,7 @@
 //! The schema from every version to the last, on both engines.
 use super::{MIGRATIONS, Migration, next};
 use crate::database::Database;
-use crate::{Db, Error, PostgresConfig, SqliteConfig, Value};
+use crate::{Db, Error, EventId, LayerId, PostgresConfig, RepositoryId, SqliteConfig, UploadId, Value};
 use crate::{postgres, sqlite};
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -183,7 +183,7 @@ const EVENT_INSERT_1: &str = "INSERT INTO event (id, account, region, repository
 
 #[tokio::test]
 async fn the_pushes_of_version_1_are_in_the_log_of_version_2() {
-    let (repository, other): ([u8; 16], [u8; 16]) = ([1; 16], [2; 16]);
+    let (repository, other) = (RepositoryId([1; 16]), RepositoryId([2; 16]));
     for database in Beneath::both().await {
         database.migrate(&MIGRATIONS[..1]).await.unwrap();
         for (id, repository, kind) in [
@@ -199,16 +199,16 @@ async fn the_pushes_of_version_1_are_in_the_log_of_version_2() {
             database.query(EVENT_INSERT_1, &[row.as_slice(), &rest].concat()).await;
         }
         let db = database.open().await;
-        let ids = |before: Option<[u8; 16]>, limit| {
+        let ids = |before: Option<EventId>, limit| {
             let db = db.clone();
             async move {
                 let rows = db.read(move |tx| tx.event_pushes(repository, before, limit)).await.unwrap();
-                rows.iter().map(|row| (row.id[0], row.source.clone(), row.at)).collect::<Vec<_>>()
+                rows.iter().map(|row| (row.id.0[0], row.source.clone(), row.at)).collect::<Vec<_>>()
             }
         };
         assert_eq!(ids(None, 10).await, [(5, None, 7), (2, None, 7)]);
         assert_eq!(ids(None, 1).await, [(5, None, 7)]);
-        assert_eq!(ids(Some([5; 16]), 10).await, [(2, None, 7)]);
+        assert_eq!(ids(Some(EventId([5; 16])), 10).await, [(2, None, 7)]);
         assert_eq!(db.read(move |tx| tx.event_list(repository, None, 10)).await.unwrap().len(), 4);
         assert_eq!(db.read(move |tx| tx.push_refusal_list(repository, None, 10)).await.unwrap(), []);
         db.close().await;
@@ -234,7 +234,7 @@ async fn the_layers_of_version_3_keep_their_grace_in_version_4_without_its_index
         let row = [&[Value::Blob(vec![1; 16])], names.as_slice(), rest.as_slice()].concat();
         database.query(LAYER_INSERT_3, &row).await;
         let db = database.open().await;
-        let layer = db.look_up(crate::records::layer::by_id([1; 16])).await.unwrap().unwrap();
+        let layer = db.look_up(crate::records::layer::by_id(LayerId([1; 16]))).await.unwrap().unwrap();
         assert_eq!((layer.size, layer.unreferenced_since), (10, Some(7)));
         assert!(!database.schema().await.contains(&unreferenced));
         if let Beneath::Postgres(_) = database {
@@ -261,9 +261,10 @@ async fn layers_and_sessions_of_version_5_are_good_and_without_checksums_in_vers
         let rest = [id(), id(), Value::Blob(vec![2])];
         database.query(UPLOAD_INSERT_5, &[&[id()], names.as_slice(), rest.as_slice()].concat()).await;
         let db = database.open().await;
-        let (layer, content) = db.look_up(crate::records::layer::by_id_to_read([1; 16])).await.unwrap().unwrap();
+        let (layer, content) =
+            db.look_up(crate::records::layer::by_id_to_read(LayerId([1; 16]))).await.unwrap().unwrap();
         assert_eq!((layer.size, layer.damaged_at, content.checksums), (10, None, None));
-        let upload = db.look_up(crate::records::upload::by_id([1; 16])).await.unwrap().unwrap();
+        let upload = db.look_up(crate::records::upload::by_id(UploadId([1; 16]))).await.unwrap().unwrap();
         assert_eq!((upload.received, upload.checksums), (7, None));
         db.close().await;
         database.remove().await;

@@ -1,6 +1,6 @@
 //! Events: what happened, to what, by whom.
-use super::{Id, RegistryKey};
-use crate::{Error, Row, Tx, Value};
+use super::RegistryKey;
+use crate::{Error, EventId, RepositoryId, Row, Tx, Value};
 
 statements! {
     EVENT_INSERT = "INSERT INTO event (id, account, region, repository_id, kind, actor, digest, tag, detail, at, source, \
@@ -14,7 +14,7 @@ statements! {
 
 #[derive(Clone, Debug)]
 pub struct EventRow {
-    pub id: Id,
+    pub id: EventId,
     pub kind: String,
     pub actor: String,
     pub digest: Option<Vec<u8>>,
@@ -47,7 +47,7 @@ impl Tx<'_> {
     pub fn event_insert(
         &mut self,
         registry: &RegistryKey,
-        repository: Option<Id>,
+        repository: Option<RepositoryId>,
         event: EventRow,
     ) -> Result<(), Error> {
         self.send(
@@ -72,14 +72,24 @@ impl Tx<'_> {
     }
 
     /// A repository's events, oldest first, from behind `after`.
-    pub fn event_list(&mut self, repository: Id, after: Option<Id>, limit: u32) -> Result<Vec<EventRow>, Error> {
+    pub fn event_list(
+        &mut self,
+        repository: RepositoryId,
+        after: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
         let after: Value = after.map_or(Value::Blob(Vec::new()), Into::into);
         self.query(EVENT_LIST, &[repository.into(), after, limit.into()])?.iter().map(event).collect()
     }
 
     /// What was pushed to a repository, newest first, from events older than `before`.
-    pub fn event_pushes(&mut self, repository: Id, before: Option<Id>, limit: u32) -> Result<Vec<EventRow>, Error> {
-        let before: Value = before.unwrap_or([u8::MAX; 16]).into();
+    pub fn event_pushes(
+        &mut self,
+        repository: RepositoryId,
+        before: Option<EventId>,
+        limit: u32,
+    ) -> Result<Vec<EventRow>, Error> {
+        let before: Value = before.unwrap_or(EventId::MAX).into();
         self.query(EVENT_PUSHES, &[repository.into(), before, limit.into()])?.iter().map(event).collect()
     }
 }

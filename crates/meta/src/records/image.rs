@@ -1,6 +1,6 @@
 //! Images, their manifests, and what they stand on.
-use super::{Id, RegistryKey};
-use crate::{Change, Error, Lookup, Row, Tx, Value};
+use super::RegistryKey;
+use crate::{Change, Error, ImageId, LayerId, Lookup, RepositoryId, Row, Tx, Value};
 
 /// The columns of [`ImageRow`], in order.
 macro_rules! image_columns {
@@ -134,7 +134,7 @@ pub struct ImageHeadRow {
 pub struct ImagePullRow {
     pub digest: Vec<u8>,
     pub media_type: String,
-    pub id: Id,
+    pub id: ImageId,
     pub manifest: Vec<u8>,
     pub pulled_at: Option<i64>,
 }
@@ -148,7 +148,7 @@ pub struct ManifestRow {
 
 #[derive(Clone, Debug)]
 pub struct ImageRow {
-    pub id: Id,
+    pub id: ImageId,
     pub digest: Vec<u8>,
     pub media_type: String,
     pub artifact_type: Option<String>,
@@ -187,7 +187,7 @@ impl PushCursor {
 const TOGETHER: usize = 8;
 
 /// The ids of up to [`TOGETHER`] layers; the last one fills up what is over, since to insert it twice changes nothing.
-fn filled(layers: &[Id]) -> [Value; TOGETHER] {
+fn filled(layers: &[LayerId]) -> [Value; TOGETHER] {
     std::array::from_fn(|place| layers.get(place).or(layers.last()).copied().into())
 }
 
@@ -217,17 +217,17 @@ pub enum ImageName<'a> {
 }
 
 /// The living image of that digest.
-pub fn by_digest(repository: Id, digest: &[u8]) -> Lookup<ImageRow> {
+pub fn by_digest(repository: RepositoryId, digest: &[u8]) -> Lookup<ImageRow> {
     Lookup::new(IMAGE_BY_DIGEST, [repository.into(), digest.into()], |row| image(&row))
 }
 
 /// The image that the tag holds.
-pub fn by_tag(repository: Id, tag: &str) -> Lookup<ImageRow> {
+pub fn by_tag(repository: RepositoryId, tag: &str) -> Lookup<ImageRow> {
     Lookup::new(IMAGE_BY_TAG, [repository.into(), tag.into()], |row| image(&row))
 }
 
 /// The layer of that digest, where the repository shows it and it is not damaged.
-pub fn layer_named(repository: Id, digest: &[u8]) -> Lookup<Id> {
+pub fn layer_named(repository: RepositoryId, digest: &[u8]) -> Lookup<LayerId> {
     Lookup::new(IMAGE_LAYER_FIND, [repository.into(), digest.into()], |row| row.get(0))
 }
 
@@ -270,7 +270,7 @@ fn named(registry: &RegistryKey, repository: &str, name: ImageName<'_>) -> [Valu
 }
 
 /// Writes an image, unless the repository has a living one of that digest. See [`super::layer::insert`] for why it is tried.
-pub fn insert(repository: Id, row: &ImageRow) -> Change {
+pub fn insert(repository: RepositoryId, row: &ImageRow) -> Change {
     Change::new(
         IMAGE_INSERT,
         [
@@ -293,43 +293,52 @@ pub fn insert(repository: Id, row: &ImageRow) -> Change {
 }
 
 impl Tx<'_> {
-    pub fn image_by_digest(&mut self, repository: Id, digest: &[u8]) -> Result<Option<ImageRow>, Error> {
+    pub fn image_by_digest(&mut self, repository: RepositoryId, digest: &[u8]) -> Result<Option<ImageRow>, Error> {
         self.look_up(by_digest(repository, digest))
     }
 
     /// The image of each digest, where there is one.
-    pub fn images_by_digest(&mut self, repository: Id, digests: &[Vec<u8>]) -> Result<Vec<Option<ImageRow>>, Error> {
+    pub fn images_by_digest(
+        &mut self,
+        repository: RepositoryId,
+        digests: &[Vec<u8>],
+    ) -> Result<Vec<Option<ImageRow>>, Error> {
         self.look_up_each(digests.iter().map(|digest| by_digest(repository, digest)))
     }
 
-    pub fn image_by_tag(&mut self, repository: Id, tag: &str) -> Result<Option<ImageRow>, Error> {
+    pub fn image_by_tag(&mut self, repository: RepositoryId, tag: &str) -> Result<Option<ImageRow>, Error> {
         self.look_up(by_tag(repository, tag))
     }
 
     /// Whether the repository has a living image.
-    pub fn image_any(&mut self, repository: Id) -> Result<bool, Error> {
+    pub fn image_any(&mut self, repository: RepositoryId) -> Result<bool, Error> {
         Ok(self.query_opt(IMAGE_ANY, &[repository.into()])?.is_some())
     }
 
-    pub fn image_count(&mut self, repository: Id) -> Result<i64, Error> {
+    pub fn image_count(&mut self, repository: RepositoryId) -> Result<i64, Error> {
         self.query_opt(IMAGE_COUNT, &[repository.into()])?.map_or(Ok(0), |row| row.get(0))
     }
 
     /// Marks an image deleted and removes its tags; its rows and bytes stay until the undelete window ends.
-    pub fn image_delete(&mut self, id: Id, now: i64) -> Result<(), Error> {
+    pub fn image_delete(&mut self, id: ImageId, now: i64) -> Result<(), Error> {
         self.tag_delete_all(id)?;
         self.send(IMAGE_DELETE, [id.into(), now.into()])?;
         Ok(())
     }
 
     /// Adds to the number of tags that point at the image.
-    pub fn image_add_tags(&mut self, id: Id, change: i64) -> Result<(), Error> {
+    pub fn image_add_tags(&mut self, id: ImageId, change: i64) -> Result<(), Error> {
         self.send(IMAGE_ADD_TAGS, [id.into(), change.into()])?;
         Ok(())
     }
 
     /// (pushed at, digest) of the untagged images, by push.
-    pub fn image_untagged(&mut self, repository: Id, after: &PushCursor, limit: u32) -> Result<Vec<PushCursor>, Error> {
+    pub fn image_untagged(
+        &mut self,
+        repository: RepositoryId,
+        after: &PushCursor,
+        limit: u32,
+    ) -> Result<Vec<PushCursor>, Error> {
         let params = [repository.into(), after.pushed_at.into(), (&after.digest).into(), limit.into()];
         let rows = self.query(IMAGE_UNTAGGED, &params)?;
         rows.iter().map(|row| Ok(PushCursor { pushed_at: row.get(0)?, digest: row.get(1)? })).collect()
@@ -338,7 +347,7 @@ impl Tx<'_> {
     /// Images by push, from behind `after`.
     pub fn image_page(
         &mut self,
-        repository: Id,
+        repository: RepositoryId,
         tagged: Tagged,
         after: &PushCursor,
         limit: u32,
@@ -355,10 +364,10 @@ impl Tx<'_> {
     /// The living images whose subject is `subject`, by id; with a type only those of it.
     pub fn image_referrers(
         &mut self,
-        repository: Id,
+        repository: RepositoryId,
         subject: &[u8],
         artifact_type: Option<&str>,
-        after: Option<Id>,
+        after: Option<ImageId>,
         limit: u32,
     ) -> Result<Vec<ImageRow>, Error> {
         let after: Value = after.map_or(Value::Blob(Vec::new()), Into::into);
@@ -371,38 +380,43 @@ impl Tx<'_> {
     }
 
     /// The digests of up to `limit` living indexes that list `digest`.
-    pub fn image_parents(&mut self, repository: Id, digest: &[u8], limit: u32) -> Result<Vec<Vec<u8>>, Error> {
+    pub fn image_parents(
+        &mut self,
+        repository: RepositoryId,
+        digest: &[u8],
+        limit: u32,
+    ) -> Result<Vec<Vec<u8>>, Error> {
         let rows = self.query(IMAGE_PARENTS, &[repository.into(), digest.into(), limit.into()])?;
         rows.iter().map(|row| row.get(0)).collect()
     }
 
     /// Whether the index `id` lists `digest`.
-    pub fn image_lists(&mut self, id: Id, digest: &[u8]) -> Result<bool, Error> {
+    pub fn image_lists(&mut self, id: ImageId, digest: &[u8]) -> Result<bool, Error> {
         Ok(self.query_opt(IMAGE_LISTS, &[id.into(), digest.into()])?.is_some())
     }
 
-    pub fn manifest_insert(&mut self, image: Id, bytes: &[u8]) -> Result<(), Error> {
+    pub fn manifest_insert(&mut self, image: ImageId, bytes: &[u8]) -> Result<(), Error> {
         self.send(MANIFEST_INSERT, [image.into(), bytes.into()])?;
         Ok(())
     }
 
     /// The manifest of an image, and when it was pulled last.
-    pub fn manifest_to_pull(&mut self, image: Id) -> Result<Option<ManifestRow>, Error> {
+    pub fn manifest_to_pull(&mut self, image: ImageId) -> Result<Option<ManifestRow>, Error> {
         let row = self.query_opt(MANIFEST_TO_PULL, &[image.into()])?;
         row.map(|mut row| Ok(ManifestRow { bytes: row.take(0)?, pulled_at: row.get(1)? })).transpose()
     }
 
-    pub fn manifest_get(&mut self, image: Id) -> Result<Option<Vec<u8>>, Error> {
+    pub fn manifest_get(&mut self, image: ImageId) -> Result<Option<Vec<u8>>, Error> {
         self.query_opt(MANIFEST_GET, &[image.into()])?.map(|mut row| row.take(0)).transpose()
     }
 
-    pub fn image_child_insert(&mut self, image: Id, digest: &[u8], repository: Id) -> Result<(), Error> {
+    pub fn image_child_insert(&mut self, image: ImageId, digest: &[u8], repository: RepositoryId) -> Result<(), Error> {
         self.send(IMAGE_CHILD_INSERT, [image.into(), digest.into(), repository.into()])?;
         Ok(())
     }
 
     /// Makes an image stand on layers, which are referenced from now on.
-    pub fn image_layers_insert(&mut self, image: Id, layers: &[Id]) -> Result<(), Error> {
+    pub fn image_layers_insert(&mut self, image: ImageId, layers: &[LayerId]) -> Result<(), Error> {
         for layers in layers.chunks(TOGETHER) {
             let [a, b, c, d, e, f, g, h] = filled(layers);
             self.send(IMAGE_LAYERS_INSERT, [image.into(), a, b, c, d, e, f, g, h])?;
@@ -411,16 +425,21 @@ impl Tx<'_> {
     }
 
     /// Remembers the media type that a manifest gives to a layer of its repository.
-    pub fn image_layer_set_type(&mut self, repository: Id, digest: &[u8], media_type: &str) -> Result<(), Error> {
+    pub fn image_layer_set_type(
+        &mut self,
+        repository: RepositoryId,
+        digest: &[u8],
+        media_type: &str,
+    ) -> Result<(), Error> {
         self.send(IMAGE_LAYER_SET_TYPE, [repository.into(), digest.into(), media_type.into()])?;
         Ok(())
     }
 
-    pub fn image_pull_get(&mut self, image: Id) -> Result<Option<i64>, Error> {
+    pub fn image_pull_get(&mut self, image: ImageId) -> Result<Option<i64>, Error> {
         self.query_opt(IMAGE_PULL_GET, &[image.into()])?.map(|row| row.get(0)).transpose()
     }
 
-    pub fn image_pull_put(&mut self, image: Id, now: i64) -> Result<(), Error> {
+    pub fn image_pull_put(&mut self, image: ImageId, now: i64) -> Result<(), Error> {
         self.send(IMAGE_PULL_PUT, [image.into(), now.into()])?;
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Layers, the small ones' bytes, and what each repository shows.
-use super::{Id, RegistryKey};
-use crate::{Change, Error, Lookup, Row, Tx};
+use super::RegistryKey;
+use crate::{Change, Error, LayerId, LocationId, Lookup, RepositoryId, Row, Tx, UploadId};
 
 /// The columns of [`LayerRow`], in order.
 macro_rules! layer_columns {
@@ -86,12 +86,12 @@ statements! {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerRow {
-    pub id: Id,
+    pub id: LayerId,
     pub digest: Vec<u8>,
     /// Bytes.
     pub size: i64,
     /// Where its bytes lie; `None`: in `layer_data`.
-    pub location: Option<Id>,
+    pub location: Option<LocationId>,
     /// Sealed; `None`: the storage's own encryption.
     pub data_key: Option<Vec<u8>>,
     pub storage_class: String,
@@ -128,7 +128,7 @@ fn layer(row: &Row) -> Result<LayerRow, Error> {
 #[derive(Clone, Debug)]
 pub struct LayerToRead {
     pub shown: ShownLayer,
-    pub repository: Id,
+    pub repository: RepositoryId,
     pub content: Content,
 }
 
@@ -149,7 +149,7 @@ fn shown(row: &Row) -> Result<ShownLayer, Error> {
     Ok(ShownLayer { layer: layer(row)?, media_type: row.get(9)? })
 }
 
-fn shown_as(repository: Id, digest: &[u8]) -> Lookup<ShownLayer> {
+fn shown_as(repository: RepositoryId, digest: &[u8]) -> Lookup<ShownLayer> {
     Lookup::new(LAYER_SHOWN, [repository.into(), digest.into()], |row| shown(&row))
 }
 
@@ -171,23 +171,23 @@ pub fn to_read(registry: &RegistryKey, repository: &str, digest: &[u8]) -> Looku
 }
 
 /// The layer of that record's id.
-pub fn by_id(id: Id) -> Lookup<LayerRow> {
+pub fn by_id(id: LayerId) -> Lookup<LayerRow> {
     Lookup::new(LAYER_GET, [id.into()], |row| layer(&row))
 }
 
 /// The same with what its reader needs.
-pub fn by_id_to_read(id: Id) -> Lookup<(LayerRow, Content)> {
+pub fn by_id_to_read(id: LayerId) -> Lookup<(LayerRow, Content)> {
     Lookup::new(LAYER_GET_TO_READ, [id.into()], |mut row| Ok((layer(&row)?, content(&mut row, 9)?)))
 }
 
 /// Up to `length` bytes of a layer's stored checksums, from the byte `from` on; nothing for a layer that has none.
-pub fn checksums(id: Id, from: i64, length: i64) -> Lookup<Vec<u8>> {
+pub fn checksums(id: LayerId, from: i64, length: i64) -> Lookup<Vec<u8>> {
     // SQL counts from 1.
     Lookup::new(LAYER_CHECKSUMS, [id.into(), from.saturating_add(1).into(), length.into()], |mut row| row.take(0))
 }
 
 /// Whether a living image of the repository stands on the layer.
-pub fn referenced_by(id: Id, repository: Id) -> Lookup<()> {
+pub fn referenced_by(id: LayerId, repository: RepositoryId) -> Lookup<()> {
     Lookup::new(LAYER_REFERENCED_BY, [id.into(), repository.into()], |_| Ok(()))
 }
 
@@ -216,32 +216,32 @@ pub fn insert(registry: &RegistryKey, encryption: &str, row: &LayerRow, checksum
 }
 
 /// Shows a layer in a repository, unless it shows one of that digest.
-pub fn show(repository: Id, digest: &[u8], id: Id, media_type: Option<&str>) -> Change {
+pub fn show(repository: RepositoryId, digest: &[u8], id: LayerId, media_type: Option<&str>) -> Change {
     Change::new(LAYER_SHOW, [repository.into(), digest.into(), id.into(), media_type.into()])
 }
 
 /// Shows a layer that an upload brought, unless the repository shows one of that digest, or is gone, or the upload was cancelled.
-pub fn show_received(repository: Id, digest: &[u8], id: Id, upload: Id) -> Change {
+pub fn show_received(repository: RepositoryId, digest: &[u8], id: LayerId, upload: UploadId) -> Change {
     Change::new(LAYER_SHOW_RECEIVED, [repository.into(), digest.into(), id.into(), upload.into()])
 }
 
 /// Marks a layer whose bytes were found missing or wrong where `location` says, unless it is marked or they lie elsewhere by now.
-pub fn mark(id: Id, location: Option<Id>, now: i64) -> Change {
+pub fn mark(id: LayerId, location: Option<LocationId>, now: i64) -> Change {
     Change::new(LAYER_MARK, [id.into(), location.into(), now.into()])
 }
 
 /// Takes the mark from a layer whose bytes were found right where `location` says.
-pub fn unmark(id: Id, location: Option<Id>) -> Change {
+pub fn unmark(id: LayerId, location: Option<LocationId>) -> Change {
     Change::new(LAYER_UNMARK, [id.into(), location.into()])
 }
 
 /// Gives checksums to a layer that has none and whose bytes were found right where `location` says.
-pub fn add_checksums(id: Id, location: Option<Id>, checksums: &[u8]) -> Change {
+pub fn add_checksums(id: LayerId, location: Option<LocationId>, checksums: &[u8]) -> Change {
     Change::new(LAYER_ADD_CHECKSUMS, [id.into(), location.into(), checksums.into()])
 }
 
 /// Takes a layer's checksums away, so that it is as one from before version 6; for tests.
-pub fn forget_checksums(id: Id) -> Change {
+pub fn forget_checksums(id: LayerId) -> Change {
     Change::new(LAYER_FORGET_CHECKSUMS, [id.into()])
 }
 
@@ -258,17 +258,21 @@ impl Tx<'_> {
     }
 
     /// The layer of that digest, if the repository shows it, damaged or not.
-    pub fn layer_shown(&mut self, repository: Id, digest: &[u8]) -> Result<Option<ShownLayer>, Error> {
+    pub fn layer_shown(&mut self, repository: RepositoryId, digest: &[u8]) -> Result<Option<ShownLayer>, Error> {
         self.look_up(shown_as(repository, digest))
     }
 
     /// The layer of each digest, where the repository shows it, damaged or not.
-    pub fn layers_shown(&mut self, repository: Id, digests: &[Vec<u8>]) -> Result<Vec<Option<ShownLayer>>, Error> {
+    pub fn layers_shown(
+        &mut self,
+        repository: RepositoryId,
+        digests: &[Vec<u8>],
+    ) -> Result<Vec<Option<ShownLayer>>, Error> {
         self.look_up_each(digests.iter().map(|digest| shown_as(repository, digest)))
     }
 
     /// The layers of every registry by id, from behind `after`.
-    pub fn layer_list(&mut self, after: Id, limit: u32) -> Result<Vec<LayerRow>, Error> {
+    pub fn layer_list(&mut self, after: LayerId, limit: u32) -> Result<Vec<LayerRow>, Error> {
         self.query(LAYER_LIST, &[after.into(), limit.into()])?.iter().map(layer).collect()
     }
 
@@ -279,39 +283,45 @@ impl Tx<'_> {
     }
 
     /// Begins the grace of an unreferenced layer anew; a referenced one stays as it is.
-    pub fn layer_rearm(&mut self, id: Id, now: i64) -> Result<(), Error> {
+    pub fn layer_rearm(&mut self, id: LayerId, now: i64) -> Result<(), Error> {
         self.send(LAYER_REARM, [id.into(), now.into()])?;
         Ok(())
     }
 
     /// Makes a layer's bytes those at a location (`None`: in `layer_data`) and takes its mark away.
-    pub fn layer_move(&mut self, id: Id, size: i64, location: Option<Id>, checksums: &[u8]) -> Result<(), Error> {
+    pub fn layer_move(
+        &mut self,
+        id: LayerId,
+        size: i64,
+        location: Option<LocationId>,
+        checksums: &[u8],
+    ) -> Result<(), Error> {
         self.send(LAYER_MOVE, [id.into(), size.into(), location.into(), checksums.into()])
     }
 
     /// Removes the bytes that lie in `layer_data`, if there are any.
-    pub fn layer_data_delete(&mut self, id: Id) -> Result<(), Error> {
+    pub fn layer_data_delete(&mut self, id: LayerId) -> Result<(), Error> {
         self.send(LAYER_DATA_DELETE, [id.into()])
     }
 
-    pub fn layer_data_insert(&mut self, id: Id, bytes: &[u8]) -> Result<(), Error> {
+    pub fn layer_data_insert(&mut self, id: LayerId, bytes: &[u8]) -> Result<(), Error> {
         self.send(LAYER_DATA_INSERT, [id.into(), bytes.into()])?;
         Ok(())
     }
 
     /// See [`referenced_by`].
-    pub fn layer_referenced_by(&mut self, id: Id, repository: Id) -> Result<bool, Error> {
+    pub fn layer_referenced_by(&mut self, id: LayerId, repository: RepositoryId) -> Result<bool, Error> {
         Ok(self.look_up(referenced_by(id, repository))?.is_some())
     }
 
     /// Has a repository that shows a layer of that digest show this one.
-    pub fn layer_show_other(&mut self, repository: Id, digest: &[u8], id: Id) -> Result<(), Error> {
+    pub fn layer_show_other(&mut self, repository: RepositoryId, digest: &[u8], id: LayerId) -> Result<(), Error> {
         self.send(LAYER_SHOW_OTHER, [repository.into(), digest.into(), id.into()])?;
         Ok(())
     }
 
     /// Takes a layer from what a repository shows.
-    pub fn layer_hide(&mut self, repository: Id, digest: &[u8]) -> Result<(), Error> {
+    pub fn layer_hide(&mut self, repository: RepositoryId, digest: &[u8]) -> Result<(), Error> {
         self.execute(LAYER_HIDE, &[repository.into(), digest.into()])?;
         Ok(())
     }

@@ -1,6 +1,5 @@
 //! Pushes that were refused: a ring for each repository.
-use super::Id;
-use crate::{Error, Row, Tx, Value};
+use crate::{Error, PushRefusalId, RepositoryId, Row, Tx, Value};
 
 statements! {
     PUSH_REFUSAL_PUT = "INSERT INTO push_refusal (repository_id, same, id, first_at, last_at, times, actor, source, user_agent, \
@@ -20,7 +19,7 @@ pub struct PushRefusalRow {
     /// A hash of what makes two refusals the same.
     pub same: Vec<u8>,
     /// Of the last one: later ones sort later.
-    pub id: Id,
+    pub id: PushRefusalId,
     pub first_at: i64,
     pub last_at: i64,
     pub times: i64,
@@ -58,7 +57,7 @@ fn refusal(row: &Row) -> Result<PushRefusalRow, Error> {
 
 impl Tx<'_> {
     /// Writes a refusal. One that is the same as an earlier takes its place, with the times of both.
-    pub fn push_refusal_put(&mut self, repository: Id, row: &PushRefusalRow) -> Result<(), Error> {
+    pub fn push_refusal_put(&mut self, repository: RepositoryId, row: &PushRefusalRow) -> Result<(), Error> {
         self.execute(
             PUSH_REFUSAL_PUT,
             &[
@@ -84,7 +83,7 @@ impl Tx<'_> {
     }
 
     /// Removes all but the last `keep` refusals of a repository, one at least.
-    pub fn push_refusal_trim(&mut self, repository: Id, keep: u32) -> Result<(), Error> {
+    pub fn push_refusal_trim(&mut self, repository: RepositoryId, keep: u32) -> Result<(), Error> {
         self.execute(PUSH_REFUSAL_TRIM, &[repository.into(), keep.saturating_sub(1).into()])?;
         Ok(())
     }
@@ -92,11 +91,11 @@ impl Tx<'_> {
     /// A repository's refusals, newest first, from those older than `before`.
     pub fn push_refusal_list(
         &mut self,
-        repository: Id,
-        before: Option<Id>,
+        repository: RepositoryId,
+        before: Option<PushRefusalId>,
         limit: u32,
     ) -> Result<Vec<PushRefusalRow>, Error> {
-        let before: Value = before.unwrap_or([u8::MAX; 16]).into();
+        let before: Value = before.unwrap_or(PushRefusalId::MAX).into();
         self.query(PUSH_REFUSAL_LIST, &[repository.into(), before, limit.into()])?.iter().map(refusal).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Repositories and their resource tags.
-use super::{Id, RegistryKey};
-use crate::{Error, Lookup, Row, Tx};
+use super::RegistryKey;
+use crate::{Error, Lookup, RepositoryId, Row, Tx};
 
 statements! {
     REPOSITORY_BY_NAME = "SELECT id, name, created_at, tag_mutability, mutability_filters, scan_on_push, encryption, protected \
@@ -21,7 +21,7 @@ statements! {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoryRow {
-    pub id: Id,
+    pub id: RepositoryId,
     pub name: String,
     pub created_at: i64,
     pub tag_mutability: String,
@@ -94,33 +94,33 @@ impl Tx<'_> {
     }
 
     /// Marks a repository deleted; its name is free again.
-    pub fn repository_delete(&mut self, id: Id, now: i64) -> Result<(), Error> {
+    pub fn repository_delete(&mut self, id: RepositoryId, now: i64) -> Result<(), Error> {
         self.execute(REPOSITORY_DELETE, &[id.into(), now.into()])?;
         Ok(())
     }
 
-    pub fn repository_set_mutability(&mut self, id: Id, mode: &str, filters: &str) -> Result<(), Error> {
+    pub fn repository_set_mutability(&mut self, id: RepositoryId, mode: &str, filters: &str) -> Result<(), Error> {
         self.execute(REPOSITORY_SET_MUTABILITY, &[id.into(), mode.into(), filters.into()])?;
         Ok(())
     }
 
-    pub fn repository_set_scan(&mut self, id: Id, scan_on_push: bool) -> Result<(), Error> {
+    pub fn repository_set_scan(&mut self, id: RepositoryId, scan_on_push: bool) -> Result<(), Error> {
         self.execute(REPOSITORY_SET_SCAN, &[id.into(), scan_on_push.into()])?;
         Ok(())
     }
 
-    pub fn resource_tag_put(&mut self, repository: Id, key: &str, value: &str) -> Result<(), Error> {
+    pub fn resource_tag_put(&mut self, repository: RepositoryId, key: &str, value: &str) -> Result<(), Error> {
         self.execute(RESOURCE_TAG_PUT, &[repository.into(), key.into(), value.into()])?;
         Ok(())
     }
 
-    pub fn resource_tag_delete(&mut self, repository: Id, key: &str) -> Result<(), Error> {
+    pub fn resource_tag_delete(&mut self, repository: RepositoryId, key: &str) -> Result<(), Error> {
         self.execute(RESOURCE_TAG_DELETE, &[repository.into(), key.into()])?;
         Ok(())
     }
 
     /// (key, value) by key.
-    pub fn resource_tag_list(&mut self, repository: Id) -> Result<Vec<(String, String)>, Error> {
+    pub fn resource_tag_list(&mut self, repository: RepositoryId) -> Result<Vec<(String, String)>, Error> {
         let rows = self.query(RESOURCE_TAG_LIST, &[repository.into()])?;
         rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
     }

@@ -1,6 +1,5 @@
 //! The store's own id, and what shows whether a directory of layers is the one that these records name.
-use super::Id;
-use crate::{Error, Tx};
+use crate::{Error, LocationId, StoreId, Tx};
 
 statements! {
     STORE_GET = "SELECT id FROM store WHERE one = 1";
@@ -20,7 +19,7 @@ statements! {
 /// A layer whose bytes lie at a location.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocatedLayer {
-    pub location: Id,
+    pub location: LocationId,
     /// Bytes.
     pub size: i64,
     pub digest: Vec<u8>,
@@ -28,35 +27,35 @@ pub struct LocatedLayer {
 
 impl Tx<'_> {
     /// The store's id; `None` in records of a version before it, and in new ones.
-    pub fn store_get(&mut self) -> Result<Option<Id>, Error> {
+    pub fn store_get(&mut self) -> Result<Option<StoreId>, Error> {
         self.query_opt(STORE_GET, &[])?.map(|row| row.get(0)).transpose()
     }
 
     /// Gives the store an id, unless it has one; returns the one that it has then.
-    pub fn store_put(&mut self, id: Id, now: i64) -> Result<Id, Error> {
+    pub fn store_put(&mut self, id: StoreId, now: i64) -> Result<StoreId, Error> {
         self.execute(STORE_PUT, &[id.into(), now.into()])?;
         Ok(self.store_get()?.unwrap_or(id))
     }
 
     /// The first and the last location that a layer's record names; `None` when none does.
-    pub fn store_locations(&mut self) -> Result<Option<(Id, Id)>, Error> {
+    pub fn store_locations(&mut self) -> Result<Option<(LocationId, LocationId)>, Error> {
         let Some(first) = self.query_opt(STORE_FIRST_LOCATION, &[])? else { return Ok(None) };
         let Some(last) = self.query_opt(STORE_LAST_LOCATION, &[])? else { return Ok(None) };
         Ok(Some((first.get(0)?, last.get(0)?)))
     }
 
     /// The layers with locations that are not known to be damaged, by location, from `from` on.
-    pub fn store_sound_from(&mut self, from: Id, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
+    pub fn store_sound_from(&mut self, from: LocationId, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
         self.located(STORE_SOUND_FROM, &[from.into(), limit.into()])
     }
 
     /// The layers with locations, by location, from behind `after`.
-    pub fn store_located_after(&mut self, after: Id, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
+    pub fn store_located_after(&mut self, after: LocationId, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
         self.located(STORE_LOCATED_AFTER, &[after.into(), limit.into()])
     }
 
     /// Marks as damaged, of all layers with locations, those at `damaged` and no others: what a restore has found.
-    pub fn store_marks_set(&mut self, damaged: &[Id], now: i64) -> Result<(), Error> {
+    pub fn store_marks_set(&mut self, damaged: &[LocationId], now: i64) -> Result<(), Error> {
         self.execute(STORE_UNMARK, &[])?;
         for location in damaged {
             self.execute(STORE_MARK, &[(*location).into(), now.into()])?;
@@ -65,7 +64,7 @@ impl Tx<'_> {
     }
 
     /// The layer whose bytes lie at a location.
-    pub fn store_location(&mut self, location: Id) -> Result<Option<LocatedLayer>, Error> {
+    pub fn store_location(&mut self, location: LocationId) -> Result<Option<LocatedLayer>, Error> {
         Ok(self.located(STORE_LOCATION, &[location.into()])?.pop())
     }
 

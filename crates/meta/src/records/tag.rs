@@ -1,6 +1,5 @@
 //! Tags: names of images in a repository.
-use super::Id;
-use crate::{Change, Error, Lookup, Tx, Value};
+use crate::{Change, Error, ImageId, Lookup, RepositoryId, Tx, Value};
 
 statements! {
     TAG_GET = "SELECT image_id, created_at, moved_at, window_principal, window_until FROM tag \
@@ -22,7 +21,7 @@ statements! {
 
 #[derive(Clone, Debug)]
 pub struct TagRow {
-    pub image: Id,
+    pub image: ImageId,
     pub created_at: i64,
     /// When it came to hold this image.
     pub moved_at: i64,
@@ -37,14 +36,14 @@ pub struct TagWindow {
 }
 
 /// The parameters of a tag's row.
-fn tag(repository: Id, name: &str, image: Id, now: i64, window: Option<&TagWindow>) -> [Value; 6] {
+fn tag(repository: RepositoryId, name: &str, image: ImageId, now: i64, window: Option<&TagWindow>) -> [Value; 6] {
     let principal = window.map(|window| window.principal.clone());
     let until = window.map(|window| window.until);
     [repository.into(), name.into(), image.into(), now.into(), principal.into(), until.into()]
 }
 
 /// The tag of that name.
-pub fn by_name(repository: Id, name: &str) -> Lookup<TagRow> {
+pub fn by_name(repository: RepositoryId, name: &str) -> Lookup<TagRow> {
     Lookup::new(TAG_GET, [repository.into(), name.into()], |row| {
         let principal: Option<String> = row.get(3)?;
         let until: Option<i64> = row.get(4)?;
@@ -54,7 +53,7 @@ pub fn by_name(repository: Id, name: &str) -> Lookup<TagRow> {
 }
 
 /// Makes a new tag that holds the image, unless there is a tag of that name. See [`super::layer::insert`] for why it is tried.
-pub fn insert(repository: Id, name: &str, image: Id, now: i64, window: Option<&TagWindow>) -> Change {
+pub fn insert(repository: RepositoryId, name: &str, image: ImageId, now: i64, window: Option<&TagWindow>) -> Change {
     Change::new(TAG_INSERT, tag(repository, name, image, now, window))
 }
 
@@ -62,9 +61,9 @@ impl Tx<'_> {
     /// Makes the tag hold the image. The caller keeps the images' `tag_count` right.
     pub fn tag_put(
         &mut self,
-        repository: Id,
+        repository: RepositoryId,
         name: &str,
-        image: Id,
+        image: ImageId,
         now: i64,
         window: Option<&TagWindow>,
     ) -> Result<(), Error> {
@@ -72,24 +71,24 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub fn tag_set_window(&mut self, repository: Id, name: &str, window: &TagWindow) -> Result<(), Error> {
+    pub fn tag_set_window(&mut self, repository: RepositoryId, name: &str, window: &TagWindow) -> Result<(), Error> {
         let params = [repository.into(), name.into(), (&window.principal).into(), window.until.into()];
         self.send(TAG_SET_WINDOW, params)?;
         Ok(())
     }
 
-    pub fn tag_delete(&mut self, repository: Id, name: &str) -> Result<(), Error> {
+    pub fn tag_delete(&mut self, repository: RepositoryId, name: &str) -> Result<(), Error> {
         self.send(TAG_DELETE, [repository.into(), name.into()])?;
         Ok(())
     }
 
-    pub fn tag_delete_all(&mut self, image: Id) -> Result<(), Error> {
+    pub fn tag_delete_all(&mut self, image: ImageId) -> Result<(), Error> {
         self.send(TAG_DELETE_ALL, [image.into()])?;
         Ok(())
     }
 
     /// Names in order, from behind `after`.
-    pub fn tag_list(&mut self, repository: Id, after: &str, limit: u32) -> Result<Vec<String>, Error> {
+    pub fn tag_list(&mut self, repository: RepositoryId, after: &str, limit: u32) -> Result<Vec<String>, Error> {
         let rows = self.query(TAG_LIST, &[repository.into(), after.into(), limit.into()])?;
         rows.into_iter().map(|mut row| row.take(0)).collect()
     }
@@ -97,7 +96,7 @@ impl Tx<'_> {
     /// (name, digest) in the order of names, from behind `after`.
     pub fn tag_list_images(
         &mut self,
-        repository: Id,
+        repository: RepositoryId,
         after: &str,
         limit: u32,
     ) -> Result<Vec<(String, Vec<u8>)>, Error> {
@@ -105,7 +104,7 @@ impl Tx<'_> {
         rows.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?))).collect()
     }
 
-    pub fn tag_of_image(&mut self, image: Id) -> Result<Vec<String>, Error> {
+    pub fn tag_of_image(&mut self, image: ImageId) -> Result<Vec<String>, Error> {
         let rows = self.query(TAG_OF_IMAGE, &[image.into()])?;
         rows.into_iter().map(|mut row| row.take(0)).collect()
     }

@@ -1,6 +1,6 @@
 //! Upload sessions that left something behind.
-use super::{Id, RegistryKey};
-use crate::{Change, Error, Lookup, Row, Tx};
+use super::RegistryKey;
+use crate::{Change, Error, LocationId, Lookup, RepositoryId, Row, Tx, UploadId};
 
 /// The columns of [`UploadRow`], in order.
 macro_rules! upload_columns {
@@ -38,8 +38,8 @@ pub const CANCELLED: &str = "cancelled";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadRow {
-    pub id: Id,
-    pub repository: Id,
+    pub id: UploadId,
+    pub repository: RepositoryId,
     /// [`OPEN`], [`COMPLETE`] or [`CANCELLED`].
     pub state: String,
     /// Raised by each request that takes the session.
@@ -50,7 +50,7 @@ pub struct UploadRow {
     /// 0: none; 1: the last part was below the minimum; 2: a part below the minimum was followed by another.
     pub small_part: i64,
     /// Where its bytes lie; `None` once they are a layer's, and before there are any.
-    pub location: Option<Id>,
+    pub location: Option<LocationId>,
     pub hash_state: Vec<u8>,
     pub engine_state: Vec<u8>,
     /// Of a complete one.
@@ -79,7 +79,7 @@ fn upload(row: &Row) -> Result<UploadRow, Error> {
 }
 
 /// The row of a session that left something behind.
-pub fn by_id(id: Id) -> Lookup<UploadRow> {
+pub fn by_id(id: UploadId) -> Lookup<UploadRow> {
     Lookup::new(UPLOAD_GET, [id.into()], |row| upload(&row))
 }
 
@@ -87,7 +87,7 @@ pub fn by_id(id: Id) -> Lookup<UploadRow> {
 #[derive(Clone, Debug)]
 pub struct NamedUpload {
     /// The living repository of that name.
-    pub repository: Id,
+    pub repository: RepositoryId,
     /// Its encryption identity, which never changes.
     pub encryption: String,
     /// The session's row, if it left something behind.
@@ -95,7 +95,7 @@ pub struct NamedUpload {
 }
 
 /// A session and the repository of that name; nothing without the repository.
-pub fn named(registry: &RegistryKey, repository: &str, id: Id) -> Lookup<NamedUpload> {
+pub fn named(registry: &RegistryKey, repository: &str, id: UploadId) -> Lookup<NamedUpload> {
     let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), id.into()];
     Lookup::new(UPLOAD_NAMED, params, |row| {
         let upload = if row.holds(0) { Some(upload(&row)?) } else { None };
@@ -104,23 +104,23 @@ pub fn named(registry: &RegistryKey, repository: &str, id: Id) -> Lookup<NamedUp
 }
 
 /// Takes an open session from whoever had it, unless another has taken it since `turn`, or it received more, or it ended.
-pub fn take(id: Id, turn: i64, received: i64) -> Change {
+pub fn take(id: UploadId, turn: i64, received: i64) -> Change {
     Change::new(UPLOAD_TAKE, [id.into(), turn.into(), received.into()])
 }
 
 /// Ends an open session whose bytes became a layer, unless another has taken it since `turn`, or it ended.
-pub fn complete(id: Id, turn: i64, digest: &[u8]) -> Change {
+pub fn complete(id: UploadId, turn: i64, digest: &[u8]) -> Change {
     Change::new(UPLOAD_COMPLETE, [id.into(), turn.into(), digest.into()])
 }
 
 impl Tx<'_> {
     /// See [`by_id`].
-    pub fn upload_get(&mut self, id: Id) -> Result<Option<UploadRow>, Error> {
+    pub fn upload_get(&mut self, id: UploadId) -> Result<Option<UploadRow>, Error> {
         self.look_up(by_id(id))
     }
 
     /// The sessions of every registry that left something behind, by id, from behind `after`.
-    pub fn upload_list(&mut self, after: Id, limit: u32) -> Result<Vec<UploadRow>, Error> {
+    pub fn upload_list(&mut self, after: UploadId, limit: u32) -> Result<Vec<UploadRow>, Error> {
         self.query(UPLOAD_LIST, &[after.into(), limit.into()])?.iter().map(upload).collect()
     }
 
@@ -169,12 +169,12 @@ impl Tx<'_> {
     }
 
     /// Ends a session for good, whoever has it.
-    pub fn upload_cancel(&mut self, id: Id) -> Result<(), Error> {
+    pub fn upload_cancel(&mut self, id: UploadId) -> Result<(), Error> {
         self.execute(UPLOAD_CANCEL, &[id.into()])?;
         Ok(())
     }
 
-    pub fn upload_delete(&mut self, id: Id) -> Result<(), Error> {
+    pub fn upload_delete(&mut self, id: UploadId) -> Result<(), Error> {
         self.execute(UPLOAD_DELETE, &[id.into()])?;
         Ok(())
     }

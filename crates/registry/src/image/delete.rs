@@ -1,7 +1,8 @@
 //! Removing tags and images (`ECR.md` A.3 BatchDeleteImage). There is no other way to delete an image.
-use super::{Failure, FailureCode, ImageId, digest_of, distinct, find};
+use super::{Failure, FailureCode, ImageRef, digest_of, distinct, find};
 use crate::event::{self, Event};
 use crate::{Cx, Error};
+use meta::RepositoryId;
 use meta::Tx;
 use meta::records::image::ImageRow;
 use oci::{Digest, RepositoryName};
@@ -17,8 +18,8 @@ const MAX_PARENTS: u32 = 100;
 pub async fn delete_batch(
     cx: &Cx,
     name: &RepositoryName,
-    ids: Vec<ImageId>,
-) -> Result<(Vec<ImageId>, Vec<Failure>), Error> {
+    ids: Vec<ImageRef>,
+) -> Result<(Vec<ImageRef>, Vec<Failure>), Error> {
     let ids = distinct(ids);
     let registry = cx.registry.key();
     let text = name.to_string();
@@ -36,12 +37,12 @@ pub async fn delete_batch(
 
 struct Deletion<'a> {
     cx: &'a Cx,
-    repository: [u8; 16],
+    repository: RepositoryId,
 }
 
 impl Deletion<'_> {
     /// Passes over what is left as long as a pass removes something, since an image goes only after the indexes that list it.
-    fn all(&self, tx: &mut Tx<'_>, mut wanted: Vec<ImageId>) -> Result<(Vec<ImageId>, Vec<Failure>), Error> {
+    fn all(&self, tx: &mut Tx<'_>, mut wanted: Vec<ImageRef>) -> Result<(Vec<ImageRef>, Vec<Failure>), Error> {
         let mut deleted = Vec::new();
         let mut failures = Vec::new();
         loop {
@@ -62,7 +63,7 @@ impl Deletion<'_> {
         }
     }
 
-    fn one(&self, tx: &mut Tx<'_>, id: &ImageId) -> Result<Result<Vec<ImageId>, Failure>, Error> {
+    fn one(&self, tx: &mut Tx<'_>, id: &ImageRef) -> Result<Result<Vec<ImageRef>, Failure>, Error> {
         let row = match find(tx, self.repository, id)? {
             Ok(row) => row,
             Err(failure) => return Ok(Err(failure)),
@@ -73,7 +74,7 @@ impl Deletion<'_> {
             tx.tag_delete(self.repository, tag)?;
             tx.image_add_tags(row.id, -1)?;
             self.record(tx, &row, Some(tag), false)?;
-            return Ok(Ok(vec![ImageId { digest: Some(digest.to_string()), tag: Some(tag.clone()) }]));
+            return Ok(Ok(vec![ImageRef { digest: Some(digest.to_string()), tag: Some(tag.clone()) }]));
         }
         let parents = tx.image_parents(self.repository, &row.digest, MAX_PARENTS)?;
         if !parents.is_empty() {
@@ -89,7 +90,7 @@ impl Deletion<'_> {
         for tag in &tags {
             self.record(tx, &row, tag.as_deref(), true)?;
         }
-        let gone = tags.into_iter().map(|tag| ImageId { digest: Some(digest.to_string()), tag });
+        let gone = tags.into_iter().map(|tag| ImageRef { digest: Some(digest.to_string()), tag });
         Ok(Ok(gone.collect()))
     }
 

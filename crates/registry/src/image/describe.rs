@@ -1,6 +1,6 @@
 //! Descriptions of images (`ECR.md` A.3 DescribeImages).
 use super::pull_times::PullTimes;
-use super::{FailureCode, ImageDetail, ImageId, StatusFilter, TagStatus, cursor, digest_of, find, is_index};
+use super::{FailureCode, ImageDetail, ImageRef, StatusFilter, TagStatus, cursor, digest_of, find, is_index};
 use crate::clock::Time;
 use crate::repository::{Page, read};
 use crate::{Constraint, Cx, Error};
@@ -74,7 +74,7 @@ fn is_missing(code: FailureCode) -> bool {
 }
 
 /// DescribeImages with ids: all or nothing, one detail per distinct digest.
-pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageId>) -> Result<Vec<ImageDetail>, Error> {
+pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageRef>) -> Result<Vec<ImageDetail>, Error> {
     let account = cx.registry.account.to_string();
     let repository_name = name.to_string();
     PullTimes::of(cx).written().await;

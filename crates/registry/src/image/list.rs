@@ -2,6 +2,7 @@
 use super::{StatusFilter, TagStatus, cursor};
 use crate::repository::{Page, read};
 use crate::{Cx, Error};
+use meta::RepositoryId;
 use meta::Tx;
 use meta::records::image::PushCursor;
 use oci::{Digest, RepositoryName};
@@ -54,7 +55,7 @@ struct Element {
 /// Up to `limit` elements from behind a place: what is left of the tags, then the untagged.
 fn elements(
     tx: &mut Tx<'_>,
-    repository: [u8; 16],
+    repository: RepositoryId,
     tags: TagStatus,
     after: &Place,
     limit: u32,

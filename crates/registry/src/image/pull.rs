@@ -1,8 +1,9 @@
 //! Pulls: an image with its manifest, and the time of its last pull (`ECR.md` A.3 BatchGetImage, B.5, K.2).
 use super::pull_times::PullTimes;
-use super::{Failure, ImageHead, ImageId, PulledImage, digest_of, distinct, find, stored_digest};
+use super::{Failure, ImageHead, ImageRef, PulledImage, digest_of, distinct, find, stored_digest};
 use crate::repository::{not_found, read};
 use crate::{Cx, Error};
+use meta::ImageId;
 use meta::records::RegistryKey;
 use meta::records::image::{self, ImageName, ImageRow};
 use meta::{Lookup, Tx};
@@ -15,7 +16,7 @@ const PULL_RECORD_INTERVAL: Duration = Duration::from_secs(3600);
 /// What one read of a pull found.
 struct Found {
     image: PulledImage,
-    id: [u8; 16],
+    id: ImageId,
     pulled_at: Option<i64>,
 }
 
@@ -70,7 +71,7 @@ async fn look<T>(
 pub async fn get_batch(
     cx: &Cx,
     name: &RepositoryName,
-    ids: Vec<ImageId>,
+    ids: Vec<ImageRef>,
     accepted: Option<Vec<String>>,
 ) -> Result<(Vec<PulledImage>, Vec<Failure>), Error> {
     let ids = distinct(ids);

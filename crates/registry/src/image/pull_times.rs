@@ -4,7 +4,7 @@
 //! What a crash takes is recorded by the next pull.
 use crate::outbox::Outbox;
 use crate::{Capability, System};
-use meta::records::Id;
+use meta::ImageId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ pub(crate) const CAPABILITY: Capability =
 
 /// The time of each image's last pull on this node, by its id, so that transactions of several nodes meet rows in one order.
 #[derive(Default)]
-pub(super) struct PullTimes(Outbox<Id, i64>);
+pub(super) struct PullTimes(Outbox<ImageId, i64>);
 
 impl PullTimes {
     pub(super) fn of(system: &System) -> &PullTimes {
@@ -26,7 +26,7 @@ impl PullTimes {
     }
 
     /// Puts pulls at `now` on their way.
-    pub(super) fn add(&self, images: impl Iterator<Item = Id>, now: i64) {
+    pub(super) fn add(&self, images: impl Iterator<Item = ImageId>, now: i64) {
         let mut images = images.peekable();
         if images.peek().is_none() {
             return;
@@ -52,7 +52,7 @@ pub async fn run(system: Arc<System>, stop: watch::Receiver<bool>) {
 }
 
 /// A pull does not depend on its record: with a full disk it goes on all the same.
-async fn write(system: &System, pulled: BTreeMap<Id, i64>) {
+async fn write(system: &System, pulled: BTreeMap<ImageId, i64>) {
     let count = pulled.len();
     let recorded = system.db.write(move |tx| pulled.iter().try_for_each(|(image, at)| tx.image_pull_put(*image, *at)));
     if let Err(error) = recorded.await {
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn the_last_pull_of_an_image_counts_and_a_full_queue_takes_only_what_is_in_it() {
         let times = PullTimes::default();
-        let id = |number: usize| (number as u128).to_be_bytes();
+        let id = |number: usize| ImageId((number as u128).to_be_bytes());
         times.add((0..QUEUE).map(id), 1);
         times.add([id(QUEUE), id(7)].into_iter(), 2);
         let (pulled, number) = times.0.take().unwrap();

@@ -6,21 +6,18 @@ use crate::event::{self, Event};
 use crate::quirks::Behaviour;
 use crate::quota::{Quota, Subject};
 use crate::repository::{TagMutability, read};
-use crate::{Constraint, Cx, Error, LayersNotFoundBy};
+use crate::{Cx, Error, LayersNotFoundBy};
 use meta::records::image::ImageRow;
 use meta::records::tag::TagRow;
 use meta::records::{self, RegistryKey};
-use meta::{Asked, Attempt, Tx};
-use oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind, RepositoryName};
+use meta::{Asked, Attempt, ImageId, LayerId, RepositoryId, Tx};
+use oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind, RepositoryName, Tag};
 use serde_json::json;
 
 /// Stores an image and moves its tags, by every rule of the repository. All of it happens or nothing: a tag that may not move
 /// refuses the whole push, and is the one that the refusal names.
 pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed, Error> {
     let manifest = Manifest::parse(&new.bytes, new.media_type.as_deref()).map_err(Error::InvalidManifest)?;
-    for tag in &new.tags {
-        tag.parse::<oci::Tag>().map_err(|_| Error::invalid("imageTag", Constraint::Pattern(oci::Tag::PATTERN)))?;
-    }
     let algorithm = new.digest.map_or(Algorithm::Sha256, |digest| digest.algorithm());
     let digest = Digest::of(algorithm, &new.bytes);
     if let Some(given) = new.digest.filter(|given| *given != digest) {
@@ -60,7 +57,7 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
         layer_index: cx.quirks.layer_index,
         tags_per_image: i64::try_from(cx.limits.tags_per_image).unwrap_or(i64::MAX),
         untagged: event(None),
-        tags: tags.into_iter().map(|tag| (tag.clone(), event(Some(tag)))).collect(),
+        tags: tags.into_iter().map(|tag| (tag.clone(), event(Some(tag.to_string())))).collect(),
         bytes: new.bytes,
         by: new.by,
         manifest,
@@ -103,12 +100,12 @@ struct Put {
     digest: Digest,
     subject: Option<Digest>,
     /// Each tag with the event that it makes.
-    tags: Vec<(String, Event)>,
+    tags: Vec<(Tag, Event)>,
     /// The event of a push without tags.
     untagged: Event,
     by: PutBy,
     platform: Option<String>,
-    id: [u8; 16],
+    id: ImageId,
     now: Time,
     principal: String,
     push_window: std::time::Duration,
@@ -121,8 +118,8 @@ struct Put {
 /// What the transaction did; see [`Pushed`].
 struct Done {
     change: Change,
-    tags: Vec<String>,
-    kept: Vec<String>,
+    tags: Vec<Tag>,
+    kept: Vec<Tag>,
 }
 
 /// A tag that exists, and the image that it holds.
@@ -133,7 +130,7 @@ struct HeldTag {
 
 /// A tag of the push with what becomes of it.
 struct Judged<'a> {
-    tag: &'a str,
+    tag: &'a Tag,
     event: &'a Event,
     held: Option<HeldTag>,
     verdict: Verdict,
@@ -145,7 +142,7 @@ struct Children<'a> {
     /// Images, also those that a sparse index may miss.
     images: Vec<&'a Descriptor>,
     /// Layers that are no image's, with their records.
-    layers: Vec<(&'a Descriptor, [u8; 16])>,
+    layers: Vec<(&'a Descriptor, LayerId)>,
     /// Digests of what is neither.
     missing: Vec<String>,
     /// Bytes, as DescribeImages tells them.
@@ -158,7 +155,7 @@ struct Tried<'a> {
     children: Children<'a>,
     image: Attempt,
     /// The layers that the manifest names.
-    layers: Vec<(&'a Descriptor, Asked<[u8; 16]>)>,
+    layers: Vec<(&'a Descriptor, Asked<LayerId>)>,
 }
 
 /// The rows contradict each other.
@@ -203,8 +200,8 @@ impl Put {
         for judged in judged {
             self.move_tag(tx, repository.id, image, &judged)?;
             match judged.verdict {
-                Verdict::Take(_) | Verdict::Same(_) => done.tags.push(judged.tag.to_owned()),
-                Verdict::Keep(_) => done.kept.push(judged.tag.to_owned()),
+                Verdict::Take(_) | Verdict::Same(_) => done.tags.push(judged.tag.clone()),
+                Verdict::Keep(_) => done.kept.push(judged.tag.clone()),
             }
         }
         Ok(done)
@@ -212,11 +209,22 @@ impl Put {
 
     /// Tries all rows of a push that is new in everything, as most are, and looks its layers up: together they cost one exchange.
     /// What was not new is put right later.
-    fn try_all(&self, tx: &mut Tx<'_>, repository: [u8; 16], mutability: &TagMutability) -> Result<Tried<'_>, Error> {
+    fn try_all(
+        &self,
+        tx: &mut Tx<'_>,
+        repository: RepositoryId,
+        mutability: &TagMutability,
+    ) -> Result<Tried<'_>, Error> {
         let mut tags = Vec::with_capacity(self.tags.len());
         for (tag, _) in &self.tags {
-            let window = first(mutability, tag, &self.push());
-            tags.push(tx.attempt(records::tag::insert(repository, tag, self.id, self.now.0, window.as_ref()))?);
+            let window = first(mutability, tag.as_str(), &self.push());
+            tags.push(tx.attempt(records::tag::insert(
+                repository,
+                tag.as_str(),
+                self.id,
+                self.now.0,
+                window.as_ref(),
+            ))?);
         }
         let children = self.find_children(tx, repository)?;
         let image = tx.attempt(records::image::insert(repository, &self.row(&children)))?;
@@ -233,7 +241,7 @@ impl Put {
     }
 
     /// Counts the tags of an image that was here before, and returns its id.
-    fn add_tags(&self, tx: &mut Tx<'_>, repository: [u8; 16], taken: i64) -> Result<[u8; 16], Error> {
+    fn add_tags(&self, tx: &mut Tx<'_>, repository: RepositoryId, taken: i64) -> Result<ImageId, Error> {
         let known = tx.image_by_digest(repository, &self.digest.to_bytes())?;
         let known = known.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
         if taken > 0 {
@@ -247,19 +255,19 @@ impl Put {
     fn judge_all(
         &self,
         tx: &mut Tx<'_>,
-        repository: [u8; 16],
+        repository: RepositoryId,
         mutability: &TagMutability,
         tried: Vec<Attempt>,
     ) -> Result<Vec<Judged<'_>>, Error> {
         let mut judged = Vec::with_capacity(self.tags.len());
         for ((tag, event), tried) in self.tags.iter().zip(tried) {
             if tx.succeeded(tried)? {
-                let window = first(mutability, tag, &self.push());
+                let window = first(mutability, tag.as_str(), &self.push());
                 judged.push(Judged { tag, event, held: None, verdict: Verdict::Take(window) });
                 continue;
             }
             let held = self.held_by(tx, repository, tag)?;
-            match judge(mutability, tag, &self.push(), &self.facts(tx, &held)?) {
+            match judge(mutability, tag.as_str(), &self.push(), &self.facts(tx, &held)?) {
                 Some(verdict) => judged.push(Judged { tag, event, held: Some(held), verdict }),
                 None => return Err(self.refused(tag, &held)?),
             }
@@ -270,8 +278,8 @@ impl Put {
     fn move_tag(
         &self,
         tx: &mut Tx<'_>,
-        repository: [u8; 16],
-        image: [u8; 16],
+        repository: RepositoryId,
+        image: ImageId,
         Judged { tag, event, held, verdict }: &Judged<'_>,
     ) -> Result<(), Error> {
         let held = held.as_ref().map(|held| &held.image);
@@ -279,7 +287,7 @@ impl Put {
             Verdict::Take(window) => {
                 // A new tag holds the pushed image already, unless that was here before, under another id.
                 if held.is_some() || image != self.id {
-                    tx.tag_put(repository, tag, image, self.now.0, window.as_ref())?;
+                    tx.tag_put(repository, tag.as_str(), image, self.now.0, window.as_ref())?;
                 }
                 if let Some(held) = held {
                     tx.image_add_tags(held.id, -1)?;
@@ -288,13 +296,13 @@ impl Put {
             }
             Verdict::Same(window) => {
                 if let Some(window) = window {
-                    tx.tag_set_window(repository, tag, window)?;
+                    tx.tag_set_window(repository, tag.as_str(), window)?;
                 }
                 Ok(())
             }
             Verdict::Keep(window) => {
                 if let Some(window) = window {
-                    tx.tag_set_window(repository, tag, window)?;
+                    tx.tag_set_window(repository, tag.as_str(), window)?;
                 }
                 self.record(tx, repository, event, held, true)
             }
@@ -323,9 +331,9 @@ impl Put {
         }
     }
 
-    fn held_by(&self, tx: &mut Tx<'_>, repository: [u8; 16], tag: &str) -> Result<HeldTag, Error> {
-        let row = tx.ask(records::tag::by_name(repository, tag))?;
-        let image = tx.look_up(records::image::by_tag(repository, tag))?;
+    fn held_by(&self, tx: &mut Tx<'_>, repository: RepositoryId, tag: &Tag) -> Result<HeldTag, Error> {
+        let row = tx.ask(records::tag::by_name(repository, tag.as_str()))?;
+        let image = tx.look_up(records::image::by_tag(repository, tag.as_str()))?;
         let tag = tx.answer(row)?.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
         Ok(HeldTag { tag, image: image.ok_or_else(|| Error::server(TagWithoutImage))? })
     }
@@ -343,9 +351,9 @@ impl Put {
         })
     }
 
-    fn refused(&self, tag: &str, held: &HeldTag) -> Result<Error, Error> {
+    fn refused(&self, tag: &Tag, held: &HeldTag) -> Result<Error, Error> {
         Ok(Error::ImageTagAlreadyExists {
-            tag: tag.to_owned(),
+            tag: tag.to_string(),
             name: self.name.clone(),
             held: Box::new(digest_of(&held.image)?),
             since: Time(held.tag.moved_at),
@@ -378,15 +386,15 @@ impl Put {
     fn store(
         &self,
         tx: &mut Tx<'_>,
-        repository: [u8; 16],
+        repository: RepositoryId,
         children: Children<'_>,
-        layers: Vec<(&Descriptor, Asked<[u8; 16]>)>,
+        layers: Vec<(&Descriptor, Asked<LayerId>)>,
     ) -> Result<(), Error> {
         let mut layers = self.all_found(tx, layers)?;
         self.none_missing(&children)?;
         layers.extend(children.layers);
         tx.manifest_insert(self.id, &self.bytes)?;
-        let records: Vec<[u8; 16]> = layers.iter().map(|(_, layer)| *layer).collect();
+        let records: Vec<LayerId> = layers.iter().map(|(_, layer)| *layer).collect();
         tx.image_layers_insert(self.id, &records)?;
         for (blob, _) in &layers {
             tx.image_layer_set_type(repository, &blob.digest.to_bytes(), blob.media_type.as_str())?;
@@ -401,8 +409,8 @@ impl Put {
     fn all_found<'a>(
         &self,
         tx: &mut Tx<'_>,
-        asked: Vec<(&'a Descriptor, Asked<[u8; 16]>)>,
-    ) -> Result<Vec<(&'a Descriptor, [u8; 16])>, Error> {
+        asked: Vec<(&'a Descriptor, Asked<LayerId>)>,
+    ) -> Result<Vec<(&'a Descriptor, LayerId)>, Error> {
         let mut found = Vec::with_capacity(asked.len());
         let mut missing = Vec::new();
         for (blob, asked) in asked {
@@ -423,7 +431,7 @@ impl Put {
     }
 
     /// What an index lists, as far as it is here.
-    fn find_children(&self, tx: &mut Tx<'_>, repository: [u8; 16]) -> Result<Children<'_>, Error> {
+    fn find_children(&self, tx: &mut Tx<'_>, repository: RepositoryId) -> Result<Children<'_>, Error> {
         let mut found = Children::default();
         let (mut largest, mut layers) = (0, 0_i64);
         let listed: Vec<Vec<u8>> = self.manifest.manifests.iter().map(|child| child.digest.to_bytes()).collect();
@@ -461,9 +469,9 @@ impl Put {
     fn listed_layer(
         &self,
         tx: &mut Tx<'_>,
-        repository: [u8; 16],
+        repository: RepositoryId,
         entry: &Descriptor,
-    ) -> Result<Option<[u8; 16]>, Error> {
+    ) -> Result<Option<LayerId>, Error> {
         if self.layer_index == Behaviour::Faithful || entry.media_type.is_manifest() {
             return Ok(None);
         }
@@ -473,7 +481,7 @@ impl Put {
     fn record(
         &self,
         tx: &mut Tx<'_>,
-        repository: [u8; 16],
+        repository: RepositoryId,
         event: &Event,
         held: Option<&ImageRow>,
         kept: bool,

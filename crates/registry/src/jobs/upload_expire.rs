@@ -13,9 +13,9 @@ pub(super) async fn run(system: &System, key: &str) -> Result<Outcome, Error> {
     let row = system
         .db
         .write_to_free(move |tx| {
-            let row = tx.upload_get(id.0)?;
+            let row = tx.upload_get(id)?;
             if row.as_ref().is_some_and(|row| row.state == OPEN && row.expires_at <= now.0) {
-                tx.upload_cancel(id.0)?;
+                tx.upload_cancel(id)?;
             }
             Ok::<_, meta::Error>(row)
         })
@@ -26,8 +26,8 @@ pub(super) async fn run(system: &System, key: &str) -> Result<Outcome, Error> {
     }
     // A complete session has no location of its own any more: the layer has it.
     if let Some(location) = row.location {
-        system.blobs.remove(Location(location), Some(&EngineState(row.engine_state))).await?;
+        system.blobs.remove(Location(location.0), Some(&EngineState(row.engine_state))).await?;
     }
-    system.db.write_to_free(move |tx| tx.upload_delete(id.0)).await?;
+    system.db.write_to_free(move |tx| tx.upload_delete(id)).await?;
     Ok(Outcome::Done)
 }

@@ -155,7 +155,7 @@ impl Blocks {
             return Err(Error::LayerDamaged { digest: digest.to_string() });
         };
         // Bytes that came to lie in the record can't be read from here; the next call finds them.
-        let location = row.location.map(Location).ok_or(Error::Common(CommonError::Busy))?;
+        let location = row.location.map(|location| Location(location.0)).ok_or(Error::Common(CommonError::Busy))?;
         if location != self.location {
             (self.location, self.suspect) = (location, None);
         }

@@ -62,7 +62,7 @@ pub(super) async fn unmark(db: &meta::Db, row: &LayerRow) -> Result<bool, Error>
 /// Marks a layer that a reader found damaged twice, and says so in the log. Returns what the reader's caller hears: the mark is
 /// committed by then.
 pub(super) async fn found(system: &System, row: &LayerRow, damage: Damage) -> Error {
-    let location = row.location.map_or_else(|| "the record".to_owned(), |id| Location(id).to_string());
+    let location = row.location.map_or_else(|| "the record".to_owned(), |id| Location(id.0).to_string());
     let digest = match Digest::from_bytes(&row.digest) {
         Ok(digest) => digest.to_string(),
         Err(error) => return Error::server(error),

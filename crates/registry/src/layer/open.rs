@@ -9,6 +9,7 @@ use meta::records::{
     self,
     layer::{Content, LayerRow, ShownLayer},
 };
+use meta::{LayerId, LocationId};
 use oci::{ByteRange, Digest, RepositoryName};
 use std::ops::Range;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ pub(crate) async fn open_as(
 }
 
 /// A layer by its record's id, for signed layer URLs. `None` when it is gone or damaged.
-pub async fn open_by_id(system: &Arc<System>, id: [u8; 16], range: Option<ByteRange>) -> Result<Option<Open>, Error> {
+pub async fn open_by_id(system: &Arc<System>, id: LayerId, range: Option<ByteRange>) -> Result<Option<Open>, Error> {
     let mut looks = Looks::default();
     for _ in 0..LOOKS {
         let found = system.db.look_up(records::layer::by_id_to_read(id)).await?;
@@ -77,7 +78,7 @@ pub async fn open_by_id(system: &Arc<System>, id: [u8; 16], range: Option<ByteRa
 /// Where a layer's bytes were looked for in vain. The bytes may go between the record and their reading, when a push replaces them or
 /// they are collected: the second look finds what was moved.
 #[derive(Default)]
-struct Looks(Option<Option<[u8; 16]>>);
+struct Looks(Option<Option<LocationId>>);
 
 impl Looks {
     /// Marks the layer if its bytes were not good at the same place before; else another look is due.
@@ -105,7 +106,7 @@ async fn open_shown(
         },
     };
     let left = range.end - range.start;
-    let from = match shown.layer.location.map(Location) {
+    let from = match shown.layer.location.map(|location| Location(location.0)) {
         Some(location) => Blocks::open(system, shown.layer.clone(), location, content.checksums, range.clone())
             .await?
             .map(|blocks| Stored::Location(Box::new(blocks))),

@@ -2,8 +2,9 @@
 use super::open::record_bytes;
 use crate::{Cx, Error};
 use blob::Location;
+use meta::records::RegistryKey;
 use meta::records::layer::{self, LayerRow};
-use meta::records::{Id, RegistryKey};
+use meta::{LayerId, LocationId, RepositoryId, UploadId};
 use oci::Digest;
 
 /// The storage class of a layer that can be read at once (`ECR.md` K.1).
@@ -22,7 +23,7 @@ pub(crate) enum Kept {
 #[derive(Clone)]
 pub(crate) struct NewLayer {
     /// The id of its record, should there be none yet.
-    pub id: Id,
+    pub id: LayerId,
     pub digest: Digest,
     /// Bytes.
     pub size: u64,
@@ -102,8 +103,8 @@ pub(crate) async fn look_at(cx: &Cx, location: Location, size: i64) -> LookedAt 
 pub(crate) fn record(
     tx: &mut meta::Tx<'_>,
     registry: &RegistryKey,
-    (repository, encryption): (Id, &str),
-    upload: Id,
+    (repository, encryption): (RepositoryId, &str),
+    upload: UploadId,
     new: &NewLayer,
     looked_at: Option<LookedAt>,
     now: i64,
@@ -113,7 +114,7 @@ pub(crate) fn record(
         id: new.id,
         digest: digest.clone(),
         size: i64::try_from(new.size).unwrap_or(i64::MAX),
-        location: new.location().map(|location| location.0),
+        location: new.location().map(|location| LocationId(location.0)),
         data_key: None,
         storage_class: STANDARD.to_owned(),
         created_at: now,
@@ -138,7 +139,7 @@ pub(crate) fn record(
     }
     tx.layer_rearm(found.id, now)?;
     let ours = new.location();
-    let theirs = found.location.map(Location);
+    let theirs = found.location.map(|location| Location(location.0));
     if is_sound(tx, &found, new, looked_at)? {
         // A commit whose answer was lost may have recorded these very bytes.
         return Ok(Recorded { newly_shown, mended: false, surplus: ours.filter(|_| ours != theirs) });
@@ -157,7 +158,7 @@ fn is_sound(
     if found.damaged_at.is_some() {
         return Ok(false);
     }
-    let Some(location) = found.location.map(Location) else {
+    let Some(location) = found.location.map(|location| Location(location.0)) else {
         let stored = tx.look_up(layer::by_id_to_read(found.id))?;
         return Ok(stored.is_some_and(|(row, content)| record_bytes(&row, content).is_ok()));
     };
@@ -171,7 +172,7 @@ fn is_sound(
 }
 
 /// Puts the new bytes in the place of a layer's damaged ones.
-fn replace(tx: &mut meta::Tx<'_>, id: Id, row: &LayerRow, new: &NewLayer) -> Result<(), meta::Error> {
+fn replace(tx: &mut meta::Tx<'_>, id: LayerId, row: &LayerRow, new: &NewLayer) -> Result<(), meta::Error> {
     tx.layer_data_delete(id)?;
     if let Kept::Inline(bytes) = &new.kept {
         tx.layer_data_insert(id, bytes)?;

@@ -6,8 +6,8 @@ use crate::Error;
 use crate::clock::Time;
 use blob::checksum::Checksummer;
 use blob::{Engine, Location};
-use meta::records::Id;
 use meta::records::layer::{self, LayerRow};
+use meta::{LayerId, LocationId, UploadId};
 use oci::{Digest, Hasher};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -90,7 +90,7 @@ pub async fn total(db: &meta::Db) -> Result<(u64, u64), Error> {
 /// Looks at every layer of every registry, then at every location. Memory is bounded by a page of either.
 pub async fn all(stores: &Stores<'_>, look: Look, tell: &mut (dyn FnMut(Event) + Send)) -> Result<Summary, Error> {
     let mut verifier = Verifier { stores, look, tell, summary: Summary { well: true, ..Summary::default() }, done: 0 };
-    let mut after = [0; 16];
+    let mut after = LayerId::MIN;
     loop {
         let page: Vec<LayerRow> = stores.db.read(move |tx| tx.layer_list(after, PAGE)).await?;
         let Some(last) = page.last().map(|row| row.id) else { break };
@@ -151,7 +151,7 @@ impl Verifier<'_> {
         self.done = 0;
         let layer = Named {
             digest: Digest::from_bytes(&row.digest).map_err(Error::server)?,
-            location: row.location.map(Location),
+            location: row.location.map(|location| Location(location.0)),
         };
         match seen {
             Seen::Unreadable(error) => self.found(Finding::Unreadable { layer, error }),
@@ -186,7 +186,9 @@ impl Verifier<'_> {
     }
 
     async fn see(&mut self, row: &LayerRow) -> Result<Seen, Error> {
-        let Some(location) = row.location.map(Location) else { return self.see_record(row).await };
+        let Some(location) = row.location.map(|location| Location(location.0)) else {
+            return self.see_record(row).await;
+        };
         let blobs = self.stores.blobs;
         let size = super::size(row);
         match blobs.stat(location).await {
@@ -255,20 +257,20 @@ impl Verifier<'_> {
         let unnamed = self.stores.db.read(move |tx| {
             let mut unnamed = BTreeSet::new();
             for location in &page {
-                if tx.store_location(location.0)?.is_none() {
+                if tx.store_location(LocationId(location.0))?.is_none() {
                     unnamed.insert(*location);
                 }
             }
             Ok::<_, meta::Error>(unnamed)
         });
         let mut unnamed = unnamed.await?;
-        let mut after: Id = [0; 16];
+        let mut after = UploadId::MIN;
         while !unnamed.is_empty() {
             let uploads: Vec<_> = self.stores.db.read(move |tx| tx.upload_list(after, PAGE)).await?;
             let Some(last) = uploads.last() else { break };
             after = last.id;
             for location in uploads.iter().filter_map(|upload| upload.location) {
-                unnamed.remove(&Location(location));
+                unnamed.remove(&Location(location.0));
             }
         }
         Ok(unnamed)

@@ -148,7 +148,7 @@ mod tests {
     fn queued(seed: u8, at: i64) -> Queued {
         let row = PushRefusalRow {
             same: vec![seed; 32],
-            id: [seed; 16],
+            id: meta::PushRefusalId([seed; 16]),
             first_at: at,
             last_at: at,
             times: 1,

@@ -15,9 +15,9 @@ pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), 
     let unwritten = UploadRow { state: CANCELLED.to_owned(), turn: 1, ..Session::new(cx, &target).row };
     let row = cx
         .db
-        .write_to_free(move |tx| match tx.upload_get(id.0)? {
+        .write_to_free(move |tx| match tx.upload_get(id)? {
             Some(row) if row.state == OPEN && row.expires_at > now.0 => {
-                tx.upload_cancel(id.0)?;
+                tx.upload_cancel(id)?;
                 Ok(row)
             }
             None if unwritten.expires_at > now.0 => {
@@ -32,7 +32,7 @@ pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), 
     // The row still names the location: what can't be removed now goes when the session expires.
     if let Some(location) = row.location {
         let state = EngineState(row.engine_state);
-        if let Err(error) = cx.blobs.remove(Location(location), Some(&state)).await {
+        if let Err(error) = cx.blobs.remove(Location(location.0), Some(&state)).await {
             tracing::warn!(upload.id = %id, error = %error, "A cancelled upload's bytes could not be removed yet");
         }
     }

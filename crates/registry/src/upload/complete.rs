@@ -123,7 +123,7 @@ async fn still_there(cx: &Cx, target: &Target, digest: &[u8]) -> Result<(), Erro
     let found: Option<records::layer::LayerRow> = found.await?;
     let sound = match found.filter(|row| row.damaged_at.is_none()) {
         Some(row) => match row.location {
-            Some(location) => layer::look_at(cx, Location(location), row.size).await.sound(),
+            Some(location) => layer::look_at(cx, Location(location.0), row.size).await.sound(),
             None => true,
         },
         None => false,
@@ -259,10 +259,10 @@ async fn try_record(
         .write(move |tx| {
             let ended = match turn {
                 0 => None,
-                _ => Some(tx.attempt(records::upload::complete(target.id.0, turn, &new.digest.to_bytes()))?),
+                _ => Some(tx.attempt(records::upload::complete(target.id, turn, &new.digest.to_bytes()))?),
             };
             let repository = (target.repository, target.encryption.as_str());
-            let recorded = layer::record(tx, &target.registry, repository, target.id.0, &new, looked_at, now)?;
+            let recorded = layer::record(tx, &target.registry, repository, target.id, &new, looked_at, now)?;
             // What is not new may be so because the repository or the session is gone.
             let row = if recorded.newly_shown { None } else { target.again(tx)? };
             if let Some(ended) = ended {

@@ -11,6 +11,7 @@
 use crate::clock::Time;
 use crate::keys::{Keys, Purpose};
 use crate::random::Random;
+use meta::{RepositoryId, UploadId};
 use oci::Algorithm;
 use subtle::ConstantTimeEq;
 
@@ -18,32 +19,6 @@ const SECONDS_BITS: u32 = 33;
 const RANDOM_BITS: u32 = 40;
 const MAC_BITS: u32 = 48;
 const MAC_BYTES: usize = 6;
-
-/// A session's id: a UUID that carries its own proof, so that no row is needed before bytes come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct UploadId(pub [u8; 16]);
-
-impl std::fmt::Display for UploadId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        uuid::Uuid::from_bytes(self.0).hyphenated().fmt(f)
-    }
-}
-
-/// Reads the hyphenated form of `ECR.md` A.9 UploadId; upper-case digits are taken too.
-impl std::str::FromStr for UploadId {
-    type Err = InvalidUploadId;
-    fn from_str(text: &str) -> Result<Self, InvalidUploadId> {
-        // The parser knows other forms as well, of other lengths.
-        if text.len() != uuid::fmt::Hyphenated::LENGTH {
-            return Err(InvalidUploadId);
-        }
-        uuid::Uuid::try_parse(text).map(|uuid| UploadId(uuid.into_bytes())).map_err(|_| InvalidUploadId)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an upload id")]
-pub struct InvalidUploadId;
 
 /// What an id says once its MAC was found right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,24 +32,25 @@ pub(super) struct Claim {
 #[derive(Clone, Copy)]
 pub(super) struct Owner<'a> {
     pub registry: &'a crate::RegistryId,
-    pub repository: [u8; 16],
+    pub repository: RepositoryId,
 }
 
-impl UploadId {
-    pub(super) fn new(keys: &Keys, random: &dyn Random, owner: Owner<'_>, claim: Claim) -> UploadId {
+impl Claim {
+    /// A new id that says this.
+    pub(super) fn into_id(self, keys: &Keys, random: &dyn Random, owner: Owner<'_>) -> UploadId {
         let mut chance = [0; 8];
         random.fill(&mut chance[..(RANDOM_BITS / 8) as usize]);
         let random = u128::from(u64::from_le_bytes(chance));
-        let seconds = u128::from(claim.made_at.0.max(0).unsigned_abs() / 1_000_000) & mask(SECONDS_BITS);
-        let algorithm = u128::from(claim.algorithm == Algorithm::Sha512);
+        let seconds = u128::from(self.made_at.0.max(0).unsigned_abs() / 1_000_000) & mask(SECONDS_BITS);
+        let algorithm = u128::from(self.algorithm == Algorithm::Sha512);
         let head = (seconds << 1 | algorithm) << RANDOM_BITS | random;
         let mac = first_bytes(keys.mac_current(Purpose::UploadId, &message(owner, head)));
         pack(head << MAC_BITS | number(mac))
     }
 
-    /// `None` for an id that this installation did not make, or made for another repository.
-    pub(super) fn verify(self, keys: &Keys, owner: Owner<'_>) -> Option<Claim> {
-        let bits = unpack(self)?;
+    /// What the id says; `None` for one that this installation did not make, or made for another repository.
+    pub(super) fn verify(id: UploadId, keys: &Keys, owner: Owner<'_>) -> Option<Claim> {
+        let bits = unpack(id)?;
         let (head, mac) = (bits >> MAC_BITS, bits & mask(MAC_BITS));
         let message = message(owner, head);
         let mac = (mac as u64).to_be_bytes();
@@ -99,7 +75,7 @@ fn message(owner: Owner<'_>, head: u128) -> Vec<u8> {
         message.extend_from_slice(&(text.len() as u64).to_be_bytes());
         message.extend_from_slice(text.as_bytes());
     }
-    message.extend_from_slice(&owner.repository);
+    message.extend_from_slice(&owner.repository.0);
     message.extend_from_slice(&head.to_be_bytes());
     message
 }
@@ -147,42 +123,28 @@ mod tests {
     #[test]
     fn an_id_says_when_and_for_which_hash_it_was_made() {
         let (keys, registry) = (keys(&[1]), registry("000000000000", "us-east-1"));
-        let owner = Owner { registry: &registry, repository: [7; 16] };
+        let owner = Owner { registry: &registry, repository: RepositoryId([7; 16]) };
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let made_at = Time(1_795_255_200_999_999);
-            let id = UploadId::new(&keys, &SystemRandom, owner, Claim { made_at, algorithm });
+            let id = Claim { made_at, algorithm }.into_id(&keys, &SystemRandom, owner);
             let made_at = Time(1_795_255_200_000_000);
-            assert_eq!(id.verify(&keys, owner), Some(Claim { made_at, algorithm }));
+            assert_eq!(Claim::verify(id, &keys, owner), Some(Claim { made_at, algorithm }));
             let uuid = uuid::Uuid::from_bytes(id.0);
             assert_eq!((uuid.get_version_num(), uuid.get_variant()), (8, uuid::Variant::RFC4122));
-            assert_eq!(id.to_string().parse(), Ok(id));
         }
     }
 
     #[test]
     fn an_id_is_good_for_its_repository_only_and_outlives_a_new_root_key() {
         let (old, home) = (keys(&[1]), registry("000000000000", "us-east-1"));
-        let owner = Owner { registry: &home, repository: [7; 16] };
+        let owner = Owner { registry: &home, repository: RepositoryId([7; 16]) };
         let claim = Claim { made_at: Time(1_795_255_200_000_000), algorithm: Algorithm::Sha256 };
-        let id = UploadId::new(&old, &SystemRandom, owner, claim);
-        assert_eq!(id.verify(&keys(&[1, 2]), owner), Some(claim));
-        assert_eq!(id.verify(&keys(&[2]), owner), None);
-        assert_eq!(id.verify(&old, Owner { repository: [8; 16], ..owner }), None);
+        let id = claim.into_id(&old, &SystemRandom, owner);
+        assert_eq!(Claim::verify(id, &keys(&[1, 2]), owner), Some(claim));
+        assert_eq!(Claim::verify(id, &keys(&[2]), owner), None);
+        assert_eq!(Claim::verify(id, &old, Owner { repository: RepositoryId([8; 16]), ..owner }), None);
         for other in [registry("000000000001", "us-east-1"), registry("000000000000", "us-east-2")] {
-            assert_eq!(id.verify(&old, Owner { registry: &other, ..owner }), None);
-        }
-    }
-
-    #[test]
-    fn only_the_hyphenated_form_is_an_id() {
-        for text in [
-            "",
-            "8",
-            "00000000000080008000000000000000",
-            "{00000000-0000-8000-8000-000000000000}",
-            "00000000-0000-8000-8000-00000000000g",
-        ] {
-            assert_eq!(text.parse::<UploadId>(), Err(InvalidUploadId), "{text}");
+            assert_eq!(Claim::verify(id, &old, Owner { registry: &other, ..owner }), None);
         }
     }
 
@@ -195,11 +157,11 @@ mod tests {
         #[test]
         fn one_changed_bit_makes_an_id_invalid(bit in 0..128_u32) {
             let (keys, registry) = (keys(&[1]), registry("000000000000", "us-east-1"));
-            let owner = Owner { registry: &registry, repository: [7; 16] };
+            let owner = Owner { registry: &registry, repository: RepositoryId([7; 16]) };
             let claim = Claim { made_at: Time(1_795_255_200_000_000), algorithm: Algorithm::Sha256 };
-            let id = UploadId::new(&keys, &SystemRandom, owner, claim);
+            let id = claim.into_id(&keys, &SystemRandom, owner);
             let changed = UploadId((u128::from_be_bytes(id.0) ^ 1 << bit).to_be_bytes());
-            prop_assert_eq!(changed.verify(&keys, owner), None);
+            prop_assert_eq!(Claim::verify(changed, &keys, owner), None);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! A session's row: taken by raising its turn, and changed only under the turn that was taken.
-use super::id::{Claim, Owner, UploadId};
+use super::id::{Claim, Owner};
 use super::receiver::Covered;
 use super::writers::{self, Named, Turn};
 use crate::clock::Time;
@@ -10,6 +10,7 @@ use blob::checksum::Checksummer;
 use blob::{Durable, EngineState, Location};
 use meta::records::upload::{COMPLETE, NamedUpload, OPEN, UploadRow};
 use meta::records::{self, RegistryKey};
+use meta::{LocationId, RepositoryId, UploadId};
 use oci::{Algorithm, Digest, Hasher, RepositoryName};
 
 /// The session that a call names, once its id was found right.
@@ -18,7 +19,7 @@ pub(super) struct Target {
     pub id: UploadId,
     pub claim: Claim,
     /// The repository's id.
-    pub repository: [u8; 16],
+    pub repository: RepositoryId,
     /// The repository's encryption identity.
     pub encryption: String,
     pub registry: RegistryKey,
@@ -34,10 +35,10 @@ impl Target {
         id: UploadId,
     ) -> Result<(Target, Option<UploadRow>), Error> {
         let registry = cx.registry.key();
-        let found = cx.db.look_up(records::upload::named(&registry, name.as_str(), id.0)).await?;
+        let found = cx.db.look_up(records::upload::named(&registry, name.as_str(), id)).await?;
         let NamedUpload { repository, encryption, upload } = found.ok_or_else(|| not_found(cx, name))?;
         let owner = Owner { registry: &cx.registry, repository };
-        match id.verify(&cx.keys, owner) {
+        match Claim::verify(id, &cx.keys, owner) {
             Some(claim) => Ok((Target { id, claim, repository, encryption, registry, name: name.to_string() }, upload)),
             None => Err(Error::UploadNotFound {
                 id: id.to_string(),
@@ -107,7 +108,7 @@ impl Target {
 
     /// Looks for the session's row again, in a transaction. The repository's name may be another one's by now.
     pub(super) fn again(&self, tx: &mut meta::Tx<'_>) -> Result<Option<UploadRow>, Error> {
-        let found = tx.look_up(records::upload::named(&self.registry, &self.name, self.id.0))?;
+        let found = tx.look_up(records::upload::named(&self.registry, &self.name, self.id))?;
         let found = found.filter(|found| found.repository == self.repository);
         Ok(found.ok_or_else(|| self.repository_not_found())?.upload)
     }
@@ -160,7 +161,7 @@ impl Session {
     pub(super) fn new(cx: &Cx, target: &Target) -> Session {
         Session {
             row: UploadRow {
-                id: target.id.0,
+                id: target.id,
                 repository: target.repository,
                 state: OPEN.to_owned(),
                 turn: 0,
@@ -192,7 +193,7 @@ impl Session {
     }
 
     pub(super) fn location(&self) -> Option<Location> {
-        self.row.location.map(Location)
+        self.row.location.map(|location| Location(location.0))
     }
 
     pub(super) fn durable(&self) -> Durable {
@@ -229,7 +230,7 @@ impl Session {
             engine_state: covered.durable.state.0,
             hash_state: covered.hash_state,
             checksums: covered.checksums,
-            location: Some(covered.location.0),
+            location: Some(LocationId(covered.location.0)),
             ..self.row.clone()
         };
         async move {

@@ -221,7 +221,7 @@ impl<'a> Transfer<'a> {
     pub(super) async fn try_open(&mut self) -> Result<Option<Receiver>, Error> {
         let (hasher, summer) = (self.session.hasher(self.algorithm)?, self.session.checksummer()?);
         let Some(location) = self.session.location() else {
-            let location = Location(self.cx.id());
+            let location = self.cx.id();
             let writer = self.cx.blobs.create(location).await?;
             return Ok(Some(Receiver::new(location, writer, hasher, summer, Durable::default())));
         };

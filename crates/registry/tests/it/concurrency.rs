@@ -73,7 +73,7 @@ async fn a_request_on_another_node_takes_the_session() {
 async fn a_node_that_read_an_older_row_does_not_take_the_session() {
     let world = World::new(Store::Fs).await;
     let id = world.start().await;
-    let row = async || world.cx.db.look_up(records::upload::by_id(id.0)).await.unwrap().unwrap();
+    let row = async || world.cx.db.look_up(records::upload::by_id(id)).await.unwrap().unwrap();
     upload::append(&world.cx, &app(), id, None, &mut whole(b"one")).await.unwrap();
     let older = row().await;
     let progress = records::upload::UploadRow { received: 6, ..older.clone() };

@@ -46,7 +46,7 @@ fn manifest(blobs: &[Digest]) -> Vec<u8> {
 
 async fn put(cx: &Cx, bytes: Vec<u8>, tag: &str) {
     let by = PutBy::Docker { containerd: false };
-    let new = NewImage { bytes, media_type: None, tags: vec![tag.to_owned()], digest: None, by };
+    let new = NewImage { bytes, media_type: None, tags: vec![tag.parse().unwrap()], digest: None, by };
     image::put(cx, &app(), new).await.unwrap();
 }
 

@@ -142,7 +142,7 @@ async fn push_images(cx: &Cx, seed: u64, told: &Mutex<Told>) -> Result<(), Error
         let new = NewImage {
             bytes: manifest.clone(),
             media_type: None,
-            tags: vec![format!("v{seed}")],
+            tags: vec![format!("v{seed}").parse().unwrap()],
             digest: None,
             by: PutBy::Docker { containerd: false },
         };
@@ -191,7 +191,7 @@ fn manifest(config: &[u8], layer: &[u8]) -> Vec<u8> {
 }
 
 async fn every_record_has_its_bytes(world: &World, seed: u64) {
-    let rows = world.cx.db.read(|tx| tx.layer_list([0; 16], 1000)).await.unwrap();
+    let rows = world.cx.db.read(|tx| tx.layer_list(meta::LayerId::MIN, 1000)).await.unwrap();
     for row in rows {
         let digest = Digest::from_bytes(&row.digest).unwrap();
         let bytes = match layer_of(world, row.id).await {
@@ -202,7 +202,7 @@ async fn every_record_has_its_bytes(world: &World, seed: u64) {
     }
 }
 
-async fn layer_of(world: &World, id: [u8; 16]) -> Result<Vec<u8>, Error> {
+async fn layer_of(world: &World, id: meta::LayerId) -> Result<Vec<u8>, Error> {
     match registry::layer::open_by_id(&world.cx.system, id, None).await? {
         Some(registry::layer::Open::Opened(opened)) => collect(opened.bytes).await,
         _ => panic!("a record vanished"),

@@ -28,7 +28,7 @@ enum Harm {
 use Harm::{Cut, Emptied, FirstBit, LastBit, Longer, Removed};
 
 async fn harm(world: &World, harm: Harm, digest: &Digest, bytes: &[u8]) {
-    let location = Location(world.layer_row(digest).await.location.unwrap());
+    let location = Location(world.layer_row(digest).await.location.unwrap().0);
     let mut bytes = bytes.to_vec();
     let last = bytes.len() - 1;
     match harm {
@@ -86,7 +86,7 @@ async fn put_image(cx: &Cx, digest: &Digest, size: usize) -> Result<(), Error> {
     });
     let by = PutBy::Docker { containerd: false };
     let bytes = manifest.to_string().into_bytes();
-    image::put(cx, &app(), NewImage { bytes, media_type: None, tags: vec!["v1".to_owned()], digest: None, by })
+    image::put(cx, &app(), NewImage { bytes, media_type: None, tags: vec!["v1".parse().unwrap()], digest: None, by })
         .await
         .map(drop)
 }
@@ -190,7 +190,7 @@ async fn what_of_a_damaged_layer_is_right_is_given_and_nothing_else() {
         let world = World::new(store).await;
         let bytes = layer_bytes(4, 10 * BLOCK_BYTES + 5);
         let digest = world.put(&bytes).await;
-        let location = Location(world.layer_row(&digest).await.location.unwrap());
+        let location = Location(world.layer_row(&digest).await.location.unwrap().0);
         let mut wrong = bytes.clone();
         wrong[6 * BLOCK_BYTES + 9] ^= 4;
         world.set_stored(location, Some(&wrong)).await;
@@ -342,7 +342,7 @@ async fn failures_of_the_store_mark_nothing() {
             assert_eq!(world.layer_row(&digest).await.damaged_at, None, "{store:?}, {call:?}, {error}");
         }
         // Bytes that are gone with the directory that they lay in may be there again with it.
-        let location = Location(world.layer_row(&digest).await.location.unwrap());
+        let location = Location(world.layer_row(&digest).await.location.unwrap().0);
         world.set_stored(location, None).await;
         world.faulty.fail(EngineCall::Present, 1, BlobError::Removed);
         let failed = world.read(&digest).await.unwrap_err();
@@ -352,7 +352,7 @@ async fn failures_of_the_store_mark_nothing() {
         world.faulty.fail(EngineCall::Check, 1, BlobError::from_io("checking", io::ErrorKind::StorageFull.into()));
         assert!(is_damaged(world.read(&digest).await));
         world.put(&bytes).await;
-        let location = Location(world.layer_row(&digest).await.location.unwrap());
+        let location = Location(world.layer_row(&digest).await.location.unwrap().0);
         world.set_stored(location, Some(&bytes)).await;
         assert!(world.read(&digest).await.unwrap() == bytes);
     }
@@ -409,7 +409,7 @@ async fn a_reader_goes_on_where_a_push_has_put_the_bytes() {
     let world = World::new(Store::Memory).await;
     let bytes = layer_bytes(12, 4 * S3_PART);
     let digest = world.put(&bytes).await;
-    let location = Location(world.layer_row(&digest).await.location.unwrap());
+    let location = Location(world.layer_row(&digest).await.location.unwrap().0);
     let mut wrong = bytes.clone();
     wrong[3 * S3_PART] ^= 1;
     world.set_stored(location, Some(&wrong)).await;
@@ -431,7 +431,7 @@ async fn a_node_that_lacks_the_bytes_of_another_takes_the_layer_over() {
     let other = world.node_with_layers_of_its_own().await;
     push(&other, Way::Whole, &bytes).await.unwrap();
     assert!(read(&other, &app(), &digest).await.unwrap() == bytes);
-    let location = Location(world.layer_row(&digest).await.location.unwrap());
+    let location = Location(world.layer_row(&digest).await.location.unwrap().0);
     assert!(other.blobs.stat(location).await.unwrap().is_some());
 }
 

@@ -59,7 +59,7 @@ async fn put(world: &World, by: PutBy, config: &[u8], more: Value, tag: Option<&
     let new = NewImage {
         bytes: manifest.to_string().into_bytes(),
         media_type: None,
-        tags: tag.map(str::to_owned).into_iter().collect(),
+        tags: tag.map(|tag| tag.parse().unwrap()).into_iter().collect(),
         digest: None,
         by,
     };
@@ -76,7 +76,7 @@ async fn a_part_of_another_platform_is_parked_whoever_stored_what_the_tag_holds(
         let put = async |config: &[u8], more: Value| put(&world, CONTAINERD, config, more, Some("v1")).await;
         assert_eq!(put(image.as_bytes(), json!({})).await.unwrap().change, Change::Tagged);
         let parked = put(b"{}", json!({})).await.unwrap();
-        assert_eq!((parked.change, parked.kept), (Change::Stored, vec!["v1".to_owned()]), "{first:?}");
+        assert_eq!((parked.change, parked.kept), (Change::Stored, vec!["v1".parse().unwrap()]), "{first:?}");
         let other = put(image.as_bytes(), json!({"annotations": {"another": "build"}})).await;
         assert!(matches!(other, Err(Error::ImageTagAlreadyExists { .. })), "{first:?}");
     }

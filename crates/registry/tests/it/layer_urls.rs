@@ -5,7 +5,7 @@ use registry::{layer, random};
 use std::time::Duration;
 
 /// A world and a URL of one of its layers, cut at `/layers/` and `?`.
-async fn signed() -> (World, [u8; 16], String, String) {
+async fn signed() -> (World, meta::LayerId, String, String) {
     let world = World::new(Store::Fs).await;
     let digest = world.put(b"layer").await;
     let layer = layer::find(&world.cx, &app(), &digest, false).await.unwrap();

@@ -1,5 +1,6 @@
 //! What a repository shows: reading, checking, mounting, deleting layers (`ECR.md` A.3, B.4, B.8).
 use super::support::*;
+use meta::ImageId;
 use meta::records::image::ImageRow;
 use oci::{ByteRange, Digest};
 use registry::access::{Need, authorize};
@@ -9,14 +10,14 @@ use registry::quirks::{Behaviour, Quirks};
 use registry::{CommonError, Cx, Error, repository};
 
 /// An image that stands on one layer, written as its record alone.
-async fn reference(cx: &Cx, repository: &str, digest: Digest) -> [u8; 16] {
+async fn reference(cx: &Cx, repository: &str, digest: Digest) -> ImageId {
     let repository = repository::get(cx, &name(repository)).await.unwrap().id;
-    let (image, now) = (cx.id(), cx.now().0);
+    let (image, now): (ImageId, _) = (cx.id(), cx.now().0);
     cx.db
         .write(move |tx| {
             let row = ImageRow {
                 id: image,
-                digest: sha256(&image).to_bytes(),
+                digest: sha256(&image.0).to_bytes(),
                 media_type: "application/vnd.oci.image.manifest.v1+json".to_owned(),
                 artifact_type: None,
                 subject: None,

@@ -237,7 +237,7 @@ impl World {
     }
 
     pub async fn row(&self, id: UploadId) -> Option<UploadRow> {
-        self.cx.db.read(move |tx| tx.upload_get(id.0)).await.unwrap()
+        self.cx.db.read(move |tx| tx.upload_get(id)).await.unwrap()
     }
 
     /// How many locations there are, finished or not.

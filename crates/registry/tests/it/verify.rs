@@ -53,7 +53,7 @@ async fn layers(world: &World) -> Vec<(Digest, Vec<u8>)> {
 }
 
 async fn set(world: &World, digest: &Digest, bytes: Option<&[u8]>) {
-    let location = Location(world.layer_row(digest).await.location.unwrap());
+    let location = Location(world.layer_row(digest).await.location.unwrap().0);
     world.set_stored(location, bytes).await;
 }
 

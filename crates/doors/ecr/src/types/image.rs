@@ -4,7 +4,7 @@ use aws::AccountId;
 use call::Structure;
 use call::check;
 use registry::Error;
-use registry::image::{Failure, ImageId, StatusFilter, TagStatus};
+use registry::image::{Failure, ImageRef, StatusFilter, TagStatus};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -16,8 +16,8 @@ pub struct ImageIdentifier {
     pub image_tag: Option<String>,
 }
 
-impl From<ImageId> for ImageIdentifier {
-    fn from(id: ImageId) -> ImageIdentifier {
+impl From<ImageRef> for ImageIdentifier {
+    fn from(id: ImageRef) -> ImageIdentifier {
         ImageIdentifier { image_digest: id.digest, image_tag: id.tag }
     }
 }
@@ -31,12 +31,12 @@ pub const MAX_TAG_CHARACTERS: u64 = 300;
 pub type ImageIds = Bounded<Structure<ImageIdentifier>, MAX_IMAGE_IDS>;
 
 /// `imageIds` of a batch. What is malformed within these bounds becomes a failure of the batch, not an error of the call.
-pub fn image_ids(ids: ImageIds) -> Result<Vec<ImageId>, Error> {
+pub fn image_ids(ids: ImageIds) -> Result<Vec<ImageRef>, Error> {
     let id = |(index, Structure(id)): (usize, Structure<ImageIdentifier>)| {
         if let Some(tag) = &id.image_tag {
             check::length(check::element("imageIds", index, "imageTag"), tag, 1, MAX_TAG_CHARACTERS)?;
         }
-        Ok(ImageId { digest: id.image_digest, tag: id.image_tag })
+        Ok(ImageRef { digest: id.image_digest, tag: id.image_tag })
     };
     ids.check("imageIds", 1)?.into_iter().enumerate().map(id).collect()
 }

@@ -7,7 +7,7 @@ use crate::config::MetadataStore;
 use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
 use blob::fs::FsEngine;
 use blob::{Engine as _, Location};
-use meta::Db;
+use meta::{Db, LocationId};
 use registry::clock::Time;
 use registry::random::Random;
 use std::collections::BTreeSet;
@@ -101,7 +101,7 @@ pub async fn settle(
     now: Time,
 ) -> Result<StoreId, IdentityError> {
     let (recorded, used) = db.read(|tx| Ok::<_, meta::Error>((tx.store_get()?, tx.root_key_count()? > 0))).await?;
-    let (recorded, found) = (recorded.map(StoreId), data.layers_id()?);
+    let found = data.layers_id()?;
     // New records have neither an id nor the proof of a root key.
     if recorded.is_none()
         && !used
@@ -125,13 +125,13 @@ pub async fn settle(
             if found.is_none() && !if_it_can(data.write_layers_id(id))? {
                 return Ok(id);
             }
-            match db.write(move |tx| tx.store_put(id.0, now.0)).await {
+            match db.write(move |tx| tx.store_put(id, now.0)).await {
                 Err(error @ (meta::Error::Full(_) | meta::Error::ReadOnly(_))) => {
                     tracing::warn!(%error, "The store's id can't be written down now; the next start does it");
                     return Ok(id);
                 }
                 // Another node may have been first.
-                recorded => same(data, recorded.map(StoreId)?, id)?,
+                recorded => same(data, recorded?, id)?,
             }
             id
         }
@@ -156,7 +156,7 @@ fn if_it_can(written: Result<(), DataDirError>) -> Result<bool, DataDirError> {
 
 /// Compares the ids of records and layers, beside a server that has settled them. Returns the id.
 pub async fn compare(db: &Db, layers: &FsEngine, data: &DataFiles) -> Result<StoreId, IdentityError> {
-    let recorded = db.read(|tx| tx.store_get()).await?.map(StoreId);
+    let recorded = db.read(|tx| tx.store_get()).await?;
     let expected = recorded.ok_or(IdentityError::NoId)?;
     match data.layers_id()? {
         Some(found) => same(data, expected, found)?,
@@ -193,7 +193,7 @@ async fn prove_layers(db: &Db, layers: &FsEngine, data: &DataFiles) -> Result<us
     let sample = db.read(sample).await?;
     let mut missing = 0;
     for (location, size) in &sample {
-        let stat = layers.stat(Location(*location)).await?;
+        let stat = layers.stat(Location(location.0)).await?;
         missing += usize::from(stat.is_none_or(|stat| i64::try_from(stat.size) != Ok(*size)));
     }
     if missing * 2 >= sample.len() && missing > 0 {
@@ -207,18 +207,18 @@ async fn prove_layers(db: &Db, layers: &FsEngine, data: &DataFiles) -> Result<us
 }
 
 /// Layers whose locations follow evenly spread ones. A location begins with the time of its making.
-fn sample(tx: &mut meta::Tx<'_>) -> Result<BTreeSet<([u8; 16], i64)>, meta::Error> {
+fn sample(tx: &mut meta::Tx<'_>) -> Result<BTreeSet<(LocationId, i64)>, meta::Error> {
     let mut sample = BTreeSet::new();
     let Some((first, last)) = tx.store_locations()? else { return Ok(sample) };
-    let (first, last) = (u128::from_be_bytes(first), u128::from_be_bytes(last));
+    let (first, last) = (u128::from_be_bytes(first.0), u128::from_be_bytes(last.0));
     let step = (last - first) / u128::from(SAMPLE - 1);
     for number in 0..SAMPLE {
         let from = if number == SAMPLE - 1 { last } else { first + step * u128::from(number) };
-        let found = tx.store_sound_from(from.to_be_bytes(), 1)?;
+        let found = tx.store_sound_from(LocationId(from.to_be_bytes()), 1)?;
         sample.extend(found.into_iter().map(|layer| (layer.location, layer.size)));
     }
     // Records that were made at once lie close together, so that a small store is looked at whole.
-    let more = tx.store_sound_from(first.to_be_bytes(), SAMPLE)?;
+    let more = tx.store_sound_from(LocationId(first.to_be_bytes()), SAMPLE)?;
     let room = (SAMPLE as usize).saturating_sub(sample.len());
     let more = more.into_iter().map(|layer| (layer.location, layer.size)).filter(|layer| !sample.contains(layer));
     let more: Vec<_> = more.take(room).collect();
