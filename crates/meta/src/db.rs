@@ -98,6 +98,23 @@ impl Db {
         self.run(work, true).await
     }
 
+    /// Runs a transaction of one statement that takes a free row of a queue (`FOR UPDATE SKIP LOCKED`). On PostgreSQL it is READ
+    /// COMMITTED, so that claims that run at once do not conflict; on SQLite it is as [`Db::write_to_free`].
+    pub async fn claim<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let store = match &self.engine {
+            Engine::Sqlite(_) => return self.run(work, true).await,
+            Engine::Postgres(store) => store,
+        };
+        let (job, answer) = job(work, true);
+        store.claim(job).await;
+        answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
+    }
+
     async fn run<T, E, F>(&self, work: F, frees: bool) -> Result<T, E>
     where
         F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,

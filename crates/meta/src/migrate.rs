@@ -16,6 +16,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "push_conflicts", text: include_str!("schema/0004_push_conflicts.sql") },
     Migration { version: 5, name: "store_id", text: include_str!("schema/0005_store_id.sql") },
     Migration { version: 6, name: "layer_checksums", text: include_str!("schema/0006_layer_checksums.sql") },
+    Migration { version: 7, name: "job_claims", text: include_str!("schema/0007_job_claims.sql") },
 ];
 
 /// What a database must have before its version can be asked: the versions applied, and the row that a readiness check writes.

@@ -80,6 +80,10 @@ impl Store {
         self.run(job, Mode::Write).await;
     }
 
+    pub(crate) async fn claim(&self, job: Box<dyn Job>) {
+        self.run(job, Mode::Claim).await;
+    }
+
     pub(crate) async fn read(&self, job: Box<dyn Job>) {
         self.run(job, Mode::Read).await;
     }

@@ -270,3 +270,40 @@ async fn layers_and_sessions_of_version_5_are_good_and_without_checksums_in_vers
         database.remove().await;
     }
 }
+
+/// A job as version 6 wrote it.
+const JOB_INSERT_6: &str = "INSERT INTO job (kind, key, due_at, wanted, attempts, claimed_until, last_error) \
+    VALUES ($1, $2, $3, 1, $4, $5, $6)";
+
+#[tokio::test]
+async fn the_jobs_of_version_6_wait_or_are_claimed_until_then_in_version_7() {
+    for database in Beneath::both().await {
+        database.migrate(&MIGRATIONS[..6]).await.unwrap();
+        let row = |key: &str, due: i64, attempts: i64, until: Option<i64>, error: Option<&str>| {
+            ["upload_expire".into(), key.into(), due.into(), attempts.into(), until.into(), error.into()]
+        };
+        database.query(JOB_INSERT_6, &row("waits", 70, 2, None, Some("a fault"))).await;
+        // Asked for again while it ran, so that it was due before its claim ended.
+        database.query(JOB_INSERT_6, &row("runs", 40, 0, Some(90), None)).await;
+        let db = database.open().await;
+        let shown = |row: crate::records::job::JobRow| {
+            (row.key, row.due_at, row.attempts, row.claimed_until, row.last_error, row.dead_at, row.progress)
+        };
+        let rows = db.read(|tx| tx.job_list(false, ("", ""), 10)).await.unwrap();
+        let (runs, waits) = ("runs".to_owned(), "waits".to_owned());
+        assert_eq!(
+            rows.into_iter().map(shown).collect::<Vec<_>>(),
+            [
+                (runs.clone(), 90, 0, Some(90), None, None, None),
+                (waits.clone(), 70, 2, None, Some("a fault".to_owned()), None, None)
+            ]
+        );
+        let claim = |now: i64| db.claim(move |tx| tx.job_claim("upload_expire", [1; 16], now, 1000));
+        assert_eq!(claim(69).await.unwrap(), None);
+        assert_eq!(claim(89).await.unwrap().unwrap().key, waits);
+        assert_eq!(claim(89).await.unwrap(), None);
+        assert_eq!(claim(90).await.unwrap().unwrap().key, runs);
+        db.close().await;
+        database.remove().await;
+    }
+}

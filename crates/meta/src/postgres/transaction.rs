@@ -21,6 +21,9 @@ const RETRY_WAIT_DOUBLINGS: u32 = 6;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Write,
+    /// Writes in one statement that passes over rows which others have locked. SERIALIZABLE would abort one of two such claims, since
+    /// each reads what the other writes.
+    Claim,
     Read,
 }
 
@@ -71,7 +74,7 @@ impl Runner<'_> {
 
     /// Runs the job until it is committed or refused. `Ok`: its own last result stands.
     fn decide(&self, session: &mut Session, job: &mut dyn Job) -> Result<(), Error> {
-        if self.mode == Mode::Write {
+        if self.mode != Mode::Read {
             self.counters.ran(1);
         }
         let mut left = Patience { conflicts: CONFLICT_RETRIES, duplicates: DUPLICATE_RETRIES, losses: LOSS_RETRIES };
@@ -100,7 +103,7 @@ impl Runner<'_> {
             if !session.is_sound() {
                 *session = self.pool.connect()?;
             }
-            if self.mode == Mode::Write {
+            if self.mode != Mode::Read {
                 self.counters.retried();
             }
         }
@@ -109,6 +112,7 @@ impl Runner<'_> {
     fn attempt(&self, session: &mut Session, job: &mut dyn Job) -> Result<(), Failure> {
         session.begin(match self.mode {
             Mode::Write => "BEGIN ISOLATION LEVEL SERIALIZABLE",
+            Mode::Claim => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Mode::Read => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         });
         let mut tx = Tx::new(db::Session::Postgres(session), self.counters);

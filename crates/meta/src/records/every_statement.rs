@@ -23,7 +23,6 @@ const FILES: &[(&str, Statements)] = &[
 /// Statements that read a table or an index from its start, each with why it may.
 const SCANS: &[(&str, &str)] = &[
     ("ROOT_KEY_COUNT", "the table holds a row per rotation of the root key"),
-    ("JOB_NEXT", "the first row of an index"),
     ("STORE_FIRST_LOCATION", "the first row of an index"),
     ("STORE_LAST_LOCATION", "the last row of an index"),
     ("STORE_LOCATED_TOTAL", "for a backup, which reads all layers"),

@@ -1,25 +1,41 @@
 //! The durable queue of background work.
-use crate::{Error, Lookup, Tx};
+//!
+//! A row is one job, found by its kind and key. `due_at` is when it may be claimed next: while a claim holds, that is when the claim
+//! ends, so that the job of a runner that crashed is due again without anybody noticing the crash. A claim is 16 random bytes, and
+//! every statement that ends or changes a claimed job names it.
+use crate::{Error, Lookup, Row, Tx};
+
+/// Bytes of a job's progress at most: a job's place and a few counts, not its work.
+pub const PROGRESS_BYTES: usize = 1024;
 
 statements! {
-    JOB_ENQUEUE = "INSERT INTO job (kind, key, due_at, wanted, attempts, claimed_until, last_error) \
-        VALUES ($1, $2, $3, 1, 0, NULL, NULL) ON CONFLICT (kind, key) DO UPDATE SET wanted = job.wanted + 1, \
-        due_at = CASE WHEN excluded.due_at < job.due_at THEN excluded.due_at ELSE job.due_at END";
-    // A claimed row is due again when its claim ends, so that a crash of its runner needs nobody to notice it.
-    JOB_CLAIM = "UPDATE job SET claimed_until = $2, due_at = $2 WHERE (kind, key) = (SELECT kind, key FROM job \
-        WHERE due_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $1) ORDER BY due_at LIMIT 1) \
-        RETURNING kind, key, wanted, attempts, claimed_until";
-    JOB_RENEW = "UPDATE job SET claimed_until = $4, due_at = CASE WHEN due_at = claimed_until THEN $4 ELSE due_at END \
-        WHERE kind = $1 AND key = $2 AND claimed_until = $3";
-    JOB_DONE = "DELETE FROM job WHERE kind = $1 AND key = $2 AND wanted = $3";
-    JOB_AGAIN = "UPDATE job SET due_at = $4, attempts = 0, claimed_until = NULL, last_error = NULL \
-        WHERE kind = $1 AND key = $2 AND wanted = $3";
-    JOB_RELEASE = "UPDATE job SET due_at = $3, attempts = 0, claimed_until = NULL, last_error = NULL \
+    // A job that is claimed runs once more after this run, and one that is dead lives again.
+    JOB_ENQUEUE = "INSERT INTO job (kind, key, due_at, wanted, attempts) VALUES ($1, $2, $3, 1, 0) \
+        ON CONFLICT (kind, key) DO UPDATE SET wanted = job.wanted + 1, \
+        due_at = CASE WHEN job.dead_at IS NOT NULL THEN excluded.due_at WHEN job.claimed_until IS NOT NULL THEN job.due_at \
+            WHEN excluded.due_at < job.due_at THEN excluded.due_at ELSE job.due_at END, \
+        attempts = CASE WHEN job.dead_at IS NULL THEN job.attempts ELSE 0 END, dead_at = NULL";
+    JOB_CLAIM = "UPDATE job SET claim = $3, claimed_until = $4, due_at = $4 WHERE (kind, key) = (SELECT kind, key FROM job \
+        WHERE kind = $1 AND due_at <= $2 AND dead_at IS NULL ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) \
+        RETURNING key, wanted, attempts, progress";
+    JOB_RENEW = "UPDATE job SET claimed_until = $4, due_at = $4 WHERE kind = $1 AND key = $2 AND claim = $3";
+    JOB_PROGRESS = "UPDATE job SET progress = $4 WHERE kind = $1 AND key = $2 AND claim = $3";
+    JOB_DONE = "DELETE FROM job WHERE kind = $1 AND key = $2 AND claim = $3 AND wanted = $4";
+    JOB_RELEASE = "UPDATE job SET due_at = $4, attempts = 0, claim = NULL, claimed_until = NULL, last_error = NULL, \
+        progress = NULL WHERE kind = $1 AND key = $2 AND claim = $3";
+    JOB_AGAIN = "UPDATE job SET due_at = CASE WHEN wanted = $4 THEN CAST($5 AS BIGINT) ELSE $6 END, attempts = 0, claim = NULL, \
+        claimed_until = NULL, last_error = NULL WHERE kind = $1 AND key = $2 AND claim = $3";
+    JOB_FAILED = "UPDATE job SET due_at = $5, attempts = attempts + 1, claim = NULL, claimed_until = NULL, last_error = $6, \
+        dead_at = CASE WHEN wanted = $4 THEN $7 ELSE dead_at END WHERE kind = $1 AND key = $2 AND claim = $3";
+    JOB_RETRY = "UPDATE job SET due_at = $3, attempts = 0, dead_at = NULL \
+        WHERE kind = $1 AND key = $2 AND dead_at IS NOT NULL";
+    JOB_NEXT = "SELECT due_at FROM job WHERE kind = $1 AND dead_at IS NULL ORDER BY due_at LIMIT 1";
+    JOB_GET = "SELECT kind, key, due_at, wanted, attempts, claimed_until, dead_at, last_error, progress FROM job \
         WHERE kind = $1 AND key = $2";
-    JOB_FAILED = "UPDATE job SET due_at = $3, attempts = attempts + 1, claimed_until = NULL, last_error = $4 \
-        WHERE kind = $1 AND key = $2";
-    JOB_NEXT = "SELECT due_at FROM job ORDER BY due_at LIMIT 1";
-    JOB_GET = "SELECT due_at, wanted, attempts, claimed_until, last_error FROM job WHERE kind = $1 AND key = $2";
+    JOB_LIST = "SELECT kind, key, due_at, wanted, attempts, claimed_until, dead_at, last_error, progress FROM job \
+        WHERE (kind, key) > ($1, $2) ORDER BY kind, key LIMIT $3";
+    JOB_LIST_DEAD = "SELECT kind, key, due_at, wanted, attempts, claimed_until, dead_at, last_error, progress FROM job \
+        WHERE (kind, key) > ($1, $2) AND dead_at IS NOT NULL ORDER BY kind, key LIMIT $3";
 }
 
 /// A job that a runner took.
@@ -27,46 +43,80 @@ statements! {
 pub struct ClaimedJob {
     pub kind: String,
     pub key: String,
+    /// What proves the claim at the job's end.
+    pub claim: [u8; 16],
     /// How often it had been asked for.
     pub wanted: i64,
     /// How often it has failed since it last succeeded.
     pub attempts: i64,
-    /// When the claim ends.
-    pub until: i64,
+    /// What an earlier run left, if it ended without being done.
+    pub progress: Option<String>,
 }
 
-/// A job as it waits.
+/// A job as its row has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRow {
+    pub kind: String,
+    pub key: String,
+    /// When it may be claimed next: while it is claimed, when the claim ends.
     pub due_at: i64,
     pub wanted: i64,
     pub attempts: i64,
+    /// When the claim ends that it runs under.
     pub claimed_until: Option<i64>,
+    /// When it was given up.
+    pub dead_at: Option<i64>,
+    /// Why it failed last; kept until it succeeds.
     pub last_error: Option<String>,
+    pub progress: Option<String>,
 }
 
-/// When the next job is due, or the next claim ends.
-pub fn next() -> Lookup<i64> {
-    Lookup::new(JOB_NEXT, [], |row| row.get(0))
+impl JobRow {
+    fn read(row: Row) -> Result<JobRow, Error> {
+        Ok(JobRow {
+            kind: row.get(0)?,
+            key: row.get(1)?,
+            due_at: row.get(2)?,
+            wanted: row.get(3)?,
+            attempts: row.get(4)?,
+            claimed_until: row.get(5)?,
+            dead_at: row.get(6)?,
+            last_error: row.get(7)?,
+            progress: row.get(8)?,
+        })
+    }
+}
+
+/// When the next job of that kind may be claimed.
+pub fn next(kind: &str) -> Lookup<i64> {
+    Lookup::new(JOB_NEXT, [kind.into()], |row| row.get(0))
 }
 
 impl Tx<'_> {
-    /// Asks for a job at `due`; one that waits already is asked for once more, at the earlier time.
+    /// Asks for a job at `due`. One that waits already is asked for once more, at the earlier time; one that runs runs once more
+    /// afterwards; one that is dead lives again.
     pub fn job_enqueue(&mut self, kind: &str, key: &str, due: i64) -> Result<(), Error> {
         self.send(JOB_ENQUEUE, [kind.into(), key.into(), due.into()])?;
         Ok(())
     }
 
-    /// Takes the job that has been due longest, until `until`.
-    pub fn job_claim(&mut self, now: i64, until: i64) -> Result<Option<ClaimedJob>, Error> {
-        let row = self.query_opt(JOB_CLAIM, &[now.into(), until.into()])?;
+    /// Takes the job of that kind that has been due longest, until `until`. For [`crate::Db::claim`].
+    pub fn job_claim(
+        &mut self,
+        kind: &str,
+        claim: [u8; 16],
+        now: i64,
+        until: i64,
+    ) -> Result<Option<ClaimedJob>, Error> {
+        let row = self.query_opt(JOB_CLAIM, &[kind.into(), now.into(), claim.into(), until.into()])?;
         row.map(|row| {
             Ok(ClaimedJob {
-                kind: row.get(0)?,
-                key: row.get(1)?,
-                wanted: row.get(2)?,
-                attempts: row.get(3)?,
-                until: row.get(4)?,
+                kind: kind.to_owned(),
+                key: row.get(0)?,
+                claim,
+                wanted: row.get(1)?,
+                attempts: row.get(2)?,
+                progress: row.get(3)?,
             })
         })
         .transpose()
@@ -74,49 +124,65 @@ impl Tx<'_> {
 
     /// Prolongs a claim; false when it is no longer held.
     pub fn job_renew(&mut self, job: &ClaimedJob, until: i64) -> Result<bool, Error> {
-        let params = [(&job.kind).into(), (&job.key).into(), job.until.into(), until.into()];
+        let params = [(&job.kind).into(), (&job.key).into(), job.claim.into(), until.into()];
         Ok(self.execute(JOB_RENEW, &params)? == 1)
     }
 
-    /// Removes a job that ran, or, if it was asked for again meanwhile, makes it due now.
-    pub fn job_done(&mut self, job: &ClaimedJob, now: i64) -> Result<(), Error> {
-        if self.execute(JOB_DONE, &[(&job.kind).into(), (&job.key).into(), job.wanted.into()])? == 0 {
-            self.job_release(job, now)?;
+    /// Stores how far a job is; false when its claim is no longer held. An error for more than [`PROGRESS_BYTES`].
+    pub fn job_progress(&mut self, job: &ClaimedJob, progress: &str) -> Result<bool, Error> {
+        if progress.len() > PROGRESS_BYTES {
+            return Err(Error::misuse(JOB_PROGRESS, "a job's progress is too long"));
         }
-        Ok(())
+        let params = [(&job.kind).into(), (&job.key).into(), job.claim.into(), progress.into()];
+        Ok(self.execute(JOB_PROGRESS, &params)? == 1)
     }
 
-    /// Moves a job that ran to its next time, or, if it was asked for meanwhile, makes it due now.
-    pub fn job_again(&mut self, job: &ClaimedJob, due: i64, now: i64) -> Result<(), Error> {
-        let params = [(&job.kind).into(), (&job.key).into(), job.wanted.into(), due.into()];
-        if self.execute(JOB_AGAIN, &params)? == 0 {
-            self.job_release(job, now)?;
+    /// Removes a job that ran, or, if it was asked for again meanwhile, makes it due at `now` for a run from the start. False, and
+    /// nothing is changed, when the claim is no longer held.
+    pub fn job_done(&mut self, job: &ClaimedJob, now: i64) -> Result<bool, Error> {
+        let params = [(&job.kind).into(), (&job.key).into(), job.claim.into(), job.wanted.into()];
+        if self.execute(JOB_DONE, &params)? == 1 {
+            return Ok(true);
         }
-        Ok(())
+        let params = [(&job.kind).into(), (&job.key).into(), job.claim.into(), now.into()];
+        Ok(self.execute(JOB_RELEASE, &params)? == 1)
     }
 
-    fn job_release(&mut self, job: &ClaimedJob, due: i64) -> Result<(), Error> {
-        self.execute(JOB_RELEASE, &[(&job.kind).into(), (&job.key).into(), due.into()])?;
-        Ok(())
+    /// Moves a job that ran to `due`, or, if it was asked for meanwhile, makes it due at `now`; its progress stays. False, and nothing
+    /// is changed, when the claim is no longer held.
+    pub fn job_again(&mut self, job: &ClaimedJob, due: i64, now: i64) -> Result<bool, Error> {
+        let claim = [(&job.kind).into(), (&job.key).into(), job.claim.into(), job.wanted.into()];
+        let params = [claim.as_slice(), &[due.into(), now.into()]].concat();
+        Ok(self.execute(JOB_AGAIN, &params)? == 1)
     }
 
-    /// Remembers a failure and when to try again.
-    pub fn job_failed(&mut self, job: &ClaimedJob, due: i64, error: &str) -> Result<(), Error> {
-        self.execute(JOB_FAILED, &[(&job.kind).into(), (&job.key).into(), due.into(), error.into()])?;
-        Ok(())
+    /// Remembers a failure and when to try again; with `dead_at` the job is given up, unless it was asked for meanwhile. False, and
+    /// nothing is changed, when the claim is no longer held.
+    pub fn job_failed(
+        &mut self,
+        job: &ClaimedJob,
+        due: i64,
+        error: &str,
+        dead_at: Option<i64>,
+    ) -> Result<bool, Error> {
+        let claim = [(&job.kind).into(), (&job.key).into(), job.claim.into(), job.wanted.into()];
+        let params = [claim.as_slice(), &[due.into(), error.into(), dead_at.into()]].concat();
+        Ok(self.execute(JOB_FAILED, &params)? == 1)
+    }
+
+    /// Makes a dead job due at `now`, with all its attempts; false when there is no such dead job.
+    pub fn job_retry(&mut self, kind: &str, key: &str, now: i64) -> Result<bool, Error> {
+        Ok(self.execute(JOB_RETRY, &[kind.into(), key.into(), now.into()])? == 1)
     }
 
     pub fn job_get(&mut self, kind: &str, key: &str) -> Result<Option<JobRow>, Error> {
-        let row = self.query_opt(JOB_GET, &[kind.into(), key.into()])?;
-        row.map(|row| {
-            Ok(JobRow {
-                due_at: row.get(0)?,
-                wanted: row.get(1)?,
-                attempts: row.get(2)?,
-                claimed_until: row.get(3)?,
-                last_error: row.get(4)?,
-            })
-        })
-        .transpose()
+        self.query_opt(JOB_GET, &[kind.into(), key.into()])?.map(JobRow::read).transpose()
+    }
+
+    /// Jobs behind that kind and key, in this order; only dead ones with `dead`.
+    pub fn job_list(&mut self, dead: bool, after: (&str, &str), limit: u32) -> Result<Vec<JobRow>, Error> {
+        let sql = if dead { JOB_LIST_DEAD } else { JOB_LIST };
+        let rows = self.query(sql, &[after.0.into(), after.1.into(), limit.into()])?;
+        rows.into_iter().map(JobRow::read).collect()
     }
 }

@@ -11,6 +11,7 @@ mod database;
 mod full_disk;
 mod gate;
 mod group_commit;
+mod job_queue;
 mod kill;
 mod lifecycle;
 mod lookups;

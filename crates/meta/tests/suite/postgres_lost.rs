@@ -39,7 +39,7 @@ fn set(n: i64) -> impl Fn(&mut Tx<'_>) -> Result<(), Error> + Send + 'static {
 }
 
 fn look_up() -> Lookup<i64> {
-    meta::records::job::next()
+    meta::records::job::next("upload_expire")
 }
 
 /// Every way to ask the store.

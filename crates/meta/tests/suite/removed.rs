@@ -37,7 +37,7 @@ async fn assert_removed(db: &Db, what: &str) {
             db.write_to_free(|tx| tx.execute("DELETE FROM counter", &[])).await.map(drop),
             db.check().await,
             db.read(|tx| get(tx, 1)).await.map(drop),
-            db.look_up(meta::records::job::next()).await.map(drop),
+            db.look_up(meta::records::job::next("upload_expire")).await.map(drop),
         ] {
             assert!(matches!(outcome, Err(Error::Removed)), "{what}: {outcome:?}");
         }
