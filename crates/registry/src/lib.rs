@@ -33,6 +33,7 @@ pub use system::{Capability, Domain, Parts, Run, System};
 
 /// What the domain of registries adds to a process.
 pub const DOMAIN: Domain = Domain {
+    job_kinds: JOB_KINDS,
     capabilities: &[
         jobs::CAPABILITY,
         upload::CAPABILITY,
@@ -42,5 +43,8 @@ pub const DOMAIN: Domain = Domain {
         quota::CAPABILITY,
     ],
 };
+
+/// Every kind of job that the domain knows.
+pub const JOB_KINDS: jobs::JobKinds = &[&upload::UploadExpire];
 
 use kernel::{lock, outbox};

@@ -1,5 +1,6 @@
 //! What the whole process stands on: its stores, and the state that each capability keeps in memory.
 use crate::clock::{SharedClock, Time};
+use crate::jobs::{JobKind, JobKinds};
 use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::quirks::Quirks;
@@ -28,6 +29,7 @@ pub struct System {
     parts: Parts,
     states: States,
     runs: Vec<Run>,
+    job_kinds: Vec<&'static dyn JobKind>,
 }
 
 /// The states of the capabilities, one of each type.
@@ -58,6 +60,8 @@ impl Capability {
 /// What a domain adds to the process.
 pub struct Domain {
     pub capabilities: &'static [Capability],
+    /// The kinds of its background jobs.
+    pub job_kinds: JobKinds,
 }
 
 impl States {
@@ -75,7 +79,8 @@ impl System {
             (capability.add_state)(&mut states);
             runs.extend(capability.run);
         }
-        System { parts, states, runs }
+        let job_kinds = domains.iter().flat_map(|domain| domain.job_kinds).copied().collect();
+        System { parts, states, runs, job_kinds }
     }
 
     /// Runs the background work of every capability until `stop` turns true or is dropped; what runs then ends first.
@@ -98,6 +103,11 @@ impl System {
     pub fn state<T: Send + Sync + 'static>(&self) -> &T {
         let state = self.states.0.get(&TypeId::of::<T>()).and_then(|state| state.downcast_ref());
         state.expect("the capability belongs to one of the process's domains")
+    }
+
+    /// The kinds of jobs of all domains.
+    pub fn job_kinds(&self) -> &[&'static dyn JobKind] {
+        &self.job_kinds
     }
 
     pub fn now(&self) -> Time {

@@ -7,6 +7,7 @@ mod append;
 mod body;
 mod cancel;
 mod complete;
+mod expire;
 mod id;
 mod receiver;
 mod session;
@@ -17,6 +18,7 @@ pub use append::{append, put_part};
 pub use body::{Source, Whole};
 pub use cancel::cancel;
 pub use complete::{Completion, complete, put_whole};
+pub use expire::UploadExpire;
 pub use meta::{InvalidUploadId, UploadId};
 pub use transfer::Place;
 

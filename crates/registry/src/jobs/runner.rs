@@ -1,5 +1,6 @@
-//! Runs due jobs. Any number of nodes and workers share the queue.
-use super::{Bell, Kind, Outcome};
+//! Runs due jobs. Any number of nodes share the queue.
+use super::run::{CLAIM, execute};
+use super::{JobKind, JobQueue, Lane};
 use crate::System;
 use crate::clock::Time;
 use meta::records::job::{self, ClaimedJob};
@@ -8,159 +9,140 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Jobs that run at once on one node: a long one leaves room for others.
-const WORKERS: usize = 4;
-/// How long a claim holds without a sign of life; after a crash, how long its job waits.
-const CLAIM: Duration = Duration::from_secs(300);
-/// How long a worker sleeps at most: other nodes write jobs without ringing here.
+/// How long a lane sleeps at most: other nodes enqueue jobs without ringing here.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-/// How long a worker sleeps at least when what is due can't be claimed, or the queue can't be read.
+/// How long a lane sleeps at least when a job that is due can't be claimed, or the queue can't be read.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
-/// How long a job waits after its first failure; each further one doubles it.
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// How long a failing job waits at most.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
 
-/// Runs due jobs until `stop` turns true or is dropped; what runs then ends first.
-pub async fn run(system: Arc<System>, stop: watch::Receiver<bool>) {
-    let mut workers = JoinSet::new();
-    for _ in 0..WORKERS {
-        workers.spawn(work(system.clone(), stop.clone()));
+/// Runs due jobs of these kinds until `stop` turns true or is dropped; jobs that run then end first.
+pub async fn run(system: Arc<System>, kinds: &[&'static dyn JobKind], stop: watch::Receiver<bool>) {
+    let mut lanes = JoinSet::new();
+    for (lane, kinds) in by_lane(kinds) {
+        let runner = LaneRunner { system: system.clone(), lane, kinds, failing: false };
+        lanes.spawn(runner.run(stop.clone()));
     }
-    workers.join_all().await;
+    lanes.join_all().await;
 }
 
-/// Runs every job that is due now, one after another, and returns how many there were.
-pub async fn run_due(system: &Arc<System>) -> Result<usize, meta::Error> {
+/// Runs every job of these kinds that is due now, one after another, and returns how many there were.
+pub async fn run_due(system: &Arc<System>, kinds: &[&'static dyn JobKind]) -> Result<usize, meta::Error> {
     let mut count = 0;
-    while let Some(job) = claim(system).await? {
-        execute(system, job).await?;
+    while let Claim::Taken(kind, job, until) = claim(system, kinds).await? {
+        execute(system, kind, job, until).await?;
         count += 1;
     }
     Ok(count)
 }
 
-async fn work(system: Arc<System>, mut stop: watch::Receiver<bool>) {
-    // Only the first failure of a row is a warning: a database that is down is asked again each second.
-    let mut failing = false;
-    while !*stop.borrow_and_update() {
-        let ran = one(&system).await;
-        match &ran {
-            Ok(_) => failing = false,
-            Err(error) if std::mem::replace(&mut failing, true) => {
-                tracing::debug!(error = %error, "The job queue can't be read or written");
-            }
-            Err(error) => tracing::warn!(error = %error, "The job queue can't be read or written"),
-        }
-        if ran.unwrap_or(false) {
-            continue;
-        }
-        let wake = wake_at(&system).await;
-        tokio::select! {
-            () = Bell::of(&system).rung() => {}
-            () = system.clock.sleep_until(wake) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
+/// The kinds of each lane.
+fn by_lane(kinds: &[&'static dyn JobKind]) -> Vec<(Lane, Vec<&'static dyn JobKind>)> {
+    let mut lanes: Vec<(Lane, Vec<&'static dyn JobKind>)> = Vec::new();
+    for kind in kinds {
+        match lanes.iter_mut().find(|(lane, _)| *lane == kind.lane()) {
+            Some((_, kinds)) => kinds.push(*kind),
+            None => lanes.push((kind.lane(), vec![*kind])),
         }
     }
+    lanes
 }
 
-/// Runs one due job, if there is one.
-async fn one(system: &Arc<System>) -> Result<bool, meta::Error> {
-    let Some(job) = claim(system).await? else { return Ok(false) };
-    // There may be more: another worker looks while this one works.
-    Bell::of(system).ring();
-    execute(system, job).await?;
-    Ok(true)
+/// Fills the workers of one lane.
+struct LaneRunner {
+    system: Arc<System>,
+    lane: Lane,
+    kinds: Vec<&'static dyn JobKind>,
+    /// Only the first failure of a row is a warning: a database that is down is asked again each second.
+    failing: bool,
 }
 
-async fn wake_at(system: &System) -> Time {
-    let now = system.now();
-    let next = system.db.look_up(job::next()).await.ok().flatten().map_or(Time(i64::MAX), Time);
-    next.clamp(now.plus(SHORTEST_SLEEP), now.plus(LONGEST_SLEEP))
-}
-
-async fn claim(system: &System) -> Result<Option<ClaimedJob>, meta::Error> {
-    let now = system.now();
-    // Reading costs nothing; a write transaction would.
-    if system.db.look_up(job::next()).await?.is_none_or(|due| due > now.0) {
-        return Ok(None);
-    }
-    let until = now.plus(CLAIM);
-    system.db.write_to_free(move |tx| tx.job_claim(now.0, until.0)).await
-}
-
-/// Runs a claimed job, keeping its claim alive, and writes down how it ended.
-async fn execute(system: &Arc<System>, mut job: ClaimedJob) -> Result<(), meta::Error> {
-    let mut running = tokio::spawn({
-        let (system, kind, key) = (system.clone(), job.kind.clone(), job.key.clone());
-        async move {
-            match Kind::from_name(&kind) {
-                Some(kind) => kind.run(&system, &key).await.map_err(|error| chain(&error)),
-                None => Err(format!("this program knows no jobs of the kind {kind}")),
+impl LaneRunner {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        let mut bell = JobQueue::of(&self.system).rings.subscribe();
+        let mut running = JoinSet::new();
+        while !*stop.borrow_and_update() {
+            // What rings from here on is heard below, whether or not the look-up saw it.
+            bell.borrow_and_update();
+            let wake = self.fill(&mut running).await;
+            let free = running.len() < self.lane.workers;
+            tokio::select! {
+                _ = bell.changed(), if free => {}
+                () = self.system.clock.sleep_until(wake), if free => {}
+                Some(_) = running.join_next() => {}
+                _ = stop.wait_for(|stop| *stop) => break,
             }
         }
-    });
-    let ended = loop {
-        tokio::select! {
-            ended = &mut running => break ended.unwrap_or_else(|error| Err(format!("the job broke off: {error}"))),
-            () = system.clock.sleep_until(Time(job.until).minus(CLAIM / 2)) => renew(system, &mut job).await,
+        running.join_all().await;
+    }
+
+    /// Gives due jobs to free workers, and returns when to look for the next one.
+    async fn fill(&mut self, running: &mut JoinSet<()>) -> Time {
+        let claimed = self.claim_free(running).await;
+        let now = self.system.now();
+        let next = match claimed {
+            Ok(next) => {
+                self.failing = false;
+                next
+            }
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                match std::mem::replace(&mut self.failing, true) {
+                    true => tracing::debug!(error, "The job queue can't be read or written"),
+                    false => tracing::warn!(error, "The job queue can't be read or written"),
+                }
+                now
+            }
+        };
+        next.clamp(now.plus(SHORTEST_SLEEP), now.plus(LONGEST_SLEEP))
+    }
+
+    /// Claims and starts jobs until no worker is free or none is due; returns when the next one is.
+    async fn claim_free(&self, running: &mut JoinSet<()>) -> Result<Time, meta::Error> {
+        while running.len() < self.lane.workers {
+            match claim(&self.system, &self.kinds).await? {
+                Claim::Taken(kind, job, until) => running.spawn(work(self.system.clone(), kind, job, until)),
+                Claim::NotBefore(next) => return Ok(next),
+            };
         }
-    };
-    settle(system, job, ended).await
-}
-
-/// Prolongs the claim. If that fails the job runs on: it is safe to run twice.
-async fn renew(system: &System, job: &mut ClaimedJob) {
-    let until = system.now().plus(CLAIM);
-    let claimed = job.clone();
-    match system.db.write_to_free(move |tx| tx.job_renew(&claimed, until.0)).await {
-        Ok(true) => {}
-        Ok(false) => tracing::warn!(job.kind, job.key, "A job outlived its claim and may run twice"),
-        Err(error) => tracing::warn!(job.kind, job.key, error = %error, "A job's claim could not be renewed"),
+        Ok(Time(i64::MAX))
     }
-    job.until = until.0;
 }
 
-async fn settle(system: &System, job: ClaimedJob, ended: Result<Outcome, String>) -> Result<(), meta::Error> {
+/// Runs a job that nobody waits for.
+async fn work(system: Arc<System>, kind: &'static dyn JobKind, job: ClaimedJob, until: Time) {
+    let key = job.key.clone();
+    if let Err(error) = execute(&system, kind, job, until).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(job.kind = kind.name(), job.key = key, error, "A job's end could not be stored: it will run again");
+    }
+}
+
+/// What [`claim`] found.
+enum Claim {
+    /// A job, and until when it is claimed.
+    Taken(&'static dyn JobKind, ClaimedJob, Time),
+    /// When to look again.
+    NotBefore(Time),
+}
+
+/// Claims the job of these kinds that has been due longest.
+async fn claim(system: &System, kinds: &[&'static dyn JobKind]) -> Result<Claim, meta::Error> {
     let now = system.now();
-    if let Err(error) = &ended {
-        tracing::warn!(job.kind, job.key, job.attempts, error, "A job failed and will be tried again");
+    // Look-ups cost little; only a job that is due is worth a transaction.
+    let mut first: Option<(Time, &'static dyn JobKind)> = None;
+    for kind in kinds {
+        let due = system.db.look_up(job::next(kind.name())).await?.map(Time);
+        if let Some(due) = due.filter(|due| first.is_none_or(|(first, _)| *due < first)) {
+            first = Some((due, *kind));
+        }
     }
-    system
-        .db
-        .write_to_free(move |tx| match &ended {
-            Ok(Outcome::Done) => tx.job_done(&job, now.0),
-            Ok(Outcome::Again(due)) => tx.job_again(&job, due.0, now.0),
-            Err(error) => tx.job_failed(&job, now.plus(backoff(job.attempts)).0, error),
-        })
-        .await
-}
-
-/// How long a job waits that has failed `attempts` times before this one.
-fn backoff(attempts: i64) -> Duration {
-    let doublings = u32::try_from(attempts.max(0)).unwrap_or(u32::MAX);
-    FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_BACKOFF)
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_backoff_doubles_up_to_its_cap() {
-        let seconds = [0, 1, 5, 9, 10, 1_000, i64::MAX].map(|attempts| backoff(attempts).as_secs());
-        assert_eq!(seconds, [1, 2, 32, 512, 600, 600, 600]);
+    match first {
+        None => Ok(Claim::NotBefore(Time(i64::MAX))),
+        Some((due, _)) if due > now => Ok(Claim::NotBefore(due)),
+        Some((_, kind)) => {
+            let (id, until) = (system.id(), now.plus(CLAIM));
+            let taken = system.db.claim(move |tx| tx.job_claim(kind.name(), id, now.0, until.0)).await?;
+            // Else another node took it in between.
+            Ok(taken.map_or(Claim::NotBefore(now), |job| Claim::Taken(kind, job, until)))
+        }
     }
 }

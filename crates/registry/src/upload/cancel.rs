@@ -1,8 +1,9 @@
 //! Giving a session up (`ECR.md` B.3 DELETE upload URL).
 use super::UploadId;
+use super::expire::UploadExpire;
 use super::session::{Session, Target};
 use crate::clock::Time;
-use crate::jobs::{self, Bell, Kind};
+use crate::jobs::{self, JobQueue};
 use crate::{Cx, Error};
 use blob::{EngineState, Location};
 use meta::records::upload::{CANCELLED, OPEN, UploadRow};
@@ -22,13 +23,13 @@ pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), 
             }
             None if unwritten.expires_at > now.0 => {
                 tx.upload_insert(&target.registry, &unwritten)?;
-                jobs::enqueue(tx, Kind::UploadExpire, &id.to_string(), Time(unwritten.expires_at))?;
+                jobs::enqueue(tx, &UploadExpire, &id.to_string(), Time(unwritten.expires_at))?;
                 Ok(unwritten.clone())
             }
             _ => Err(target.not_found()),
         })
         .await?;
-    Bell::of(cx).ring();
+    JobQueue::of(cx).ring();
     // The row still names the location: what can't be removed now goes when the session expires.
     if let Some(location) = row.location {
         let state = EngineState(row.engine_state);

@@ -1,9 +1,10 @@
 //! A session's row: taken by raising its turn, and changed only under the turn that was taken.
+use super::expire::UploadExpire;
 use super::id::{Claim, Owner};
 use super::receiver::Covered;
 use super::writers::{self, Named, Turn};
 use crate::clock::Time;
-use crate::jobs::{self, Bell, Kind};
+use crate::jobs::{self, JobQueue};
 use crate::repository::not_found;
 use crate::{Cx, Error};
 use blob::checksum::Checksummer;
@@ -244,7 +245,7 @@ impl Session {
                     if !tx.upload_insert(&registry, &stored)? {
                         return Ok(false);
                     }
-                    jobs::enqueue(tx, Kind::UploadExpire, &key, Time(stored.expires_at))?;
+                    jobs::enqueue(tx, &UploadExpire, &key, Time(stored.expires_at))?;
                     Ok::<_, meta::Error>(true)
                 })
                 .await?;
@@ -252,7 +253,7 @@ impl Session {
                 return Err(target.superseded(received));
             }
             if first {
-                Bell::of(cx).ring();
+                JobQueue::of(cx).ring();
             }
             Ok(Session { row })
         }

@@ -1,10 +1,11 @@
-//! The durable queue, its runner, and the job that ends uploads.
+//! The runner with the job that ends uploads; `job_kinds` has what the runner does with other kinds.
 use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::EngineCall;
 use meta::records::job::JobRow;
-use registry::jobs::{self, Bell, Kind};
-use registry::upload::{self, UploadId};
+use registry::JOB_KINDS;
+use registry::jobs::{self, JobKind as _, JobQueue};
+use registry::upload::{self, UploadExpire, UploadId};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -12,12 +13,12 @@ const SECOND: Duration = Duration::from_secs(1);
 
 async fn enqueue(world: &World, id: UploadId) {
     let due = world.cx.now();
-    world.cx.db.write(move |tx| jobs::enqueue(tx, Kind::UploadExpire, &id.to_string(), due)).await.unwrap();
-    Bell::of(&world.cx).ring();
+    world.cx.db.write(move |tx| jobs::enqueue(tx, &UploadExpire, &id.to_string(), due)).await.unwrap();
+    JobQueue::of(&world.cx).ring();
 }
 
 async fn job(world: &World, id: UploadId) -> Option<JobRow> {
-    world.cx.db.read(move |tx| tx.job_get(Kind::UploadExpire.name(), &id.to_string())).await.unwrap()
+    world.cx.db.read(move |tx| tx.job_get(UploadExpire.name(), &id.to_string())).await.unwrap()
 }
 
 async fn written(world: &World) -> UploadId {
@@ -27,7 +28,7 @@ async fn written(world: &World) -> UploadId {
 }
 
 async fn run_due(world: &World) -> usize {
-    jobs::run_due(&world.cx.system).await.unwrap()
+    jobs::run_due(&world.cx.system, JOB_KINDS).await.unwrap()
 }
 
 #[tokio::test]
@@ -90,7 +91,7 @@ async fn a_job_asked_for_while_it_runs_runs_again() {
     world.clock.advance(24 * HOUR);
     let gate = world.faulty.hold(EngineCall::Remove);
     let system = world.cx.system.clone();
-    let runner = tokio::spawn(async move { jobs::run_due(&system).await });
+    let runner = tokio::spawn(async move { jobs::run_due(&system, JOB_KINDS).await });
     gate.reached().await;
     assert_eq!(run_due(&world).await, 0, "it is claimed");
     enqueue(&world, id).await;
@@ -125,8 +126,8 @@ async fn a_claim_whose_runner_died_comes_back() {
     let id = written(&world).await;
     world.clock.advance(24 * HOUR);
     let (now, until) = (world.cx.now().0, world.cx.now().plus(300 * SECOND).0);
-    let claimed = world.cx.db.write(move |tx| tx.job_claim(now, until)).await.unwrap().unwrap();
-    assert_eq!((claimed.key, claimed.until), (id.to_string(), until));
+    let claim = move |tx: &mut meta::Tx<'_>| tx.job_claim(UploadExpire.name(), [9; 16], now, until);
+    assert_eq!(world.cx.db.claim(claim).await.unwrap().unwrap().key, id.to_string());
     world.restart().await;
     world.clock.advance(299 * SECOND);
     assert_eq!(run_due(&world).await, 0);
@@ -142,7 +143,7 @@ async fn a_long_job_keeps_its_claim() {
     world.clock.advance(24 * HOUR);
     let gate = world.faulty.hold(EngineCall::Remove);
     let system = world.cx.system.clone();
-    let runner = tokio::spawn(async move { jobs::run_due(&system).await });
+    let runner = tokio::spawn(async move { jobs::run_due(&system, JOB_KINDS).await });
     gate.reached().await;
     for _ in 0..5 {
         let before = job(&world, id).await.unwrap().claimed_until;
@@ -158,20 +159,10 @@ async fn a_long_job_keeps_its_claim() {
 }
 
 #[tokio::test]
-async fn a_job_of_a_kind_that_only_a_newer_program_knows_waits() {
-    let world = World::new(Store::Fs).await;
-    let now = world.cx.now().0;
-    world.cx.db.write(move |tx| tx.job_enqueue("no_such_kind", "key", now)).await.unwrap();
-    assert_eq!(run_due(&world).await, 1);
-    let row = world.cx.db.read(|tx| tx.job_get("no_such_kind", "key")).await.unwrap().unwrap();
-    assert_eq!((row.attempts, row.due_at), (1, world.cx.now().plus(SECOND).0));
-}
-
-#[tokio::test]
 async fn the_runner_wakes_by_time_and_by_the_bell_and_stops_when_told() {
     let world = World::new(Store::Fs).await;
     let (stop, stopped) = watch::channel(false);
-    let runner = tokio::spawn(jobs::run(world.cx.system.clone(), stopped));
+    let runner = tokio::spawn(jobs::run(world.cx.system.clone(), JOB_KINDS, stopped));
     let id = written(&world).await;
     world.clock.advance(24 * HOUR);
     while world.row(id).await.is_some() {

@@ -17,6 +17,7 @@ mod crash;
 mod damaged;
 mod faults;
 mod inputs;
+mod job_kinds;
 mod jobs;
 mod layer_urls;
 mod layers;

@@ -1,13 +1,36 @@
 //! Removes an upload session at its end of life, with the bytes that never became a layer.
-use super::Outcome;
+use super::UploadId;
 use crate::clock::Time;
-use crate::upload::UploadId;
+use crate::jobs::{JobError, JobKind, JobOutcome, JobRun, Lane};
 use crate::{Error, System};
 use blob::{EngineState, Location};
 use meta::records::upload::OPEN;
 
-pub(super) async fn run(system: &System, key: &str) -> Result<Outcome, Error> {
-    let id: UploadId = key.parse().map_err(Error::server)?;
+/// The kind of job that ends an upload. Key: the upload's id.
+pub struct UploadExpire;
+
+#[async_trait::async_trait]
+impl JobKind for UploadExpire {
+    fn name(&self) -> &'static str {
+        "upload_expire"
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::SHORT
+    }
+
+    /// About a day of failures: a layer store that is away for a night leaves no dead jobs.
+    fn attempts(&self) -> u32 {
+        150
+    }
+
+    async fn run(&self, system: &System, job: &JobRun) -> Result<JobOutcome, JobError> {
+        let id: UploadId = job.key().parse()?;
+        Ok(expire(system, id).await?)
+    }
+}
+
+async fn expire(system: &System, id: UploadId) -> Result<JobOutcome, Error> {
     let now = system.now();
     // Ending it first takes the session from a request that still writes; what that one commits afterwards is refused.
     let row = system
@@ -20,14 +43,14 @@ pub(super) async fn run(system: &System, key: &str) -> Result<Outcome, Error> {
             Ok::<_, meta::Error>(row)
         })
         .await?;
-    let Some(row) = row else { return Ok(Outcome::Done) };
+    let Some(row) = row else { return Ok(JobOutcome::Done) };
     if row.expires_at > now.0 {
-        return Ok(Outcome::Again(Time(row.expires_at)));
+        return Ok(JobOutcome::Again(Time(row.expires_at)));
     }
     // A complete session has no location of its own any more: the layer has it.
     if let Some(location) = row.location {
         system.blobs.remove(Location(location.0), Some(&EngineState(row.engine_state))).await?;
     }
     system.db.write_to_free(move |tx| tx.upload_delete(id)).await?;
-    Ok(Outcome::Done)
+    Ok(JobOutcome::Done)
 }

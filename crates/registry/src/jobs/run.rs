@@ -1,0 +1,164 @@
+//! One run of a job, under its claim.
+use super::{JobKind, JobOutcome, JobQueue, System};
+use crate::clock::Time;
+use meta::records::job::ClaimedJob;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How long a claim holds without a sign of life; after a crash, how long its job waits.
+pub(super) const CLAIM: Duration = Duration::from_secs(300);
+/// How long after a renewal that failed the next one is tried.
+const RENEW_AGAIN: Duration = Duration::from_secs(10);
+/// How long a job waits after its first failure; each further one doubles it.
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+/// How long a failing job waits at most.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
+/// Bytes at most of the error that a row keeps.
+const ERROR_BYTES: usize = 1024;
+
+/// What a kind is given of the job that it runs.
+pub struct JobRun {
+    system: Arc<System>,
+    claimed: ClaimedJob,
+}
+
+impl JobRun {
+    pub fn key(&self) -> &str {
+        &self.claimed.key
+    }
+
+    /// What the last run left by [`JobRun::save_progress`], unless it was done.
+    pub fn progress(&self) -> Option<&str> {
+        self.claimed.progress.as_deref()
+    }
+
+    /// Stores how far the job is, for its next run and for `ecru jobs`. False when another runner has claimed the job: this one should
+    /// end. An error for more than [`meta::records::job::PROGRESS_BYTES`].
+    pub async fn save_progress(&self, progress: &str) -> Result<bool, meta::Error> {
+        let (claimed, progress) = (self.claimed.clone(), progress.to_owned());
+        self.system.db.write_to_free(move |tx| tx.job_progress(&claimed, &progress)).await
+    }
+}
+
+/// Runs a claimed job, keeping its claim alive, and writes down how it ended. A job whose claim another runner took is cut off, and
+/// nothing is written: the other one runs it.
+pub(super) async fn execute(
+    system: &Arc<System>,
+    kind: &'static dyn JobKind,
+    claimed: ClaimedJob,
+    until: Time,
+) -> Result<(), meta::Error> {
+    let run = JobRun { system: system.clone(), claimed: claimed.clone() };
+    // A task of its own, so that a panic is a failure like others; it ends with this one.
+    let mut running = JoinSet::new();
+    running.spawn({
+        let system = system.clone();
+        async move { kind.run(&system, &run).await.map_err(|error| chain(error.as_ref())) }
+    });
+    let mut renew_at = until.minus(CLAIM / 2);
+    let ended = loop {
+        tokio::select! {
+            Some(ended) = running.join_next() => {
+                break ended.unwrap_or_else(|error| Err(format!("the job broke off: {error}")));
+            }
+            () = system.clock.sleep_until(renew_at) => match renew(system, &claimed).await {
+                Ok(Some(until)) => renew_at = until.minus(CLAIM / 2),
+                Ok(None) => return Ok(lost(&claimed)),
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(job.kind = claimed.kind, job.key = claimed.key, error, "A job's claim could not be renewed yet");
+                    renew_at = system.now().plus(RENEW_AGAIN);
+                }
+            },
+        }
+    };
+    settle(system, kind, claimed, ended).await
+}
+
+/// Prolongs the claim, and returns until when; `None` when it is no longer held.
+async fn renew(system: &System, claimed: &ClaimedJob) -> Result<Option<Time>, meta::Error> {
+    let (claimed, until) = (claimed.clone(), system.now().plus(CLAIM));
+    let held = system.db.write_to_free(move |tx| tx.job_renew(&claimed, until.0)).await?;
+    Ok(held.then_some(until))
+}
+
+fn lost(claimed: &ClaimedJob) {
+    tracing::warn!(job.kind = claimed.kind, job.key = claimed.key, "A job outlived its claim; another runner has it");
+}
+
+/// Writes down how a run ended.
+async fn settle(
+    system: &System,
+    kind: &dyn JobKind,
+    claimed: ClaimedJob,
+    ended: Result<JobOutcome, String>,
+) -> Result<(), meta::Error> {
+    let now = system.now();
+    let failed_before = u32::try_from(claimed.attempts).unwrap_or(u32::MAX);
+    let last = failed_before.saturating_add(1) >= kind.attempts();
+    let (job, outcome) = (claimed.clone(), ended.clone());
+    let held = system
+        .db
+        .write_to_free(move |tx| match &outcome {
+            Ok(JobOutcome::Done) => tx.job_done(&job, now.0),
+            Ok(JobOutcome::Again(due)) => tx.job_again(&job, due.0, now.0),
+            Err(error) => tx.job_failed(&job, now.plus(backoff(failed_before)).0, error, last.then_some(now.0)),
+        })
+        .await?;
+    let counts = &JobQueue::of(system).counts;
+    match ended {
+        _ if !held => lost(&claimed),
+        Ok(_) => drop(counts.done.fetch_add(1, Ordering::Relaxed)),
+        Err(error) => {
+            counts.failed.fetch_add(1, Ordering::Relaxed);
+            let ClaimedJob { kind, key, .. } = claimed;
+            if last {
+                counts.given_up.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(job.kind = kind, job.key = key, error, "A job failed for the last time: see `ecru jobs`");
+            } else {
+                let attempts = failed_before + 1;
+                tracing::warn!(job.kind = kind, job.key = key, attempts, error, "A job failed and will be tried again");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How long a job waits that has failed `attempts` times before this one.
+fn backoff(attempts: u32) -> Duration {
+    FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(attempts)).min(LONGEST_BACKOFF)
+}
+
+/// An error and its causes in one line of a bounded length. No database holds a NUL in its text.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text.truncate(text.floor_char_boundary(ERROR_BYTES));
+    text.replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::jobs::JobError;
+
+    #[test]
+    fn the_backoff_doubles_up_to_its_cap() {
+        let seconds = [0, 1, 5, 9, 10, 1_000, u32::MAX].map(|attempts| backoff(attempts).as_secs());
+        assert_eq!(seconds, [1, 2, 32, 512, 600, 600, 600]);
+    }
+
+    #[test]
+    fn an_error_that_a_row_keeps_is_bounded_and_has_no_nul() {
+        let error: JobError = format!("\0{}", "é".repeat(ERROR_BYTES)).into();
+        let text = chain(error.as_ref());
+        assert!(text.starts_with("\u{fffd}é") && text.len() <= ERROR_BYTES + 2, "{}", text.len());
+    }
+}
