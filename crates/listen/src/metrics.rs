@@ -132,7 +132,7 @@ impl std::fmt::Debug for Stores {
 
 impl Collector for Stores {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let stats = self.system.db.stats();
+        let (stats, jobs) = (self.system.db.stats(), registry::jobs::JobQueue::of(&self.system).counts());
         for (name, help, value) in [
             ("metadata_transactions", "Write transactions that were run", stats.jobs),
             ("metadata_commits", "Commits that made them durable", stats.commits),
@@ -142,6 +142,9 @@ impl Collector for Stores {
                 "Refused pushes that were not written to their log",
                 registry::push_log::dropped(&self.system),
             ),
+            ("jobs_done", "Runs of background jobs that did not fail", jobs.done),
+            ("jobs_failed", "Runs of background jobs that failed", jobs.failed),
+            ("jobs_given_up", "Background jobs that failed for the last time: see `ecru jobs --dead`", jobs.given_up),
         ] {
             let counter = ConstCounter::new(value);
             counter.encode(encoder.encode_descriptor(name, help, None, EncodeMetric::metric_type(&counter))?)?;

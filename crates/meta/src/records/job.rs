@@ -158,13 +158,7 @@ impl Tx<'_> {
 
     /// Remembers a failure and when to try again; with `dead_at` the job is given up, unless it was asked for meanwhile. False, and
     /// nothing is changed, when the claim is no longer held.
-    pub fn job_failed(
-        &mut self,
-        job: &ClaimedJob,
-        due: i64,
-        error: &str,
-        dead_at: Option<i64>,
-    ) -> Result<bool, Error> {
+    pub fn job_failed(&mut self, job: &ClaimedJob, due: i64, error: &str, dead_at: Option<i64>) -> Result<bool, Error> {
         let claim = [(&job.kind).into(), (&job.key).into(), job.claim.into(), job.wanted.into()];
         let params = [claim.as_slice(), &[due.into(), error.into(), dead_at.into()]].concat();
         Ok(self.execute(JOB_FAILED, &params)? == 1)

@@ -7,6 +7,9 @@ use tokio::task::JoinSet;
 
 const KIND: &str = "tidy";
 
+/// An end of a job, or a sign of life: whether the claim was held.
+type End = fn(&mut Tx<'_>, &ClaimedJob) -> Result<bool, Error>;
+
 async fn enqueue(db: &Db, key: &str, due: i64) {
     let key = key.to_owned();
     db.write(move |tx| tx.job_enqueue(KIND, &key, due)).await.unwrap();
@@ -26,10 +29,7 @@ async fn due(db: &Db) -> Option<i64> {
     db.look_up(next(KIND)).await.unwrap()
 }
 
-async fn write<T: Send + 'static>(
-    db: &Db,
-    work: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
-) -> T {
+async fn write<T: Send + 'static>(db: &Db, work: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + 'static) -> T {
     db.write(work).await.unwrap()
 }
 
@@ -60,7 +60,7 @@ on_both_engines! {
         let held = row(&store.db, "key").await;
         assert_eq!(held.as_ref().and_then(|row| row.claimed_until), Some(200));
 
-        let ends: [fn(&mut Tx<'_>, &ClaimedJob) -> Result<bool, Error>; 5] = [
+        let ends: [End; 5] = [
             |tx, job| tx.job_renew(job, 900),
             |tx, job| tx.job_progress(job, "half"),
             |tx, job| tx.job_done(job, 150),
@@ -144,7 +144,7 @@ on_both_engines! {
         let mut job = claim(&store.db, 1, 0).await.unwrap();
         let full = "x".repeat(PROGRESS_BYTES);
         for end in [
-            (|tx, job| tx.job_again(job, 10, 10)) as fn(&mut Tx<'_>, &ClaimedJob) -> Result<bool, Error>,
+            (|tx, job| tx.job_again(job, 10, 10)) as End,
             |tx, job| tx.job_failed(job, 10, "a fault", None),
         ] {
             let (held, text) = (job.clone(), full.clone());

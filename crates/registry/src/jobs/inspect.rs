@@ -44,7 +44,11 @@ pub struct JobQuery {
 }
 
 /// Jobs in the order of kind and key, and whether there are more.
-pub async fn list(system: &System, kinds: &[&'static dyn JobKind], query: JobQuery) -> Result<(Vec<Job>, bool), meta::Error> {
+pub async fn list(
+    system: &System,
+    kinds: &[&'static dyn JobKind],
+    query: JobQuery,
+) -> Result<(Vec<Job>, bool), meta::Error> {
     let JobQuery { dead_only, after, limit } = query;
     let (kind, key) = after.unwrap_or_default();
     let rows = system.db.read(move |tx| tx.job_list(dead_only, (&kind, &key), limit.saturating_add(1))).await?;

@@ -65,7 +65,10 @@ pub(super) async fn execute(
             }
             () = system.clock.sleep_until(renew_at) => match renew(system, &claimed).await {
                 Ok(Some(until)) => renew_at = until.minus(CLAIM / 2),
-                Ok(None) => return Ok(lost(&claimed)),
+                Ok(None) => {
+                    lost(&claimed);
+                    return Ok(());
+                }
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
                     tracing::warn!(job.kind = claimed.kind, job.key = claimed.key, error, "A job's claim could not be renewed yet");
@@ -116,7 +119,12 @@ async fn settle(
             let ClaimedJob { kind, key, .. } = claimed;
             if last {
                 counts.given_up.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(job.kind = kind, job.key = key, error, "A job failed for the last time: see `ecru jobs`");
+                tracing::error!(
+                    job.kind = kind,
+                    job.key = key,
+                    error,
+                    "A job failed for the last time: see `ecru jobs`"
+                );
             } else {
                 let attempts = failed_before + 1;
                 tracing::warn!(job.kind = kind, job.key = key, attempts, error, "A job failed and will be tried again");

@@ -112,7 +112,12 @@ async fn work(system: Arc<System>, kind: &'static dyn JobKind, job: ClaimedJob, 
     let key = job.key.clone();
     if let Err(error) = execute(&system, kind, job, until).await {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(job.kind = kind.name(), job.key = key, error, "A job's end could not be stored: it will run again");
+        tracing::warn!(
+            job.kind = kind.name(),
+            job.key = key,
+            error,
+            "A job's end could not be stored: it will run again"
+        );
     }
 }
 

@@ -3,9 +3,7 @@ use super::support::*;
 use meta::Tx;
 use meta::records::job::JobRow;
 use registry::System;
-use registry::jobs::{
-    self, Job, JobError, JobKind, JobKinds, JobOutcome, JobQuery, JobQueue, JobRun, JobState, Lane,
-};
+use registry::jobs::{self, Job, JobError, JobKind, JobKinds, JobOutcome, JobQuery, JobQueue, JobRun, JobState, Lane};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
