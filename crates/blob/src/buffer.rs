@@ -6,6 +6,7 @@
 use crate::open_files::{OpenFile, OpenFiles};
 use crate::shares::{BufferClaim, BufferShare, Shares};
 use crate::{Error, lock};
+use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -74,7 +75,7 @@ impl Buffers {
     }
 
     /// Returns an owner's share of the pool. A caller's transfer claims a buffer from the share before it takes one from the pool.
-    pub fn share(&self, owner: &str) -> BufferShare {
+    pub fn share(&self, owner: &(impl Hash + ?Sized)) -> BufferShare {
         self.shares.of(owner)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{Buffers, Error, lock};
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 use tokio::sync::{Notify, oneshot};
@@ -18,6 +19,8 @@ const LEAST_TO_SHARE: usize = 16;
 /// the number of owners, and the last eighth is reserved for owners without a claim.
 pub(crate) struct Shares {
     max: usize,
+    /// Seeded at random.
+    hasher: RandomState,
     state: Mutex<State>,
     /// Notified when a claim begins to wait.
     starved: Notify,
@@ -29,7 +32,8 @@ struct State {
     out: usize,
     /// The number of owners with a claim.
     owners: usize,
-    names: HashMap<Box<str>, Weak<OwnerCount>>,
+    /// The owners by their hashes. Two owners with one hash share, which no client can bring about on purpose.
+    owners_by_hash: HashMap<u64, Weak<OwnerCount>>,
     /// The waiting claims of each owner, oldest first.
     queues: Vec<(Arc<OwnerCount>, VecDeque<oneshot::Sender<BufferClaim>>)>,
 }
@@ -40,20 +44,21 @@ struct OwnerCount(AtomicUsize);
 
 impl Shares {
     pub(crate) fn new(max: usize) -> Arc<Shares> {
-        Arc::new(Shares { max, state: Mutex::default(), starved: Notify::new() })
+        Arc::new(Shares { max, hasher: RandomState::new(), state: Mutex::default(), starved: Notify::new() })
     }
 
     /// Returns the share of an owner, such as a caller or an address.
-    pub(crate) fn of(self: &Arc<Shares>, owner: &str) -> BufferShare {
+    pub(crate) fn of(self: &Arc<Shares>, owner: &(impl Hash + ?Sized)) -> BufferShare {
+        let hash = self.hasher.hash_one(owner);
         let mut state = lock(&self.state);
-        if state.names.len() >= NAMES {
-            state.names.retain(|_, owner| owner.strong_count() > 0);
+        if state.owners_by_hash.len() >= NAMES {
+            state.owners_by_hash.retain(|_, owner| owner.strong_count() > 0);
         }
-        let owner = match state.names.get(owner).and_then(Weak::upgrade) {
+        let owner = match state.owners_by_hash.get(&hash).and_then(Weak::upgrade) {
             Some(owner) => owner,
             None => {
                 let new = Arc::<OwnerCount>::default();
-                state.names.insert(owner.into(), Arc::downgrade(&new));
+                state.owners_by_hash.insert(hash, Arc::downgrade(&new));
                 new
             }
         };

@@ -32,7 +32,7 @@ use listen::local_only::NotLocal;
 use listen::loggable::excerpt;
 use listen::memory::{Held, Owner};
 use operation::{Call, Input};
-use registry::Origin;
+use registry::RequestOrigin;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -84,7 +84,7 @@ pub enum Protocol {
 }
 
 /// Answers any request to `/` by one of these services.
-pub async fn handle(services: Services, app: &Arc<App>, request: Request, origin: Origin) -> Response {
+pub async fn handle(services: Services, app: &Arc<App>, request: Request, origin: RequestOrigin) -> Response {
     let (head, body) = request.into_parts();
     let small = body.most().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
     let time = if small { SMALL_BODY_TIME } else { BODY_TIME };
@@ -145,7 +145,13 @@ fn first_query(services: Services) -> Protocol {
 /// The protocol that answers when no operation was found: errors of JSON services.
 const UNKNOWN: Protocol = Protocol::Json { target: "" };
 
-async fn json(services: Services, app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
+async fn json(
+    services: Services,
+    app: &Arc<App>,
+    head: &Parts,
+    body: &mut RequestBody,
+    origin: RequestOrigin,
+) -> Outcome {
     let (service, entry) = match find_target(services, head) {
         Ok(found) => found,
         Err(refusal) => {
@@ -211,7 +217,13 @@ fn find_action(services: Services, form: &form::Form) -> Result<(&'static Servic
     Ok((service, entry.ok_or_else(|| service.lacks(action).unwrap_or_else(unknown))?))
 }
 
-async fn query(services: Services, app: &Arc<App>, head: &Parts, body: &mut RequestBody, origin: Origin) -> Outcome {
+async fn query(
+    services: Services,
+    app: &Arc<App>,
+    head: &Parts,
+    body: &mut RequestBody,
+    origin: RequestOrigin,
+) -> Outcome {
     let (declared, mut called_by, mut operation) = (body.declared(), None, "");
     let output = async {
         let lease = app.budgets.forms.receive(Owner::stranger(origin.address));

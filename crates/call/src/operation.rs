@@ -9,7 +9,7 @@ use listen::app::App;
 use listen::memory::{Held, Owner};
 use registry::access::{self, Caller, Need, Resource};
 use registry::push_log::{self, Attempt};
-use registry::{CommonError, Cx, Error, Origin, RegistryId};
+use registry::{CommonError, Cx, Error, RegistryId, RequestOrigin};
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -56,7 +56,7 @@ pub struct Call {
     /// The account of the service; see [`super::Service::account`].
     pub account: Option<AccountId>,
     pub region: Region,
-    pub origin: Origin,
+    pub origin: RequestOrigin,
 }
 
 /// An input as its protocol carries it, and so the form of its output.
@@ -122,7 +122,7 @@ async fn run<O: Operation>(input: Input, call: Call) -> Result<Held, Refusal> {
     let registry_id = check::registry_id(operation.registry_id());
     let own = caller.account().ok_or(Refusal::MissingSignature)?;
     let account = account.filter(|_| !O::OF_REGISTRY).or(registry_id.as_ref().ok().copied().flatten()).unwrap_or(own);
-    let cx = Cx { system: app.system.clone(), caller, registry: RegistryId { account, region }, origin };
+    let cx = Cx { system: app.system.clone(), caller, registry: RegistryId { account, region }, origin: origin.into() };
     // A call that names no registry is about no repository either.
     let attempt = operation.attempt().filter(|_| registry_id.is_ok());
     let outcome = authorized(operation, registry_id, &cx, &app).await;

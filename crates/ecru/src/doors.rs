@@ -6,7 +6,8 @@ use listen::app::App;
 use listen::body::{Request, RequestBody, Response};
 use listen::door::{Door, Doors};
 use listen::local_only::NotLocal;
-use registry::{Domain, Origin};
+use registry::access::PolicySource;
+use registry::{Domain, RequestOrigin};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -15,6 +16,9 @@ pub const SERVICES: Services = &[&ecr::SERVICE, &ecr_public::SERVICE, &sts::SERV
 
 /// The domains that every process is made of.
 pub const DOMAINS: &[&Domain] = &[&registry::DOMAIN];
+
+/// Where the policies are found by which every call is judged.
+pub const POLICIES: &dyn PolicySource = &registry::StoredPolicies;
 
 /// Every operation of every service, for tests that walk them all.
 pub fn operations() -> impl Iterator<Item = (&'static Service, &'static Entry)> {
@@ -83,7 +87,7 @@ impl Doors for EveryDoor {
         }
     }
 
-    async fn handle(self, place: Place, app: &Arc<App>, request: Request, origin: Origin) -> Response {
+    async fn handle(self, place: Place, app: &Arc<App>, request: Request, origin: RequestOrigin) -> Response {
         match place {
             Place::Aws => root(self.services, app, request, origin).await,
             Place::Docker => docker::handle(app, request, origin).await,
@@ -98,7 +102,7 @@ impl Doors for EveryDoor {
 }
 
 /// The AWS API, or the page that a browser is shown in its place.
-async fn root(services: Services, app: &Arc<App>, request: Request, origin: Origin) -> Response {
+async fn root(services: Services, app: &Arc<App>, request: Request, origin: RequestOrigin) -> Response {
     let (head, body) = request.into_parts();
     if front_page::is_asked(&head) {
         return front_page::respond(app, &head, origin.tls);

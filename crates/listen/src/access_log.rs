@@ -72,7 +72,7 @@ impl Line {
         connection: RequestGuard,
         door: Door,
         request: (&Method, &Uri),
-        origin: &registry::Origin,
+        origin: &registry::RequestOrigin,
     ) -> Line {
         Line {
             app: app.clone(),

@@ -3,7 +3,7 @@ use crate::app::App;
 use crate::body::{Request, Response};
 use crate::local_only::NotLocal;
 use http::request::Parts;
-use registry::Origin;
+use registry::RequestOrigin;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -42,6 +42,6 @@ pub trait Doors: Copy + Send + Sync + 'static {
         place: Self::Place,
         app: &Arc<App>,
         request: Request,
-        origin: Origin,
+        origin: RequestOrigin,
     ) -> impl Future<Output = Response> + Send;
 }

@@ -6,7 +6,7 @@ use crate::body::Request;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Uri};
 use policy::Network;
-use registry::Origin;
+use registry::RequestOrigin;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
@@ -50,7 +50,7 @@ impl TrustedProxies {
     ///
     /// The address becomes the client's; `tls` is whether the client spoke TLS to its proxy; the Host header becomes the one that
     /// the client sent and signed.
-    pub fn apply(&self, origin: &mut Origin, request: &mut Request) {
+    pub fn apply(&self, origin: &mut RequestOrigin, request: &mut Request) {
         if !self.trusts(origin.address) {
             return;
         }

@@ -14,7 +14,7 @@ use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
-use registry::Origin;
+use registry::RequestOrigin;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -321,8 +321,8 @@ impl<D: Doors> Connection<D> {
         line.end_with(response)
     }
 
-    fn origin(&self, headers: &HeaderMap) -> Origin {
-        Origin {
+    fn origin(&self, headers: &HeaderMap) -> RequestOrigin {
+        RequestOrigin {
             address: self.peer.ip().to_canonical(),
             listener: self.local.clone(),
             tls: self.tls,
@@ -378,7 +378,7 @@ async fn handle<D: Doors>(
     doors: D,
     route: Route<D::Place>,
     request: Request,
-    origin: Origin,
+    origin: RequestOrigin,
 ) -> Response {
     let (head, body) = request.into_parts();
     let open = matches!(route, Route::Live | Route::Ready | Route::PlainToTls | Route::Malformed(_) | Route::NoRoom);
@@ -473,7 +473,7 @@ mod tests {
         fn refuse_not_local(self, _: (), _: &Parts, not_local: &NotLocal, _: &str) -> Response {
             plain(StatusCode::FORBIDDEN, not_local.to_string())
         }
-        async fn handle(self, _: (), _: &Arc<App>, _: Request, _: Origin) -> Response {
+        async fn handle(self, _: (), _: &Arc<App>, _: Request, _: RequestOrigin) -> Response {
             plain(StatusCode::OK, "")
         }
     }

@@ -100,9 +100,12 @@ impl Budgets {
 }
 
 impl Owner {
-    /// The caller of a call, at its address.
+    /// The caller of a call, at its address if it has one.
     pub fn of(cx: &Cx) -> Owner {
-        Owner::caller(&cx.caller.arn(), cx.origin.address)
+        match cx.origin.request() {
+            Some(request) => Owner::caller(&cx.caller.arn(), request.address),
+            None => Owner::service(&cx.caller.arn()),
+        }
     }
 }
 

@@ -22,6 +22,14 @@ pub struct Policies {
     pub session: Vec<Document>,
 }
 
+impl Policies {
+    /// True if there is no policy of any kind.
+    pub fn is_empty(&self) -> bool {
+        let kinds = [&self.identity, &self.resource, &self.boundary, &self.session];
+        kinds.iter().all(|documents| documents.is_empty())
+    }
+}
+
 /// What the policies of one kind say.
 struct Verdict {
     denied: bool,

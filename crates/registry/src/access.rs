@@ -1,5 +1,5 @@
 //! Who calls, and what they may do. Nothing is allowed by default.
-use crate::{CommonError, Cx, Error};
+use crate::{CommonError, Cx};
 use aws::AccountId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +63,20 @@ impl Caller {
             Caller::FederatedUser { account, name, .. } => format!("arn:aws:sts::{account}:federated-user/{name}"),
             Caller::Service { name } => (*name).to_owned(),
             Caller::Nobody => "anonymous".to_owned(),
+        }
+    }
+
+    /// What tells callers apart as their ARNs do, without building those.
+    pub fn identity(&self) -> impl std::hash::Hash {
+        match self {
+            Caller::Administrator { account, .. } => ("root", Some(*account), "", ""),
+            Caller::User { account, path_and_name, .. } => ("user", Some(*account), path_and_name.as_str(), ""),
+            Caller::RoleSession { account, role, session, .. } => {
+                ("role", Some(*account), role.as_str(), session.as_str())
+            }
+            Caller::FederatedUser { account, name, .. } => ("federated", Some(*account), name.as_str(), ""),
+            Caller::Service { name } => ("service", None, *name, ""),
+            Caller::Nobody => ("nobody", None, "", ""),
         }
     }
 
@@ -141,31 +155,45 @@ impl Need {
     }
 }
 
-/// Allows the call only if every need is allowed to the caller; the first that isn't is named in [`CommonError::AccessDenied`]. Of the
-/// optional ones it says whether they are allowed too, all of them.
+/// What is stored that decides whether a caller may act on a resource.
+#[derive(Clone, Debug, Default)]
+pub struct FoundPolicies {
+    /// The caller's and the resource's.
+    pub policies: policy::Policies,
+    /// The resource's tags; they may be left out if there are no policies.
+    pub resource_tags: Vec<(String, String)>,
+}
+
+/// Finds the policies by which calls are judged. A process has one.
+#[async_trait::async_trait]
+pub trait PolicySource: Send + Sync {
+    /// The policies of the call's caller and of a resource. A resource that does not exist has none.
+    async fn find(&self, cx: &Cx, resource: &Resource) -> Result<FoundPolicies, CommonError>;
+}
+
+/// Allows the call only if every need is allowed to the caller. Returns true if every optional need is allowed as well.
 ///
-/// No policies are stored until the IAM API and repository policies exist, so only the root principal of the registry's own
-/// account passes; everybody else is denied for want of a policy.
-pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, Error> {
+/// # Errors
+/// [`CommonError::AccessDenied`] names the first need that is denied.
+pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
     // Without its directory this process has nothing to say of the registry, whatever the metadata still knows.
     cx.blobs.present()?;
     let mut optional = true;
-    let policies = policy::Policies::default();
     let principal = principal(&cx.caller);
     for need in needs {
-        let tags = resource_tags(cx, need, &policies).await?;
+        let FoundPolicies { policies, resource_tags } = cx.policies().find(cx, &need.resource).await?;
         let resource = need.resource.arn(cx);
         let request = policy::Request {
             principal: &principal,
             action: need.action,
             resource: &resource,
             resource_account: cx.registry.account,
-            context: &|| context(cx, need, &tags),
+            context: &|| context(cx, need, &resource_tags),
         };
         match policy::evaluate(&request, &policies) {
             policy::Decision::Denied { .. } if need.optional => optional = false,
             policy::Decision::Denied { reason } => {
-                return Err(Error::Common(CommonError::AccessDenied(Box::new(reason))));
+                return Err(CommonError::AccessDenied(Box::new(reason)));
             }
             policy::Decision::Allowed { .. } => {}
         }
@@ -197,20 +225,6 @@ fn principal(caller: &Caller) -> policy::Principal {
     policy::Principal { account: caller.account(), arn: caller.arn(), kind }
 }
 
-/// The tags of the repository that a need is about. They only matter to conditions, so without policies nothing is read.
-async fn resource_tags(cx: &Cx, need: &Need, policies: &policy::Policies) -> Result<Vec<(String, String)>, Error> {
-    let Resource::Repository(name) = &need.resource else { return Ok(Vec::new()) };
-    let kinds = [&policies.identity, &policies.resource, &policies.boundary, &policies.session];
-    if kinds.iter().all(|documents| documents.is_empty()) {
-        return Ok(Vec::new());
-    }
-    match crate::resource_tags::list(cx, name).await {
-        Ok(tags) => Ok(tags),
-        Err(Error::RepositoryNotFound { .. }) => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
 /// The values of condition keys (`ECR.md` G.2 and the global keys of IAM).
 fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> policy::Keys {
     let mut context = policy::Keys::new();
@@ -218,15 +232,17 @@ fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> policy::
         context.entry(key).or_default().push(value);
     };
     let now = cx.now();
-    put("aws:SourceIp".to_owned(), cx.origin.address.to_string());
-    put("aws:SecureTransport".to_owned(), cx.origin.tls.to_string());
-    put("aws:UserAgent".to_owned(), cx.origin.user_agent.clone());
+    if let Some(request) = cx.origin.request() {
+        put("aws:SourceIp".to_owned(), request.address.to_string());
+        put("aws:SecureTransport".to_owned(), request.tls.to_string());
+        put("aws:UserAgent".to_owned(), request.user_agent.clone());
+        put("ecru:Listener".to_owned(), request.listener.to_string());
+    }
     put("aws:RequestedRegion".to_owned(), cx.registry.region.to_string());
     put("aws:EpochTime".to_owned(), (now.0 / 1_000_000).to_string());
     if let Ok(moment) = jiff::Timestamp::from_microsecond(now.0) {
         put("aws:CurrentTime".to_owned(), moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
     }
-    put("ecru:Listener".to_owned(), cx.origin.listener.to_string());
     for (key, value) in &need.request_tags {
         put(format!("aws:RequestTag/{key}"), value.clone());
     }

@@ -18,18 +18,11 @@ pub(crate) struct Event {
     /// Before and after.
     pub detail: serde_json::Value,
     pub at: Time,
-    /// The address that the call came from.
+    /// The client's address, or the service whose job it was.
     pub source: String,
     pub user_agent: String,
-    pub request_id: String,
-}
-
-/// Characters of a User-Agent at most that a record keeps: a client may send 64 KiB of it.
-pub(crate) const MAX_USER_AGENT: usize = 256;
-
-/// The beginning of a client's text, without what the stores don't take.
-pub(crate) fn excerpt(text: &str, characters: usize) -> String {
-    text.chars().take(characters).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    /// Absent for jobs.
+    pub request_id: Option<String>,
 }
 
 impl Event {
@@ -45,9 +38,9 @@ impl Event {
             tag: None,
             detail: serde_json::Value::Null,
             at: cx.now(),
-            source: cx.origin.address.to_string(),
-            user_agent: excerpt(&cx.origin.user_agent, MAX_USER_AGENT),
-            request_id: cx.origin.request_id.clone(),
+            source: cx.source(),
+            user_agent: cx.user_agent(),
+            request_id: cx.request_id().map(str::to_owned),
         }
     }
 }
@@ -68,7 +61,7 @@ pub(crate) fn record(tx: &mut meta::Tx<'_>, event: Event) -> Result<(), meta::Er
             at: event.at.0,
             source: Some(event.source),
             user_agent: Some(event.user_agent),
-            request_id: Some(event.request_id),
+            request_id: event.request_id,
         },
     )
 }

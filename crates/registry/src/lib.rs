@@ -15,6 +15,7 @@ pub mod jobs;
 pub mod layer;
 pub mod layer_url;
 pub mod login;
+mod policies;
 pub mod push_log;
 mod quota;
 pub mod referrers;
@@ -27,8 +28,9 @@ pub mod upload;
 
 pub use kernel::{CommonError, Constraint, Fault, clock, keys, limits, quirks, random};
 
-pub use cx::{Cx, Origin, RegistryId};
+pub use cx::{Cx, Origin, RegistryId, RequestOrigin};
 pub use error::{Error, LayersNotFoundBy};
+pub use policies::StoredPolicies;
 pub use system::{Capability, Domain, Parts, Run, System};
 
 /// What the domain of registries adds to a process.

@@ -1,4 +1,5 @@
 //! What the whole process stands on: its stores, and the state that each capability keeps in memory.
+use crate::access::PolicySource;
 use crate::clock::{SharedClock, Time};
 use crate::jobs::{JobKind, JobKinds};
 use crate::keys::Keys;
@@ -30,6 +31,7 @@ pub struct System {
     states: States,
     runs: Vec<Run>,
     job_kinds: Vec<&'static dyn JobKind>,
+    policies: &'static dyn PolicySource,
 }
 
 /// The states of the capabilities, one of each type.
@@ -71,8 +73,9 @@ impl States {
 }
 
 impl System {
-    /// A process of these parts that has these domains. Their background work waits for [`System::run`].
-    pub fn new(parts: Parts, domains: &[&Domain]) -> System {
+    /// A process of these parts that has these domains, and judges its calls by these policies. The background work of the domains
+    /// waits for [`System::run`].
+    pub fn new(parts: Parts, domains: &[&Domain], policies: &'static dyn PolicySource) -> System {
         let mut states = States::default();
         let mut runs = Vec::new();
         for capability in domains.iter().flat_map(|domain| domain.capabilities) {
@@ -80,7 +83,7 @@ impl System {
             runs.extend(capability.run);
         }
         let job_kinds = domains.iter().flat_map(|domain| domain.job_kinds).copied().collect();
-        System { parts, states, runs, job_kinds }
+        System { parts, states, runs, job_kinds, policies }
     }
 
     /// Runs the background work of every capability until `stop` turns true or is dropped; what runs then ends first.
@@ -108,6 +111,11 @@ impl System {
     /// The kinds of jobs of all domains.
     pub fn job_kinds(&self) -> &[&'static dyn JobKind] {
         &self.job_kinds
+    }
+
+    /// Where the policies are found by which calls are judged.
+    pub fn policies(&self) -> &dyn PolicySource {
+        self.policies
     }
 
     pub fn now(&self) -> Time {

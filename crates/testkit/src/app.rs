@@ -229,7 +229,7 @@ impl TestApp {
             limits: ground.settings.limits.clone(),
             quirks: ground.settings.quirks.clone(),
         };
-        let system = Arc::new(System::new(parts, ecru::doors::DOMAINS));
+        let system = Arc::new(System::new(parts, ecru::doors::DOMAINS, ecru::doors::POLICIES));
         registry::bootstrap::prove_root_keys(&system).await.expect("the root key");
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();

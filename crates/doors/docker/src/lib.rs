@@ -30,7 +30,7 @@ use listen::loggable;
 use oci::{Reference, RepositoryName};
 use query::Query;
 use registry::push_log::{self, Attempt};
-use registry::{Cx, Origin, RegistryId, access};
+use registry::{Cx, RegistryId, RequestOrigin, access};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -64,7 +64,7 @@ struct Call<'a> {
 }
 
 /// Answers any request whose path is `/v2` or below it.
-pub async fn handle(app: &Arc<App>, request: Request, origin: Origin) -> Response {
+pub async fn handle(app: &Arc<App>, request: Request, origin: RequestOrigin) -> Response {
     let (head, body) = request.into_parts();
     let deadline = Instant::now() + app.system.limits.request_time;
     let mut body = RequestBody::new(body, &head.headers, deadline);
@@ -148,7 +148,7 @@ async fn answer(
     app: &Arc<App>,
     head: &Parts,
     (body, deadline): (&mut RequestBody, Instant),
-    origin: Origin,
+    origin: RequestOrigin,
     Known { cx, attempt, image }: &mut Known,
 ) -> Result<Response, Refused> {
     let quirks = &app.system.quirks;
@@ -156,7 +156,7 @@ async fn answer(
         Ok(found) => found,
         Err(error) => return Err(error::unauthenticated(error, quirks).map_or_else(Refused::Challenge, Refused::from)),
     };
-    let cx: &Cx = cx.insert(Cx { system: app.system.clone(), caller, registry, origin });
+    let cx: &Cx = cx.insert(Cx { system: app.system.clone(), caller, registry, origin: origin.into() });
     let endpoint = Endpoint::parse(head.uri.path()).map_err(|path| Refusal::path(path, quirks))?;
     let query = Query(head.uri.query().unwrap_or_default());
     let hints = Hints {
@@ -169,7 +169,8 @@ async fn answer(
         NoOperation::Path(path) => Refusal::path(path, quirks),
     })?;
     (*attempt, *image) = (operation.attempt(), operation.image());
-    let optional = access::authorize(cx, &operation.needs()).await.map_err(|error| error::refuse(error, quirks))?;
+    let optional =
+        access::authorize(cx, &operation.needs()).await.map_err(|error| error::refuse(error.into(), quirks))?;
     body.authorize();
     let response = run(Call { app, cx, head, query, body, deadline, optional }, operation).await?;
     Ok(conditionally(head, response)?)

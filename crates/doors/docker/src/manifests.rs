@@ -6,8 +6,8 @@ use http::{HeaderName, StatusCode, header};
 use listen::body::{self, Response};
 use listen::memory::{self, Held, NotRead, Owner};
 use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
-use registry::Error;
 use registry::image::{self, FailureCode, ImageHead, ImageRef, NewImage, PulledImage, PutBy};
+use registry::{Error, RequestOrigin};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -76,7 +76,8 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
     let bytes = lease.finish().map_err(|error| refuse(error.into()))?;
     let media_type =
         call.head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let by = PutBy::Docker { containerd: call.cx.origin.user_agent.contains(CONTAINERD_AGENT) };
+    let is_containerd = |request: &RequestOrigin| request.user_agent.contains(CONTAINERD_AGENT);
+    let by = PutBy::Docker { containerd: call.cx.origin.request().is_some_and(is_containerd) };
     let pushed = image::put(call.cx, name, NewImage { bytes, media_type, tags, digest, by }).await.map_err(refuse)?;
     let mut response = bare(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &format!("/v2/{name}/manifests/{}", pushed.digest));

@@ -62,7 +62,7 @@ async fn answer(app: &App, head: &Parts, peer: IpAddr, deadline: Instant) -> Res
     };
     let open = open.ok_or(GONE)?;
     // Whoever has the URL is nobody's caller.
-    let share = app.system.buffers.share(&format!("layer URL {peer}"));
+    let share = app.system.buffers.share(&("layer URL", peer));
     let sent = body::ranged(open, range.is_some(), head.method == Method::HEAD, share, deadline).await;
     sent.map_err(|error| unreadable(app, &error))
 }

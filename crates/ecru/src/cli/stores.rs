@@ -182,7 +182,7 @@ impl Stores {
             limits,
             quirks,
         };
-        System::new(parts, crate::doors::DOMAINS)
+        System::new(parts, crate::doors::DOMAINS, crate::doors::POLICIES)
     }
 }
 

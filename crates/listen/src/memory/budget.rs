@@ -39,6 +39,11 @@ impl Owner {
         Owner(format!("{} {access_key_id}", network(address)).into())
     }
 
+    /// A service that does a job by itself.
+    pub fn service(name: &str) -> Owner {
+        Owner(name.into())
+    }
+
     /// A caller who was authenticated, at an address.
     pub fn caller(arn: &str, address: IpAddr) -> Owner {
         Owner::claimed(address, arn)

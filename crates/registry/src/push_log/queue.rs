@@ -1,6 +1,6 @@
 //! The way of a refusal from its call to its repository's ring.
 use super::{Attempt, RING, Refusal};
-use crate::event::excerpt;
+use crate::cx::excerpt;
 use crate::outbox::Outbox;
 use crate::{Cx, Error, RegistryId, System};
 use aws_lc_rs::digest::{Context, SHA256};
@@ -84,9 +84,9 @@ pub fn refused(cx: &Cx, attempt: Attempt, refusal: Refusal) {
         last_at: now,
         times: 1,
         actor: principal,
-        source: cx.origin.address.to_string(),
-        user_agent: excerpt(&cx.origin.user_agent, crate::event::MAX_USER_AGENT),
-        request_id: cx.origin.request_id.clone(),
+        source: cx.source(),
+        user_agent: cx.user_agent(),
+        request_id: cx.request_id().unwrap_or_default().to_owned(),
         action: attempt.action.to_owned(),
         tag: attempt.tag,
         digest: attempt.digest.map(|digest| digest.to_bytes()),

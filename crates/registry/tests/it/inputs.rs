@@ -149,7 +149,7 @@ async fn new_root_keys_need_an_old_one_beside_them() {
             limits: cx.limits.clone(),
             quirks: cx.quirks.clone(),
         };
-        System::new(parts, &[&registry::DOMAIN])
+        System::new(parts, &[&registry::DOMAIN], &registry::StoredPolicies)
     };
     for (roots, wrong) in [
         (&[(1, 1)][..], None),

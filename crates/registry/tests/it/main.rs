@@ -8,6 +8,7 @@
     reason = "a helper of a test fails its test by panicking"
 )]
 
+mod background;
 mod checksums;
 mod chunks;
 mod completion;

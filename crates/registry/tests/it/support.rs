@@ -18,7 +18,7 @@ use registry::quirks::Quirks;
 use registry::random::Random;
 use registry::repository::{self, Encryption, NewRepository, TagMutability};
 use registry::upload::{self, Completion, Source, UploadId, Whole};
-use registry::{Cx, Error, Origin, Parts, RegistryId, System};
+use registry::{Cx, Error, Origin, Parts, RegistryId, RequestOrigin, System};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -343,7 +343,7 @@ async fn system(
         limits: limits.clone(),
         quirks: quirks.clone(),
     };
-    Arc::new(System::new(parts, &[&registry::DOMAIN]))
+    Arc::new(System::new(parts, &[&registry::DOMAIN], &registry::StoredPolicies))
 }
 
 fn context(system: Arc<System>, account: &str, region: &str) -> Cx {
@@ -352,13 +352,13 @@ fn context(system: Arc<System>, account: &str, region: &str) -> Cx {
         system,
         caller: Caller::Administrator { account, access_key_id: "AKIDEXAMPLE".to_owned() },
         registry: RegistryId { account, region: region.parse().unwrap() },
-        origin: Origin {
+        origin: Origin::Request(RequestOrigin {
             address: [127, 0, 0, 1].into(),
             listener: "127.0.0.1:5050".into(),
             tls: false,
             user_agent: "test".to_owned(),
             request_id: "test".to_owned(),
-        },
+        }),
     }
 }
 

@@ -3,7 +3,7 @@
 use blob::faulty::EngineCall as BlobCall;
 use registry::access::Caller;
 use registry::limits::Limits;
-use registry::{Cx, Origin, RegistryId};
+use registry::{Cx, RegistryId, RequestOrigin};
 use serde_json::json;
 use std::io;
 use std::sync::Arc;
@@ -54,14 +54,14 @@ async fn owner(app: &TestApp) -> AwsCaller<'_> {
 fn password_of_nobody(app: &TestApp) -> String {
     let registry = RegistryId { account: OWNER.parse().unwrap(), region: "us-east-1".parse().unwrap() };
     let caller = Caller::Administrator { account: registry.account, access_key_id: "AKIAGONE".to_owned() };
-    let origin = Origin {
+    let origin = RequestOrigin {
         address: app.address.ip(),
         listener: app.address.to_string().into(),
         tls: false,
         user_agent: String::new(),
         request_id: String::new(),
     };
-    registry::token::mint(&Cx { system: app.system.clone(), caller, registry, origin }).0
+    registry::token::mint(&Cx { system: app.system.clone(), caller, registry, origin: origin.into() }).0
 }
 
 #[tokio::test]

@@ -1,0 +1,64 @@
+//! What a background job may do by itself: all that a call may, without a request.
+use super::support::*;
+use registry::access::{Caller, Need, Resource, authorize};
+use registry::image::{self, ImageRef, NewImage, PutBy};
+use registry::push_log::{self, Attempt, Refusal};
+use registry::{Cx, repository};
+use serde_json::json;
+
+const SERVICE: &str = "ecr.amazonaws.com";
+
+#[tokio::test]
+async fn a_job_deletes_images_as_a_call_does_and_its_events_name_the_service() {
+    let world = World::new(Store::Memory).await;
+    let config = world.put(b"{}").await;
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.to_string(), "size": 2},
+        "layers": [],
+    });
+    let by = PutBy::Docker { containerd: false };
+    let (bytes, tags) = (manifest.to_string().into_bytes(), vec!["v1".parse().unwrap()]);
+    image::put(&world.cx, &app(), NewImage { bytes, media_type: None, tags, digest: None, by }).await.unwrap();
+
+    let job = Cx::for_job(world.cx.system.clone(), SERVICE, world.cx.registry.clone(), "lifecycle");
+    let id = ImageRef { tag: Some("v1".to_owned()), digest: None };
+    let (deleted, failed) = image::delete_batch(&job, &app(), vec![id]).await.unwrap();
+    assert_eq!((deleted.len(), failed.len()), (1, 0));
+
+    let id = repository::get(&job, &app()).await.unwrap().id;
+    let events = job.db.read(move |tx| tx.event_list(id, None, 100)).await;
+    let events: Vec<_> = events.map_err(|error: meta::Error| error).unwrap();
+    let event = events.iter().rfind(|event| event.kind.starts_with("image.")).unwrap();
+    assert_eq!((event.kind.as_str(), event.actor.as_str()), ("image.delete", SERVICE));
+    assert_eq!((event.source.as_deref(), event.user_agent.as_deref()), (Some(SERVICE), Some(SERVICE)));
+    assert_eq!(event.request_id, None);
+}
+
+#[tokio::test]
+async fn a_job_has_no_right_that_no_policy_gives_it_and_its_refusals_are_logged() {
+    let world = World::new(Store::Memory).await;
+    let job = Cx::for_job(world.cx.system.clone(), SERVICE, world.cx.registry.clone(), "replication");
+    assert!(matches!(&job.caller, Caller::Service { name } if *name == SERVICE));
+    let need = Need::new("ecr:PutImage", Resource::Repository(app()));
+    let denied = authorize(&job, &[need]).await.unwrap_err();
+    let attempt = Attempt { action: "PutImage", repository: app(), tag: None, digest: None };
+    let (message, denied) = (denied.to_string(), true);
+    push_log::refused(&job, attempt, Refusal { status: 403, code: "DENIED", message, denied });
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(world.cx.system.clone().run(stopped));
+    let page = push_log::list(&world.cx, &app(), true, None, 10).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    assert_eq!((page.items[0].principal.as_str(), page.items[0].source.as_deref()), (SERVICE, Some(SERVICE)));
+    drop(stop);
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn transfers_of_a_job_have_a_share_of_the_buffers() {
+    let world = World::new(Store::Memory).await;
+    let job = Cx::for_job(world.cx.system.clone(), SERVICE, world.cx.registry.clone(), "replication");
+    let digest = put_to(&job, &app(), &layer_bytes(1, 3 * MIB)).await;
+    assert_eq!(read(&job, &app(), &digest).await.unwrap(), layer_bytes(1, 3 * MIB));
+}
