@@ -3,15 +3,11 @@
 //! A capability is a file. Every function that reads or writes a store takes [`Cx`], and is the only way to do what it does,
 //! whichever door asks.
 
-pub mod access;
 pub mod account_setting;
 pub mod bootstrap;
 pub mod credential;
-mod cx;
 mod error;
-mod event;
 pub mod image;
-pub mod jobs;
 pub mod layer;
 pub mod layer_url;
 pub mod login;
@@ -21,17 +17,17 @@ mod quota;
 pub mod referrers;
 pub mod repository;
 pub mod resource_tags;
-mod system;
 mod tag_mutability;
 pub mod token;
 pub mod upload;
 
-pub use kernel::{CommonError, Constraint, Fault, clock, keys, limits, quirks, random};
+pub use kernel::{
+    Capability, CommonError, Constraint, Cx, Domain, Fault, Origin, Parts, RegistryId, RequestOrigin, Run, System,
+    access, clock, jobs, keys, limits, quirks, random,
+};
 
-pub use cx::{Cx, Origin, RegistryId, RequestOrigin};
 pub use error::{Error, LayersNotFoundBy};
 pub use policies::StoredPolicies;
-pub use system::{Capability, Domain, Parts, Run, System};
 
 /// What the domain of registries adds to a process.
 pub const DOMAIN: Domain = Domain {
@@ -49,4 +45,4 @@ pub const DOMAIN: Domain = Domain {
 /// Every kind of job that the domain knows.
 pub const JOB_KINDS: jobs::JobKinds = &[&upload::UploadExpire];
 
-use kernel::{lock, outbox};
+use kernel::{event, lock, outbox};

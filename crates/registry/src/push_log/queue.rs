@@ -1,9 +1,9 @@
 //! The way of a refusal from its call to its repository's ring.
 use super::{Attempt, RING, Refusal};
-use crate::cx::excerpt;
 use crate::outbox::Outbox;
 use crate::{Cx, Error, RegistryId, System};
 use aws_lc_rs::digest::{Context, SHA256};
+use kernel::excerpt;
 use meta::records::push_refusal::PushRefusalRow;
 use oci::RepositoryName;
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use oci::Digest;
 
 /// What happened, before it is a row.
 #[derive(Clone)]
-pub(crate) struct Event {
+pub struct Event {
     pub id: EventId,
     pub registry: meta::records::RegistryKey,
     pub repository: Option<RepositoryId>,
@@ -27,7 +27,7 @@ pub(crate) struct Event {
 
 impl Event {
     /// An event of this call; a transaction's closure clones it, since it may run more than once.
-    pub(crate) fn new(cx: &Cx, kind: &'static str, repository: Option<RepositoryId>) -> Event {
+    pub fn new(cx: &Cx, kind: &'static str, repository: Option<RepositoryId>) -> Event {
         Event {
             id: cx.id(),
             registry: cx.registry.key(),
@@ -46,7 +46,7 @@ impl Event {
 }
 
 /// Writes the event's row.
-pub(crate) fn record(tx: &mut meta::Tx<'_>, event: Event) -> Result<(), meta::Error> {
+pub fn record(tx: &mut meta::Tx<'_>, event: Event) -> Result<(), meta::Error> {
     let detail = if event.detail.is_null() { "{}".to_owned() } else { event.detail.to_string() };
     tx.event_insert(
         &event.registry,

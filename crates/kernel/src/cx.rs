@@ -71,7 +71,7 @@ pub struct Cx {
 const MAX_USER_AGENT: usize = 256;
 
 /// The beginning of a client's text, without what the stores don't take.
-pub(crate) fn excerpt(text: &str, characters: usize) -> String {
+pub fn excerpt(text: &str, characters: usize) -> String {
     text.chars().take(characters).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
