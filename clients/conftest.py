@@ -17,11 +17,11 @@ from matrix import Matrix
 
 def pytest_addoption(parser):
     parser.addoption("--engine", choices=["sqlite", "postgres"], default="sqlite", help="where the server keeps its records")
-    parser.addoption("--tls", action="store_true", help="the shared server speaks TLS, with a certificate of `ecru tls init`")
+    parser.addoption("--tls", action="store_true", help="the shared server speaks TLS, with a certificate from `ecru tls init`")
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "basic: what is asked on every engine and over TLS too: log in, push, pull")
+    config.addinivalue_line("markers", "basic: the tests that also run on every engine and over TLS: log in, push, pull")
     config.addinivalue_line("markers", "client(driver): the client that a test is about, for the matrix")
     config.stash[MATRIX] = Matrix()
 
@@ -35,7 +35,7 @@ def case_of(item):
 
 
 def pytest_generate_tests(metafunc):
-    """A test that takes `client` is asked of every driver whose client has a command for it."""
+    """Runs a test with the fixture `client` for every driver whose client supports the case."""
     if "client" in metafunc.fixturenames:
         case = CASE.match(metafunc.function.__name__).group(1)
         able = [driver for driver in drivers.CLIENTS if case not in driver.cannot]
@@ -73,14 +73,14 @@ def engine(request):
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory, engine, request):
-    """A server with the keys of its first start, shared by all tests; each test makes repositories of its own."""
+    """A server with the keys of its first start, shared by all tests. Each test creates its own repositories."""
     server = Ecru(tmp_path_factory.mktemp("ecru"), engine, tls=request.config.getoption("--tls")).start()
     yield server
     server.stop()
 
 
 class Shell:
-    """Runs commands as a person's shell would, with this server's environment."""
+    """Runs commands as a user's shell does, with this server's environment."""
 
     def __init__(self, server, directory, more=None):
         self.server = server
@@ -95,12 +95,12 @@ class Shell:
         return self.run("bash", "-euo", "pipefail", "-c", script, check=check, **environment)
 
     def aws(self, *command):
-        """An AWS CLI command's output as JSON."""
+        """Runs an AWS CLI command and returns its output, parsed from JSON."""
         out = self.run("aws", *command, "--output", "json").stdout
         return json.loads(out) if out.strip() else None
 
     def aws_fails(self, *command):
-        """The error text of a command that must fail."""
+        """Runs an AWS CLI command that must fail, and returns its error text."""
         out = self.run("aws", *command, check=False)
         assert out.returncode != 0, f"{command} succeeded: {out.stdout}"
         return out.stderr
@@ -113,7 +113,7 @@ def shell(installation, tmp_path):
 
 @pytest.fixture(scope="session")
 def aws(installation):
-    """boto3's ECR client of the server's administrator."""
+    """boto3's ECR client, with the keys of the server's administrator."""
     return aws_client(installation, "ecr")
 
 
@@ -131,35 +131,35 @@ def aws_client(server, service):
 
 @pytest.fixture(scope="session")
 def password(installation, tmp_path_factory):
-    """What `aws ecr get-login-password` prints."""
+    """The password that `aws ecr get-login-password` prints."""
     return Shell(installation, tmp_path_factory.mktemp("password")).run("aws", "ecr", "get-login-password").stdout.strip()
 
 
 def slug(driver):
-    """A driver's name as an identifier of tests and a part of repository names."""
+    """Returns a driver's name in the form of a test id and of a part of a repository name."""
     return re.sub(r"[^a-z0-9]+", "-", driver.name.lower()).strip("-")
 
 
 def versions(*drivers):
-    """The parameters of a fixture that is asked for each of several drivers, so that the matrix shows whose tests they were."""
-    # A mark that is called with a class alone would decorate it.
+    """Returns a fixture's parameters for several drivers. Marks let the matrix show which client each test was for."""
+    # `with_args`, because a mark that is called with a class decorates the class.
     return [pytest.param(driver, marks=pytest.mark.client.with_args(driver), id=slug(driver)) for driver in drivers]
 
 
 def of(*drivers):
-    """Asks a test of some clients, one by one: it takes a `driver`."""
+    """Runs a test for each of these clients. The test has a parameter `driver`."""
     return pytest.mark.parametrize("driver", versions(*drivers))
 
 
 def shell_of(client):
-    """A shell that finds the client's programs, in a directory that they see, where nothing is yet."""
+    """Returns a shell that finds the client's programs, in a new directory that they can see."""
     directory = client.fresh("shell")
     directory.mkdir()
     return Shell(client.server, directory, client.environment)
 
 
 def held(aws, repository):
-    """{tag: digest} of a repository, as ECR's API tells it; an image without a tag has the tag None."""
+    """Returns {tag: digest} of a repository from ECR's API. An image without a tag has the tag None."""
     name = repository.partition("/")[2]
     images = aws.get_paginator("list_images").paginate(repositoryName=name).build_full_result()["imageIds"]
     return {image.get("imageTag"): image["imageDigest"] for image in images}
@@ -167,7 +167,7 @@ def held(aws, repository):
 
 @pytest.fixture(scope="session")
 def client_of(installation, password, tmp_path_factory, request):
-    """Gives the client of a driver, started and logged in once for all tests."""
+    """A function that returns a driver's client, which is started and logged in once for all tests."""
     started = {}
 
     def get(driver):
@@ -191,7 +191,7 @@ def client(request, client_of):
 
 @pytest.fixture
 def new_repository(installation, aws):
-    """Makes a repository of a name and settings, gone after the test; gives it as `HOST/NAME`."""
+    """A function that creates a repository for the test and returns it as `HOST/NAME`."""
     names = []
 
     def make(name, **settings):
@@ -205,8 +205,8 @@ def new_repository(installation, aws):
 
 
 @pytest.fixture(autouse=True)
-def server_is_well(request):
-    """The server must be ready after each test, whatever the test did to it."""
+def server_is_ready(request):
+    """Checks that the shared server is ready after each test."""
     yield
     if "installation" in request.fixturenames:
         import requests
@@ -218,7 +218,7 @@ def server_is_well(request):
 
 @pytest.fixture(scope="session")
 def shared():
-    """The users' scripts beside the clone."""
+    """The directory with the users' scripts, next to the clone."""
     directory = Path(os.environ.get("ECRU_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
-    assert directory.is_dir(), f"{directory} is not there: the users' scripts lie beside the clone (ECRU_SHARED names another place)"
+    assert directory.is_dir(), f"{directory} does not exist: the users' scripts are next to the clone, or in ECRU_SHARED"
     return directory

@@ -1,4 +1,4 @@
-"""The real binary as a test runs it: start, wait until ready, stop, kill."""
+"""Runs the real binary for a test: start, wait until ready, stop, kill."""
 
 import configparser
 import os
@@ -19,13 +19,13 @@ LOG_SECONDS = 10
 
 
 def binary():
-    """The `ecru` binary: ECRU_BINARY, else where cargo puts a debug build."""
+    """Returns the path of the `ecru` binary: ECRU_BINARY, else cargo's debug build."""
     path = os.environ.get("ECRU_BINARY")
     if path is None:
         target = os.environ.get("CARGO_TARGET_DIR", ROOT / "target")
         path = Path(target) / "debug" / "ecru"
     path = Path(path)
-    assert path.is_file(), f"{path} does not exist: `./test build` makes it, ECRU_BINARY names another"
+    assert path.is_file(), f"{path} does not exist: build it with `./test build`, or set ECRU_BINARY"
     return path
 
 
@@ -36,7 +36,7 @@ def free_port():
 
 
 def new_database():
-    """A new PostgreSQL database beside ECRU_TEST_POSTGRES, which scripts/with-postgres sets; returns its URL."""
+    """Creates a database on the PostgreSQL server in ECRU_TEST_POSTGRES, which scripts/with-postgres sets. Returns its URL."""
     server = os.environ.get("ECRU_TEST_POSTGRES")
     assert server, "--engine postgres needs ECRU_TEST_POSTGRES: run under scripts/with-postgres"
     name = "ecru_clients_" + uuid.uuid4().hex[:12]
@@ -47,7 +47,7 @@ def new_database():
 
 
 class Ecru:
-    """One installation: its data directory, its port, and the process while it runs."""
+    """One installation: its data directory, its port, and its process while it runs."""
 
     def __init__(self, directory, engine, *flags, port=None, tls=False):
         self.directory = Path(directory)
@@ -61,11 +61,11 @@ class Ecru:
             self.environment["ECRU_POSTGRES"] = new_database()
             self.environment["ECRU_ROOT_KEY"] = os.urandom(32).hex()
         self.process = None
-        # The private CA that clients must trust; None without TLS.
+        # The certificate of the private CA, which clients must trust. None without TLS.
         self.ca = self.make_certificates() if tls else None
 
     def make_certificates(self):
-        """A private CA and a certificate by `ecru tls init`, as a user makes them; returns the CA's file."""
+        """Makes a private CA and a certificate with `ecru tls init`, as a user does. Returns the CA's file."""
         at = self.directory / "tls"
         subprocess.run([binary(), "tls", "init", "--dir", at], check=True, stdin=subprocess.DEVNULL, capture_output=True)
         self.flags += ("--tls-cert", str(at / "server.pem"), "--tls-key", str(at / "server-key.pem"))
@@ -81,7 +81,7 @@ class Ecru:
 
     @property
     def trusts(self):
-        """What requests verifies certificates with."""
+        """The value of `verify` for the library requests."""
         return True if self.ca is None else str(self.ca)
 
     @property
@@ -89,7 +89,7 @@ class Ecru:
         return f"localhost:{self.port}"
 
     def launch(self):
-        """Starts the process, and waits for nothing."""
+        """Starts the process without waiting for it."""
         command = [str(binary()), "serve", "--data", str(self.data)]
         for address in ("127.0.0.1", "[::1]"):
             command += ["--listen", f"{self.scheme}://{address}:{self.port}"]
@@ -118,11 +118,11 @@ class Ecru:
         raise AssertionError(f"ecru was not ready in {timeout} s:\n{self.log_text()}")
 
     def log_text(self):
-        """The end of the log, for messages."""
+        """Returns the end of the log, for messages."""
         return self.log.read_text(errors="replace")[-4000:]
 
     def logged(self, text, times):
-        """Waits until the whole log has a text that often: a line may come after its answer."""
+        """Waits until the log contains a text `times` times, because a line may be written after its answer."""
         deadline = time.monotonic() + LOG_SECONDS
         while (found := self.log.read_text(errors="replace").count(text)) < times:
             assert time.monotonic() < deadline, f"{text} is logged {found} times, not {times}:\n{self.log_text()}"
@@ -130,26 +130,26 @@ class Ecru:
         return found
 
     def kill(self):
-        """kill -9, as a power loss for the process."""
+        """Kills the process with SIGKILL, which to the process is like a power loss."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.process = None
 
     def stop(self):
-        """SIGTERM; the server drains and must end well by itself."""
+        """Sends SIGTERM. The server must drain and exit with code 0."""
         if self.process is None:
             return
         self.process.terminate()
         self.wait()
 
     def wait(self):
-        """Waits for the end of a process that was asked to stop."""
+        """Waits for the end of a process that was told to stop."""
         code = self.process.wait(timeout=30)
         self.process = None
         assert code == 0, f"ecru ended with {code} after SIGTERM:\n{self.log_text()}"
 
     def keys(self):
-        """The administrator's keys from the credentials file that the first start wrote."""
+        """Returns the administrator's keys from the credentials file of the first start."""
         path = self.data / "credentials"
         assert path.is_file(), f"no {path}: {self.log_text()}"
         assert path.stat().st_mode & 0o777 == 0o600, "the credentials file is open to others"
@@ -159,7 +159,7 @@ class Ecru:
         return section["aws_access_key_id"], section["aws_secret_access_key"]
 
     def aws_environment(self, region="us-east-1"):
-        """What a person's shell holds when the AWS CLI speaks to this server."""
+        """Returns the environment in which the AWS CLI calls this server."""
         key, secret = self.keys() if "--dev" not in self.flags else ("test", "test")
         return {
             **self.environment,
@@ -167,7 +167,7 @@ class Ecru:
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_DEFAULT_REGION": region,
-            # The same again: the SDK for JavaScript reads no other.
+            # The SDK for JavaScript reads only this variable.
             "AWS_REGION": region,
             "AWS_PAGER": "",
             "AWS_EC2_METADATA_DISABLED": "true",

@@ -1,4 +1,4 @@
-"""Images to push: small root file systems as real tar layers, made the same each time."""
+"""Images to push: small root file systems in real tar layers, identical in each run."""
 
 import gzip
 import hashlib
@@ -17,7 +17,7 @@ def digest(data):
 
 
 def tar(files):
-    """A tar archive of {name: bytes} with fixed owners and times."""
+    """Returns a tar archive of {name: bytes} with fixed owners and times."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in files.items():
@@ -32,7 +32,7 @@ def descriptor(media_type, data):
 
 
 class Image:
-    """An OCI image of one layer for each dict of files."""
+    """An OCI image with one layer for each dict of files."""
 
     def __init__(self, *layers, architecture="amd64"):
         self.architecture = architecture
@@ -53,7 +53,7 @@ class Image:
 
     @classmethod
     def random(cls, seed, size):
-        """An image whose one file holds bytes that depend on the seed alone."""
+        """Returns an image with one file, whose bytes depend only on the seed."""
         return cls({"data": random.Random(seed).randbytes(size)})
 
     def blobs(self):
@@ -64,7 +64,7 @@ class Image:
         return layout(directory, MANIFEST, self.manifest, self.blobs())
 
     def docker_archive(self, path, reference):
-        """Writes what `docker save` writes, for the stores that take nothing else."""
+        """Writes the format of `docker save`, for image stores that load only that."""
         names = [f"{digest(data).removeprefix('sha256:')}.tar" for data in self.plain]
         config = f"{digest(self.config).removeprefix('sha256:')}.json"
         listing = [{"Config": config, "RepoTags": [reference], "Layers": names}]

@@ -1,4 +1,4 @@
-"""A machine of a test's own: its network and its /etc are nobody else's, so that recipes run word by word, fixed ports and all."""
+"""A private machine for a test, with its own network and /etc, so that recipes with fixed ports run unchanged."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ecru import binary
 
-# Everything that a recipe may write to, copied before it is bound over what is there.
+# The directories that a recipe may write to. The machine gets a copy of each.
 WRITTEN = ("/etc", "/usr/local/share/ca-certificates")
 
 
@@ -24,7 +24,7 @@ class Machine:
         programs = self.directory / "bin"
         programs.mkdir()
         (programs / "ecru").write_text(f'#!/bin/sh\nexec {binary()} "$@"\n')
-        # Tests run as root; not every machine has sudo.
+        # Tests run as root, and sudo may not be installed.
         (programs / "sudo").write_text('#!/bin/sh\nexec "$@"\n')
         for program in programs.iterdir():
             program.chmod(0o755)
@@ -42,13 +42,13 @@ class Machine:
         self.holder = subprocess.Popen(
             ["unshare", "--mount", "--net", "bash", "-c", "\n".join(setup)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
-        assert self.holder.stdout.readline() == "ready\n", "the namespaces can't be made"
+        assert self.holder.stdout.readline() == "ready\n", "the namespaces can't be created"
 
     def inside(self, command):
         return ["nsenter", f"--target={self.holder.pid}", "--mount", "--net", f"--wd={self.directory}", *map(str, command)]
 
     def bash(self, script, check=True, timeout=120, **environment):
-        """Runs a script as a person's shell would."""
+        """Runs a script as a user's shell does."""
         out = subprocess.run(
             self.inside(["bash", "-euo", "pipefail", "-c", script]),
             env={**self.environment, **environment},
@@ -86,7 +86,7 @@ class Machine:
             time.sleep(0.1)
 
     def end(self, process):
-        """SIGTERM, and the end of what was started."""
+        """Sends SIGTERM to a started process and waits for its end."""
         process.terminate()
         process.wait(timeout=40)
         self.running.remove(process)

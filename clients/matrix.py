@@ -1,4 +1,4 @@
-"""The table that `./test` prints: which client, in which version, did what."""
+"""The table that `./test` prints: the result of each case for each client and version."""
 
 from drivers import CLIENTS
 
@@ -13,7 +13,7 @@ class Matrix:
         self.more = {}
 
     def record(self, client, case, outcome):
-        """A case's outcome; one that failed once stays failed."""
+        """Records a case's outcome. A case that failed once stays failed."""
         cases = self.outcomes.setdefault(client, {}) if case in CASES else self.more.setdefault(client, {})
         if cases.get(case) != "failed":
             cases[case] = outcome
@@ -21,7 +21,7 @@ class Matrix:
     def lines(self):
         rows = [["client", *(case.replace("_", " ") for case in CASES), "more"]]
         notes = []
-        # The drivers' order; a client that only a file of its own asks comes after them.
+        # Use the drivers' order, then the clients that only their own test files use.
         known = {client.name: client for client in CLIENTS}
         names = [*known, *(name for name in self.more if name not in known)]
         for name in (name for name in names if name in self.outcomes or name in self.more):

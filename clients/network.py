@@ -1,7 +1,7 @@
-"""Machines for tests: namespaces of network, mounts and processes, in which names, ports and files are free to choose.
+"""Machines for tests: namespaces of network, mounts and processes, in which a test can use any names, ports and files.
 
-What runs in a machine is ended by the kernel when its first process ends, and that one ends with the test process, however it
-ends: nothing is left behind, on a failure neither.
+The first process of a machine ends with the test process, and the kernel then ends all other processes of the machine. So nothing is
+left behind, even after a failure.
 """
 
 import os
@@ -19,11 +19,11 @@ from images import Image
 
 STARTUP_SECONDS = 60
 
-# Directories that programs write to, each a copy or an empty one of the machine's own.
+# The directories that programs write to. Each machine has its own, copied or empty.
 COPIED = ("/etc", "/usr/local/share/ca-certificates")
 EMPTY = ("/run", "/var/log", "/var/lib/docker", "/var/lib/containerd", "/var/lib/ecru", "/var/lib/nginx", "/usr/local/bin", "/usr/local/share/man")
 
-# The first process: says its id as this side of the namespace knows it, makes the machine, and lives as long as it is read from.
+# The first process: sets up the machine, prints its process id outside the namespace, and lives until its input is closed.
 INIT = """
 read -r pid rest < /proc/self/stat
 mount -t proc proc /proc
@@ -37,7 +37,7 @@ exec cat
 
 
 class Machine:
-    """One machine, with a working directory in which Ecru's data comes to lie too."""
+    """One machine, with a working directory that also gets Ecru's data."""
 
     def __init__(self, directory):
         self.directory = Path(directory)
@@ -65,7 +65,7 @@ class Machine:
         said = self.init.stdout.readline().strip() if readable else ""
         if not said:
             self.init.kill()
-            raise AssertionError(f"no machine could be made (root?): {self.init.stderr.read()}")
+            raise AssertionError(f"the machine could not be set up (root is needed): {self.init.stderr.read()}")
         self.pid = int(said)
 
     def close(self):
@@ -83,7 +83,7 @@ class Machine:
         self.close()
 
     def connect(self, address, other, other_address):
-        """A cable to another machine, with an address (and prefix) at either end."""
+        """Connects this machine to another one, with an address and prefix at each end."""
         ours, theirs = f"eth{self.cables}", f"eth{other.cables}"
         self.cables += 1
         other.cables += 1
@@ -114,7 +114,7 @@ class Machine:
         return out
 
     def bash(self, script, check=True, **environment):
-        """Runs a script as pasted into a shell; what it exports holds for the scripts after it, as in that shell."""
+        """Runs a script as if pasted into a shell. As in that shell, later scripts see its exported variables."""
         after = self.directory / "environment"
         script = f"{script}\nenv -0 > {shlex.quote(str(after))}\n"
         out = self.run("bash", "-euo", "pipefail", "-c", script, check=check, **environment)
@@ -124,7 +124,7 @@ class Machine:
         return out.stdout
 
     def serve(self, name, script, ready, **environment):
-        """Starts what runs until the machine ends, and waits until the command `ready` succeeds."""
+        """Starts a process that runs until the machine ends, and waits until the command `ready` succeeds."""
         log = self.logs[name] = self.directory / f"{name}.log"
         with log.open("ab") as file:
             process = subprocess.Popen(
@@ -136,7 +136,7 @@ class Machine:
             )
         deadline = time.monotonic() + STARTUP_SECONDS
         while self.run("bash", "-c", ready, check=False).returncode != 0:
-            # A daemon that puts itself into the background ends well.
+            # A daemon that forks into the background exits with code 0.
             assert process.poll() in (None, 0), f"{name} ended with {process.returncode}:\n{self.log_text()}"
             assert time.monotonic() < deadline, f"{name} is not ready:\n{self.log_text()}"
             time.sleep(0.1)
@@ -146,41 +146,41 @@ class Machine:
         return self.serve("ecru", script, f"curl -fsk {base}/readyz", **environment)
 
     def dockerd(self, programs="/usr/sbin:/usr/bin", storage="vfs", networks=False, **environment):
-        """docker's daemon, at its usual paths; its storage is one that works on every file system. With `networks` containers have one,
-        and publish their ports."""
+        """Starts docker's daemon at its usual paths, with a storage driver that works on every file system. With `networks` containers
+        get a network and can publish their ports."""
         bridge = "--ip-masq=false" if networks else "--bridge=none"
         script = f"export PATH={programs}:$PATH\ndockerd {bridge} --iptables=false --storage-driver={storage}"
         return self.serve("dockerd", script, "docker version", **environment)
 
     def containerd(self, programs="/usr/sbin:/usr/bin", **environment):
-        """containerd at its usual paths; a docker daemon that is started after it uses it too."""
+        """Starts containerd at its usual paths. A docker daemon that starts later uses it."""
         self.serve("containerd", f"export PATH={programs}:$PATH\ncontainerd", "ctr version", **environment)
 
     def configure(self, path, text):
-        """Writes a file as root of the machine would."""
+        """Writes a file as the machine's root."""
         self.run("bash", "-c", f"mkdir -p $(dirname {path}) && cat > {path}", input=text)
 
     def access_lines(self, text):
-        """The access lines of its server that have a text. It waits for the first: a line may come after its answer."""
+        """Returns the server's access lines that contain a text. Waits for the first, because a line may follow its answer."""
         deadline = time.monotonic() + ecru.LOG_SECONDS
         while True:
             lines = [line for line in self.logs["ecru"].read_text().splitlines() if " request door=" in line and text in line]
             if lines:
                 return lines
-            assert time.monotonic() < deadline, f"no line of {text} in:\n{self.log_text()}"
+            assert time.monotonic() < deadline, f"no access line contains {text}:\n{self.log_text()}"
             time.sleep(0.02)
 
     def log_text(self):
         return "\n".join(f"== {name}\n{log.read_text(errors='replace')[-3000:]}" for name, log in self.logs.items())
 
     def image(self, name="app", content=b"hello\n"):
-        """An image as docker's archive NAME.tar in the working directory; its digest differs with its content."""
+        """Writes an image as docker's archive NAME.tar in the working directory. Its digest depends on its content."""
         Image({"hello": content}).docker_archive(self.directory / f"{name}.tar", f"{name}:latest")
 
 
 @pytest.fixture
 def machine(tmp_path):
-    """Makes machines that end with the test; each has an image `app` in app.tar."""
+    """A function that makes machines for the test. Each machine has an image `app` in app.tar."""
     made = []
 
     def make(name):
@@ -195,7 +195,7 @@ def machine(tmp_path):
 
 @pytest.fixture
 def pair(machine):
-    """A server and a client, 172.17.0.1 and 172.17.0.2, with nothing but a cable between them."""
+    """A server and a client, 172.17.0.1 and 172.17.0.2, which are connected only to each other."""
     server, client = machine("server"), machine("client")
     server.connect("172.17.0.1/16", client, "172.17.0.2/16")
     return server, client

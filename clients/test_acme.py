@@ -1,4 +1,4 @@
-"""Certificates by ACME, from Debian's pebble, on a machine of the test's own."""
+"""Tests of ACME certificates, with Debian's pebble, on a private machine."""
 
 import json
 
@@ -19,7 +19,7 @@ def machine(tmp_path):
 
 
 def pebble(machine):
-    """An authority whose own certificate is one of `ecru tls init`."""
+    """An authority whose own certificate is made by `ecru tls init`."""
     machine.bash("ecru tls init --dir pebble")
     config = {
         "listenAddress": "127.0.0.1:14000",
@@ -33,7 +33,7 @@ def pebble(machine):
     }
     (machine.directory / "pebble.json").write_text(json.dumps({"pebble": config}))
     ready = f"curl -sf --cacert pebble/ca.pem {DIRECTORY}"
-    # A nonce in ten is refused, as a busy authority may.
+    # One nonce in ten is refused, as a busy authority may do.
     return machine.start("pebble", "pebble -config pebble.json", ready, PEBBLE_VA_NOSLEEP="1", PEBBLE_WFE_NONCEREJECT="10")
 
 
@@ -42,7 +42,7 @@ def serial(machine, name):
     return machine.bash(shown).stdout
 
 
-def test_a_certificate_is_had_kept_and_served_again_without_the_authority(machine):
+def test_a_certificate_is_issued_stored_and_served_again_without_the_authority(machine):
     authority = pebble(machine)
     machine.bash("curl -sf --cacert pebble/ca.pem https://localhost:15000/roots/0 -o root.pem")
     serve = (
@@ -50,7 +50,7 @@ def test_a_certificate_is_had_kept_and_served_again_without_the_authority(machin
         f" --acme-contact ops@registry.test --acme-directory {DIRECTORY} --acme-ca pebble/ca.pem"
     )
     trusted = " && ".join(f"curl -sf --cacert root.pem https://{name}/readyz" for name in NAMES)
-    # Three refusals in turn end an attempt; the next comes after a minute.
+    # Three consecutive refusals end an attempt. The next attempt follows after a minute.
     server = machine.start("ecru", serve, trusted, timeout=150)
     first = serial(machine, NAMES[0])
     assert first == serial(machine, NAMES[1])
@@ -66,7 +66,7 @@ def test_a_certificate_is_had_kept_and_served_again_without_the_authority(machin
     assert serial(machine, NAMES[0]) == first
 
 
-def test_an_authority_that_can_t_be_reached_is_named_and_asked_again_and_the_server_lives(machine):
+def test_an_unreachable_authority_is_named_and_retried_while_the_server_runs(machine):
     serve = (
         "ecru serve --listen https://127.0.0.1:443 --listen http://127.0.0.1:5050"
         f" --acme-domains {NAMES[0]} --acme-directory https://127.0.0.1:1/dir"

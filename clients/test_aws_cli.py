@@ -1,4 +1,4 @@
-"""The AWS CLI, of both versions."""
+"""Tests of the AWS CLI, in both versions."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ def cli(request, client_of):
 
 @pytest.fixture
 def shell(cli):
-    """A shell where `aws` is the version asked of."""
+    """A shell where `aws` is the version under test."""
     shell = shell_of(cli)
     shell.environment["PATH"] = cli.environment["PATH"]
     return shell
@@ -27,7 +27,7 @@ def shell(cli):
 
 @pytest.fixture
 def base(cli):
-    """What the names of this version's repositories begin with."""
+    """The prefix of this version's repository names."""
     return slug(type(cli))
 
 
@@ -96,7 +96,7 @@ def test_settings_of_account_and_repository(shell, base):
     assert registry == {"registryId": "000000000000", "replicationConfiguration": {"rules": []}}
 
 
-def test_what_is_not_there_yet_says_so(shell, base):
+def test_an_unfinished_operation_says_so(shell, base):
     for arguments, error, operation in [
         (("ecr", "describe-pull-through-cache-rules"), "UnknownOperationException", "DescribePullThroughCacheRules"),
         (
@@ -108,15 +108,16 @@ def test_what_is_not_there_yet_says_so(shell, base):
         (("sts", "get-session-token"), "InvalidAction", "GetSessionToken"),
     ]:
         said = shell.aws_fails(*arguments)
-        # A waiter names only what it was told.
+        # A waiter prints only the name of the exception.
         assert error in said or "wait" in arguments, said
         assert f"does not have {operation} yet: docs/compatibility.md" in said, said
     kms = ("--encryption-configuration", "encryptionType=KMS")
     assert "KmsException" in shell.aws_fails("ecr", "create-repository", "--repository-name", f"{base}/kms", *kms)
 
 
-def test_a_service_that_is_not_here_says_which_variable_names_ecr_alone(shell):
-    """One command for each protocol of AWS: REST with XML, query, EC2's, REST with JSON, JSON 1.0 and 1.1, CBOR where the CLI has it."""
+def test_a_call_of_another_service_names_the_variable_for_ecr_only(shell):
+    """Runs one command for each protocol of AWS: REST with XML, query, EC2's, REST with JSON, JSON 1.0 and 1.1, and CBOR if the CLI
+    supports it."""
     for arguments, service in [
         (("s3", "ls"), "s3"),
         (("s3", "ls", "s3://bucket/prefix/"), "s3"),
@@ -152,7 +153,7 @@ def test_the_authorization_token_is_the_user_and_the_password(shell):
 
 
 def test_an_image_is_given_another_tag_and_each_is_deleted(shell, cli, base, new_repository):
-    """As ECR's guide has it: what batch-get-image answers is put again."""
+    """Puts the manifest from batch-get-image again, as ECR's guide describes."""
     name = f"{base}/retag"
     image = Image.random(80, 3000)
     cli.push(image, f"{new_repository(name)}:v1")
@@ -173,7 +174,7 @@ def test_an_image_is_given_another_tag_and_each_is_deleted(shell, cli, base, new
 
 
 def test_pages_are_followed_and_queried(shell, cli, base, new_repository, aws):
-    """The CLI asks for page after page, and a token of its own goes on where `--max-items` stopped."""
+    """The CLI requests page after page, and continues with its own token where `--max-items` stopped."""
     name = f"{base}/pages"
     cli.push(Image.random(81, 500), f"{new_repository(name)}:a")
     for tag in ("b", "c"):

@@ -1,4 +1,4 @@
-"""docs/operations.md on backups, as written: beside a server under pushes, restored, moved to PostgreSQL, and killed half-way."""
+"""Runs the commands for backups in docs/operations.md: during pushes, restored, moved to PostgreSQL, and killed half-way."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ OPERATIONS = Page("operations.md")
 
 
 class Place:
-    """The directories and the program that the page names, as the test has them."""
+    """The directories and the program of the page, replaced by those of the test."""
 
     def __init__(self, server, directory):
         self.server, self.directory = server, directory
@@ -34,7 +34,7 @@ class Place:
         return text
 
     def restored(self):
-        """A server over the new directory, at the address of the one before, which must be stopped."""
+        """Starts a server on the restored directory, at the address of the previous server, which must be stopped."""
         server = Ecru(self.directory / "restored", "sqlite", port=self.server.port)
         server.data = self.directory / "new"
         return server
@@ -69,19 +69,19 @@ def push(skopeo, *seeds):
 
 
 def assert_pulls(skopeo, images):
-    """The password of before still works: nobody logs in again."""
+    """Checks that images can be pulled, with the previous password and without a new login."""
     for tag, image in images.items():
         assert skopeo.pull(f"{skopeo.server.host}/app:{tag}") == image.files
 
 
-def test_a_backup_beside_a_server_is_restored_as_the_page_says(server, place, skopeo, engine):
+def test_a_backup_of_a_running_server_is_restored_as_the_page_says(server, place, skopeo, engine):
     back_up, restore = OPERATIONS.blocks("Backup", "sh", "sh")
     images = push(skopeo, 1, 2)
     assert "Backed up into" in place.shell.bash(place.own(back_up)).stdout
     images |= push(skopeo, 3)
     assert " there before, 0 removed" in place.shell.bash(place.own(back_up)).stdout
     for path in place.copy.rglob("*"):
-        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, f"{path} is open to others"
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, f"{path} is accessible to others"
 
     server.stop()
     place.shell.environment.pop("ECRU_POSTGRES", None)
@@ -120,13 +120,13 @@ def test_records_move_to_postgresql_as_the_page_says(server, place, skopeo, engi
         restored.stop()
 
 
-def test_a_backup_that_is_killed_leaves_the_one_before(server, place, skopeo):
+def test_a_killed_backup_leaves_the_previous_one_intact(server, place, skopeo):
     images = push(skopeo, 1)
     command = [binary(), "backup", place.copy, "--data", server.data]
     place.shell.run(*command)
     skopeo.push(Image.random(9, 60_000_000), f"{server.host}/app:large")
     running = subprocess.Popen([str(part) for part in command], env=server.environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    # The first line comes when a part of the layers is copied.
+    # The first line is printed when some of the layers are copied.
     assert running.stderr.readline().startswith(b"Layers: ")
     running.send_signal(signal.SIGKILL)
     running.communicate()

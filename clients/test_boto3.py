@@ -1,4 +1,4 @@
-"""boto3, with every answer held to botocore's own model."""
+"""Tests of boto3, with every answer checked against botocore's model."""
 
 import boto3
 import pytest
@@ -11,7 +11,7 @@ from images import Image, digest
 
 pytestmark = [pytest.mark.basic, pytest.mark.client.with_args(Boto3)]
 
-# The errors that any operation may answer (ECR.md 0).
+# The errors that every operation may return (ECR.md 0).
 COMMON = {
     "AccessDeniedException", "ExpiredTokenException", "IncompleteSignatureException", "InvalidSignatureException",
     "MissingAuthenticationTokenException", "SerializationException", "ThrottlingException", "UnknownOperationException",
@@ -20,13 +20,13 @@ COMMON = {
 
 
 def hold_to_model(client):
-    """Fails the test at an error that the model does not declare for its operation, or an output of another shape."""
+    """Fails the test if an error is not declared for its operation, or if an output does not match its shape."""
 
     def check(http_response, parsed, model, **_):
         if http_response.status_code != 200:
             code = parsed["Error"]["Code"]
             declared = {shape.name for shape in model.error_shapes}
-            assert code in declared | COMMON, f"{model.name} may not answer {code}: {parsed}"
+            assert code in declared | COMMON, f"{model.name} must not return {code}: {parsed}"
             return
         output = {name: value for name, value in parsed.items() if name != "ResponseMetadata"}
         report = ParamValidator().validate(output, model.output_shape)
@@ -63,7 +63,7 @@ def put_layer(ecr, name, data):
     return ecr.complete_layer_upload(repositoryName=name, uploadId=upload["uploadId"], layerDigests=[digest(data)])["layerDigest"]
 
 
-def test_the_main_job(ecr):
+def test_an_image_is_pushed_described_and_deleted(ecr):
     repository = ecr.create_repository(repositoryName="boto/app")["repository"]
     assert ecr.describe_repositories(repositoryNames=["boto/app"])["repositories"] == [repository]
     image = Image.random(2, 21 * 1024 * 1024)
@@ -83,7 +83,7 @@ def test_the_main_job(ecr):
     ecr.delete_repository(repositoryName="boto/app", force=True)
 
 
-def test_paginators_go_through_everything_once(ecr):
+def test_paginators_return_every_item_once(ecr):
     names = [f"boto/page-{n}" for n in range(7)]
     for name in names:
         ecr.create_repository(repositoryName=name)
@@ -116,21 +116,21 @@ CASES = [
 
 
 @pytest.mark.parametrize("operation,parameters,error", CASES, ids=[f"{c[0]}-{n}" for n, c in enumerate(CASES)])
-def test_bad_input_that_the_client_lets_through_is_refused_by_the_server(ecr, operation, parameters, error):
+def test_the_server_refuses_invalid_input_that_the_client_accepts(ecr, operation, parameters, error):
     with pytest.raises(ClientError) as refused:
         getattr(ecr, operation)(**parameters)
     assert refused.value.response["Error"]["Code"] == error
     assert refused.value.response["Error"]["Message"]
 
 
-def test_the_exceptions_are_those_of_the_client(ecr):
+def test_the_client_raises_its_own_exception_classes(ecr):
     with pytest.raises(ecr.exceptions.RepositoryNotFoundException) as refused:
         ecr.describe_images(repositoryName="boto/gone")
     message = refused.value.response["Error"]["Message"]
     assert message == "The repository with name 'boto/gone' does not exist in the registry with id '000000000000'"
 
 
-def test_presigned_calls_are_taken_until_they_expire(installation):
+def test_presigned_calls_are_accepted_until_they_expire(installation):
     import requests
     from botocore.auth import SigV4QueryAuth
     from botocore.awsrequest import AWSRequest

@@ -1,4 +1,4 @@
-"""buildah, of both versions."""
+"""Tests of buildah, in both versions."""
 
 import json
 
@@ -20,7 +20,7 @@ def repository(buildah, new_repository, request):
 
 
 def working_container(buildah, content, base="scratch"):
-    """A container on a base with one more file, as a script makes it; returns its name."""
+    """Makes a container from a base, adds a file, and returns the container's name."""
     container = buildah.tool("from", base).stdout.strip()
     file = buildah.fresh("file")
     file.write_bytes(content)
@@ -43,7 +43,7 @@ def test_a_container_from_scratch_is_committed_and_pushed(buildah, repository):
     assert shown["OCIv1"]["config"]["Labels"]["made"] == "by-hand"
 
 
-def test_a_commit_goes_to_the_registry_at_once_and_is_the_base_of_the_next(buildah, repository):
+def test_a_commit_is_pushed_directly_and_is_the_base_of_the_next(buildah, repository):
     buildah.tool("commit", "-q", working_container(buildah, b"below"), f"docker://{repository}:base")
     container = working_container(buildah, b"above", base=f"{repository}:base")
     buildah.tool("commit", "-q", container, f"docker://{repository}:v1")
@@ -51,14 +51,14 @@ def test_a_commit_goes_to_the_registry_at_once_and_is_the_base_of_the_next(build
 
 
 @pytest.mark.parametrize("kind, media_type", [("oci", "oci.image.manifest.v1"), ("v2s2", "docker.distribution.manifest.v2")])
-def test_an_image_is_pushed_in_the_format_asked_for(buildah, repository, aws, kind, media_type):
+def test_an_image_is_pushed_in_the_requested_format(buildah, repository, aws, kind, media_type):
     buildah.tool("push", "--format", kind, buildah.load(Image.random(60, 4000)), f"docker://{repository}:v1")
     assert media_type in inspected(aws, repository, "v1")["imageManifestMediaType"]
     assert buildah.pull(f"{repository}:v1") == Image.random(60, 4000).files
 
 
-def test_an_index_of_what_is_in_the_registry_already_is_pushed(buildah, repository, aws):
-    """Each machine pushes what it built for its platform; the last one puts them together from the registry."""
+def test_an_index_of_images_in_the_registry_is_pushed(buildah, repository, aws):
+    """Each machine pushes the image for its platform. The last machine makes an index of the images in the registry."""
     images = {name: Image({"data": f"built on {name}".encode() * 300}, architecture=name) for name in ("amd64", "arm64")}
     for name, image in images.items():
         buildah.push(image, f"{repository}:{name}")
@@ -74,7 +74,7 @@ def test_an_index_of_what_is_in_the_registry_already_is_pushed(buildah, reposito
         assert buildah.pull(f"{repository}:v1", name) == image.files
 
 
-def test_an_immutable_tag_takes_the_same_image_again_and_refuses_another(buildah, new_repository, aws):
+def test_an_immutable_tag_accepts_the_same_image_again_and_refuses_another(buildah, new_repository, aws):
     repository = new_repository(f"{slug(type(buildah))}/immutable", imageTagMutability="IMMUTABLE")
     buildah.push(Image.random(61, 3000), f"{repository}:v1")
     buildah.push(Image.random(61, 3000), f"{repository}:v1")

@@ -1,4 +1,4 @@
-"""buildx, with the builder inside docker: builds that push, caches in the registry, and copies inside of it."""
+"""Tests of buildx with docker's own builder: builds that push, caches in the registry, and copies within the registry."""
 
 import json
 import shutil
@@ -11,8 +11,8 @@ from drivers.client import installed
 from images import Image
 from test_cases import held
 
-# No two builds make the same of it: a step taken from a cache gives what the build gave that filled the cache. That shows it; the
-# word CACHED is missing where BuildKit had to fetch the step's layer for the next one.
+# Each build makes a different file. So if a step comes from the cache, its file is the one of the build that filled the cache. The word
+# CACHED in the output is no proof, because it is missing if BuildKit had to fetch the step's layer for the next step.
 DOCKERFILE = """FROM {base}
 RUN ["/bin/busybox", "sh", "-c", "cat /proc/sys/kernel/random/uuid > /step"]
 COPY file /file
@@ -35,7 +35,7 @@ def name(driver, request):
 
 @pytest.fixture
 def context(docker, new_repository, name, tmp_path):
-    """A directory to build; its base image is in the registry, as there is no other to pull from."""
+    """A directory to build. Its base image is in this registry, because the test can't pull from another one."""
     base = docker.asked_directly(f"{new_repository(f'{name}/base')}:v1")
     at = tmp_path / "base"
     at.mkdir()
@@ -51,7 +51,7 @@ def context(docker, new_repository, name, tmp_path):
 
 
 def start_afresh(docker):
-    """Makes the builder and the store as those of another machine: nothing is cached."""
+    """Empties the builder's cache and the image store, as on another machine."""
     docker.docker("builder", "prune", "--all", "--force")
     docker.forget()
 
@@ -60,7 +60,7 @@ def step(docker, reference):
     return docker.pull(reference)["step"]
 
 
-# The two ways to ask for it, each by one of the dockers.
+# The two ways to request an inline cache, each with one version of docker.
 INLINE = {Docker26: "--build-arg=BUILDKIT_INLINE_CACHE=1", Docker28: "--cache-to=type=inline"}
 
 
@@ -75,7 +75,7 @@ def test_a_build_takes_its_steps_from_an_image_with_an_inline_cache(docker, driv
     assert docker.files("again:local")["step"] == first
 
 
-# A cache is an image, or an index that lists its layers as though they were images. 26.1 writes the index, 28.5 the image.
+# A cache is an image, or an index that lists layers in place of images. 26.1 writes the index, 28.5 the image.
 OTHER_KIND = {Docker26: "true", Docker28: "false"}
 
 
@@ -96,13 +96,13 @@ def test_a_build_takes_its_steps_from_a_cache_in_the_registry(docker, driver, na
     files = docker.pull(f"{repository}:v2")
     assert (files["step"], files["file"]) == (first, b"second\n")
     now = held(aws, repository)
-    assert now["cache"] != tags["cache"], "the tag of the cache moved"
+    assert now["cache"] != tags["cache"], "the tag of the cache did not move"
     assert now["v1"] == tags["v1"]
 
 
 @of(DockerClassic)
 def test_a_build_without_buildx_takes_its_steps_from_an_image(docker, name, new_repository, context):
-    """The builder of 20.10 itself: BuildKit by its inline cache, and the older one from any image that was pulled."""
+    """Tests the builders of 20.10: BuildKit with an inline cache, and the legacy builder with any pulled image as its cache."""
     images = docker.asked_directly(new_repository(name))
     for tag, flags, buildkit in (("old", [], "0"), ("buildkit", ["--build-arg=BUILDKIT_INLINE_CACHE=1"], "1")):
         image = f"{images}:{tag}"
@@ -128,7 +128,7 @@ def test_an_image_of_several_platforms_is_built_and_pushed(docker, name, new_rep
 
 
 @of(Docker26, Docker28)
-def test_images_are_looked_at_copied_and_joined_inside_the_registry(docker, name, new_repository, aws):
+def test_images_are_inspected_copied_and_joined_within_the_registry(docker, name, new_repository, aws):
     repository = new_repository(name, imageTagMutability="IMMUTABLE")
     second = new_repository(f"{name}/second")
     tools = lambda *arguments, **options: docker.docker("buildx", "imagetools", *arguments, **options)
@@ -161,7 +161,7 @@ def test_a_build_that_may_not_push_says_why(docker, name, new_repository, tmp_pa
     missing = push(f"{repository}-missing:v1")
     assert missing.returncode != 0
     assert f"reate it with: aws ecr create-repository --repository-name {name}-missing" in missing.stderr
-    # The plugins lie beside the credentials.
+    # The plugins are in the same directory as the credentials.
     config = tmp_path / "config"
     shutil.copytree(docker.home / ".docker" / "cli-plugins", config / "cli-plugins", symlinks=True)
     stranger = push(f"{repository}:v1", DOCKER_CONFIG=str(config))

@@ -1,5 +1,5 @@
-"""What every client must be able to do. conftest.py asks each of `drivers.CLIENTS`, less what a driver says it has no command for;
-the cases are the columns of the matrix that is printed at the end.
+"""The cases that every client must pass. conftest.py runs them for each of `drivers.CLIENTS`, except the cases in a driver's `cannot`.
+The cases are the columns of the matrix that is printed at the end.
 """
 
 import pytest
@@ -12,7 +12,7 @@ basic = pytest.mark.basic
 
 @pytest.fixture
 def repository(client, aws, request):
-    """An empty repository, and the name of a second one; both as `HOST/NAME`."""
+    """Two empty repositories, as `HOST/NAME`."""
     base = f"cases/{case_of(request.node).replace('_', '-')}/{slug(type(client))}"
     names = [base, f"{base}-second"]
     for name in names:
@@ -69,7 +69,7 @@ def test_pull_by_digest(client, repository, aws):
 def test_multi_arch(client, repository, aws):
     index = Index(*(Image({"data": f"for {name}".encode() * 500}, architecture=name) for name in ("amd64", "arm64")))
     client.push_index(index, f"{repository[0]}:v1")
-    assert len(set(held(aws, repository[0]).values())) >= 2, "the index and its children are there"
+    assert len(set(held(aws, repository[0]).values())) >= 2, "the index or its children are missing"
     for child in index.images:
         assert client.pull(f"{repository[0]}:v1", child.architecture) == child.files
 

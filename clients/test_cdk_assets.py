@@ -1,4 +1,4 @@
-"""What only cdk-assets does: it publishes what is not there yet."""
+"""Tests of cdk-assets: it publishes only assets that do not exist yet."""
 
 import pytest
 
@@ -17,17 +17,17 @@ def test_an_asset_goes_to_two_repositories_and_is_pulled(cdk, client_of, new_rep
     repositories = [new_repository(f"cdk/{name}") for name in ("one", "two")]
     image = Image({"base": b"base" * 1000}, {"data": b"published" * 100})
     out = cdk.publish(cdk.asset(image, ("cdk/one", "hash"), ("cdk/two", "hash")))
-    assert out.count("Mounted from cdk/one") == 2, "the second takes the layers of the first"
+    assert out.count("Mounted from cdk/one") == 2, "the second repository did not get the layers of the first"
     for repository in repositories:
         assert client_of(Crane).pull(f"{repository}:hash") == image.files
 
 
-def test_what_is_there_is_neither_built_nor_pushed_again(cdk, new_repository, aws):
+def test_an_existing_asset_is_not_built_or_pushed_again(cdk, new_repository, aws):
     new_repository("cdk/again", imageTagMutability="IMMUTABLE")
     directory = cdk.asset(Image({"data": b"published once"}), ("cdk/again", "hash"))
     cdk.publish(directory)
     (before,) = aws.describe_images(repositoryName="cdk/again")["imageDetails"]
-    # Had it to build again, it would fail.
+    # A second build would fail.
     (directory / "asset.app" / "Dockerfile").unlink()
     out = cdk.publish(directory)
     assert "Found" in out and "docker push" not in out, out

@@ -1,4 +1,4 @@
-"""ctr: what its users type and read. It shows nothing of a refusal but the status line."""
+"""Tests of ctr: the commands and messages of its users. Of a refusal ctr shows only the status line."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_without_the_right_credential_nothing_is_pushed_or_pulled(ctr, name, new
 
 
 @of(*BOTH)
-def test_a_push_to_a_repository_that_is_not_there_says_how_to_create_it(ctr, name):
+def test_a_push_to_a_missing_repository_says_how_to_create_it(ctr, name):
     reference = f"{ctr.server.host}/{name}:v1"
     ctr.load(image("missing"), reference)
     text = refused(ctr.send(reference, check=False))
@@ -48,7 +48,7 @@ def test_a_push_to_a_repository_that_is_not_there_says_how_to_create_it(ctr, nam
 
 
 @of(*BOTH)
-def test_a_push_to_the_registry_of_somebody_else_says_which_right_is_missing(ctr, name):
+def test_a_push_to_another_accounts_registry_names_the_missing_right(ctr, name):
     reference = f"{NEIGHBOUR}:{ctr.server.port}/{name}:v1"
     ctr.load(image("neighbour"), reference)
     text = refused(ctr.send(reference, check=False))

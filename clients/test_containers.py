@@ -1,4 +1,4 @@
-"""What podman, buildah and skopeo share: how they reach a registry, and the layer cache of their builds."""
+"""Tests that podman, buildah and skopeo share: how they reach a registry, and the layer cache of their builds."""
 
 import shutil
 
@@ -25,12 +25,12 @@ def lister(request, client_of):
 
 
 @pytest.mark.basic
-def test_a_flag_alone_makes_a_registry_trusted(any_of_them, password):
-    """`--tls-verify=false` for plain HTTP, `--cert-dir` for a private authority; without either the client does not log in."""
+def test_a_flag_suffices_to_trust_a_registry(any_of_them, password):
+    """`--tls-verify=false` allows plain HTTP, `--cert-dir` sets a private authority. Without them the login fails."""
     client = any_of_them
     home = client.fresh("bare-home")
     home.mkdir()
-    # No registries.conf, no authority, and passwords of its own.
+    # Without registries.conf and without an authority, and with a separate file for passwords.
     bare = {"HOME": str(home), "XDG_CONFIG_HOME": str(home), "SSL_CERT_FILE": "", "REGISTRY_AUTH_FILE": str(home / "auth.json")}
     flag = "--tls-verify=false"
     if client.server.ca is not None:
@@ -44,7 +44,7 @@ def test_a_flag_alone_makes_a_registry_trusted(any_of_them, password):
 
 
 def test_tags_of_several_pages_are_all_listed(lister, new_repository, aws):
-    """A page has 100; neither client asks for more at once."""
+    """A page has 100 tags, and neither client requests more at once."""
     name = f"{slug(type(lister))}/pages"
     repository = new_repository(name)
     image = Image.random(90, 500)
@@ -59,8 +59,8 @@ def test_tags_of_several_pages_are_all_listed(lister, new_repository, aws):
 CACHE = "Using cache "
 
 
-def test_a_repository_holds_the_images_and_the_layer_cache_of_their_builds(builder, new_repository, aws):
-    """The tags of the cache are the keys of build steps, and come again with other layers: they must be mutable, releases not."""
+def test_a_repository_stores_images_and_the_layer_cache_of_their_builds(builder, new_repository, aws):
+    """The tags of the cache are the keys of build steps, and move to other layers. So they must be mutable, unlike releases."""
     repository = new_repository(
         f"{slug(type(builder))}/cache",
         imageTagMutability="MUTABLE_WITH_EXCLUSION",
@@ -79,7 +79,7 @@ def test_a_repository_holds_the_images_and_the_layer_cache_of_their_builds(build
     assert CACHE not in build("--cache-from", repository)
     builder.tool("push", f"{repository}:v1", f"docker://{repository}:v1")
     builder.tool("rmi", "--all", "--force")
-    # As on another machine that has the files and not the layers.
+    # Empty the store, as on another machine with the files but without the layers.
     assert build("--cache-from", repository).count(CACHE) == 2
     builder.tool("push", f"{repository}:v1", f"docker://{repository}:v1")
     before = held(aws, repository)

@@ -1,4 +1,4 @@
-"""What only cosign does: signatures and attestations, as referrers of an image."""
+"""Tests of cosign: signatures and attestations as referrers of an image."""
 
 import base64
 import json
@@ -68,8 +68,8 @@ def test_an_attestation_is_verified_and_shown_in_the_tree(cosign, new_repository
     assert "sign/v1" in tree and "attestation/v1" in tree
 
 
-def test_what_was_attested_elsewhere_is_attached(cosign, new_repository):
-    """cosign's own `attach`, which its next version leaves to oras: it keeps what it is given under tags."""
+def test_an_existing_attestation_is_attached(cosign, new_repository):
+    """Tests `cosign attach`, which stores attestations under tags. cosign's next version drops it in favour of oras."""
     image = Image({"data": b"attached"})
     elsewhere, here = (push(cosign, new_repository(f"cosign/{name}"), image) for name in ("attested", "attach"))
     envelope, sbom = cosign.fresh("envelope"), cosign.fresh("sbom")
@@ -92,7 +92,7 @@ def test_every_platform_of_an_index_is_signed(cosign, new_repository):
         cosign.verify(f"{repository}@{digest}")
 
 
-def test_in_an_immutable_repository_one_signs_and_attests_again_and_again(cosign, new_repository, aws):
+def test_an_image_in_an_immutable_repository_can_be_signed_and_attested_repeatedly(cosign, new_repository, aws):
     repository = new_repository("cosign/immutable", imageTagMutability="IMMUTABLE")
     image = Image({"data": b"immutable"})
     reference = push(cosign, repository, image)
@@ -102,10 +102,10 @@ def test_in_an_immutable_repository_one_signs_and_attests_again_and_again(cosign
     cosign.verify(reference)
     assert len(referrers(aws, repository, image.digest)) == 4
     tags = [held.get("imageTag") for held in aws.list_images(repositoryName="cosign/immutable")["imageIds"]]
-    assert [tag for tag in tags if tag] == ["v1"], "no tag was needed"
+    assert [tag for tag in tags if tag] == ["v1"], "cosign used a tag"
 
 
-def test_the_older_format_keeps_signatures_under_a_tag_and_cleans_them(cosign, new_repository, aws):
+def test_the_older_format_stores_signatures_under_a_tag_and_removes_them(cosign, new_repository, aws):
     """`--new-bundle-format=false` signs as cosign 2 did: an image with the tag sha256-HEX.sig."""
     repository = new_repository("cosign/tags")
     image = Image({"data": b"old format"})
@@ -118,8 +118,8 @@ def test_the_older_format_keeps_signatures_under_a_tag_and_cleans_them(cosign, n
     assert tags() == ["v1"]
 
 
-def test_a_signature_goes_with_a_copy_of_its_image(cosign, client_of, new_repository):
-    """`oras copy -r` is what cosign itself advises; its own `load` PUTs a bundle before its layers (sigstore/cosign#5030)."""
+def test_a_signature_is_copied_with_its_image(cosign, client_of, new_repository):
+    """Uses `oras copy -r`, which cosign recommends. cosign's own `load` PUTs a bundle before its layers (sigstore/cosign#5030)."""
     oras = client_of(Oras)
     first, second = (new_repository(f"cosign/{name}") for name in ("copied-from", "copied-to"))
     cosign.sign(push(cosign, first, Image({"data": b"copied"})))

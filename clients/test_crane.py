@@ -1,4 +1,4 @@
-"""What only crane does."""
+"""Tests of crane's own features."""
 
 import json
 
@@ -41,7 +41,7 @@ def test_copy_mounts_the_layers_and_keeps_the_digests(crane, new_repository):
     assert "existing manifest" in again, again
 
 
-def test_an_index_is_made_of_images_that_are_there(crane, new_repository):
+def test_an_index_is_made_of_existing_images(crane, new_repository):
     repository = new_repository("crane/index")
     images = [Image({"data": f"appended {name}".encode()}, architecture=name) for name in ("amd64", "arm64")]
     for image in images:
@@ -76,7 +76,7 @@ def test_a_layer_and_the_catalog_are_read(crane, new_repository):
     assert "crane/read" in crane.crane("catalog", crane.server.host).stdout.split()
 
 
-def test_an_immutable_tag_says_what_it_holds(crane, new_repository):
+def test_a_refusal_names_the_image_of_an_immutable_tag(crane, new_repository):
     reference = new_repository("crane/immutable", imageTagMutability="IMMUTABLE") + ":v1"
     first = Image({"data": b"first"})
     crane.push(first, reference)

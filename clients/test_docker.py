@@ -1,4 +1,4 @@
-"""docker: what its users type and read, in each version and image store."""
+"""Tests of docker: the commands and messages of its users, in each version and image store."""
 
 import json
 import time
@@ -26,7 +26,7 @@ def docker(client_of, driver):
 
 @pytest.fixture
 def name(driver, request):
-    """A name for a repository of this test and client, short enough for a reason phrase."""
+    """A repository name for this test and client, short enough for a reason phrase."""
     return f"docker/{case_of(request.node)[:30].strip('_').replace('_', '-')}/{slug(driver)}"
 
 
@@ -52,13 +52,13 @@ def not_logged_in(docker, out):
     assert out.returncode != 0
     said = ["no basic auth credentials"]
     if docker.server.ca is not None:
-        # At localhost 20.10 goes on to try plain HTTP, and tells of that alone.
+        # At localhost 20.10 then tries plain HTTP, and reports only that error.
         said.append("Client sent an HTTP request to an HTTPS server")
     return any(text in out.stdout + out.stderr for text in said)
 
 
 @of(*ALL)
-def test_a_push_to_a_repository_that_is_not_there_says_how_to_create_it(docker, name):
+def test_a_push_to_a_missing_repository_says_how_to_create_it(docker, name):
     reference = f"{docker.server.host}/{name}:v1"
     docker.load(image("missing"), reference)
     out = docker.send(reference, check=False)
@@ -68,7 +68,7 @@ def test_a_push_to_a_repository_that_is_not_there_says_how_to_create_it(docker, 
 
 @of(*ALL)
 def test_a_push_to_a_name_that_is_too_short_fails_at_once(docker):
-    """What people type first. The classic store retries some codes, five times in 50 s."""
+    """New users often type such a name first. The classic store retries some error codes, five times in 50 s."""
     reference = f"{docker.server.host}/a:v1"
     docker.load(image("short"), reference)
     began = time.monotonic()
@@ -78,7 +78,7 @@ def test_a_push_to_a_name_that_is_too_short_fails_at_once(docker):
 
 
 @of(*ALL)
-def test_a_pull_of_what_is_not_there_says_so(docker, name, new_repository):
+def test_a_pull_of_a_missing_image_says_so(docker, name, new_repository):
     repository = new_repository(name)
     for reference in (f"{repository}:gone", f"{repository}-gone:v1"):
         out = docker.docker("pull", reference, check=False)
@@ -87,14 +87,14 @@ def test_a_pull_of_what_is_not_there_says_so(docker, name, new_repository):
 
 
 @of(*ALL)
-def test_a_push_to_the_registry_of_somebody_else_says_which_right_is_missing(docker, name, password):
+def test_a_push_to_another_accounts_registry_names_the_missing_right(docker, name, password):
     host = f"{NEIGHBOUR}:{docker.server.port}"
     docker.docker("login", "--username", "AWS", "--password-stdin", host, input=password)
     docker.load(image("neighbour"), f"{host}/{name}:v1")
     out = docker.send(f"{host}/{name}:v1", check=False)
     assert out.returncode != 0
     text = out.stdout + out.stderr
-    # The body's sentence with the ARN, or the reason phrase with the name.
+    # docker prints the body's sentence with the ARN, or the reason phrase with the name.
     assert "is not authorized to perform: ecr:" in text or "not authorized: ecr:" in text, text
     assert f"repository/{name}" in text or f"on repository {name}" in text, text
 
@@ -122,7 +122,7 @@ def test_the_manifest_is_shown_without_a_pull(docker, name, new_repository):
 
 
 @of(DockerClassic, Docker28Classic)
-def test_the_classic_store_says_what_it_did_not_need_to_send(docker, name, new_repository):
+def test_the_classic_store_reports_layers_that_it_did_not_send(docker, name, new_repository):
     first, second = new_repository(name), new_repository(f"{name}-second")
     assert "Pushed" in docker.push(image("said"), f"{first}:v1")
     again = docker.send(f"{first}:v1").stdout
@@ -132,7 +132,7 @@ def test_the_classic_store_says_what_it_did_not_need_to_send(docker, name, new_r
 
 
 @of(Docker26, Docker28)
-def test_the_containerd_store_says_what_it_did_not_need_to_send(docker, name, new_repository):
+def test_the_containerd_store_reports_layers_that_it_did_not_send(docker, name, new_repository):
     first, second = new_repository(name), new_repository(f"{name}-second")
     docker.push(image("said"), f"{first}:v1")
     again = docker.send(f"{first}:v1").stdout
@@ -142,7 +142,7 @@ def test_the_containerd_store_says_what_it_did_not_need_to_send(docker, name, ne
 
 
 @of(DockerClassic, Docker28Classic)
-def test_a_list_of_docker_manifest_is_taken_again_and_an_immutable_tag_refuses_another(docker, name, new_repository, aws):
+def test_an_immutable_tag_accepts_the_same_list_of_docker_manifest_again_and_refuses_another(docker, name, new_repository, aws):
     repository = new_repository(name, imageTagMutability="IMMUTABLE")
     index = lambda seed: Index(image(seed), image(seed, "arm64"))
     docker.push_index(index(1), f"{repository}:v1")
@@ -158,14 +158,14 @@ def test_a_list_of_docker_manifest_is_taken_again_and_an_immutable_tag_refuses_a
 
 
 @of(DockerClassic, Docker26, Docker28)
-def test_the_course_of_a_repository_runs_byte_for_byte(docker, driver, shared):
+def test_the_users_script_runs_unchanged(docker, driver, shared):
     keys = {name: value for name, value in docker.server.aws_environment().items() if name.startswith("AWS_")}
     out = docker.run(
         "bash",
         shared / "scripts" / "course.sh",
         timeout=280,
         **keys,
-        # Both are found by name: this version's `docker` stands first in the client's own path.
+        # The script finds programs by name. This version's `docker` is first in the client's PATH.
         PATH=f"{of_python('aws').parent}:{docker.environment['PATH']}",
         STEPS="create push cleanup",
         TOOL="docker",

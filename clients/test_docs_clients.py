@@ -1,4 +1,4 @@
-"""docs/clients.md and its pages: the lines of each, as written, with the real programs, over TLS as they are meant."""
+"""Runs the lines of docs/clients.md and of each client's page, unchanged, with the real programs and over TLS."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ IMAGE = Image({"base": b"base" * 1000}, {"data": b"of a page" * 100})
 
 
 class Secure(Ecru):
-    """A server with TLS, named by an address: at `localhost` some clients speak plain HTTP whatever is there."""
+    """A server with TLS, named by its address, because some clients always speak plain HTTP to `localhost`."""
 
     def __init__(self, directory, engine):
         super().__init__(directory, engine, tls=True)
@@ -42,11 +42,11 @@ class Secure(Ecru):
         return f"https://{self.host}"
 
 
-# Access lines of manifests, through either door. A client that has the image looks only whether the tag still means it.
+# The access lines of manifests, through both APIs. A client that has the image only checks whether the tag still names it.
 WRITES = re.compile(r'http.method="PUT" url.path="/v2/[^"]*/manifests/|operation="PutImage"')
 READS = re.compile(r'http.method="(GET|HEAD)" url.path="/v2/[^"]*/manifests/|operation="(BatchGetImage|DescribeImages)"')
 
-# What a page says is there before its lines run. Each takes the client, the page's directory, and the password.
+# The preconditions of the pages. Each function gets the client, the page's directory, and the password.
 
 
 def docker_archive(client, at, password):
@@ -54,7 +54,7 @@ def docker_archive(client, at, password):
 
 
 def loaded(client, at, password):
-    """The image is known to the daemon as what the page pushes."""
+    """Loads the image into the daemon under the name that the page pushes."""
     client.load(IMAGE, f"{client.server.host}/app:v1")
 
 
@@ -72,7 +72,7 @@ def file(client, at, password):
 
 
 def pushed(client, at, password):
-    """The image is in the registry as app:v1."""
+    """Pushes the image to the registry as app:v1."""
     put = lambda method, path, data, **more: requests.request(
         method, f"{client.server.url}/v2/app/{path}", data=data, auth=("AWS", password), verify=client.server.trusts, timeout=10, **more
     ).raise_for_status()
@@ -107,14 +107,14 @@ def javascript_program(client, at, password):
 
 @dataclass
 class Page:
-    # The client that the lines are for, with its settings and its daemon.
+    # The driver of the client that the lines use, with its settings and its daemon.
     driver: type
     prepare: Callable
-    # Programs that the lines call by name: {name: path}, as a function, since not all are there before they are wanted.
+    # A function that returns the programs that the lines call: {name: path}. It is a function because some are built on demand.
     programs: Callable = dict
-    # Other drivers whose clients the page is for too.
+    # Other drivers whose clients the page also covers.
     also: tuple = ()
-    # Its program's sources, which hold every line that the page shows of them.
+    # The sources of the page's program. They contain every line that the page quotes.
     sources: tuple = ()
 
 
@@ -144,12 +144,12 @@ PAGES = {
 
 
 def blocks(page, *kinds):
-    """The blocks of a page of some kinds."""
+    """Returns the blocks of a page with these languages."""
     return re.findall(rf"^```(?:{'|'.join(kinds)})\n(.*?)^```$", (DOCS / "clients" / f"{page}.md").read_text(), re.M | re.S)
 
 
 def lines(block):
-    """A block's commands; one may go on after a backslash."""
+    """Returns the commands of a block. A command may continue after a backslash."""
     return block.strip().replace("\\\n", " ").split("\n")
 
 
@@ -167,7 +167,7 @@ def page_password(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page_client_of(server, tmp_path_factory, request):
-    """Gives the client of a driver, started and not logged in: that is what the pages' first lines do."""
+    """A function that returns a driver's client, started but not logged in, because the page's first line logs in."""
     started = {}
 
     def get(driver):
@@ -185,7 +185,7 @@ def page_client_of(server, tmp_path_factory, request):
 
 @pytest.fixture
 def repositories(server):
-    """Those that docs/clients.md has made, empty; gives what they hold."""
+    """Creates the repositories of docs/clients.md, and returns a function that lists their images."""
     ecr = aws_client(server, "ecr")
     names = re.findall(r"create-repository --repository-name (\S+)", INDEX)
     for name in names:
@@ -201,14 +201,14 @@ def test_its_page(page, server, page_client_of, page_password, repositories):
     assert len(lines(script)) == 3, "a page is three lines: log in, push, pull"
     entry = PAGES[page]
     run_page(script, entry, page_client_of(entry.driver), server, page_password)
-    assert repositories(), "nothing is there"
+    assert repositories(), "nothing was pushed"
     text = "\n".join((SOURCES / source).read_text() for source in entry.sources)
     for line in (line.strip() for block in blocks(page, "python", "js", "rust") for line in block.splitlines()):
-        assert line in text, f"the program does not say {line!r}"
+        assert line in text, f"the program does not contain {line!r}"
 
 
 def run_page(script, entry, client, server, password):
-    """Runs a page's lines where its client and its image are, and waits for what they push and pull."""
+    """Runs a page's lines in its client's directory, and waits until the log has a push and a pull."""
     at = client.fresh("page")
     at.mkdir()
     entry.prepare(client, at, password)
@@ -220,14 +220,14 @@ def run_page(script, entry, client, server, password):
     shell.environment["PATH"] = f"{programs}:{shell.environment['PATH']}"
     before = len(server.log.read_bytes())
     shell.bash(script)
-    # A line may come after its answer.
+    # A line of the log may be written after its answer.
     deadline = time.monotonic() + LOG_SECONDS
     while not pushed_and_pulled(calls := server.log.read_bytes()[before:].decode()):
         assert time.monotonic() < deadline, f"nothing was pushed, or nothing was pulled after it:\n{calls}"
         time.sleep(0.02)
 
 
-# Clients that want a flag for plain HTTP, even at `localhost`.
+# The clients that need a flag for plain HTTP, even at `localhost`.
 PLAIN = ("skopeo", "helm", "podman", "buildah", "containerd")
 
 
@@ -255,7 +255,7 @@ def test_the_other_pages_need_no_lines_for_plain_http():
 
 
 def pushed_and_pulled(log):
-    """Whether a manifest was written, and one read after the last that was."""
+    """Returns true if the log has a written manifest, and a manifest that was read after it."""
     calls = log.splitlines()
     writes = [number for number, call in enumerate(calls) if WRITES.search(call)]
     return bool(writes) and any(READS.search(call) for call in calls[writes[-1] :])
@@ -267,7 +267,7 @@ def test_every_client_has_a_page_and_every_page_a_client():
     assert [driver.name for driver in drivers.CLIENTS if driver not in paged] == []
 
 
-def test_the_index_names_every_page_and_the_versions_that_run():
+def test_the_index_names_every_page_and_the_tested_versions():
     rows = dict(re.findall(r"^\| \[[^]]+\]\(clients/([\w-]+)\.md\) \| (.+?) \|", INDEX, re.M))
     assert set(rows) == set(PAGES)
     for page, entry in PAGES.items():

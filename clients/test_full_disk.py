@@ -1,4 +1,4 @@
-"""A disk that is really full: nothing is acknowledged that is not kept, and all is well once there is space again."""
+"""Tests with a disk that is really full: acknowledged data is kept, and the server recovers when there is space again."""
 
 import base64
 import os
@@ -33,7 +33,7 @@ def small_disk(tmp_path):
 
 
 def push(registry, tag, image):
-    """Pushes an image as far as the server takes it; returns the status that ended it."""
+    """Pushes an image until the server refuses a request or the push is complete. Returns the last status."""
     for blob in image.blobs():
         status, _, _ = registry.call("POST", f"/v2/full/blobs/uploads/?digest={digest(blob)}", blob)
         if status != 201:
@@ -52,7 +52,7 @@ def test_a_full_disk_refuses_and_recovers(small_disk, size):
     ballast = small_disk / "ballast"
     with ballast.open("wb") as file:
         file.write(bytes(16 * MIB if size > 100_000 else 42 * MIB))
-    # The log is on the small disk too: what can't be logged must not stop what can be served.
+    # The log is on the small disk too. A failure to log must not fail a request.
     server = Ecru(small_disk / "ecru", "sqlite").start()
     try:
         ecr = client(server)
@@ -67,7 +67,7 @@ def test_a_full_disk_refuses_and_recovers(small_disk, size):
             if status == 201:
                 kept[f"t{number}"] = image
                 continue
-            assert status == 503, f"a full disk is answered with {status}"
+            assert status == 503, f"a full disk returned {status}"
             refused.append(number)
             if len(refused) == 30:
                 break
@@ -76,7 +76,7 @@ def test_a_full_disk_refuses_and_recovers(small_disk, size):
         ballast.unlink()
         for number in refused:
             image = Image({"data": random.Random(number).randbytes(size)})
-            assert push(registry, f"t{number}", image) == 201, "there is space again"
+            assert push(registry, f"t{number}", image) == 201, "a push failed though there is space again"
             kept[f"t{number}"] = image
         check_all(registry, kept)
         server.kill()
@@ -87,7 +87,7 @@ def test_a_full_disk_refuses_and_recovers(small_disk, size):
             server.stop()
 
 
-def test_a_read_only_disk_refuses_serves_what_it_has_and_recovers(small_disk):
+def test_a_read_only_disk_refuses_pushes_serves_pulls_and_recovers(small_disk):
     server = Ecru(small_disk / "ecru", "sqlite")
     server.log = Path(str(small_disk) + ".log")
     server.start()
@@ -97,7 +97,7 @@ def test_a_read_only_disk_refuses_serves_what_it_has_and_recovers(small_disk):
     registry = Registry(server.port, base64.b64decode(token).decode().removeprefix("AWS:"))
     kept = {"t1": Image.random(1, 300_000)}
     assert push(registry, "t1", kept["t1"]) == 201
-    # A database that is open for writing keeps a plain remount from happening, so new files are what is refused.
+    # An open database prevents a plain remount as read-only, so refuse new files only.
     layers = server.data / "layers"
     as_root("mount", "--bind", layers, layers)
     as_root("mount", "-o", "remount,ro,bind", layers)
@@ -115,7 +115,7 @@ def test_a_read_only_disk_refuses_serves_what_it_has_and_recovers(small_disk):
 
 @pytest.fixture
 def disk(tmp_path):
-    """A file system of 96 MiB in memory, large enough for space to be kept back."""
+    """A file system of 96 MiB in memory, large enough that the server reserves space."""
     directory = tmp_path / "disk"
     directory.mkdir()
     as_root("mount", "-t", "tmpfs", "-o", f"size=96m,mode=0700,uid={os.geteuid()}", "tmpfs", directory)
@@ -124,7 +124,7 @@ def disk(tmp_path):
 
 
 def fill(disk):
-    """Takes every byte that is left."""
+    """Fills the disk completely."""
     with (disk / "ballast").open("wb", buffering=0) as file:
         for size in (MIB, 4096, 1):
             try:
@@ -135,7 +135,7 @@ def fill(disk):
 
 
 def start_unready(server):
-    """Starts a server whose stores can't be written."""
+    """Starts a server that can't write to its stores."""
     server.launch()
     wait_until(lambda: answers(server, "/livez") == 200, server)
 
@@ -151,12 +151,12 @@ def wait_until(holds, server):
     deadline = time.monotonic() + 30
     while not holds():
         assert server.process.poll() is None, f"ecru ended:\n{server.log_text()}"
-        assert time.monotonic() < deadline, f"it does not come to hold:\n{server.log_text()}"
+        assert time.monotonic() < deadline, f"the condition did not become true:\n{server.log_text()}"
         time.sleep(0.05)
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
-def test_a_full_disk_keeps_ecru_neither_from_starting_nor_from_deleting(disk, tmp_path, end):
+def test_ecru_starts_and_deletes_on_a_full_disk(disk, tmp_path, end):
     server = Ecru(disk / "ecru", "sqlite")
     server.log = tmp_path / "ecru.log"
     server.start()
@@ -169,7 +169,7 @@ def test_a_full_disk_keeps_ecru_neither_from_starting_nor_from_deleting(disk, tm
         kept = {f"t{number}": Image.random(number, 200_000) for number in range(60)}
         for tag, image in kept.items():
             assert push(registry, tag, image) == 201
-        # An upload that is under way when the disk fills.
+        # Start an upload before the disk fills.
         headers, _ = registry.expect(202, "POST", "/v2/full/blobs/uploads/")
         under_way = headers["Location"].split(f":{server.port}")[-1]
         registry.expect(202, "PATCH", under_way, bytes(100_000))
@@ -178,7 +178,7 @@ def test_a_full_disk_keeps_ecru_neither_from_starting_nor_from_deleting(disk, tm
 
         for _ in range(2):
             getattr(server, end)()
-            # Whatever the end gave back is taken too.
+            # Also fill the space that the end of the server released.
             fill(disk)
             start_unready(server)
             registry = Registry(server.port, password)
@@ -186,7 +186,7 @@ def test_a_full_disk_keeps_ecru_neither_from_starting_nor_from_deleting(disk, tm
             assert push(registry, "more", Image.random(1_000, 200_000)) == 503
             assert answers(server, "/readyz") == 503
 
-        # Deletions go on for as long as there is something to delete, by both doors; nothing else takes their space.
+        # Deletions work through both APIs until everything is deleted, and nothing else uses the reserved space.
         registry.expect(204, "DELETE", under_way)
         for tag in [tag for tag in kept if tag != "t0"]:
             image = kept.pop(tag)
@@ -197,7 +197,7 @@ def test_a_full_disk_keeps_ecru_neither_from_starting_nor_from_deleting(disk, tm
         assert client(server).batch_delete_image(**tagged)["failures"] == []
         client(server).delete_repository(repositoryName="full")
 
-        # With space again all is well, without a restart.
+        # When there is space again, the server recovers without a restart.
         (disk / "ballast").unlink()
         wait_until(lambda: answers(server, "/readyz") == 200, server)
         client(server).create_repository(repositoryName="full")
@@ -209,7 +209,7 @@ def test_a_full_disk_keeps_ecru_neither_from_starting_nor_from_deleting(disk, tm
         server.stop()
 
 
-def test_layers_leave_what_deletions_and_records_need(disk, tmp_path):
+def test_layers_leave_the_space_that_deletions_and_records_need(disk, tmp_path):
     server = Ecru(disk / "ecru", "sqlite")
     server.log = tmp_path / "ecru.log"
     server.start()
@@ -228,7 +228,7 @@ def test_layers_leave_what_deletions_and_records_need(disk, tmp_path):
         server.stop()
 
 
-def test_a_read_only_file_system_is_refused_with_the_cure(disk, tmp_path):
+def test_a_read_only_file_system_is_refused_with_a_remedy(disk, tmp_path):
     server = Ecru(disk / "ecru", "sqlite")
     server.log = tmp_path / "ecru.log"
     server.start()

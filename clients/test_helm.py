@@ -1,4 +1,4 @@
-"""What only helm does: charts."""
+"""Tests of helm's charts."""
 
 import pytest
 
@@ -25,13 +25,13 @@ def test_a_chart_is_shown_rendered_and_pulled_by_version(helm, new_repository, a
         helm.push_chart(chart(helm, version), parent)
     of = lambda *command: helm.helm(*command, *helm.plain()).stdout
     assert "version: 0.1.0" in of("show", "chart", f"oci://{repository}", "--version", "0.1.0")
-    assert "version: 0.2.0" in of("show", "chart", f"oci://{repository}", "--version", "^0.1.0 || ^0.2.0"), "a range asks for the tags"
-    assert "version: 1.0.0+build.5" in of("show", "chart", f"oci://{repository}"), "none is the newest"
+    assert "version: 0.2.0" in of("show", "chart", f"oci://{repository}", "--version", "^0.1.0 || ^0.2.0"), "a version range was not resolved from the tags"
+    assert "version: 1.0.0+build.5" in of("show", "chart", f"oci://{repository}"), "no version did not mean the newest"
     assert "name: release" in of("template", "release", f"oci://{repository}", "--version", "0.2.0")
     of("pull", f"oci://{repository}", "--version", "0.1.0", "--untar", "--untardir", "untarred")
     assert (helm.directory / "untarred" / "app" / "files" / "note").read_bytes() == b"a note"
     details = aws.describe_images(repositoryName="helm/charts/app")["imageDetails"]
-    assert sorted(detail["imageTags"][0] for detail in details) == ["0.1.0", "0.2.0", "1.0.0_build.5"], "a tag has no plus"
+    assert sorted(detail["imageTags"][0] for detail in details) == ["0.1.0", "0.2.0", "1.0.0_build.5"], "the plus was not replaced in a tag"
     assert {detail["artifactMediaType"] for detail in details} == {"application/vnd.cncf.helm.config.v1+json"}
 
 
@@ -55,7 +55,7 @@ def test_a_chart_depends_on_another_in_the_registry(helm, new_repository):
     assert (parent / "charts" / "app-0.1.0.tgz").exists()
 
 
-def test_an_immutable_version_says_what_it_holds(helm, new_repository, aws):
+def test_a_refusal_names_the_image_of_an_immutable_version(helm, new_repository, aws):
     repository = new_repository("helm/immutable/app", imageTagMutability="IMMUTABLE")
     parent = repository.removesuffix("/app")
     for _ in range(2):
@@ -67,12 +67,12 @@ def test_an_immutable_version_says_what_it_holds(helm, new_repository, aws):
     assert "cannot be overwritten because the tag is immutable" in out.stderr and held["imageDigest"] in out.stderr, out.stderr
 
 
-def test_without_a_repository_the_refusal_names_it(helm):
+def test_a_refusal_names_the_missing_repository(helm):
     out = helm.helm("push", *helm.plain(), chart(helm, "0.1.0"), f"oci://{helm.server.host}/helm/nowhere", check=False)
     assert out.returncode != 0 and "The repository with name 'helm/nowhere/app' does not exist" in out.stderr, out.stderr
 
 
-def test_after_the_logout_nothing_is_had(helm, new_repository, password):
+def test_no_chart_can_be_pulled_after_the_logout(helm, new_repository, password):
     repository = new_repository("helm/logout/app")
     helm.push_chart(chart(helm, "0.1.0"), repository.removesuffix("/app"))
     helm.helm("registry", "logout", helm.server.host)

@@ -1,5 +1,5 @@
-"""Immutable tags (ECR.md R): the same again is a success, whatever a client PUTs to the tag on the way; another image is refused at
-once, and what the tag holds stands in the terminal.
+"""Tests of immutable tags (ECR.md R). Pushing the same image again succeeds, even if a client PUTs other manifests to the tag first.
+Another image is refused at once, and the message names the image of the tag.
 """
 
 import json
@@ -25,9 +25,10 @@ def manifest(aws, repository, tag):
 
 
 def push_twice_and_another(client, aws, repository, make):
-    """`make(seed, name)` makes a local image. Returns what the first push left, {tag: digest}."""
+    """Pushes an image twice, and then another one, which must be refused. `make(seed, name)` makes a local image. Returns the state
+    after the first push, {tag: digest}."""
     reference = f"{repository}:v1"
-    # Both are there before the first push, so that nothing but the client's own time lies between the pushes.
+    # Make both images before the first push, so that the pushes follow as fast as the client can.
     for seed, name in ((1, "localhost/first:local"), (2, "localhost/second:local")):
         make(seed, name)
     client.tag("localhost/first:local", reference)
@@ -41,7 +42,7 @@ def push_twice_and_another(client, aws, repository, make):
     assert refused.returncode != 0
     says_what_it_holds(refused, first)
     assert held(aws, repository)["v1"] == first["v1"]
-    # Nor does the tag take parts of what was refused, one by one.
+    # The parts of the refused image are refused too.
     refused = client.send(reference, check=False)
     assert refused.returncode != 0
     assert held(aws, repository)["v1"] == first["v1"]
@@ -82,8 +83,8 @@ def test_two_platforms_are_pushed_again_and_others_refused(client_of, driver, aw
 
 
 @of(Docker26, Docker28, Ctr16, Ctr21)
-def test_an_index_that_shares_a_platform_is_another(client_of, driver, aws, repository):
-    """As a build makes that changed for one platform alone."""
+def test_an_index_that_shares_one_platform_is_another_image(client_of, driver, aws, repository):
+    """A build that changed only for one platform makes such an index."""
     client = client_of(driver)
     index = lambda seed: Index(image(1), image(seed, "arm64"))
     tags = push_twice_and_another(client, aws, repository, lambda seed, name: client.load(index(seed), name))
@@ -107,7 +108,7 @@ def test_an_image_with_attestation_is_pushed_again_and_another_refused(client_of
 
 
 @of(Docker26, Docker28)
-def test_an_image_that_buildx_pushes_itself_refuses_another(client_of, driver, aws, repository, tmp_path):
+def test_an_image_that_buildx_pushed_itself_can_not_be_replaced(client_of, driver, aws, repository, tmp_path):
     client = client_of(driver)
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY file /file\n")
     (tmp_path / "file").write_text("one\n")

@@ -1,4 +1,4 @@
-"""`ecru import` and `ecru export`: docs/moving.md word by word, and what it promises, with real registries and real clients' files."""
+"""Tests of `ecru import` and `ecru export`: the commands of docs/moving.md, with real registries and files of real clients."""
 
 import base64
 import hashlib
@@ -35,7 +35,7 @@ def registry_config(directory, address):
 
 
 class Repository:
-    """A repository of any registry, as a test fills it over HTTP."""
+    """A repository of any registry, which a test fills over HTTP."""
 
     def __init__(self, base, name):
         self.url = f"{base}/v2/{name}"
@@ -61,7 +61,7 @@ class Repository:
 
 
 def dated(image, created):
-    """The image with a time in its configuration."""
+    """Returns the image with a creation time in its configuration."""
     config = {**json.loads(image.config), "created": created}
     image.config = json.dumps(config).encode()
     manifest = json.loads(image.manifest)
@@ -72,7 +72,7 @@ def dated(image, created):
 
 
 def referrer_of(subject, content):
-    """A manifest that refers to another, and its blobs."""
+    """Returns a manifest that refers to another one, and its blobs."""
     config = b"{}"
     described = lambda media_type, data: {"mediaType": media_type, "digest": digest(data), "size": len(data)}
     manifest = {
@@ -96,7 +96,7 @@ def exports(shell, *arguments, check=True, **options):
 
 @pytest.fixture(scope="module")
 def docker_registry(tmp_path_factory):
-    """Debian's docker-registry, without a login; its base URL."""
+    """The base URL of Debian's docker-registry, without a login."""
     directory, port = tmp_path_factory.mktemp("registry"), free_port()
     config = directory / "config.yml"
     config.write_text(registry_config(directory / "data", f"localhost:{port}"))
@@ -126,11 +126,11 @@ def test_the_page_runs_word_by_word(machine):
         PAGE.blocks("From Amazon ECR", "sh"),
         PAGE.blocks("Out", "sh", "sh", "text", "sh"),
     )
-    # Its image is the one of the page.
+    # Push the image of the page.
     image = Image({"a": b"1" * 1000}, {"b": b"2" * 9000})
     image.docker_archive(here.directory / "app.tar", "app:latest")
     here.ecru("exec ecru serve", "http://127.0.0.1:5050")
-    # A registry on this machine, with three tags.
+    # Fill a registry on this machine with three tags.
     (here.directory / "registry.yml").write_text(registry_config(here.directory / "registry", "localhost:5000"))
     here.serve("registry", "exec docker-registry serve registry.yml", "curl -fs http://localhost:5000/v2/")
     for tag, content in (("v1", b"1"), ("v2", b"2"), ("latest", b"2")):
@@ -140,10 +140,10 @@ def test_the_page_runs_word_by_word(machine):
     here.bash(more)
     here.bash(from_registry)
     amazon(here)
-    # What a shell exports for our side is none of the source's business.
+    # The variables for Ecru must not affect the source.
     here.bash('eval "$(ecru env)"')
     ordered = [line.split()[1] for line in here.bash(from_ecr).splitlines()[:-1]]
-    assert ordered == ["second:", "first:"], "by when they were pushed, not by name or by when they were made"
+    assert ordered == ["second:", "first:"], "the order is not the order of the pushes"
     tags = lambda name: set(
         here.bash(f"aws ecr list-images --repository-name {name} --query 'imageIds[].imageTag' --output text").split()
     )
@@ -157,7 +157,7 @@ def test_the_page_runs_word_by_word(machine):
 
 
 def amazon(here):
-    """A second Ecru under ECR's real names stands for Amazon's, with two images, and a profile that opens it."""
+    """Starts a second Ecru under ECR's real names in place of Amazon's, with two images, and writes a profile with its keys."""
     here.bash(
         """
         ecru tls init --dir tls --domain amazonaws.com --region us-east-1
@@ -196,7 +196,7 @@ def saver(request, client_of):
 
 
 def save(client, image, to):
-    """The archive that a client saves of an image as app:v1."""
+    """Loads an image as app:v1 and saves it with the client. Returns the archive."""
     if isinstance(client, Skopeo):
         client.tool("copy", f"oci:{client.layout(image)}:latest", f"docker-archive:{to}:app:v1")
     elif isinstance(client, Podman):
@@ -208,7 +208,7 @@ def save(client, image, to):
     return to
 
 
-def test_what_clients_save_is_imported_with_the_same_digest_each_time(saver, shell, aws, new_repository):
+def test_saved_images_are_imported_with_the_same_digest_each_time(saver, shell, aws, new_repository):
     image = Image({"a": b"first" * 3000}, {"b": b"second" * 500})
     archive = save(saver, image, saver.fresh("saved"))
     first, second = (f"import/saved-{saver.fresh('name').name}-{n}" for n in "ab")
@@ -218,7 +218,7 @@ def test_what_clients_save_is_imported_with_the_same_digest_each_time(saver, she
         assert "v1: " in out.stdout, out.stdout
     assert held(aws, f"x/{first}") == held(aws, f"x/{second}")
     if isinstance(saver, Docker28):
-        # Its archive has the manifest that was loaded.
+        # This client's archive contains the loaded manifest.
         assert held(aws, f"x/{first}") == {"v1": image.digest}
     if isinstance(saver, Docker28Classic):
         with tarfile.open(archive) as saved:
@@ -327,26 +327,26 @@ def test_all_of_a_repository_comes_oldest_first_and_only_once(docker_registry, s
     assert order == ["v2", "v1", "multi", "a-new"], out
     expected = {**{tag: image.digest for tag, image in images.items()}, "multi": index.digest}
     assert {tag: value for tag, value in held(aws, "x/import/app").items() if tag} == expected
-    # Once more: nothing is sent, and what is new comes.
+    # Import again: only new images are sent.
     again = imports(shell, source, "--to", "import/app").stdout
     assert "4 there before; 0 blobs copied (0 bytes sent)" in again, again
     theirs.image("v3", Image.random(4, 1000))
     assert "1 new or moved, 4 there before" in imports(shell, source, "--to", "import/app").stdout
-    # A pattern and one image.
+    # Import tags by a pattern, and a single image.
     new_repository("import/some")
     imports(shell, source, "--tags", "v*", "--to", "import/some")
     imports(shell, f"{source}@{index.digest}", "--to", "import/some:platforms")
     tags = {tag: value for tag, value in held(aws, "x/import/some").items() if tag}
     assert set(tags) == {"v1", "v2", "v3", "platforms"} and tags["platforms"] == index.digest
-    # What another repository has is mounted.
+    # Layers of another repository are mounted.
     out = imports(shell, f"{source}:v1", "--to", "import/some:again").stdout
     assert "0 blobs copied" in out
     new_repository("import/third")
     assert "2 mounted" in imports(shell, f"{source}:v1", "--to", "import/third").stdout
 
 
-def test_what_refers_to_an_image_comes_along(docker_registry, shell, aws, new_repository):
-    """docker-registry has no referrers API, so that tags stand for it; Ecru has one."""
+def test_referrers_are_imported_with_their_image(docker_registry, shell, aws, new_repository):
+    """docker-registry has no referrers API and uses tags instead. Ecru has the API."""
     theirs, image = Repository(docker_registry, "signed"), Image({"signed": b"yes"})
     theirs.image("v1", image)
     manifest, blobs = referrer_of(image.manifest, b"signature")
@@ -358,7 +358,7 @@ def test_what_refers_to_an_image_comes_along(docker_registry, shell, aws, new_re
         entry = {"mediaType": MANIFEST, "digest": digest(data), "size": len(data), "artifactType": SIGNATURE}
         index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [entry]}
         theirs.manifest(digest(subject).replace(":", "-"), json.dumps(index).encode(), index["mediaType"])
-    # cosign's older way: a tag that is made of the digest.
+    # cosign's older format: a tag that contains the digest.
     attached = Image({"attached": b"by cosign"})
     cosign_tag = f"{image.digest.replace(':', '-')}.sig"
     theirs.image(cosign_tag, attached)
@@ -368,7 +368,7 @@ def test_what_refers_to_an_image_comes_along(docker_registry, shell, aws, new_re
     expected = {"v1": image.digest, cosign_tag: attached.digest}
     assert {tag: value for tag, value in held(aws, "x/import/signed").items() if tag} == expected
     referrers = lambda name, subject: [r["digest"] for r in aws.list_image_referrers(repositoryName=name, subjectId={"imageDigest": subject})["referrers"]]
-    # By the API of an Ecru as the source of an export, and of a layout.
+    # Then with the referrers API, from Ecru to a layout and back.
     exports(shell, "import/signed:v1", "oci:signed")
     new_repository("import/signed-again")
     imports(shell, "oci:signed", "--to", "import/signed-again")
@@ -390,7 +390,7 @@ def test_an_image_that_fails_does_not_stop_the_others(docker_registry, shell, aw
     assert out.returncode == 1
     assert "a-bad: " in out.stderr and "1 of 2 images failed" in out.stderr, out.stderr
     assert held(aws, "x/import/broken") == {"b-good": good.digest}
-    # An immutable tag that holds another image is the same: its own failure.
+    # An immutable tag of another image also fails by itself.
     aws.put_image_tag_mutability(repositoryName="import/broken", imageTagMutability="IMMUTABLE")
     theirs.image("b-good", Image.random(23, 5000))
     theirs.image("c-new", good)
@@ -400,7 +400,7 @@ def test_an_image_that_fails_does_not_stop_the_others(docker_registry, shell, aw
 
 
 def test_a_password_opens_a_registry_that_asks_for_one(shell, aws, new_repository, tmp_path):
-    """docker-registry with htpasswd: the scheme Basic."""
+    """Tests the scheme Basic, with docker-registry and htpasswd."""
     port = free_port()
     import warnings
 
@@ -428,7 +428,7 @@ def test_a_password_opens_a_registry_that_asks_for_one(shell, aws, new_repositor
         out = run("--from-username", "robot", "--from-password-stdin", input="wrong", check=False)
         assert out.returncode == 1 and "wants a login" in out.stderr, out.stderr
         run("--from-username", "robot", "--from-password-stdin", input="secret\n")
-        # What docker's configuration has.
+        # Take the password from docker's configuration.
         login = {"auths": {f"localhost:{port}": {"auth": base64.b64encode(b"robot:secret").decode()}}}
         (tmp_path / ".docker").mkdir()
         (tmp_path / ".docker" / "config.json").write_text(json.dumps(login))
@@ -465,7 +465,7 @@ def test_a_source_over_tls_is_trusted_by_its_authority_alone(engine, shell, aws,
         )
         out = run(check=False)
         assert out.returncode == 1 and "TLS handshake" in out.stderr, out.stderr
-        # Our side's authority is not the source's.
+        # The authority for Ecru must not be used for the source.
         out = run(check=False, **({} if shell.server.ca else {"AWS_CA_BUNDLE": str(other.ca)}))
         assert out.returncode == 1 and "TLS handshake" in out.stderr, out.stderr
         run("--from-ca", other.ca)
@@ -474,11 +474,11 @@ def test_a_source_over_tls_is_trusted_by_its_authority_alone(engine, shell, aws,
         other.stop()
 
 
-# A registry whose every answer a test decides: logins, redirects, cuts.
+# A registry whose answers the test controls: logins, redirects, interrupted bodies.
 
 
 class Source:
-    """A read-only registry of one image, as a script of a test has it answer. It remembers what it was asked."""
+    """A read-only registry of one image, with answers from the test. It records its requests."""
 
     def __init__(self, image, challenge=None, blob=None):
         self.image, self.challenge, self.blob_handler, self.asked = image, challenge, blob, []
@@ -551,7 +551,7 @@ def basic(user, password):
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def test_logins_go_where_they_belong_and_nowhere_else(source, shell, aws, new_repository, tmp_path):
+def test_credentials_are_sent_only_to_their_registry(source, shell, aws, new_repository, tmp_path):
     image = Image({"private": b"data" * 100})
     elsewhere = source(image)
 
@@ -576,15 +576,15 @@ def test_logins_go_where_they_belong_and_nowhere_else(source, shell, aws, new_re
     config = tmp_path / "docker-config"
     config.mkdir()
     run = lambda *arguments, **options: imports(shell, reference, "--to", "import/private", *arguments, DOCKER_CONFIG=str(config), **options)
-    # Without a login, with a wrong one, and with one for another registry.
+    # Refused: no login, a wrong one, and one for another registry.
     for auths in ({}, {private.host: {"auth": base64.b64encode(b"robot:wrong").decode()}}, {"ghcr.io": {"auth": base64.b64encode(b"robot:s3cret").decode()}}):
         (config / "config.json").write_text(json.dumps({"auths": auths}))
         out = run(check=False)
         assert out.returncode == 1 and "wants a login" in out.stderr, out.stderr
-    # By stdin.
+    # Accepted: a password on stdin.
     run("--from-username", "robot", "--from-password-stdin", input="s3cret\n")
     assert held(aws, "x/import/private") == {"v1": image.digest}
-    # By a helper, which sees nothing of the other side.
+    # Accepted: a credential helper, which does not see Ecru's variables.
     helper = tmp_path / "bin" / "docker-credential-mine"
     helper.parent.mkdir()
     helper.write_text(f'#!/bin/sh\ncat > {tmp_path}/asked\nenv > {tmp_path}/env\necho \'{{"Username": "robot", "Secret": "s3cret"}}\'\n')
@@ -594,7 +594,7 @@ def test_logins_go_where_they_belong_and_nowhere_else(source, shell, aws, new_re
     imports(shell, reference, "--to", "import/private2", DOCKER_CONFIG=str(config), PATH=f"{helper.parent}:{shell.environment['PATH']}")
     assert (tmp_path / "asked").read_text() == private.host
     assert "AWS_" not in (tmp_path / "env").read_text()
-    # The other host never saw a login, neither of them our keys or our token.
+    # The other host never got credentials, and neither host got Ecru's keys or token.
     assert elsewhere.paths("/blobs/")
     assert all("authorization" not in headers for _, headers in elsewhere.paths("/"))
     key, secret = shell.environment["AWS_ACCESS_KEY_ID"], shell.environment["AWS_SECRET_ACCESS_KEY"]
@@ -602,8 +602,8 @@ def test_logins_go_where_they_belong_and_nowhere_else(source, shell, aws, new_re
         assert all(key not in str(headers) and secret not in str(headers) and "QVdT" not in str(headers) for _, _, headers in one.asked)
 
 
-def test_a_busy_registry_is_asked_again_and_a_public_one_without_a_login(source, shell, aws, new_repository):
-    """As Docker Hub does: a token for everybody, and 429 now and then."""
+def test_a_busy_registry_is_retried_and_a_public_one_needs_no_login(source, shell, aws, new_repository):
+    """Docker Hub gives anonymous tokens, and sometimes answers 429."""
     image, refused = Image({"public": b"data"}), []
 
     def challenge(request):
@@ -627,7 +627,7 @@ def test_a_busy_registry_is_asked_again_and_a_public_one_without_a_login(source,
     assert "authorization" not in public.paths("/token")[0][1]
 
 
-def test_a_profile_with_our_own_keys_is_refused(shell, new_repository, tmp_path):
+def test_a_profile_with_ecrus_own_keys_is_refused(shell, new_repository, tmp_path):
     new_repository("import/profile")
     credentials = tmp_path / "credentials"
     credentials.write_text(
@@ -645,7 +645,7 @@ def test_a_profile_with_our_own_keys_is_refused(shell, new_repository, tmp_path)
         assert out.returncode == 1 and said in out.stderr, out.stderr
 
 
-def test_content_that_is_not_its_digests_is_never_stored(source, shell, aws, new_repository):
+def test_content_that_does_not_match_its_digest_is_never_stored(source, shell, aws, new_repository):
     image = Image({"data": b"true" * 5000})
 
     def changed(request, wanted, data):
@@ -662,7 +662,7 @@ LARGE = 40 * 1024 * 1024
 
 
 def ranged(request, data):
-    """Answers as registries do: from an offset, where one is asked for; returns the offset."""
+    """Answers a request from its requested offset, as registries do. Returns the offset."""
     start = int((request.headers["Range"] or "bytes=0-").removeprefix("bytes=").rstrip("-"))
     request.send_response(206 if start else 200)
     if start:
@@ -672,7 +672,7 @@ def ranged(request, data):
     return start
 
 
-def test_a_source_that_breaks_off_is_asked_for_the_rest(source, shell, aws, new_repository):
+def test_an_interrupted_download_is_resumed(source, shell, aws, new_repository):
     image, offsets = Image.random(11, LARGE), []
 
     def cut_once(request, wanted, data):
@@ -692,7 +692,7 @@ def test_a_source_that_breaks_off_is_asked_for_the_rest(source, shell, aws, new_
     assert offsets[0] == 0 and offsets[1] > 0, offsets
 
 
-def test_an_import_that_was_killed_goes_on_where_it_stopped(source, shell, aws, new_repository, tmp_path):
+def test_a_killed_import_resumes_where_it_stopped(source, shell, aws, new_repository, tmp_path):
     image, offsets, half, go_on = Image.random(12, LARGE), [], threading.Event(), threading.Event()
 
     def slow_once(request, wanted, data):
@@ -714,14 +714,14 @@ def test_an_import_that_was_killed_goes_on_where_it_stopped(source, shell, aws, 
     command = [str(binary()), "import", f"{theirs.host}/app", "--to", "import/killed"]
     environment = {**shell.environment, "HOME": str(tmp_path)}
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    # What the source could write was read, but for what sockets hold, and sent on.
+    # The import has read and uploaded the bytes from the source, except for those in socket buffers.
     assert half.wait(60)
     (note,) = wait_for(lambda: list((tmp_path / ".local/state/ecru/uploads").glob("*")))
     upload = shell.server.url + note.read_text().split()[1]
     process.send_signal(signal.SIGKILL)
     process.wait()
     go_on.set()
-    # The server keeps what came of the request that broke off.
+    # The server keeps the bytes of the interrupted request.
     received(upload, aws, shell.server, at_least=LARGE // 4)
     subprocess.run(command, env=environment, check=True, stdin=subprocess.DEVNULL)
     assert held(aws, "x/import/killed") == {"v1": image.digest}
@@ -761,7 +761,7 @@ def test_a_terminal_shows_a_bar_and_a_pipe_plain_lines(source, shell, aws, new_r
     assert len(out.stdout.splitlines()) == 2, out.stdout
 
 
-# Out.
+# Exports.
 
 
 @pytest.fixture(params=versions(DockerClassic, Docker28, Podman, PodmanForky, Skopeo))
@@ -769,7 +769,7 @@ def loader(request, client_of):
     return client_of(request.param)
 
 
-def test_what_is_exported_is_loaded_by_every_client(loader, shell, aws, new_repository, docker_registry):
+def test_every_client_loads_an_exported_archive(loader, shell, aws, new_repository, docker_registry):
     index = Index(*(Image({"data": f"for {name}".encode() * 200}, {"more": b"x" * 99}, architecture=name) for name in ("amd64", "arm64")))
     name = f"import/out-{loader.fresh('name').name}-{type(loader).__name__.lower()}"
     new_repository(name)
@@ -778,7 +778,7 @@ def test_what_is_exported_is_loaded_by_every_client(loader, shell, aws, new_repo
     exports(shell, f"{name}:v1", f"docker-archive:{archive}", "--architecture", "amd64")
     files = loaded(loader, archive, f"{name}:v1")
     assert files == index.images[0].files
-    # It keeps its digests on the way back.
+    # An import of the archive has the same digests.
     back = f"{name}-back"
     new_repository(back)
     imports(shell, f"docker-archive:{archive}", "--to", back)
@@ -815,7 +815,7 @@ def test_an_exported_layout_is_added_to_and_read_by_skopeo(shell, aws, new_repos
     assert "v1: 2 here, unchanged" in out, out
     for tag, image in images.items():
         assert json.loads(skopeo.tool("inspect", "--raw", f"oci:{to}:{tag}").stdout) == json.loads(image.manifest)
-    # A directory with other things is left alone.
+    # A directory with other files is refused.
     taken = skopeo.fresh("taken")
     taken.mkdir()
     (taken / "letter.txt").write_text("mine")

@@ -1,4 +1,4 @@
-"""kill -9 of the real binary under eight pushers: what was acknowledged is there after each restart, and nothing half."""
+"""Kills the real binary with SIGKILL under eight pushers. After each restart every acknowledged image must exist, and none incompletely."""
 
 import base64
 import http.client
@@ -19,13 +19,13 @@ from images import MANIFEST, OCI, digest
 PUSHERS = 8
 KILLS = 50
 REPOSITORIES = [f"kill/app{n}" for n in range(4)]
-# How long the server lives between two kills, in seconds.
+# The server's lifetime between two kills, in seconds.
 LIFE = (0.03, 0.45)
 SEED = int(os.environ.get("ECRU_KILL_SEED", "1"))
 
 
 class Registry:
-    """A docker client over one connection, opened again when it breaks."""
+    """A client of `/v2/` with one connection, which it reopens after a failure."""
 
     def __init__(self, port, password):
         self.port = port
@@ -33,7 +33,7 @@ class Registry:
         self.connection = None
 
     def call(self, method, path, body=b"", **headers):
-        """Status, headers and body of an answer; an OSError or HTTPException when the server went away."""
+        """Returns the status, headers and body of an answer. Raises OSError or HTTPException if the server is gone."""
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
@@ -52,7 +52,7 @@ class Registry:
 
 
 class Pusher:
-    """Pushes images of its own one after another, by every way of uploading, and tells the recorder what was acknowledged."""
+    """Pushes one image after the other, with every method of upload, and sends each acknowledged image to the recorder."""
 
     def __init__(self, number, port, password, recorder, paused):
         self.number = number
@@ -60,11 +60,11 @@ class Pusher:
         self.registry = Registry(port, password)
         self.recorder = recorder
         self.paused = paused
-        # Layers that all pushers share, so that they meet at the same digests.
+        # All pushers share these layers, so that they push the same digests concurrently.
         self.shared = [random.Random(n).randbytes(20_000 + n * 30_000) for n in range(3)]
 
     def again(self, attempt):
-        """Repeats an attempt until no kill comes between."""
+        """Repeats an attempt until no kill interrupts it."""
         while True:
             self.paused.wait()
             try:
@@ -94,7 +94,7 @@ class Pusher:
                 return None
 
     def send(self, location, data, size):
-        """Sends the bytes in chunks from where the session stands, also after a restart; False when the session is gone."""
+        """Sends the bytes in chunks from the session's offset, also after a restart. Returns False if the session is gone."""
         at = 0
         while at < len(data):
             chunk = data[at : at + size]
@@ -111,7 +111,7 @@ class Pusher:
                 time.sleep(0.02)
             status, headers, answer = self.again(lambda: self.registry.call("GET", location))
             if status == 404:
-                # Nothing of the session was durable yet.
+                # The session was not durable yet.
                 return False
             assert status == 204, f"GET {location}: {status} {answer}"
             last = int(headers["Range"].removeprefix("0-"))
@@ -157,7 +157,7 @@ def run_pusher(number, port, password, address, paused):
 
 
 def run_recorder(listening, path):
-    """Appends what pushers say to a file, whatever becomes of them and of the server."""
+    """Appends the records of pushers to a file, in a process that no kill affects."""
     from threading import Lock, Thread
 
     lock = Lock()
@@ -174,12 +174,12 @@ def run_recorder(listening, path):
 
 
 def acknowledged(path):
-    """Every whole line: a record whose last bytes are still on their way is read the next time."""
+    """Returns every complete line. An incomplete record is read the next time."""
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
 
 
 def check_image(registry, name, reference):
-    """Pulls an image whole and holds every byte to its digest; returns the manifest's bytes."""
+    """Pulls a whole image and checks every blob against its digest. Returns the manifest's bytes."""
     headers, manifest = registry.expect(200, "GET", f"/v2/{name}/manifests/{reference}")
     assert headers["Docker-Content-Digest"] == digest(manifest)
     parsed = json.loads(manifest)
@@ -190,7 +190,7 @@ def check_image(registry, name, reference):
 
 
 def check(server, password, records):
-    """Every acknowledged image pulls byte for byte, and everything that is listed is whole."""
+    """Checks that every acknowledged image can be pulled unchanged, and that every listed image is complete."""
     ecr = client(server)
 
     def check_repository(name):
@@ -221,7 +221,7 @@ def client(server):
 
 
 @pytest.mark.timeout(600)
-def test_fifty_kills_lose_nothing_that_was_acknowledged_and_show_nothing_half(tmp_path, engine):
+def test_fifty_kills_lose_no_acknowledged_image_and_show_no_incomplete_one(tmp_path, engine):
     chance = random.Random(SEED)
     server = Ecru(tmp_path / "ecru", engine).start()
     ecr = client(server)
@@ -248,7 +248,7 @@ def test_fifty_kills_lose_nothing_that_was_acknowledged_and_show_nothing_half(tm
             go.set()
             time.sleep(chance.uniform(*LIFE))
             server.kill()
-            # Pushers wait while we look, so that what we see is what the restart found.
+            # Pause the pushers during the check, so that it sees the state after the restart.
             go.clear()
             server.start()
             records = acknowledged(acknowledgements)
@@ -260,6 +260,6 @@ def test_fifty_kills_lose_nothing_that_was_acknowledged_and_show_nothing_half(tm
         for worker in workers:
             worker.kill()
             worker.join()
-    assert counts[-1] >= KILLS, f"only {counts[-1]} images were acknowledged: the test proves little"
+    assert counts[-1] >= KILLS, f"only {counts[-1]} images were acknowledged, too few for this test"
     print(f"\n{KILLS} kills, {counts[-1]} images acknowledged, {shown} shown, none lost or half; seed {SEED}")
     server.stop()

@@ -1,4 +1,4 @@
-"""The log: one line for each request, with its id, and nothing that lets its reader in."""
+"""Tests of the log: one line for each request, with its id, and without credentials."""
 
 import base64
 import http.client
@@ -11,7 +11,7 @@ from images import digest
 
 
 def spellings(url, host):
-    """A signed URL as clients and proxies misspell it: each lets the log's reader in if it is logged whole."""
+    """Returns variants of a signed URL, as clients and proxies misspell it. Each would be a credential if it were logged whole."""
     path, _, query = url.removeprefix("http://").partition("/")[2].partition("?")
     yield from (f"/{path}{parting}{query}" for parting in ("?", "%3F", "%3f", "%253F", "%25253F", ";", "%3B", "&", "/", "%23", "%00"))
     yield f"/{path}%3F{query.replace('=', '%3D').replace('&', '%26')}"
@@ -21,7 +21,7 @@ def spellings(url, host):
     yield f"/http://user:the-password-of-a-proxy@{host}/{path}?{query}"
 
 
-def test_a_live_signature_is_in_no_log_however_its_url_is_spelled(tmp_path, engine):
+def test_no_log_contains_a_valid_signature_in_any_spelling_of_its_url(tmp_path, engine):
     server = Ecru(tmp_path / "own", engine, "--log-level", "debug", "--redirect-layers=true").start()
     try:
         shell = Shell(server, server.directory)
@@ -42,7 +42,7 @@ def test_a_live_signature_is_in_no_log_however_its_url_is_spelled(tmp_path, engi
             answer = connection.getresponse()
             answer.read()
             ids.append(answer.headers["x-amzn-RequestId"])
-        assert requests.get(url, timeout=10).content == layer, "the signature is not live"
+        assert requests.get(url, timeout=10).content == layer, "the signature is not valid"
     finally:
         server.stop()
     log = server.log.read_text()
@@ -52,7 +52,7 @@ def test_a_live_signature_is_in_no_log_however_its_url_is_spelled(tmp_path, engi
     assert "the-password-of-a-proxy" not in log
 
 
-def test_a_log_at_its_most_talkative_holds_no_token_no_secret_and_no_signature(tmp_path, engine):
+def test_the_most_verbose_log_contains_no_token_secret_or_signature(tmp_path, engine):
     server = Ecru(tmp_path / "own", engine, "--log-level", "debug", "--redirect-layers=true").start()
     try:
         shell = Shell(server, server.directory)
@@ -67,7 +67,7 @@ def test_a_log_at_its_most_talkative_holds_no_token_no_secret_and_no_signature(t
         pulled = requests.get(url, timeout=10)
         assert pulled.content == layer
         answers += [redirect, pulled]
-        # What is refused is looked at closer than what is not: wrong signatures and tokens of every kind.
+        # Refused requests log more, so send wrong signatures and tokens of every kind.
         wrong_url = url[:-1] + ("A" if url[-1] != "A" else "B")
         answers.append(requests.get(wrong_url, timeout=10))
         assert answers[-1].status_code == 403

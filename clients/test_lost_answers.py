@@ -1,6 +1,7 @@
-"""Pushes through a network that loses answers and cuts bodies: what a client does next must end in the image, whole.
+"""Pushes through a network that loses answers and cuts bodies. Whatever a client does next, the push must end with the complete image.
 
-Most clients begin the layer again by a new POST; what they send again to an upload that is there is refused, never appended twice.
+Most clients start the layer again with a new POST. If a client repeats bytes of an existing upload, they are refused, and never appended
+twice.
 """
 
 import copy
@@ -17,7 +18,7 @@ from images import Image
 
 
 class Between(http.server.ThreadingHTTPServer):
-    """A proxy that fails the first request of a method to an upload."""
+    """A proxy that makes the first request with a method to an upload fail."""
 
     daemon_threads = True
 
@@ -29,21 +30,21 @@ class Between(http.server.ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     def fails(self, method, path):
-        """Whether this request is the one that fails."""
+        """Returns true if this request must fail."""
         if method != self.method or "/blobs/uploads/" not in path or not self.failed.acquire(blocking=False):
             return False
         self.times += 1
         return True
 
     def handle_error(self, request, client_address):
-        """A client that hangs up is no error of ours."""
+        """Ignores errors, because a client may close its connection."""
 
 
 class Relay(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def handle(self):
-        """docker's containerd store tries TLS first, and plain HTTP if the answer to its ClientHello is one of HTTP."""
+        """Answers a TLS ClientHello with HTTP. Then docker's containerd store, which tries TLS first, uses plain HTTP."""
         if self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
             self.connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
             return
@@ -94,7 +95,7 @@ class Relay(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = relay
 
     def log_message(self, *arguments):
-        """pytest shows what a test prints; the server's own log has every request."""
+        """Prints nothing, because the server's log has every request."""
 
 
 @pytest.fixture(params=versions(DockerClassic, Docker26, Docker28Classic, Podman, Skopeo, Crane, Oras))
@@ -120,7 +121,7 @@ def test_a_push_whose_request_fails_once_ends_in_the_whole_image(driver, method,
         try:
             client.push(image, reference)
         except AssertionError:
-            # Not every client tries again by itself; its user does.
+            # Some clients do not retry, so repeat the push as their users do.
             client.push(image, reference)
         assert set(held(aws, f"{server.host}/{name}")) == {"v1"}
         assert client.pull(reference) == image.files
@@ -128,5 +129,5 @@ def test_a_push_whose_request_fails_once_ends_in_the_whole_image(driver, method,
         client.stop()
         between.shutdown()
         between.server_close()
-    # A client that sends no PATCH was not in the way of one that fails.
+    # A client that sends no PATCH is not affected by a failing one.
     assert between.times == 1 or method == "PATCH"

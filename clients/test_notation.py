@@ -1,4 +1,4 @@
-"""What notation does: signatures by certificates, as referrers of an image."""
+"""Tests of notation: signatures with certificates, as referrers of an image."""
 
 import json
 
@@ -10,7 +10,7 @@ from images import Image
 pytestmark = pytest.mark.client.with_args(Notation)
 
 SIGNATURE = "application/vnd.cncf.notary.signature"
-# Without it, notation 1.3 keeps an index of the signatures in a tag too, as registries without referrers need.
+# Without this flag, notation 1.3 also stores an index of the signatures under a tag, for registries without a referrers API.
 BY_REFERRERS = "--force-referrers-tag=false"
 
 
@@ -21,7 +21,7 @@ def notation(client_of):
 
 @pytest.fixture
 def push(client_of):
-    """Pushes an image with crane and returns its reference by digest."""
+    """A function that pushes an image with crane and returns its reference by digest."""
 
     def push(repository, seed):
         image = Image({"data": seed.encode()})
@@ -56,7 +56,7 @@ def test_an_image_is_signed_listed_inspected_and_verified(notation, push, new_re
     assert tags(aws, repository) == ["v1"]
 
 
-def test_another_signature_is_not_believed(notation, push, new_repository):
+def test_a_signature_with_an_untrusted_certificate_is_not_verified(notation, push, new_repository):
     reference = push(new_repository("notation/stranger"), "stranger")
     notation.notation("cert", "generate-test", "stranger.test")
     notation.on("sign", reference, BY_REFERRERS, "--key", "stranger.test")
@@ -65,7 +65,7 @@ def test_another_signature_is_not_believed(notation, push, new_repository):
     assert out.returncode != 0 and "signature verification failed" in out.stderr
 
 
-def test_in_an_immutable_repository_one_signs_again_and_again(notation, push, new_repository, aws):
+def test_an_image_in_an_immutable_repository_can_be_signed_repeatedly(notation, push, new_repository, aws):
     repository = new_repository("notation/immutable", imageTagMutability="IMMUTABLE")
     reference = push(repository, "immutable")
     for form in ("jws", "cose"):
@@ -75,8 +75,8 @@ def test_in_an_immutable_repository_one_signs_again_and_again(notation, push, ne
     assert tags(aws, repository) == ["v1"]
 
 
-def test_its_own_tag_for_signatures_moves_where_tags_may(notation, push, new_repository, aws):
-    """By default notation 1.3 also keeps the list of signatures under the tag sha256-HEX, as for registries without referrers."""
+def test_the_tag_for_signatures_moves_in_a_mutable_repository(notation, push, new_repository, aws):
+    """By default notation 1.3 also stores the list of signatures under the tag sha256-HEX, for registries without a referrers API."""
     repository = new_repository("notation/tag")
     reference = push(repository, "tagged")
     for _ in range(2):
@@ -85,7 +85,7 @@ def test_its_own_tag_for_signatures_moves_where_tags_may(notation, push, new_rep
     assert len(signatures(notation, reference)) == 2
 
 
-def test_its_own_tag_is_refused_a_second_time_where_tags_stay(notation, push, new_repository, aws):
+def test_the_tag_for_signatures_is_refused_a_second_time_in_an_immutable_repository(notation, push, new_repository, aws):
     repository = new_repository("notation/tag-stays", imageTagMutability="IMMUTABLE")
     reference = push(repository, "tag stays")
     notation.on("sign", reference)

@@ -1,4 +1,4 @@
-"""What only oras does: files as artifacts, and what is attached to them."""
+"""Tests of oras: files as artifacts, and their referrers."""
 
 import json
 
@@ -39,7 +39,7 @@ def attach(oras, reference, kind, name):
 
 
 def discover(oras, reference, *flags):
-    """The tree of referrers as {digest: (artifact type, the same of its own referrers)}."""
+    """Returns the tree of referrers as {digest: (artifact type, tree of its own referrers)}."""
     tree = lambda node: {child["digest"]: (child["artifactType"], tree(child)) for child in node.get("referrers") or []}
     return tree(json.loads(oras.oras("discover", *oras.plain(), "--format", "json", *flags, reference).stdout))
 
@@ -59,7 +59,7 @@ def test_files_are_pushed_as_an_artifact_and_pulled(oras, new_repository, aws):
     assert detail["artifactMediaType"] == "application/vnd.example.config+json"
 
 
-def test_what_is_attached_is_found_by_tree_and_by_type(oras, new_repository):
+def test_attached_files_are_found_as_a_tree_and_by_type(oras, new_repository):
     reference = new_repository("oras/attach") + ":v1"
     oras.push(Image({"data": b"subject"}), reference)
     sbom = attach(oras, reference, SBOM, file(oras, "sbom.json", b'{"packages": []}'))
@@ -68,7 +68,7 @@ def test_what_is_attached_is_found_by_tree_and_by_type(oras, new_repository):
     assert discover(oras, reference) == {sbom: (SBOM, {}), note: (NOTE, {on_note: (NOTE, {})})}
     assert set(discover(oras, reference, "--artifact-type", SBOM)) == {sbom}
     assert set(discover(oras, reference, "--distribution-spec", "v1.1-referrers-api")) == {sbom, note}
-    assert oras.tags(reference.removesuffix(":v1")) == ["v1"], "no fallback tag was needed"
+    assert oras.tags(reference.removesuffix(":v1")) == ["v1"], "oras used a fallback tag"
     tree = oras.oras("discover", *oras.plain(), reference).stdout
     assert tree.count(NOTE) == 2 and on_note in tree
     assert pulled(oras, f"{reference.removesuffix(':v1')}@{sbom}") == {"sbom.json": b'{"packages": []}'}
@@ -82,7 +82,7 @@ def test_a_deleted_referrer_is_not_found_any_more(oras, new_repository):
     assert discover(oras, f"{repository}:v1") == {}
 
 
-def test_something_is_attached_to_one_platform(oras, new_repository):
+def test_a_file_is_attached_to_one_platform(oras, new_repository):
     repository = new_repository("oras/platform")
     index = Index(*(Image({"data": name.encode()}, architecture=name) for name in ("amd64", "arm64")))
     oras.push_index(index, f"{repository}:v1")
@@ -92,7 +92,7 @@ def test_something_is_attached_to_one_platform(oras, new_repository):
     assert len(discover(oras, f"{repository}@{index.images[1].digest}")) == 1
 
 
-def test_copy_takes_the_referrers_along_and_mounts(oras, new_repository):
+def test_a_copy_includes_the_referrers_and_mounts_layers(oras, new_repository):
     first, second = (new_repository(f"oras/{name}") for name in ("copied-from", "copied-to"))
     oras.push(Image({"data": b"copied" * 500}), f"{first}:v1")
     attach(oras, f"{first}:v1", SBOM, file(oras, "sbom.json", b'{"copied": true}'))
@@ -159,7 +159,7 @@ def test_the_repositories_are_listed_and_the_login_ended(oras, new_repository, p
     assert out.returncode != 0 and "basic credential not found" in out.stderr
 
 
-def test_in_an_immutable_repository_one_attaches_and_no_tag_moves(oras, new_repository):
+def test_files_can_be_attached_in_an_immutable_repository_without_moving_a_tag(oras, new_repository):
     reference = new_repository("oras/immutable", imageTagMutability="IMMUTABLE") + ":v1"
     first = Image({"data": b"first"})
     oras.push(first, reference)

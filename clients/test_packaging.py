@@ -1,4 +1,4 @@
-"""docs/install.md and docs/ci.md, word by word: the image, a server for a team, and what CI jobs do."""
+"""Runs the commands of docs/install.md and docs/ci.md: the image, a server for a team, and CI jobs."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ TAG = "ecru:0.1.0"
 
 
 def with_sources(machine):
-    """Lays the sources' packaging and the binary where recipes name them."""
+    """Puts the packaging files and the binary at the paths in the recipes."""
     shutil.copytree(ecru.ROOT / "packaging", machine.directory / "packaging")
     for built in ("target/release", "target/dist/shipped"):
         (machine.directory / built).mkdir(parents=True)
@@ -32,7 +32,7 @@ def docker(tmp_path_factory):
         with_sources(here).dockerd(networks=True)
         build = INSTALL.blocks("As a container", "sh", "sh", "text")[0].splitlines()[0]
         assert here.bash(build) == f"built {TAG}\n"
-        # A directory for what jobs build.
+        # A directory for the files that jobs build.
         here.bash("mkdir job; cp app.tar job/")
         here.configure("job/Dockerfile", "FROM scratch\nCOPY app.tar /\n")
         yield here
@@ -45,7 +45,7 @@ def test_a_container_from_the_image_serves_and_is_healthy(docker):
     docker.bash("until [ $(docker inspect --format '{{.State.Health.Status}}' ecru) = healthy ]; do sleep 0.2; done")
     assert_printed(shown, docker.bash(use))
     docker.bash("docker load --input app.tar; docker tag app localhost:5050/app:v1; docker push localhost:5050/app:v1")
-    # The data is in the volume, and the program is not root.
+    # The data must be in the volume, and the program must not run as root.
     docker.bash(f"docker rm -f ecru\n{run}")
     docker.bash("until docker pull localhost:5050/app:v1; do sleep 0.2; done")
     assert docker.bash("docker exec ecru /usr/local/bin/ecru health") == "http://127.0.0.1:5050/ is ready\n"
@@ -55,7 +55,7 @@ def test_a_container_from_the_image_serves_and_is_healthy(docker):
 
 
 def test_the_compose_file_says_what_the_image_needs(docker):
-    """docker compose is not installed here: its file is read, and run as `docker run` would have it."""
+    """docker compose is not installed here, so the test reads its file and starts the container with `docker run`."""
     text = (ecru.ROOT / "packaging/compose.yaml").read_text()
     service = yaml.safe_load(text)["services"]["ecru"]
     image = re.search(r":-(.*)}", service["image"]).group(1)
@@ -72,7 +72,7 @@ def test_the_compose_file_says_what_the_image_needs(docker):
 def test_a_python_class_for_testcontainers(docker):
     (code,) = CI.blocks("testcontainers for Python", "python")
     docker.configure("example.py", code)
-    # What removes containers that a test left behind is an image of its own, which is not here.
+    # testcontainers removes leftover containers with an image that is not available here.
     out = docker.bash("python example.py", TESTCONTAINERS_RYUK_DISABLED="true", DOCKER_HOST="unix:///var/run/docker.sock")
     assert re.fullmatch(r"localhost:\d+/app", out.splitlines()[-1]), out
     assert docker.bash("docker ps --quiet") == ""
@@ -106,7 +106,7 @@ def test_the_script_of_a_job_on_gitlab(pair):
     job = yaml.safe_load(text)["push"]
     services = {service["alias"]: service for service in job["services"]}
     server, client = pair
-    # Job and services are machines of their own there; the image sets where to listen.
+    # On GitLab, the job and its services run on separate machines. The image sets the listening address.
     client.bash("echo 172.17.0.1 ecru >> /etc/hosts")
     variables = job["variables"]
     server.ecru("ecru serve", ECRU_LISTEN="http://0.0.0.0:5050", **variables)
@@ -130,14 +130,14 @@ def test_a_server_for_a_team_from_nothing(machine):
     here.bash(certificate)
     here.configure("/etc/ecru/ecru.toml", settings)
     assert here.bash(unit) == ""
-    # No systemd runs here: its part is done by hand, as that user and with the unit's own command and capabilities.
+    # systemd does not run here, so start the unit's command by hand, with its user and its capabilities.
     text = (ecru.ROOT / "packaging/ecru.service").read_text()
     command, capability = re.search(r"^ExecStart=(.*)$", text, re.M)[1], re.search(r"^AmbientCapabilities=CAP_(.*)$", text, re.M)[1]
     here.bash("install -d -m 0700 -o ecru -g ecru /var/lib/ecru")
     drop = f"--inh-caps=-all,+{capability.lower()} --ambient-caps=-all,+{capability.lower()} --no-new-privs"
     here.serve("ecru", f"exec setpriv --reuid=ecru --regid=ecru --clear-groups {drop} {command}", start.splitlines()[-1])
     assert_printed(shown, here.bash(use))
-    # The certificate is renewed by the same line, and the server takes it.
+    # The same line renews the certificate, and the server loads it.
     here.bash(certificate.splitlines()[0])
     here.bash("runuser -u ecru -- test -r /etc/ecru/tls/server-key.pem")
 

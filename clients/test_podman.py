@@ -1,4 +1,4 @@
-"""podman, of both versions."""
+"""Tests of podman, in both versions."""
 
 import json
 
@@ -26,12 +26,12 @@ def forky(request, client_of):
 
 @pytest.fixture
 def repository(podman, new_repository, request):
-    """A repository of the running test's own, as `HOST/NAME`."""
+    """A repository for the running test, as `HOST/NAME`."""
     return new_repository(f"{slug(type(podman))}/{case_of(request.node)}")
 
 
 def build(podman, reference, **files):
-    """Builds an image of the files given; returns its id."""
+    """Builds an image of these files and returns its id."""
     context = podman.fresh("context")
     context.mkdir()
     for file, content in files.items():
@@ -46,14 +46,14 @@ def manifest(aws, reference):
     return json.loads(aws.batch_get_image(repositoryName=name, imageIds=[{"imageTag": tag}])["images"][0]["imageManifest"])
 
 
-def test_the_course_of_a_repository_runs_byte_for_byte(podman, shared):
+def test_the_users_script_runs_unchanged(podman, shared):
     shell = shell_of(podman)
     settings = {"STEPS": "create push cleanup", "TOOL": "podman", "REGISTRY": podman.server.host}
     out = shell.run("bash", shared / "scripts" / "course.sh", timeout=280, REPO_NAME=f"course/{slug(type(podman))}", **settings)
     assert "course: all steps done (create push cleanup)" in out.stdout
 
 
-def test_an_immutable_tag_takes_the_same_image_again_and_refuses_another_saying_what_it_holds(podman, new_repository, aws):
+def test_an_immutable_tag_accepts_the_same_image_again_and_a_refusal_names_it(podman, new_repository, aws):
     repository = new_repository(f"{slug(type(podman))}/immutable", imageTagMutability="IMMUTABLE")
     reference = f"{repository}:v1"
     build(podman, reference, version=b"one")
@@ -68,7 +68,7 @@ def test_an_immutable_tag_takes_the_same_image_again_and_refuses_another_saying_
 
 
 def test_login_says_who_is_logged_in_and_logout_forgets(podman, repository, password):
-    """With a file of its own for the password, so that the session's client stays logged in."""
+    """Uses a separate file for the password, so that the session's client stays logged in."""
     host = podman.server.host
     own = {"REGISTRY_AUTH_FILE": str(podman.fresh("auth"))}
     podman.tool("login", "--username", "AWS", "--password-stdin", host, input=password, **own)
@@ -88,7 +88,7 @@ def test_a_container_runs_what_was_pulled(podman, repository):
 
 
 def program(podman, says):
-    """A program that needs nothing beside it: there is nowhere to pull a shell from."""
+    """Builds a static program, because the test can't pull an image with a shell."""
     source, made = podman.fresh("hello.c"), podman.fresh("hello")
     source.write_text(f'#include <stdio.h>\nint main(void) {{ puts("{says}"); return 0; }}\n')
     podman.run("cc", "-static", "-Os", "-s", "-x", "c", source, "-o", made)
@@ -106,7 +106,7 @@ def test_a_reference_with_tag_and_digest_and_all_tags_at_once_are_pulled(podman,
     assert sorted(local) == [f"{repository}:v1", f"{repository}:v2"]
 
 
-def test_a_tag_that_moved_is_pulled_when_newer_images_are_asked_for(podman, repository):
+def test_a_moved_tag_is_pulled_when_newer_images_are_requested(podman, repository):
     podman.push(Image.random(41, 3000), f"{repository}:base")
     podman.pull(f"{repository}:base")
     moved = Image.random(42, 3000)
@@ -118,7 +118,7 @@ def test_a_tag_that_moved_is_pulled_when_newer_images_are_asked_for(podman, repo
 @pytest.mark.parametrize("compression", ["zstd", "zstd:chunked"])
 def test_layers_compressed_with_zstd(podman, repository, aws, compression):
     reference = f"{repository}:v1"
-    # Bytes that the registry never saw with another compression: podman would take those instead.
+    # Use new bytes, because podman reuses a layer that it knows in another compression.
     content = f"{compression} of {podman.name} ".encode() * 5000
     build(podman, reference, data=content)
     podman.tool("push", "--compression-format", compression, reference)
@@ -129,7 +129,7 @@ def test_layers_compressed_with_zstd(podman, repository, aws, compression):
     assert podman.pull(reference) == {"data": content}
 
 
-# As distributions have it: of a layer only the parts that no other image has. Plain directories can't do that.
+# The settings of distributions: podman pulls only the parts of a layer that no other image has. Plain directories can't do that.
 PARTS = """\
 [storage]
 driver = "overlay"
@@ -140,8 +140,8 @@ pull_options = {enable_partial_images = "true"}
 """
 
 
-def test_a_layer_of_which_podman_wants_parts_comes_whole(forky, new_repository):
-    """podman asks for two ranges at once, which the server refuses, and must then pull the layer as any other."""
+def test_podman_pulls_a_whole_layer_after_a_refused_request_for_parts(forky, new_repository):
+    """podman requests two ranges at once, which the server refuses. Then podman must pull the whole layer."""
     reference = new_repository("podman-5-8/parts") + ":v1"
     content = b"parts" * 100_000
     build(forky, reference, data=content)
@@ -156,7 +156,7 @@ def test_a_layer_of_which_podman_wants_parts_comes_whole(forky, new_repository):
     assert files_of(exported.read_bytes())["data"] == content
 
 
-def test_search_lists_as_many_tags_as_it_is_asked_for(podman, repository):
+def test_search_lists_the_requested_number_of_tags(podman, repository):
     image = podman.load(Image.random(43, 2000))
     for tag in ("a", "b", "c"):
         podman.tool("push", image, f"{repository}:{tag}")
@@ -180,7 +180,7 @@ def test_an_artifact_is_pushed_and_pulled(forky, new_repository, aws):
     assert extracted.read_bytes() == b"weights" * 1000
 
 
-def test_an_index_holds_each_platform_in_two_compressions(forky, new_repository, aws):
+def test_an_index_lists_each_platform_in_two_compressions(forky, new_repository, aws):
     reference = new_repository("podman-5-8/two-compressions") + ":v1"
     index = Index(*(Image({"data": f"twice {name}".encode() * 500}, architecture=name) for name in ("amd64", "arm64")))
     forky.tool("manifest", "create", "twice")

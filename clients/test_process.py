@@ -1,4 +1,4 @@
-"""The process: its first start, its settings, its health, and how it ends."""
+"""Tests of the process: its first start, its settings, its health, and its end."""
 
 import http.client
 import json
@@ -34,20 +34,20 @@ def run(*command, **environment):
     )
 
 
-def test_the_first_start_says_what_a_person_needs_next_and_hides_the_secret(own):
+def test_the_first_start_prints_the_next_steps_and_hides_the_secret(own):
     said = own.log.read_text()
     assert own.url in said
     assert str(own.data / "credentials") in said
     for line in ("ecru env", "aws ecr create-repository", f"docker login --username AWS --password-stdin {own.host}"):
         assert line in said
     _, secret = own.keys()
-    assert secret not in said, "the secret is printed only to a terminal"
+    assert secret not in said, "the secret was printed although there is no terminal"
 
 
 def test_the_data_directory_is_for_its_owner_alone(own):
     assert stat.S_IMODE(own.data.stat().st_mode) == 0o700
     for path in own.data.iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, f"{path.name} is open to others"
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, f"{path.name} is accessible to others"
 
 
 def test_keys_and_images_outlive_the_process(own):
@@ -60,7 +60,7 @@ def test_keys_and_images_outlive_the_process(own):
     assert shell.aws("ecr", "describe-repositories", "--repository-names", "kept")["repositories"]
 
 
-def test_env_makes_the_server_known_to_the_aws_cli_and_status_asks_it(own, engine):
+def test_env_configures_the_aws_cli_and_status(own, engine):
     shell = Shell(own, own.directory)
     for name in [name for name in shell.environment if name.startswith("AWS_")]:
         del shell.environment[name]
@@ -82,7 +82,7 @@ def test_two_servers_do_not_share_a_directory(own):
     assert f"another ecru already serves the data directory {own.data.resolve()}" in second.stderr
 
 
-def test_a_taken_port_is_named_with_what_to_do_and_makes_nothing(own, tmp_path):
+def test_a_taken_port_is_reported_with_a_remedy_and_nothing_is_created(own, tmp_path):
     data = tmp_path / "other"
     out = run(binary(), "serve", "--data", data, "--listen", f"http://127.0.0.1:{own.port}", **own_settings(own))
     assert out.returncode == 1 and len(out.stderr.strip().splitlines()) == 1, out.stderr
@@ -90,7 +90,7 @@ def test_a_taken_port_is_named_with_what_to_do_and_makes_nothing(own, tmp_path):
     assert not (data / "ecru.db").exists()
 
 
-def test_clients_that_take_every_connection_do_not_shut_out_metrics_and_health(tmp_path, engine):
+def test_metrics_and_health_answer_when_clients_use_every_connection(tmp_path, engine):
     import resource
 
     metrics = free_port()
@@ -99,12 +99,12 @@ def test_clients_that_take_every_connection_do_not_shut_out_metrics_and_health(t
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     idle = []
     try:
-        # 4096 are served at once, so the rest waits to be accepted; all of them are closed after 10 s.
+        # The server serves 4096 connections at once, so the others wait to be accepted. All are closed after 10 s.
         for _ in range(4200):
             idle.append(socket.create_connection(("127.0.0.1", server.port), timeout=5))
         assert "ecru_connections" in requests.get(f"http://127.0.0.1:{metrics}/metrics", timeout=5).text
         assert requests.get(f"http://127.0.0.1:{metrics}/readyz", timeout=5).status_code == 200
-        # Those that ask for nothing make room again.
+        # Idle connections are closed to free places.
         assert requests.get(f"{server.url}/livez", timeout=30).status_code == 200
     finally:
         for connection in idle:
@@ -117,7 +117,7 @@ def own_settings(server):
     return {name: value for name, value in server.environment.items() if name.startswith("ECRU_")}
 
 
-def test_settings_that_nobody_knows_are_errors_that_name_them(tmp_path):
+def test_unknown_settings_are_errors_that_name_them(tmp_path):
     file = tmp_path / "ecru.toml"
     file.write_text('nosuch = "x"\n')
     for command in (["--config", file], ["--nosuch"], ["--listen", "nonsense"], ["--dev", "--listen", "http://0.0.0.0:0"]):
@@ -127,7 +127,7 @@ def test_settings_that_nobody_knows_are_errors_that_name_them(tmp_path):
     assert not (tmp_path / "data" / "ecru.db").exists()
 
 
-def test_with_dev_only_names_of_this_machine_and_those_that_were_given_are_answered(tmp_path, engine):
+def test_with_dev_only_local_and_configured_host_names_are_served(tmp_path, engine):
     server = Ecru(tmp_path / "server", engine, "--dev", "--url", "http://registry.test:5050", "--domain", "corp.test").start()
     try:
 
@@ -145,14 +145,14 @@ def test_with_dev_only_names_of_this_machine_and_those_that_were_given_are_answe
         assert status(Origin=server.url) == status(Sec_Fetch_Site="none") == 401
         refused = requests.get(server.url + "/v2/", headers={"Host": "evil.test"}, timeout=10)
         assert "--url http://evil.test" in refused.json()["errors"][0]["message"] and "evil.test" in refused.reason
-        # Signed well, with the keys that a page knows.
+        # A valid signature with the well-known keys does not help.
         shell = Shell(server, server.directory)
         assert shell.aws("ecr", "describe-repositories")["repositories"] == []
     finally:
         server.stop()
 
 
-def test_the_administrators_keys_of_the_environment_hold_and_are_not_stored(tmp_path, engine):
+def test_the_administrators_keys_from_the_environment_work_and_are_not_stored(tmp_path, engine):
     server = Ecru(tmp_path / "server", engine)
     server.environment["ECRU_ADMIN_ACCESS_KEY_ID"] = "AKIAFROMCI"
     server.environment["ECRU_ADMIN_SECRET_ACCESS_KEY"] = "a-secret-from-ci"
@@ -202,7 +202,7 @@ def test_sigterm_lets_a_running_request_end(own):
     connection.putheader("Content-Length", str(len(data)))
     connection.endheaders()
     connection.send(data[:500_000])
-    # The answer to another request shows that the first one has been accepted too.
+    # The answer to another request shows that the first one was accepted too.
     requests.get(f"{own.url}/livez", timeout=10)
     own.process.send_signal(signal.SIGTERM)
     wait_until_it_accepts_no_more(own)
@@ -215,14 +215,14 @@ def test_sigterm_lets_a_running_request_end(own):
     assert got.content == data
 
 
-def test_sighup_stops_a_server_that_has_nothing_to_read_again(own):
+def test_sighup_stops_a_server_without_files_to_reload(own):
     own.process.send_signal(signal.SIGHUP)
     own.wait()
 
 
-def test_sighup_has_the_certificate_read_again(tmp_path, engine):
+def test_sighup_reloads_the_certificate(tmp_path, engine):
     server = Ecru(tmp_path / "tls", engine, tls=True).start()
-    # Files that did not change are read again for no other reason.
+    # The files did not change, so only the signal can have caused the reload.
     server.process.send_signal(signal.SIGHUP)
     server.logged("New connections are shown the certificate as it is now", 1)
     server.stop()
@@ -239,8 +239,8 @@ def wait_until_it_accepts_no_more(server):
     raise AssertionError("the server still accepts connections after SIGTERM")
 
 
-def test_a_slow_client_does_not_keep_others_waiting(own):
-    """Connections that send a head byte by byte, or nothing at all, are many; a push beside them goes on."""
+def test_slow_clients_do_not_delay_others(own):
+    """Pushes an image while many connections send a head byte by byte, or nothing at all."""
     idle = [socket.create_connection(("127.0.0.1", own.port)) for _ in range(200)]
     for number, connection in enumerate(idle):
         connection.sendall(b"GET /v2/ HTT" if number % 2 else b"POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n")
@@ -305,7 +305,7 @@ def test_health_needs_no_keys_and_waits_for_a_server_that_starts(tmp_path):
     try:
         said, _ = waiting.communicate(timeout=60)
         assert waiting.returncode == 0 and said == f"{url.replace('0.0.0.0', '127.0.0.1')}/ is ready\n", said
-        # status waits too, and needs keys; the server's own name leads nowhere from here.
+        # status also waits, and needs keys. The server's own name can't be resolved here.
         signed = {"AWS_ACCESS_KEY_ID": "ci", "AWS_SECRET_ACCESS_KEY": "something-long"}
         status = [binary(), "status", "--wait", "--endpoint-url", url]
         status = subprocess.run(status, env=environment | signed, capture_output=True, text=True, timeout=60)

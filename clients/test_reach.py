@@ -1,4 +1,4 @@
-"""docs/reach.md, word by word: the machine itself, another one, an HTTP proxy, nginx."""
+"""Runs the commands of docs/reach.md: from the same machine, from another one, through an HTTP proxy, and behind nginx."""
 
 from images import Image, digest
 from network import machine, pair  # fixtures
@@ -8,7 +8,7 @@ PAGE = Page("reach.md")
 
 
 def peers(server, agent):
-    """The source addresses that the access log shows of a client by its User-Agent."""
+    """Returns the source addresses in the access log for a client's User-Agent."""
     lines = server.access_lines(agent)
     return {field.removeprefix("peer=") for line in lines for field in line.split() if field.startswith("peer=")}
 
@@ -32,7 +32,7 @@ def test_from_a_container_or_another_machine(pair):
     server, client = pair
     server.ecru(serve)
     assert_printed(push_shown, client.bash(push))
-    # Without the setting docker insists on TLS.
+    # Without the setting docker requires TLS.
     client.dockerd()
     refused = client.run("docker", "pull", "172.17.0.1:5050/app:v1", check=False)
     assert refused.returncode != 0 and "HTTP response to HTTPS client" in refused.stdout, refused.stdout
@@ -53,7 +53,7 @@ LogLevel Connect
 
 
 def proxied(pair):
-    """The names of the proxy's recipes: only the proxy's side knows where the registry is."""
+    """Sets up the names in the recipes for a proxy: only the proxy can resolve the registry's name."""
     server, client = pair
     server.bash("echo 127.0.0.1 registry.example.com >> /etc/hosts")
     client.bash("echo 172.17.0.1 proxy.example.com >> /etc/hosts")
@@ -68,12 +68,12 @@ def test_through_an_http_proxy(pair):
     )
     server, client = proxied(pair)
     server.ecru(serve)
-    assert client.run("curl", "-sS", "http://registry.example.com:5050/v2/", check=False).returncode != 0, "the proxy is not needed"
+    assert client.run("curl", "-sS", "http://registry.example.com:5050/v2/", check=False).returncode != 0, "the registry can be reached without the proxy"
     assert_printed(push_shown, client.bash(push))
     client.configure("/etc/docker/daemon.json", daemon)
     client.dockerd()
     assert_printed(pull_shown, client.bash(pull))
-    # The proxy is who connects: it is not trusted with more.
+    # The log shows the proxy's address, because the proxy is not trusted.
     assert peers(server, "aws-cli") == peers(server, "skopeo/") == peers(server, "docker/") == {"127.0.0.1"}
     assert "registry.example.com" in server.run("cat", "/var/log/tinyproxy.log").stdout
 
@@ -91,7 +91,7 @@ def test_through_an_http_proxy_with_tls(pair):
 
 
 def behind_nginx(pair, configuration):
-    """nginx with a certificate of a CA that the client trusts."""
+    """Starts nginx with a certificate from a CA that the client trusts."""
     server, client = pair
     client.bash("echo 172.17.0.1 registry.example.com >> /etc/hosts")
     server.bash(
@@ -114,7 +114,7 @@ def test_behind_nginx(pair):
     assert_printed(shown, client.bash(use))
     assert peers(server, "aws-cli") == peers(server, "skopeo/") == peers(server, "docker/") == {"172.17.0.2"}
 
-    # The challenge says how the client came, whatever the client says of itself; the reason phrase comes through.
+    # The challenge has the client's real scheme, although the client sends other headers. nginx passes on the reason phrase.
     spoofed = ("X-Forwarded-For: 203.0.113.7", "X-Forwarded-Host: evil.example.com", "X-Forwarded-Proto: http")
     headers = [part for header in (*spoofed, "User-Agent: spoofer") for part in ("-H", header)]
     challenge = client.run("curl", "-si", *headers, "https://registry.example.com/v2/").stdout
@@ -122,7 +122,7 @@ def test_behind_nginx(pair):
     assert challenge.splitlines()[0].startswith("HTTP/1.1 401 Unauthorized: "), challenge
     assert peers(server, "spoofer") == {"172.17.0.2"}
 
-    # A large layer is in no file of nginx's at any time, neither on its way in nor out.
+    # nginx never buffers a large layer in a file, neither for a push nor for a pull.
     image = Image.random(4, 32 * 1024 * 1024)
     image.layout(client.directory / "layout")
     reference = "docker://registry.example.com/app:large"

@@ -1,4 +1,4 @@
-"""README's five-minute tour, word by word."""
+"""Runs the commands of the README's five-minute tour."""
 
 import os
 import re
@@ -18,7 +18,7 @@ SERVE = "cargo run --release -- "
 
 
 def blocks(kind):
-    """The blocks of one kind (`sh`, or `text` for what is printed) under the heading "A five-minute tour", in order."""
+    """Returns the blocks of one kind (`sh`, or `text` for output) under the heading "A five-minute tour", in order."""
     text = README.read_text()
     section = re.search(r"^## A five-minute tour$(.*?)(?=^## |\Z)", text, re.M | re.S)
     assert section, "README.md has no section `## A five-minute tour`"
@@ -27,17 +27,17 @@ def blocks(kind):
     return found
 
 
-# What a shell may hold of an earlier session, and a person's profile.
+# Variables that a shell may have from an earlier session or from a profile.
 LEFTOVERS = {"AWS_REGION": "eu-central-1", "AWS_SESSION_TOKEN": "old", "AWS_PROFILE": "old", "AWS_ENDPOINT_URL_ECR": "http://127.0.0.1:9"}
-# Debian's own; that of Debian 12 is older than AWS_ENDPOINT_URL.
+# Debian's AWS CLI. In Debian 12 it is older than AWS_ENDPOINT_URL.
 DEBIANS_CLI = Path("/usr/bin/aws")
 
 
 def tour(tmp_path, docker, first="", **environment):
-    """What the tour prints. The first block that starts the server runs in a terminal of its own, the others in one shell; the debug
-    binary stands for `cargo run --release --`, which is the same program."""
+    """Runs the tour and returns its output. The block that starts the server runs in its own terminal, the others in one shell. The debug
+    binary replaces `cargo run --release --`, which runs the same program."""
     serving = [block for block in blocks("sh") if SERVE in block]
-    assert len(serving) == 1, "one block of the tour starts the server"
+    assert len(serving) == 1, "not exactly one block of the tour starts the server"
     others = [block for block in blocks("sh") if SERVE not in block]
     programs = tmp_path / "bin"
     programs.mkdir()

@@ -1,4 +1,4 @@
-"""docs/real-names.md, word by word: the names that AWS gives to ECR lead to Ecru, on machines of the test's own."""
+"""Runs the commands of docs/real-names.md on private machines, where ECR's real names resolve to Ecru."""
 
 import json
 import subprocess
@@ -17,14 +17,14 @@ HTTPS = "https://127.0.0.1"
 
 
 class CredentialHelper:
-    """docker's and skopeo's logins by docker-credential-ecr-login, which takes AWS's names alone."""
+    """The logins of docker and skopeo with docker-credential-ecr-login, which accepts only AWS's names."""
 
     name = "docker-credential-ecr-login 0.12"
 
 
 @pytest.fixture
 def versions(pytestconfig):
-    """Puts the versions into the matrix."""
+    """Adds the versions to the matrix."""
     helper = subprocess.run([unpacked("forky", "docker-credential-ecr-login"), "-v"], capture_output=True, text=True, check=True)
     said = [" ".join(helper.stdout.split()[:3])]
     said += [first_line(unpacked("forky", program), "--version") for program in ("dockerd", "ctr")]
@@ -32,7 +32,7 @@ def versions(pytestconfig):
 
 
 def start_docker(machine):
-    """containerd and docker with its image store, both new."""
+    """Starts the newest containerd, and docker with the containerd image store."""
     machine.environment["PATH"] = f"{machine.environment['PATH'].split(':/usr', 1)[0]}:{PROGRAMS}:/sbin:/bin"
     machine.containerd(PROGRAMS)
     machine.configure("/etc/docker/daemon.json", '{"features": {"containerd-snapshotter": true}, "ip6tables": false}')
@@ -40,7 +40,7 @@ def start_docker(machine):
 
 
 def one_machine(machine):
-    """A machine that trusts Ecru and has its names, and the blocks that are left of its section."""
+    """Returns a machine that trusts Ecru and resolves its names, and the remaining blocks of the section."""
     certificates, names, trust, serve, *rest = PAGE.blocks(
         "On one machine", "sh", "sh", "sh", "sh", "sh", "text", "json", "sh", "text", "sh", "text"
     )
@@ -51,7 +51,7 @@ def one_machine(machine):
 
 
 def with_the_aws_cli_v2(here):
-    """Version 2 of the AWS CLI, which has a root of its own, with the machine's names and authorities."""
+    """Runs version 2 of the AWS CLI, which has its own root directory, with the machine's names and authorities."""
     root = UNPACKED / "chroot"
     here.bash(f"mount --bind /etc {root}/etc\nmount --bind . {root}/mnt")
     aws = lambda *command: here.run("chroot", root, "aws", *command, AWS_SHARED_CREDENTIALS_FILE="/mnt/ecru-data/credentials").stdout
@@ -71,7 +71,7 @@ def test_every_client_works_by_the_real_names_without_an_endpoint_setting(machin
     start_docker(here)
     assert_printed(push_shown, here.bash(push))
     assert_printed(rest_shown, here.bash(rest))
-    # It was the helper that asked for docker's token: nobody logged in.
+    # The helper requested docker's token, because nobody logged in.
     asked = here.access_lines('operation="GetAuthorizationToken"')
     assert any("aws-sdk-go" in line for line in asked), asked
 
@@ -89,7 +89,7 @@ def test_another_accounts_registry_has_a_name_of_its_own(machine, versions):
     assert refused.returncode != 0 and "403" in refused.stdout, refused.stdout
 
 
-def test_a_team_has_its_own_domain_by_dns(pair):
+def test_a_team_uses_its_own_domain_with_dns(pair):
     serve, dns, trust, use, shown = PAGE.blocks("A team, with DNS", "sh", "text", "sh", "sh", "text")
     server, client = pair
     server.ecru(serve, HTTPS)

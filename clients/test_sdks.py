@@ -1,4 +1,4 @@
-"""The AWS SDKs: Python, JavaScript and Rust. What each is asked as a client, test_cases.py asks; boto3 also has test_boto3.py."""
+"""Tests of the AWS SDKs for Python, JavaScript and Rust, in addition to test_cases.py. boto3 also has test_boto3.py."""
 
 import pytest
 
@@ -24,14 +24,14 @@ def sdk(request, client_of):
 
 
 @pytest.mark.basic
-def test_a_refusal_is_known_by_its_class(sdk, new_repository):
+def test_a_refusal_has_its_own_class(sdk, new_repository):
     repository = new_repository("sdk/errors", imageTagMutability="IMMUTABLE")
     for tag in ("v1", "v2"):
         sdk.push(Image({"data": tag.encode()}), f"{repository}:{tag}")
     assert sdk.errors(repository) == REFUSED
 
 
-def test_a_paginator_goes_through_all_pages(sdk, new_repository):
+def test_a_paginator_returns_all_pages(sdk, new_repository):
     repository = new_repository("sdk/pages")
     names = [f"v{n}" for n in range(5)]
     for name in names:
@@ -42,7 +42,7 @@ def test_a_paginator_goes_through_all_pages(sdk, new_repository):
     assert sdk.server.logged(listings, before + 3) == before + 3
 
 
-def test_a_layer_of_two_parts_goes_there_and_back(sdk, new_repository):
+def test_a_layer_of_two_parts_is_pushed_and_pulled(sdk, new_repository):
     reference = new_repository("sdk/large") + ":v1"
     image = Image.random("two parts", 21 * 1024 * 1024)
     sdk.push(image, reference)

@@ -1,4 +1,4 @@
-"""skopeo, of both versions."""
+"""Tests of skopeo, in both versions."""
 
 import json
 import re
@@ -19,7 +19,7 @@ def skopeo(request, client_of):
 
 @pytest.fixture
 def own(skopeo, new_repository, request):
-    """Makes repositories below a name of the running test's own."""
+    """A function that creates repositories with a prefix for the running test."""
     return lambda suffix="": new_repository(f"{slug(type(skopeo))}/{case_of(request.node)}{suffix}")
 
 
@@ -41,7 +41,7 @@ def raw(skopeo, reference):
     return json.loads(skopeo.tool("inspect", "--raw", f"docker://{reference}").stdout)
 
 
-def test_docker_types_and_converted_images_are_taken(skopeo, repository, aws):
+def test_docker_types_and_converted_images_are_accepted(skopeo, repository, aws):
     skopeo.copy(f"oci:{skopeo.layout(Image.random(5, 50_000))}:latest", f"docker://{repository}:v2s2", "--format", "v2s2")
     media_type = raw(skopeo, f"{repository}:v2s2")["mediaType"]
     assert media_type == "application/vnd.docker.distribution.manifest.v2+json"
@@ -57,13 +57,13 @@ def test_layers_of_another_repository_are_mounted_not_sent(skopeo, repository, s
     skopeo.push(image, f"{second}:v1")
     for place, mounted in ((repository, 0), (second, len(image.layers))):
         said = requests_until_manifest(skopeo.server, place.partition("/")[2])
-        # The configuration is small enough that skopeo always sends it.
+        # skopeo always sends the configuration, because it is small.
         assert [status for method, status in said if method == "PATCH"] == ["202"] * (len(image.blobs()) - mounted), said
         assert [status for method, status in said if method == "POST"].count("201") == mounted, said
 
 
 def requests_until_manifest(server, name):
-    """(method, status) of each request for a repository that the log has, up to that which put the manifest."""
+    """Returns (method, status) of each logged request for a repository, up to the request that put the manifest."""
     line = re.compile(rf'http\.method="(\w+)" url\.path="/v2/{re.escape(name)}/(blobs|manifests)/[^"]*" http\.status=(\d+)')
     deadline = time.monotonic() + LOG_SECONDS
     while time.monotonic() < deadline:
@@ -74,7 +74,7 @@ def requests_until_manifest(server, name):
     raise AssertionError(f"no manifest was put to {name}:\n{server.log_text()}")
 
 
-def test_what_skopeo_copies_between_registries_keeps_its_digest(skopeo, repository, second):
+def test_an_image_copied_between_repositories_keeps_its_digest(skopeo, repository, second):
     index = two_platforms("kept")
     skopeo.push_index(index, f"{repository}:v1")
     skopeo.copy(f"docker://{repository}:v1", f"docker://{second}:v1", "--all", "--preserve-digests")
@@ -86,7 +86,7 @@ def test_what_skopeo_copies_between_registries_keeps_its_digest(skopeo, reposito
 
 
 def test_one_platform_or_the_index_alone_are_copied(skopeo, repository):
-    """An index whose images are there already is put alone; `system` copies the image of one platform."""
+    """Copies an index without its images, which exist already. `system` copies the image of one platform."""
     index = two_platforms("parts")
     skopeo.push_index(index, f"{repository}:all")
     source = f"docker://{repository}:all"
@@ -107,14 +107,14 @@ def test_an_index_without_its_images_is_refused(skopeo, repository, aws):
 
 @pytest.mark.parametrize("compression", ["zstd", "zstd:chunked"])
 def test_layers_are_compressed_anew_with_zstd(skopeo, repository, compression):
-    """With bytes that the registry never saw: skopeo reuses a layer that it knows in any compression."""
+    """Uses new bytes, because skopeo reuses a layer that it knows in any compression."""
     image = Image({"data": f"{compression} {skopeo.name}".encode() * 900})
     skopeo.copy(f"oci:{skopeo.layout(image)}:latest", f"docker://{repository}:v1", "--dest-compress-format", compression)
     layer = raw(skopeo, f"{repository}:v1")["layers"][0]
     assert layer["mediaType"] == "application/vnd.oci.image.layer.v1.tar+zstd"
     chunked = any("zstd-chunked.manifest-position" in key for key in layer.get("annotations", {}))
     assert chunked == (compression == "zstd:chunked")
-    # 1.9 writes the archive of a chunked layer anew, so it is its files that come back, not its bytes.
+    # 1.9 writes the archive of a chunked layer again, so the files are the same but not the bytes.
     to = skopeo.fresh("decompressed")
     skopeo.copy(f"docker://{repository}:v1", f"dir:{to}", "--dest-decompress")
     assert skopeo.files(to) == image.files
@@ -131,7 +131,7 @@ def test_inspect_shows_tags_layers_and_configuration(skopeo, repository):
     assert config.strip().encode() == image.config
 
 
-def test_a_delete_by_digest_takes_the_image_with_all_its_tags(skopeo, repository, aws):
+def test_a_delete_by_digest_removes_the_image_with_all_its_tags(skopeo, repository, aws):
     image = Image.random(51, 4000)
     for tag in ("v1", "v2"):
         skopeo.push(image, f"{repository}:{tag}")
@@ -142,7 +142,7 @@ def test_a_delete_by_digest_takes_the_image_with_all_its_tags(skopeo, repository
 
 
 def test_a_repository_is_synced_to_a_directory_and_back(skopeo, own):
-    """skopeo appends the last part of the source's name to the destination: that repository must exist."""
+    """skopeo appends the last part of the source's name to the destination, and that repository must exist."""
     source = own("/app")
     images = {tag: Image.random(seed, 4000) for seed, tag in ((52, "v1"), (53, "v2"))}
     for tag, image in images.items():
@@ -157,7 +157,7 @@ def test_a_repository_is_synced_to_a_directory_and_back(skopeo, own):
 
 
 def test_the_repositories_of_a_file_are_synced(skopeo, own):
-    """All tags of one repository, those that an expression matches of another, with all platforms."""
+    """Syncs all tags of one repository, and the tags of another that match an expression, with all platforms."""
     host = skopeo.server.host
     app, tools = own("/app"), own("/tools")
     mirror = own("/mirror/app").removesuffix("/app")

@@ -1,4 +1,4 @@
-"""What a person reads: the greeting's lines as pasted, and each refusal with its cure."""
+"""Tests of the output for users: the commands of the greeting, and each refusal with its remedy."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ from ecru import Ecru, binary, free_port
 from machine import Machine
 
 NOBODY = 65534
-# What an earlier session may have left in a shell; any of it leads the AWS CLI elsewhere or has it refused.
+# Variables that a shell may have from an earlier session. Each sends the AWS CLI elsewhere, or makes its calls fail.
 LEFTOVERS = {
     "AWS_PROFILE": "of-another-session",
     "AWS_REGION": "eu-central-1",
@@ -43,7 +43,7 @@ def machine(tmp_path_factory):
 
 @pytest.fixture
 def open_directory():
-    """A directory that every user may read and enter; pytest's own are for their owner alone."""
+    """A directory that every user may read and enter. pytest's own directories are private to their owner."""
     path = Path(tempfile.mkdtemp(prefix="ecru-terminal-"))
     path.chmod(0o755)
     yield path
@@ -51,7 +51,7 @@ def open_directory():
 
 
 def refused(*command, user=None, cwd=None, **environment):
-    """What a command says on stderr that must fail, in one line or as clap writes it."""
+    """Runs a command that must fail, and returns its message on stderr: one line, or clap's format."""
     base = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ECRU_"))}
     command = [str(part) for part in (binary(), *command)]
     out = subprocess.run(
@@ -79,7 +79,7 @@ def test_the_greetings_lines_work_as_pasted(machine, mode):
     name = mode.replace(" ", "-")
     machine.bash("ecru tls init --dir tls")
     scheme = "https" if "https" in flags else "http"
-    # Beside another directory of the same name, whose server has ended, and called by a path that is relative.
+    # There is another directory of the same name, whose server has ended, and the program's path is relative.
     ready = f"curl -sfk {scheme}://localhost:5050/readyz"
     server = machine.start(name, f"bin/ecru serve --data '{name} data' {flags}", ready, **environment)
     try:
@@ -88,7 +88,7 @@ def test_the_greetings_lines_work_as_pasted(machine, mode):
         lines = [line.strip() for line in lines.splitlines() if line.startswith("  ")]
         assert lines[0].startswith('eval "$(') and lines[-1].startswith("docker tag"), said
         pasted = lines[0] + "\n" + lines[1] + "\n" + lines[2].split("|")[0]
-        # ecru's own commands find the same keys, with the shell's variables and without.
+        # ecru's own commands find the same keys, with and without the shell's variables.
         own = f"\necru status\necru push-log app\nenv -i PATH=$PATH {admin(environment)} ecru status --data '../{name} data'"
         out = machine.bash("mkdir -p elsewhere && cd elsewhere\n" + pasted + own, **LEFTOVERS, **environment)
         assert '"repositoryUri": "localhost:5050/app"' in out.stdout and out.stdout.count(": ready\n") == 2, out.stdout
@@ -109,7 +109,7 @@ def test_a_failed_env_fails_in_eval_too(tmp_path):
     assert out.returncode == 0 and not out.stdout.endswith("false\n")
 
 
-def test_env_beside_a_server_with_keys_of_the_environment_says_which(tmp_path, engine):
+def test_env_names_the_variables_of_a_server_with_keys_from_the_environment(tmp_path, engine):
     server = Ecru(tmp_path / "own", engine)
     server.environment.update(ADMIN)
     server.start()
@@ -139,17 +139,17 @@ def test_env_beside_a_server_with_keys_of_the_environment_says_which(tmp_path, e
         (["--listen", "192.0.2.77:5050"], "no network interface of this machine has the address of http://192.0.2.77:5050"),
     ],
 )
-def test_a_flag_that_does_not_fit_is_refused_with_the_one_that_does(tmp_path, flags, cure):
+def test_a_wrong_flag_is_refused_with_the_right_one(tmp_path, flags, cure):
     assert cure in serve(tmp_path, *flags)
 
 
-def test_a_list_in_the_file_that_is_none_is_named_with_its_line(tmp_path):
+def test_a_setting_that_must_be_a_list_is_reported_with_its_line(tmp_path):
     file = tmp_path / "ecru.toml"
     file.write_text('data = "x"\nlisten = "http://127.0.0.1:5050"\n')
     assert serve(tmp_path, "--config", file) == f'ecru: {file}, line 2: listen: it is a list: ["http://127.0.0.1:5050"]'
 
 
-def test_a_directory_that_is_not_ours_is_refused_with_whose_it_is(open_directory):
+def test_a_directory_of_another_user_is_refused_with_its_owner(open_directory):
     said = serve(open_directory, "--listen", "127.0.0.1:0", user=NOBODY, cwd="/")
     directory = open_directory
     assert said == (
@@ -171,7 +171,7 @@ def test_a_directory_that_is_not_ours_is_refused_with_whose_it_is(open_directory
     )
 
 
-def test_a_port_for_root_alone_is_named_so(machine):
+def test_a_privileged_port_is_reported_as_such(machine):
     script = f"d=$(mktemp -d); chown {NOBODY} $d; cd /; setpriv --reuid {NOBODY} --clear-groups {binary()} serve --data $d --listen 127.0.0.1:80"
     out = machine.bash(script, check=False)
     assert out.stderr.strip() == (
@@ -180,7 +180,7 @@ def test_a_port_for_root_alone_is_named_so(machine):
     )
 
 
-def test_a_listener_that_meets_its_own_is_told_apart_from_another_process(tmp_path):
+def test_two_listeners_on_one_port_are_distinguished_from_another_process(tmp_path):
     port = free_port()
     said = serve(tmp_path, "--listen", f"127.0.0.1:{port}", "--metrics-listen", f"127.0.0.1:{port}")
     assert f"http://127.0.0.1:{port} is --listen's own address; choose another port: --metrics-listen http://127.0.0.1:PORT" in said
@@ -200,12 +200,12 @@ def test_a_directory_of_a_newer_ecru_is_refused(tmp_path):
         ("postgres://u:hush@db/ecru?sslmode=require", "the URL demands TLS (sslmode), which ecru does not speak to PostgreSQL; leave sslmode out"),
     ],
 )
-def test_a_postgres_url_is_refused_for_the_one_thing_that_is_wrong_with_it(tmp_path, url, cure):
+def test_the_fault_of_an_invalid_postgres_url_is_named(tmp_path, url, cure):
     said = serve(tmp_path, "--listen", "127.0.0.1:0", ECRU_POSTGRES=url, ECRU_ROOT_KEY="00" * 32)
     assert cure in said and "hush" not in said and len(said.splitlines()) == 1, said
 
 
-def test_plain_http_beyond_this_machine_is_warned_of(tmp_path, engine):
+def test_plain_http_on_a_public_address_causes_a_warning(tmp_path, engine):
     warning, name = "is plain HTTP beyond this machine", "set --url to where they reach it"
     for flags, warned in (([], False), (["--listen", "http://0.0.0.0:0"], True), (["--listen", "http://0.0.0.0:0", "--url", "https://registry.example"], False)):
         server = Ecru(tmp_path / str(len(flags)), engine, *flags)
@@ -216,7 +216,7 @@ def test_plain_http_beyond_this_machine_is_warned_of(tmp_path, engine):
         assert (warning in log, name in log) == (warned, warned), log
 
 
-def test_status_says_which_scheme_which_authority_and_which_server(tmp_path, engine):
+def test_status_reports_a_wrong_scheme_authority_or_server(tmp_path, engine):
     plain, secure = Ecru(tmp_path / "plain", engine).start(), Ecru(tmp_path / "secure", engine, tls=True).start()
     try:
         ask = lambda server, url: refused("status", "--data", server.data, "--endpoint-url", url)
@@ -238,7 +238,7 @@ def test_status_says_which_scheme_which_authority_and_which_server(tmp_path, eng
 
 
 def busy(server, count=1):
-    """Connections whose requests are running, until they are closed."""
+    """Opens connections with running requests, and closes them at the end."""
     connections = []
     for _ in range(count):
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
@@ -247,15 +247,15 @@ def busy(server, count=1):
         connection.endheaders()
         connection.send(b"{")
         connections.append(connection)
-    # An answer to another request shows that those were accepted.
+    # The answer to another request shows that these were accepted.
     assert requests.get(f"{server.url}/livez", timeout=10).status_code == 200
     return connections
 
 
-def test_signals_that_come_together_are_one_and_the_log_says_how_long_it_may_take(tmp_path, engine):
+def test_simultaneous_signals_count_as_one_and_the_log_gives_the_time_limit(tmp_path, engine):
     server = Ecru(tmp_path / "own", engine).start()
     connections = busy(server)
-    # As `timeout` does: the process, and its group.
+    # Signal the process and its group, as `timeout` does.
     server.process.send_signal(signal.SIGTERM)
     os.killpg(server.process.pid, signal.SIGTERM)
     server.process.send_signal(signal.SIGINT)
@@ -271,7 +271,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, engine):
     connections = busy(server)
     server.process.send_signal(signal.SIGINT)
     server.logged("Ctrl-C again stops at once", 1)
-    # A person's second press comes later than what counts as the first one's echo.
+    # A user's second Ctrl-C comes later than the time in which signals count as one.
     deadline = time.monotonic() + 10
     while server.process.poll() is None:
         assert time.monotonic() < deadline, server.log_text()
@@ -284,7 +284,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path, engine):
 
 
 def ask_and_be_refused(url):
-    """A refused push, wrong keys, a page that is not there, and a browser's visit."""
+    """Makes a refused push, a call with wrong keys, a request for a missing page, and a browser's request."""
     name = "team/" + "a-long-name/" * 12 + "app"
     target = {"X-Amz-Target": "AmazonEC2ContainerRegistry_V20150921.DescribeRepositories"}
     signature = "AWS4-HMAC-SHA256 Credential=AKIAWRONG/20261130/us-east-1/ecr/aws4_request, SignedHeaders=host;x-amz-date, Signature=00"
@@ -298,7 +298,7 @@ def ask_and_be_refused(url):
 
 
 def test_a_terminal_shows_each_request_in_one_line_with_the_code_of_a_refusal(tmp_path):
-    """A pseudo-terminal is stderr; NO_COLOR is set in the second round."""
+    """Uses a pseudo-terminal as stderr, and sets NO_COLOR in the second round."""
     for more in ({}, {"NO_COLOR": "1"}):
         ours, theirs = pty.openpty()
         port, data = free_port(), tmp_path / f"data{len(more)}"
@@ -323,13 +323,13 @@ def test_a_terminal_shows_each_request_in_one_line_with_the_code_of_a_refusal(tm
 
 
 def read_terminal(descriptor):
-    """What was written to a pseudo-terminal until its other side was closed."""
+    """Returns the output to a pseudo-terminal until its other side is closed."""
     read = b""
     while True:
         try:
             part = os.read(descriptor, 65536)
         except OSError:
-            # Linux says so that nobody has the other side open.
+            # On Linux this error means that the other side is closed.
             part = b""
         if not part:
             os.close(descriptor)
@@ -337,7 +337,7 @@ def read_terminal(descriptor):
         read += part
 
 
-def test_elsewhere_every_field_is_logged_and_the_refusal_with_its_reason(tmp_path, engine):
+def test_without_a_terminal_every_field_and_the_reason_of_a_refusal_is_logged(tmp_path, engine):
     text, lines = Ecru(tmp_path / "text", engine).start(), Ecru(tmp_path / "json", engine, "--log-format", "json").start()
     for server in (text, lines):
         ask_and_be_refused(server.url)
@@ -351,7 +351,7 @@ def test_elsewhere_every_field_is_logged_and_the_refusal_with_its_reason(tmp_pat
     assert all(entry["user_agent"].startswith("python-requests") for entry in refused)
 
 
-def test_a_browser_is_shown_what_this_is_and_others_what_they_were(installation):
+def test_a_browser_gets_an_explanation_and_other_clients_the_usual_answer(installation):
     browser = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     url, trust = installation.url, {"verify": installation.trusts, "timeout": 10}
     page = requests.get(url, headers=browser, **trust)

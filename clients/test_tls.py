@@ -1,4 +1,4 @@
-"""TLS as `ecru tls init` says to set it up, word by word, on a machine of the test's own."""
+"""Runs the commands that `ecru tls init` prints, on a private machine."""
 
 import json
 import re
@@ -15,14 +15,14 @@ REGISTRY = f"{NAME}:5050"
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
     machine = Machine(tmp_path_factory.mktemp("machine"))
-    # docker trusts whatever is at a loopback address, so the name leads elsewhere.
+    # docker does not check certificates at loopback addresses, so use another address.
     machine.bash(f"echo {machine.ADDRESS} {NAME} >> /etc/hosts")
     yield machine
     machine.close()
 
 
 def recipe(text, heading):
-    """The commands under the heading of `ecru tls init` that begins so."""
+    """Returns the commands of `ecru tls init` under the heading that starts with `heading`."""
     found = re.search(rf"^{re.escape(heading)}[^\n]*:\n((?:  [^\n]*\n)+)", text, re.M)
     assert found, f"{heading!r} is not in:\n{text}"
     return "\n".join(line.strip() for line in found.group(1).splitlines() if not line.strip().startswith("("))
@@ -30,7 +30,7 @@ def recipe(text, heading):
 
 @pytest.fixture(scope="module")
 def said(machine):
-    """What `ecru tls init` says, with a server that was started as it says."""
+    """The output of `ecru tls init`. The server is started as the output says."""
     text = machine.bash(f"ecru tls init --name {NAME}").stdout
     serve = recipe(text, "Serve with it")
     machine.start("ecru", serve, f"curl -sfk https://{REGISTRY}/readyz")
@@ -39,14 +39,14 @@ def said(machine):
 
 @pytest.fixture(scope="module")
 def shell(machine, said):
-    """Runs a script in a shell that has pasted the AWS part, and made a repository."""
+    """A function that runs a script in a shell with the variables for AWS, after creating a repository."""
     prologue = 'eval "$(ecru env)"\n' + recipe(said, "the AWS CLI and boto3") + "\n"
     machine.bash(prologue + "aws ecr create-repository --repository-name app")
     return lambda script, **more: machine.bash(prologue + script, **more)
 
 
-def test_the_aws_cli_trusts_the_server_and_did_not_before(machine, said, shell):
-    # `ecru env` names the authority by itself.
+def test_the_aws_cli_trusts_the_server_only_with_the_authority(machine, said, shell):
+    # `ecru env` also sets the authority.
     machine.bash('eval "$(ecru env)"; aws sts get-caller-identity')
     without = machine.bash('eval "$(ecru env)"; unset AWS_CA_BUNDLE; aws sts get-caller-identity', check=False, AWS_MAX_ATTEMPTS="1")
     assert without.returncode != 0 and "certificate verify failed" in without.stderr
@@ -54,14 +54,14 @@ def test_the_aws_cli_trusts_the_server_and_did_not_before(machine, said, shell):
     assert json.loads(shell("aws ecr get-authorization-token").stdout)["authorizationData"][0]["proxyEndpoint"] == f"https://{REGISTRY}"
 
 
-def test_ecru_status_asks_over_tls(machine, shell):
+def test_ecru_status_works_over_tls(machine, shell):
     assert "ready" in shell("ecru status").stdout
     machine.bash("ecru status")
     without = machine.bash('eval "$(ecru env)"; unset AWS_CA_BUNDLE; ecru status --data elsewhere', check=False)
     assert without.returncode == 1 and "TLS handshake" in without.stderr and len(without.stderr.strip().splitlines()) == 1
 
 
-def test_docker_trusts_the_server_and_did_not_before(machine, said, shell):
+def test_docker_trusts_the_server_only_with_the_authority(machine, said, shell):
     directory = machine.directory / "docker"
     command = f"dockerd --data-root {directory}/data --exec-root {directory}/exec -H unix://{directory}.sock -p {directory}.pid"
     docker = {"DOCKER_HOST": f"unix://{directory}.sock", "DOCKER_BUILDKIT": "0"}
@@ -80,11 +80,11 @@ def test_skopeo_trusts_the_server_by_certs_d_and_by_ssl_cert_file(machine, said,
     copy = f'skopeo copy --dest-creds "AWS:$(aws ecr get-login-password)" oci:image:latest docker://{REGISTRY}/app:skopeo'
     Image.random(1, 50_000).layout(machine.directory / "image")
     inspect = f'skopeo inspect --creds "AWS:$(aws ecr get-login-password)" docker://{REGISTRY}/app:skopeo'
-    # skopeo reads docker's as well.
+    # skopeo also reads docker's certs.d.
     machine.bash("rm -rf /etc/docker/certs.d")
     before = shell(copy, check=False)
     assert before.returncode != 0 and "x509" in before.stderr
-    # A Go program like others.
+    # As a Go program, skopeo also reads SSL_CERT_FILE.
     shell(f'({recipe(said, "Go programs")} && {copy})')
     machine.bash(recipe(said, "podman, buildah and skopeo"))
     assert "Digest" in shell(inspect).stdout
@@ -116,7 +116,7 @@ def test_curl_trusts_the_server_by_its_file_and_by_the_system(machine, said):
     for version in ("1.2", "1.3"):
         machine.bash(f"curl -sf --tlsv{version} --tls-max {version} https://{REGISTRY}/livez")
     old = machine.bash(f"curl -sf --tls-max 1.1 --ciphers DEFAULT@SECLEVEL=0 https://{REGISTRY}/livez", check=False)
-    assert old.returncode == 35, "TLS 1.1 is spoken"
+    assert old.returncode == 35, "the server accepts TLS 1.1"
 
 
 def test_a_renewed_certificate_is_served_without_a_restart(machine, said):
@@ -128,11 +128,11 @@ def test_a_renewed_certificate_is_served_without_a_restart(machine, said):
     machine.bash(f"curl -sf --cacert ecru-tls/ca.pem https://{REGISTRY}/livez")
 
 
-def test_plain_http_to_the_listener_is_told_what_is_wrong(machine, said):
+def test_plain_http_to_a_tls_listener_gets_an_explanation(machine, said):
     assert machine.bash(f"curl -s http://{REGISTRY}/v2/").stdout == "Client sent an HTTP request to an HTTPS server\n"
 
 
-def test_http_2_is_offered_where_it_is_switched_on(machine, said):
+def test_http_2_is_offered_only_with_its_flag(machine, said):
     version = "curl -sf --cacert ecru-tls/ca.pem -o /dev/null -w '%{http_version}' https://"
     assert machine.bash(f"{version}{REGISTRY}/livez").stdout == "1.1"
     serve = "ecru serve --dev --data http2 --http2 --listen https://127.0.0.1:5051 --tls-cert ecru-tls/server.pem --tls-key ecru-tls/server-key.pem"
@@ -155,6 +155,6 @@ def test_http_2_is_offered_where_it_is_switched_on(machine, said):
         ),
     ],
 )
-def test_a_certificate_that_can_t_be_served_is_refused_in_one_line(machine, said, flags, words):
+def test_an_invalid_certificate_is_refused_in_one_line(machine, said, flags, words):
     out = machine.bash(f"ecru serve --data wrong {flags}", check=False)
     assert out.returncode == 1 and len(out.stderr.strip().splitlines()) == 1 and words in out.stderr, out.stderr

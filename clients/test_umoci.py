@@ -1,4 +1,4 @@
-"""umoci, of both versions: what it unpacks of a registry's image, changes, and packs again."""
+"""Tests of umoci, in both versions: it unpacks an image from the registry, changes it, and packs it again."""
 
 import json
 
@@ -19,7 +19,7 @@ def repository(umoci, new_repository, request):
     return new_repository(f"{slug(type(umoci))}/{case_of(request.node)}")
 
 
-def test_a_changed_file_is_one_more_layer_and_the_others_are_not_sent_again(umoci, repository, aws):
+def test_a_changed_file_adds_a_layer_and_the_other_layers_are_not_sent_again(umoci, repository, aws):
     image = Image({"kept": b"kept" * 20_000, "changed": b"before"})
     umoci.push(image, f"{repository}:v1")
     layout, bundle = umoci.fresh("layout"), umoci.fresh("bundle")

@@ -1,4 +1,4 @@
-// What a program does with ECR through the AWS SDK for JavaScript v3: log in, push, pull, list, delete.
+// Uses ECR through the AWS SDK for JavaScript v3: log in, push, pull, list, delete.
 // The endpoint, the region and the keys come from the environment, as for every AWS tool.
 //
 //   node ecr.mjs login                                          prints the password of the docker door
@@ -45,7 +45,7 @@ async function push(layout, reference) {
     await pushManifest(layout, repositoryName, index.manifests[0], imageId.imageTag);
 }
 
-// Children before their index, layers before their image.
+// Pushes children before their index, and layers before their image.
 async function pushManifest(layout, repositoryName, { digest, mediaType }, imageTag) {
     const bytes = await readFile(blobPath(layout, digest));
     const manifest = JSON.parse(bytes);

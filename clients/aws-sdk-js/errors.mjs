@@ -1,5 +1,5 @@
-// Asks for what is refused, and tells a refusal by its class: a line for each, `OPERATION CLASS`.
-// REPOSITORY has immutable tags and holds two images, `v1` and `v2`.
+// Makes calls that are refused, and prints the class of each error: `OPERATION CLASS`.
+// REPOSITORY must have immutable tags and two images, `v1` and `v2`.
 import {
     BatchGetImageCommand,
     CompleteLayerUploadCommand,

@@ -1,4 +1,4 @@
-"""What a program does with ECR through boto3: log in, push, pull, list, delete.
+"""Uses ECR through boto3: log in, push, pull, list, delete.
 
 The endpoint, the region and the keys come from the environment, as for every AWS tool.
 
@@ -7,7 +7,7 @@ The endpoint, the region and the keys come from the environment, as for every AW
     python ecr.py pull REPOSITORY(:TAG|@DIGEST) DIRECTORY [ARCHITECTURE]    writes an OCI layout
     python ecr.py tags REPOSITORY [PAGE-SIZE]                    lists the tags, a line each
     python ecr.py delete REPOSITORY(:TAG|@DIGEST)
-    python ecr.py errors REPOSITORY                              asks for what is refused: a line `OPERATION CLASS` each
+    python ecr.py errors REPOSITORY                              makes calls that are refused, and prints `OPERATION CLASS` for each
 """
 
 import base64
@@ -22,7 +22,7 @@ import requests
 INDEXES = ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"]
 MANIFESTS = ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"]
 
-# The layers' URLs are fetched beside boto3, which reads this variable by itself.
+# Layers are fetched without boto3. boto3 reads this variable by itself.
 TRUSTED = os.environ.get("AWS_CA_BUNDLE", True)
 
 
@@ -44,7 +44,7 @@ def push(layout, reference):
 
 
 def push_manifest(layout, name, descriptor, **tag):
-    """Children before their index, layers before their image."""
+    """Pushes children before their index, and layers before their image."""
     data = blob_path(layout, descriptor["digest"]).read_bytes()
     manifest = json.loads(data)
     for child in manifest.get("manifests", []):
@@ -118,7 +118,7 @@ def delete(reference):
 
 
 def errors(name):
-    """The repository has immutable tags and holds two images, `v1` and `v2`."""
+    """Makes calls that are refused. The repository must have immutable tags and two images, `v1` and `v2`."""
     on, nothing = {"repositoryName": name}, f"sha256:{'0' * 64}"
     manifest = get_image(name, {"imageTag": "v2"})["imageManifest"]
     asked = [

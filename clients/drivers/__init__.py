@@ -1,4 +1,4 @@
-"""Every client that the cases are asked of, in the order of the matrix."""
+"""Every client that the cases run for, in the order of the matrix."""
 
 from drivers.aws_cli import AwsCli1, AwsCli2
 from drivers.buildah import Buildah, BuildahForky

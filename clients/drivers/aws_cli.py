@@ -1,7 +1,7 @@
-"""The AWS CLI: manifests by the API's own commands.
+"""The AWS CLI. Manifests are put and read with the API's commands.
 
-Layers go by one request each at the docker door: a process for each of the API's three calls would take most of the time of all
-cases. test_aws_cli.py has them go by the CLI too.
+Each layer is transferred with one request to `/v2/`, because a process for each of the API's three calls would take most of the time
+of all cases. test_aws_cli.py also transfers layers with the CLI.
 """
 
 import json
@@ -14,7 +14,7 @@ from images import INDEX, MANIFEST, digest
 
 
 class AwsCli1(Client):
-    """The one written for pip."""
+    """Version 1, installed by pip."""
 
     name = "AWS CLI 1.46"
     cannot = {"login": "the AWS CLI signs every call; what its get-login-password prints is what all other clients log in with"}
@@ -34,7 +34,7 @@ class AwsCli1(Client):
         self.password = password
 
     def ecr(self, command, name, *arguments, **options):
-        """What a command of `aws ecr` about a repository answers."""
+        """Runs a command of `aws ecr` on a repository and returns its output."""
         on = ("--repository-name", name, "--output", "json")
         return json.loads(self.run(self.program(), "ecr", command, *on, *arguments, **options).stdout)
 
@@ -50,7 +50,7 @@ class AwsCli1(Client):
         self.put_image(image.manifest, MANIFEST, name, *arguments)
 
     def put_image(self, manifest, media_type, name, *arguments):
-        """An image that has the tag already is an error that says so, on AWS too: then nothing is left to do."""
+        """Puts an image. As on AWS, it is an error if the tag already names this image, which is fine here."""
         path = self.fresh("manifest")
         path.write_bytes(manifest)
         command = ["put-image", "--repository-name", name, "--image-manifest", f"file://{path}"]
@@ -84,7 +84,7 @@ class AwsCli1(Client):
         assert self.ecr("batch-delete-image", name, "--image-ids", f"imageTag={tag}")["failures"] == []
 
     def parts(self, reference):
-        """The repository's name, and the digest or the tag, of `HOST/NAME:TAG`, `HOST/NAME@DIGEST` or `HOST/NAME`."""
+        """Splits `HOST/NAME:TAG`, `HOST/NAME@DIGEST` or `HOST/NAME` into the repository's name, and the digest or the tag."""
         path = reference.partition("/")[2]
         name, _, identity = path.partition("@" if "@" in path else ":")
         return name, identity
@@ -95,7 +95,7 @@ class AwsCli1(Client):
 
 
 class AwsCli2(AwsCli1, Isolated):
-    """Debian's package of version 2."""
+    """Version 2, from Debian's package."""
 
     name = "AWS CLI 2.36"
     root = FORKY

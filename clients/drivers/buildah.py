@@ -1,11 +1,11 @@
-"""buildah: builds images and shares podman's store; it pulls, pushes and makes indexes with commands of its own."""
+"""buildah: builds images in podman's store. It has its own commands to pull, to push and to make indexes."""
 
 from drivers.chroot import FORKY
 from drivers.containers import Containers, files_in
 
 
 class Buildah(Containers):
-    """The system's."""
+    """The system's version."""
 
     name = "buildah 1.28"
     programs = ("buildah",)
@@ -15,7 +15,7 @@ class Buildah(Containers):
     }
 
     def load(self, image):
-        """Makes an image known to the store; returns its id."""
+        """Loads an image into the store and returns its id."""
         return self.tool("pull", "-q", f"oci:{self.layout(image)}:latest").stdout.strip()
 
     def push(self, image, reference):
@@ -29,7 +29,7 @@ class Buildah(Containers):
         return self.tool("manifest", "push", "--all", name, f"docker://{reference}").stderr
 
     def pull(self, reference, architecture=None):
-        """Into a working container, which is where buildah shows an image's files."""
+        """Pulls into a working container, where buildah makes an image's files visible."""
         self.tool("rm", "--all")
         self.tool("rmi", "--all", "--force")
         self.tool("pull", *([f"--arch={architecture}"] if architecture else []), reference)

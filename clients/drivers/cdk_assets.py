@@ -1,7 +1,7 @@
-"""cdk-assets: what `cdk deploy` publishes docker image assets with.
+"""cdk-assets, with which `cdk deploy` publishes docker image assets.
 
-It asks ECR's API whether the image is there, and otherwise has docker build, log in and push it: with the daemon of the classic
-store.
+It checks with ECR's API whether the image exists. If not, it runs docker to build the image, to log in and to push. Here that is the
+docker with the classic store.
 """
 
 import json
@@ -26,14 +26,14 @@ class CdkAssets(Client):
     @staticmethod
     def program():
         path = UNPACKED / "npm" / "node_modules" / ".bin" / "cdk-assets"
-        assert path.exists(), f"{path} is not there: `./test setup` puts it there"
+        assert path.exists(), f"{path} does not exist: `./test setup` installs it"
         return path
 
     def version(self):
         return f"cdk-assets {first_line(self.program(), '--version')}"
 
     def start(self):
-        # docker's own settings are not shared: cdk-assets logs in.
+        # It does not share docker's settings, because cdk-assets logs in by itself.
         self.environment["DOCKER_CONFIG"] = str(self.home / ".docker")
         self.environment["DOCKER_HOST"] = self.client_of(DockerClassic).environment["DOCKER_HOST"]
         self.environment["DOCKER_BUILDKIT"] = "0"
@@ -42,10 +42,10 @@ class CdkAssets(Client):
             self.environment["NODE_EXTRA_CA_CERTS"] = str(self.server.ca)
 
     def login(self, password):
-        """It has no use for a password."""
+        """Does nothing, because cdk-assets gets its own password."""
 
     def asset(self, image, *destinations):
-        """A directory as `cdk synth` makes it: a Dockerfile's, and a manifest that says where its image goes (repository, tag)."""
+        """Writes a directory as `cdk synth` does: with a Dockerfile, and a manifest with the destinations (repository, tag) of the image."""
         directory = self.fresh("cdk.out")
         source = directory / "asset.app"
         source.mkdir(parents=True)
@@ -57,7 +57,7 @@ class CdkAssets(Client):
             f"destination-{n}": {"repositoryName": repository, "imageTag": tag, "region": self.environment["AWS_REGION"]}
             for n, (repository, tag) in enumerate(destinations)
         }
-        # The key is what CDK calls the asset's hash; docker's local tag is made of it.
+        # The key is the asset's hash in CDK, and docker's local tag contains it.
         key = image.digest.removeprefix("sha256:")
         manifest = {"version": "48.0.0", "files": {}, "dockerImages": {key: {"source": {"directory": "asset.app"}, "destinations": to}}}
         (directory / "assets.json").write_text(json.dumps(manifest))

@@ -1,4 +1,4 @@
-"""containerd: a daemon of its own for each version, and `ctr`, the client that comes with it."""
+"""containerd: a separate daemon for each version, and its client `ctr`."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from drivers.daemon import Daemon
 
 
 def oci_archive(layout, to, reference):
-    """Packs an OCI layout as the archive that containerd and docker load; the reference is the image's name there."""
+    """Packs an OCI layout as an archive for containerd and docker. The reference is the image's name in it."""
     with tarfile.open(to, "w") as archive:
         for path in sorted(path for path in layout.rglob("*") if path.is_file()):
             data = path.read_bytes()
@@ -27,21 +27,21 @@ def oci_archive(layout, to, reference):
     return to
 
 
-# Another account's registry at the same server, and the server's own by a name that is not 127.0.0.1's. Only some systems resolve
-# names below `localhost` by themselves.
+# The registry of another account at the same server, and another name of the server's own registry. Only some systems resolve names
+# below `localhost` by themselves.
 NEIGHBOUR = "111122223333.dkr.ecr.us-east-1.localhost"
 OTHER_NAME = "000000000000.dkr.ecr.us-east-1.localhost"
 
 
 def named(directory):
-    """A command's beginning that gives it a hosts file of its own, with those names beside the machine's."""
+    """Returns the start of a command line that runs the command with its own hosts file, which has these names too."""
     hosts = directory / "hosts"
     hosts.write_text(f"{Path('/etc/hosts').read_text()}\n127.0.0.1 {NEIGHBOUR}\n::1 {OTHER_NAME}\n")
     return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts]
 
 
 class Ctr(Client):
-    """It keeps no credential: each command takes it. It speaks plain HTTP only when told."""
+    """`ctr`. It stores no credentials, so each command gets them. It speaks plain HTTP only with a flag."""
 
     suite = None
     export_flags = ()
@@ -56,7 +56,7 @@ class Ctr(Client):
         self.socket = self.directory / "containerd.sock"
         self.environment["CONTAINERD_ADDRESS"] = str(self.socket)
         if self.suite is not None:
-            # The daemon looks for its shims by name.
+            # The daemon finds its shims by name.
             self.environment["PATH"] = os.pathsep.join([str(self.program("ctr").parent), self.environment["PATH"]])
         self.named = named(self.directory)
         self.credential = None
@@ -90,14 +90,14 @@ path = "{self.directory}/opt"
             self.daemon.stop()
 
     def ctr(self, *arguments, **options):
-        # 1.6 looks names up itself, 2.1 leaves it to the daemon.
+        # In 1.6 `ctr` resolves names, in 2.1 the daemon does.
         return self.run(*self.named, self.program("ctr"), *arguments, **options)
 
     def login(self, password):
         self.credential = password
 
     def hosts(self):
-        """The directory that says how the server is reached, as `ecru tls init` tells to make it."""
+        """Writes the directory with the server's hosts.toml, as `ecru tls init` instructs."""
         at = self.directory / "certs.d"
         host = at / self.server.host
         host.mkdir(parents=True, exist_ok=True)
@@ -106,9 +106,9 @@ path = "{self.directory}/opt"
         return at
 
     def remote(self, command, *arguments, user=None, **options):
-        """`ctr images push` or `pull`, with the credential unless `user` is another or empty."""
+        """Runs `ctr images push` or `pull` with the session's credentials, or with `user`, which may be empty."""
         user = f"AWS:{self.credential}" if user is None else user
-        # containerd 1.6 speaks plain HTTP to localhost, unless a hosts.toml says otherwise.
+        # containerd 1.6 speaks plain HTTP to localhost, unless there is a hosts.toml.
         transport = ["--plain-http"] if self.server.ca is None else ["--hosts-dir", self.hosts()]
         flags = [*(["--user", user] if user else []), *transport]
         return self.ctr("images", command, *flags, *arguments, **options)
@@ -118,14 +118,14 @@ path = "{self.directory}/opt"
         return self.send(reference).stdout
 
     def send(self, reference, **options):
-        """Pushes what is local under a reference."""
+        """Pushes the local image of a reference."""
         return self.remote("push", reference, **options)
 
     def tag(self, local, reference):
         self.ctr("images", "tag", "--force", local, reference)
 
     def load(self, image, reference):
-        """Makes all platforms of an image or index known under a reference."""
+        """Loads all platforms of an image or index under a reference."""
         archive = oci_archive(self.layout(image), self.fresh("archive"), reference)
         self.ctr("images", "import", "--all-platforms", "--no-unpack", archive)
 
@@ -148,7 +148,7 @@ path = "{self.directory}/opt"
 
 
 def layers_of(archive):
-    """The layers of the one image of an OCI archive."""
+    """Returns the layers of an OCI archive with one image."""
     with tarfile.open(archive) as files:
         read = lambda name: files.extractfile(name).read()
         blob = lambda it: read("blobs/" + it["digest"].replace(":", "/"))
@@ -162,15 +162,15 @@ def layers_of(archive):
 
 
 class Ctr16(Ctr):
-    """The system's."""
+    """The system's version."""
 
     name = "ctr of containerd 1.6"
 
 
 class Ctr21(Ctr):
-    """The newest of Debian."""
+    """Debian's newest version."""
 
     name = "ctr of containerd 2.1"
     suite = "forky"
-    # Through the transfer service `export` may end before the last bytes of its archive are there.
+    # With the transfer service, `export` may end before the last bytes of its archive are written.
     export_flags = ("--local",)

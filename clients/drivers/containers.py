@@ -1,8 +1,8 @@
-"""What podman, buildah and skopeo share: one library, with its settings, its logins and its store."""
+"""The common base of podman, buildah and skopeo, which share a library with its settings, logins and store."""
 
 from drivers.chroot import Isolated
 
-# Plain directories: an overlay would be gone with the namespace that it was mounted in.
+# Use plain directories, because an overlay would disappear with its mount namespace.
 STORAGE = """\
 [storage]
 driver = "vfs"
@@ -18,7 +18,7 @@ insecure = true
 
 
 class Containers(Isolated):
-    """One of the programs that stand on github.com/containers/image, named by the first of `programs`."""
+    """A program that is based on github.com/containers/image. Its name is the first of `programs`."""
 
     def __init__(self, server, directory):
         super().__init__(server, directory)
@@ -26,8 +26,8 @@ class Containers(Isolated):
         storage.write_text(STORAGE)
         self.environment["CONTAINERS_STORAGE_CONF"] = str(storage)
         self.environment["PODMAN_IGNORE_CGROUPSV1_WARNING"] = "1"
-        # Without TLS the registry is named as insecure once, as docs/clients has it, so that a user's script needs no flag.
-        # The flags have tests of their own.
+        # Without TLS the registry is configured as insecure, as docs/clients says, so that a user's script needs no flag. Other tests
+        # cover the flags.
         if server.ca is None:
             settings = self.home / ".config" / "containers"
             settings.mkdir(parents=True)
@@ -37,7 +37,7 @@ class Containers(Isolated):
         return self.tool("--version").stdout.strip()
 
     def tool(self, *arguments, **options):
-        """Runs the client itself."""
+        """Runs the client."""
         return self.run(self.bin / self.programs[0], *arguments, **options)
 
     def login(self, password):
@@ -45,5 +45,5 @@ class Containers(Isolated):
 
 
 def files_in(directory):
-    """The files below a directory: {path: bytes}."""
+    """Returns the files below a directory: {path: bytes}."""
     return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}

@@ -1,7 +1,7 @@
-"""cosign, of forky: signatures and attestations, and images as `cosign save` writes them.
+"""cosign, from forky: signatures and attestations, and images in the format of `cosign save`.
 
-It works offline, with a key of its own, no transparency log and no certificates. It calls `localhost` a host that may speak plain
-HTTP, and tries TLS first nevertheless.
+It works offline, with a local key, without a transparency log and without certificates. It allows plain HTTP for `localhost`, but tries
+TLS first.
 """
 
 import json
@@ -11,7 +11,7 @@ from drivers.client import Client, packaged, unpacked
 from drivers.layout import image_files
 from images import Index
 
-# Nothing of it may ask sigstore's public services.
+# It must not use sigstore's public services.
 SIGN_OFFLINE = ["--use-signing-config=false", "--tlog-upload=false", "--yes"]
 VERIFY_OFFLINE = ["--insecure-ignore-tlog"]
 
@@ -42,12 +42,12 @@ class Cosign(Client):
 
     def login(self, password):
         self.cosign("login", "--username", "AWS", "--password-stdin", self.server.host, input=password)
-        # `login` only writes the password down; who may look is told that nothing is there.
+        # `login` only stores the password. With the right password, a missing repository is reported as missing.
         out = self.cosign("tree", f"{self.server.host}/no/such:image", check=False)
         assert "NAME_UNKNOWN" in out.stderr, out.stderr
 
     def push(self, image, reference):
-        """`cosign load` takes nothing but what `cosign save` wrote: a layout whose entry says what it is."""
+        """Pushes with `cosign load`, which reads only the format of `cosign save`: a layout whose entry has cosign's annotations."""
         saved = self.fresh("saved")
         shutil.copytree(self.layout(image), saved)
         index = json.loads((saved / "index.json").read_bytes())
@@ -58,7 +58,7 @@ class Cosign(Client):
     push_index = push
 
     def pull(self, reference, architecture=None):
-        """`cosign save` brings all platforms."""
+        """Pulls with `cosign save`, which fetches all platforms."""
         to = self.fresh("pulled")
         self.cosign("save", "--dir", to, reference)
         return image_files(to, architecture)

@@ -1,7 +1,7 @@
-"""crane, of forky.
+"""crane, from forky.
 
-It pushes layouts and docker's archives and never needs a local store. It calls `localhost` a host that may speak plain HTTP, and
-tries TLS first nevertheless, so that one command line is right for both.
+It pushes layouts and docker's archives, and needs no local store. It allows plain HTTP for `localhost`, but tries TLS first, so the
+same command line works for both.
 """
 
 from drivers.client import Client, packaged, unpacked
@@ -28,7 +28,7 @@ class Crane(Client):
 
     def login(self, password):
         self.crane("auth", "login", self.server.host, "--username", "AWS", "--password-stdin", input=password)
-        # `auth login` only writes the password down.
+        # `auth login` only stores the password, so check it with a request.
         self.crane("catalog", self.server.host)
 
     def push(self, image, reference):

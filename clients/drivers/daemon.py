@@ -1,4 +1,4 @@
-"""The daemon behind a client that has one."""
+"""Runs the daemon of a client that needs one."""
 
 import subprocess
 import time
@@ -7,10 +7,10 @@ STARTUP_SECONDS = 60
 
 
 class Daemon:
-    """A daemon that was started and answers, until it is stopped."""
+    """A running daemon."""
 
     def __init__(self, command, directory, environment, answers):
-        """Starts it and waits until `answers()` is true; its output goes to `directory`/log."""
+        """Starts the daemon and waits until `answers()` is true. Its output goes to `directory`/log."""
         log = directory / "log"
         with log.open("wb") as out:
             command = [str(part) for part in command]

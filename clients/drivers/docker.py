@@ -1,4 +1,4 @@
-"""docker: a daemon of its own for each version and image store."""
+"""docker: a separate daemon for each version and image store."""
 
 import json
 import os
@@ -7,16 +7,16 @@ from drivers.client import UNPACKED, Client, files_of, first_line, installed, un
 from drivers.containerd import NEIGHBOUR, OTHER_NAME, named, oci_archive
 from drivers.daemon import Daemon
 
-# What a container has beside its image's files, in an export.
+# The files that an exported container has in addition to its image's files.
 OF_THE_CONTAINER = ("dev/", "etc/", "proc/", "sys/", ".docker")
 
 
 class Docker(Client):
-    """What all have in common: the daemon, the command line, and the files of an image by `docker export`."""
+    """The common base: the daemon, the command line, and the files of an image from `docker export`."""
 
-    # The suite whose programs it runs; None for the system's.
+    # The suite of its programs. None for the system's.
     suite = None
-    # The daemon's settings, as its configuration file has them.
+    # The daemon's settings, as in its configuration file.
     settings = {}
     cannot = {
         "list": "docker has no command that lists a repository's tags",
@@ -29,14 +29,14 @@ class Docker(Client):
         self.environment["DOCKER_HOST"] = f"unix://{self.socket}"
         self.environment["DOCKER_CONFIG"] = str(self.home / ".docker")
         if self.suite is not None:
-            # The daemon starts the containerd that it finds first; `docker` and the plugins are found by name too.
+            # The daemon starts the first containerd in PATH. `docker` and the plugins are found by name too.
             folders = [unpacked(self.suite, "docker").parent, unpacked(self.suite, "dockerd").parent]
             self.environment["PATH"] = os.pathsep.join([*map(str, folders), self.environment["PATH"]])
         self.plug()
         self.daemon = None
 
     def plug(self):
-        """Makes the suite's buildx known to its `docker`."""
+        """Installs the suite's buildx for its `docker`."""
 
     def program(self, name):
         return installed(name) if self.suite is None else unpacked(self.suite, name)
@@ -46,7 +46,7 @@ class Docker(Client):
 
     def start(self):
         settings = self.directory / "daemon.json"
-        # `localhost` may speak plain HTTP; of other names the containerd store must be told.
+        # Plain HTTP is allowed for `localhost`. For other names it must be configured in the containerd store.
         insecure = [] if self.server.ca is not None else [f"{NEIGHBOUR}:{self.server.port}"]
         settings.write_text(json.dumps({**self.settings, "insecure-registries": insecure}))
         command = [*named(self.directory), self.program("dockerd"), "--config-file", settings]
@@ -64,8 +64,8 @@ class Docker(Client):
         return self.run(*named(self.directory), self.program("docker"), *arguments, **options)
 
     def asked_directly(self, reference):
-        """A reference for what asks the registry past docker's own pull and push. Some of it speaks plain HTTP alone to what it takes
-        for local (imagetools; the BuildKit and `manifest push` of 20.10), so over TLS it has another name and address of the server."""
+        """Returns the reference for commands that access the registry without docker's pull and push. Some of them speak only plain HTTP
+        to local names (imagetools; BuildKit and `manifest push` of 20.10), so over TLS they get another name and address of the server."""
         if self.server.ca is None:
             return reference
         host = f"{OTHER_NAME}:{self.server.port}"
@@ -82,14 +82,14 @@ class Docker(Client):
         return self.send(reference).stdout
 
     def send(self, reference, **options):
-        """Pushes what is local under a reference."""
+        """Pushes the local image of a reference."""
         return self.docker("push", reference, **options)
 
     def tag(self, local, reference):
         self.docker("tag", local, reference)
 
     def load(self, image, reference):
-        """Makes an image known to the daemon under a reference."""
+        """Loads an image into the daemon under a reference."""
         raise NotImplementedError
 
     def pull(self, reference, architecture=None):
@@ -103,7 +103,7 @@ class Docker(Client):
         self.docker("image", "prune", "--all", "--force")
 
     def files(self, reference, *platform):
-        """The files of a local image."""
+        """Returns the files of a local image."""
         container = self.docker("create", *platform, reference, "none").stdout.strip()
         to = self.fresh("exported")
         self.docker("export", "-o", to, container)
@@ -112,25 +112,25 @@ class Docker(Client):
 
 
 class ClassicStore(Docker):
-    """The image store that docker had alone until 2023: one platform, schema 2 manifests, layers packed anew for each push."""
+    """docker's only image store until 2023: one platform, schema 2 manifests, and layers that are packed again for each push."""
 
     settings = {"features": {"containerd-snapshotter": False}}
 
     def load(self, image, reference):
-        """The classic store takes docker's own archives."""
+        """Loads an archive in docker's own format."""
         archive = self.fresh("archive")
         image.docker_archive(archive, reference)
         self.docker("load", "-i", archive)
 
     def push_index(self, index, reference):
-        """Each platform under a tag of its own, then the list of them."""
+        """Pushes each platform under its own tag, then a list of them."""
         children = [f"{reference}-{image.architecture}" for image in index.images]
         for image, child in zip(index.images, children):
             self.push(image, child)
         self.join(reference, children)
 
     def join(self, reference, children, **options):
-        """Makes a list of images in the registry by `docker manifest`."""
+        """Makes a list of images in the registry with `docker manifest`."""
         reference, *children = (self.asked_directly(name) for name in (reference, *children))
         insecure = [] if self.server.ca is not None else ["--insecure"]
         self.docker("manifest", "create", *insecure, reference, *children)
@@ -138,7 +138,7 @@ class ClassicStore(Docker):
 
 
 class ContainerdStore(Docker):
-    """The containerd image store, docker's default since 29: it keeps what was built or pulled as it is, indexes too."""
+    """The containerd image store, docker's default since 29. It stores images and indexes unchanged."""
 
     settings = {"features": {"containerd-snapshotter": True}}
 
@@ -146,7 +146,7 @@ class ContainerdStore(Docker):
         plugins = self.home / ".docker" / "cli-plugins"
         plugins.mkdir(parents=True)
         plugin = UNPACKED / self.suite / "root" / "usr" / "libexec" / "docker" / "cli-plugins" / "docker-buildx"
-        assert plugin.exists(), f"{plugin} is not there: `./test setup` puts it there"
+        assert plugin.exists(), f"{plugin} does not exist: `./test setup` installs it"
         (plugins / plugin.name).symlink_to(plugin)
 
     def version(self):
@@ -156,7 +156,7 @@ class ContainerdStore(Docker):
         self.docker("load", "-i", oci_archive(self.layout(image), self.fresh("archive"), reference))
 
     def build(self, context, *flags, **options):
-        """Builds by buildx, without a network; returns what it printed."""
+        """Builds with buildx, without a network, and returns its output."""
         out = self.docker("buildx", "build", "--progress=plain", "--network=none", *flags, context, **options)
         return out.stdout + out.stderr
 
@@ -165,28 +165,28 @@ class ContainerdStore(Docker):
 
 
 class DockerClassic(ClassicStore):
-    """The system's, which knows no other store, and not the feature's name."""
+    """The system's version, which has only this store, and no setting for it."""
 
     name = "docker 20.10, classic store"
     settings = {}
 
 
 class Docker26(ContainerdStore):
-    """The one that PUTs the parts of an image to its tag before the index."""
+    """The version that PUTs the parts of an image to its tag before the index."""
 
     name = "docker 26.1, containerd store"
     suite = "trixie"
 
 
 class Docker28(ContainerdStore):
-    """The newest of Debian: parts by digest, only the index to the tag."""
+    """Debian's newest version. It PUTs the parts by digest, and only the index to the tag."""
 
     name = "docker 28.5, containerd store"
     suite = "forky"
 
 
 class Docker28Classic(ClassicStore):
-    """28.5 as it is after an update from an older docker, which leaves the store that it finds."""
+    """28.5 after an update from an older docker, which keeps the existing store."""
 
     name = "docker 28.5, classic store"
     suite = "forky"

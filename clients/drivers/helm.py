@@ -1,7 +1,7 @@
-"""helm, in the CDK's layer of kubectl: charts where the others push images.
+"""helm, from the CDK's kubectl layer. It pushes charts instead of images.
 
-An image of a case becomes a chart that carries the image's files. Its repository's last part is the chart's name and its tag the
-chart's version; helm takes `v1` for one.
+The image of a case becomes a chart with the image's files. The last part of the repository's name is the chart's name, and the tag is
+its version. helm accepts `v1` as a version.
 """
 
 import io
@@ -22,7 +22,7 @@ class Helm(Client):
     @staticmethod
     def program():
         path = UNPACKED / "npm" / "helm" / "helm"
-        assert path.exists(), f"{path} is not there: `./test setup` puts it there"
+        assert path.exists(), f"{path} does not exist: `./test setup` installs it"
         return path
 
     def version(self):
@@ -38,7 +38,7 @@ class Helm(Client):
         self.helm("registry", "login", *self.plain(), "--username", "AWS", "--password-stdin", self.server.host, input=password)
 
     def package(self, key, name, version, files):
-        """A chart's archive; the same one for the same key, as helm writes the time into it."""
+        """Makes a chart's archive, once for each key, because helm writes the time into it."""
         chart = self.directory / "charts" / key / name
         archive = chart.parent / f"{name}-{version}.tgz"
         for path, data in {**files, "Chart.yaml": f"apiVersion: v2\nname: {name}\nversion: {version}\n".encode()}.items():

@@ -1,4 +1,4 @@
-"""OCI layouts as clients write them, for drivers whose clients pull into one."""
+"""Reads OCI layouts that clients write, for drivers whose clients pull into a layout."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ def blob(directory, digest):
 
 
 def image_files(directory, architecture=None):
-    """The files of the one image in a layout, or of the one for an architecture where the layout holds an index: {path: bytes}."""
+    """Returns the files of the image in a layout, or of an index's image for an architecture: {path: bytes}."""
     (entry,) = json.loads((Path(directory) / "index.json").read_bytes())["manifests"]
     manifest = json.loads(blob(directory, entry["digest"]))
     if "manifests" in manifest:

@@ -1,7 +1,7 @@
-"""notation, of forky: signatures by certificates, with a trust policy of its own.
+"""notation, from forky: signatures with certificates, and a trust policy.
 
-It stores a password only in a system's credential store, and takes one of the environment instead. For `localhost` it never speaks
-TLS, so over TLS the server is 127.0.0.1.
+It stores a password only in the system's credential store, so here the password comes from the environment. It never speaks TLS to
+`localhost`, so over TLS the server's name is 127.0.0.1.
 """
 
 import json
@@ -53,12 +53,12 @@ class Notation(Client):
         return ["--insecure-registry"] if self.server.ca is None else []
 
     def login(self, password):
-        """It asks the registry, and says of the right password that there is no store for it."""
+        """Logs in. With the right password, notation only complains that there is no credential store."""
         host = self.reference(self.server.host)
         out = self.notation("login", *self.plain(), "--username", "AWS", "--password-stdin", host, input=password, check=False)
         assert "a credentials store is required" in out.stderr, out.stderr
         self.environment |= {"NOTATION_USERNAME": "AWS", "NOTATION_PASSWORD": password}
 
     def on(self, command, reference, *flags, **options):
-        """`sign`, `list`, `verify` or `inspect` of an image."""
+        """Runs `sign`, `list`, `verify` or `inspect` on an image."""
         return self.notation(command, *self.plain(), *flags, self.reference(reference), **options)

@@ -1,7 +1,7 @@
-"""oras, of forky.
+"""oras, from forky.
 
-It pushes files as artifacts; an image goes by `oras cp` between the registry and an OCI layout. It takes `localhost` for a host
-without TLS unless told otherwise, so both are said.
+It pushes files as artifacts. Images are copied between the registry and an OCI layout with `oras cp`. By default it speaks plain HTTP
+to `localhost`, so each command has a flag for plain HTTP or for TLS.
 """
 
 from drivers.client import Client, first_line, unpacked
@@ -22,7 +22,7 @@ class Oras(Client):
         return self.run(unpacked("forky", "oras"), *arguments, **options)
 
     def plain(self, *sides):
-        """Whether it may speak plain HTTP: `from`, `to`, or neither for commands with one side."""
+        """Returns the flags for plain HTTP or TLS, for the sides `from` and `to`, or for a command with one side."""
         plain = "true" if self.server.ca is None else "false"
         return [f"--{side}-plain-http={plain}" for side in sides] or [f"--plain-http={plain}"]
 

@@ -1,20 +1,20 @@
-"""podman: no daemon; images in the store that buildah shares."""
+"""podman. It has no daemon, and shares its image store with buildah."""
 
 from drivers.chroot import FORKY
 from drivers.containers import Containers, files_in
 
 
 class Podman(Containers):
-    """The system's."""
+    """The system's version."""
 
     name = "podman 4.3"
     programs = ("podman",)
-    # podman takes the first runtime that it finds; named, it is the same on every machine. `./test setup` installs it with docker.
+    # podman uses the first runtime that it finds, so name one to have the same on every machine. `./test setup` installs it with docker.
     runtime = "runc"
     cannot = {"delete": "podman has no command that deletes from a registry"}
 
     def load(self, image):
-        """Makes an image known to the store; returns its id."""
+        """Loads an image into the store and returns its id."""
         return self.tool("pull", "-q", f"oci:{self.layout(image)}:latest").stdout.strip()
 
     def push(self, image, reference):
@@ -38,7 +38,7 @@ class Podman(Containers):
         self.tool("rmi", "--all", "--force")
 
     def tags(self, repository):
-        """From the table: 4.3 prints it whatever `--format` says. Without a limit the first 25 are listed."""
+        """Reads the tags from the table, because 4.3 ignores `--format`. Sets a limit, because the default is 25."""
         table = self.tool("search", "--list-tags", "--limit=1000", repository).stdout
         return [line.split()[1] for line in table.splitlines()[1:]]
 
@@ -46,5 +46,5 @@ class Podman(Containers):
 class PodmanForky(Podman):
     name = "podman 5.8"
     root = FORKY
-    # The one that comes with it.
+    # The runtime of its own package.
     runtime = "crun"

@@ -1,6 +1,6 @@
-"""The AWS SDKs, each in a small program that does with ECR what a client does: see the sources beside this directory.
+"""The AWS SDKs. For each there is a small program that pushes, pulls and so on. The sources are next to this directory.
 
-All of it goes through ECR's API: layers by parts and by download URLs, manifests by PutImage and BatchGetImage.
+The programs use only ECR's API: layers in parts and through download URLs, manifests with PutImage and BatchGetImage.
 """
 
 import contextlib
@@ -28,20 +28,20 @@ class Sdk(Client):
         self.environment = {**server.aws_environment(), **self.environment}
 
     def program(self):
-        """The command line before the subcommand."""
+        """Returns the command line before the subcommand."""
         raise NotImplementedError
 
     def ecr(self, *arguments, **options):
         return self.run(*self.program(), *arguments, **options).stdout
 
     def login(self, password):
-        """An SDK signs each call; what it gets is the password for the docker door, as the AWS CLI does."""
+        """Gets the password for `/v2/`, as the AWS CLI does. The SDK itself signs each call."""
         for token in (password, self.ecr("login").strip()):
             answer = requests.get(f"{self.server.url}/v2/", auth=("AWS", token), verify=self.server.trusts, timeout=5)
             assert answer.status_code == 200, answer.text
 
     def named(self, reference):
-        """The SDKs name a repository without its registry's host."""
+        """Removes the registry's host, which the SDKs do not use."""
         return reference.removeprefix(f"{self.server.host}/")
 
     def push(self, image, reference):
@@ -61,12 +61,12 @@ class Sdk(Client):
         self.ecr("delete", self.named(reference))
 
     def errors(self, repository):
-        """What the SDK calls the refusals of things that are refused: [(operation, class)]."""
+        """Makes calls that are refused, and returns the SDK's class for each error: [(operation, class)]."""
         return [tuple(line.split(" ", 1)) for line in self.ecr("errors", self.named(repository)).splitlines()]
 
 
 class Boto3(Sdk):
-    """In the tests' own process, since it takes a second to load; the page in docs/clients runs it as a program."""
+    """Runs in the tests' process, because it takes a second to load. The page in docs/clients runs it as a program."""
 
     name = "boto3"
 
@@ -103,7 +103,7 @@ class AwsSdkJs(Sdk):
     name = "aws-sdk-js v3"
 
     def start(self):
-        """node looks for modules beside the program, so it gets a copy beside them."""
+        """Copies the program next to the modules, where node looks for them."""
         shutil.copytree(SOURCES / "aws-sdk-js", self.directory / "aws-sdk-js")
         (self.directory / "aws-sdk-js" / "node_modules").symlink_to(UNPACKED / "npm" / "node_modules")
         if self.server.ca is not None:
@@ -131,7 +131,7 @@ class AwsSdkRust(Sdk):
 
 @functools.cache
 def built():
-    """The program in Rust; cargo makes nothing anew that is as it was, and needs some minutes the first time."""
+    """Builds the program in Rust. The first build takes some minutes."""
     source, target = SOURCES / "aws-sdk-rust", ROOT / "target" / "aws-sdk-rust"
     command = ["cargo", "build", "--quiet", "--locked", "--manifest-path", source / "Cargo.toml", "--target-dir", target]
     out = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)

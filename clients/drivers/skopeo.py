@@ -1,4 +1,4 @@
-"""skopeo: copies between registries and directories without a store of its own."""
+"""skopeo: copies images between registries and directories, without an image store."""
 
 import json
 
@@ -8,7 +8,7 @@ from drivers.containers import Containers
 
 
 class Skopeo(Containers):
-    """The system's."""
+    """The system's version."""
 
     name = "skopeo 1.9"
     programs = ("skopeo",)
@@ -29,7 +29,7 @@ class Skopeo(Containers):
         return self.files(to)
 
     def files(self, directory):
-        """The files of an image that was copied to `dir:`."""
+        """Returns the files of an image that was copied to `dir:`."""
         manifest = json.loads((directory / "manifest.json").read_bytes())
         return files_of(*((directory / layer["digest"].removeprefix("sha256:")).read_bytes() for layer in manifest["layers"]))
 

@@ -1,5 +1,5 @@
-"""umoci: makes images of directories, and directories of images. It speaks to no registry: skopeo carries its layouts, as its
-manual says.
+"""umoci: packs directories into images, and unpacks images into directories. It does not access registries, so skopeo copies its
+layouts, as its manual recommends.
 """
 
 from drivers.chroot import FORKY
@@ -8,7 +8,7 @@ from drivers.skopeo import Skopeo
 
 
 class Umoci(Skopeo):
-    """The system's, with the system's skopeo."""
+    """The system's version, with the system's skopeo."""
 
     name = "umoci 0.4"
     programs = ("skopeo", "umoci")
@@ -29,7 +29,7 @@ class Umoci(Skopeo):
         return self.copy(f"oci:{self.built(image)}:latest", f"docker://{reference}")
 
     def built(self, image):
-        """The image's files as an image that umoci made of them: once, since it writes the time into it."""
+        """Packs the image's files with umoci, once for each image, because umoci writes the time into it."""
         layout = self.directory / "built" / image.digest.removeprefix("sha256:")[:16]
         if not layout.exists():
             layout.parent.mkdir(exist_ok=True)

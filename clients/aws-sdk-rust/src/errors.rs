@@ -1,4 +1,4 @@
-//! Asks for what is refused, and tells a refusal by its variant: a line for each, `OPERATION CLASS`.
+//! Makes calls that are refused, and prints the variant of each error: `OPERATION CLASS`.
 
 use aws_sdk_ecr::Client;
 use aws_sdk_ecr::error::SdkError;
@@ -6,7 +6,7 @@ use aws_sdk_ecr::types::ImageIdentifier;
 
 use crate::{Result, pull};
 
-/// The repository has immutable tags and holds two images, `v1` and `v2`.
+/// The repository must have immutable tags and two images, `v1` and `v2`.
 pub async fn errors(ecr: &Client, repository: &str) -> Result<()> {
     let tagged = |tag: &str| ImageIdentifier::builder().image_tag(tag).build();
     let v2 = pull::image(ecr, repository, tagged("v2")).await?;

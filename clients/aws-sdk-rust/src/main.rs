@@ -1,7 +1,7 @@
-//! What a program does with ECR through the AWS SDK for Rust: log in, push, pull, list, delete.
+//! Uses ECR through the AWS SDK for Rust: log in, push, pull, list, delete.
 //!
-//! The endpoint, the region and the keys come from the environment, as for every AWS tool; the certificates that it trusts come
-//! from the system or from `SSL_CERT_FILE`.
+//! The endpoint, the region and the keys come from the environment, as for every AWS tool. The trusted certificates come from the
+//! system or from `SSL_CERT_FILE`.
 //!
 //! ```text
 //! aws-sdk-rust login                                          prints the password of the docker door
@@ -25,7 +25,7 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// The one TLS stack of this program, for the API and for the layers' URLs.
+/// The TLS stack for the API and for the layers' URLs.
 const TLS: Provider = Provider::Rustls(CryptoMode::AwsLc);
 
 #[tokio::main(flavor = "current_thread")]
@@ -87,7 +87,7 @@ async fn delete(ecr: &Client, reference: &str) -> Result<()> {
     }
 }
 
-/// Takes `REPOSITORY:TAG` or `REPOSITORY@DIGEST` apart.
+/// Splits `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
 fn parse(reference: &str) -> Result<(&str, ImageIdentifier)> {
     let image = ImageIdentifier::builder();
     if let Some((repository, digest)) = reference.split_once('@') {
@@ -97,7 +97,7 @@ fn parse(reference: &str) -> Result<(&str, ImageIdentifier)> {
     Ok((repository, image.image_tag(tag).build()))
 }
 
-/// Where an OCI layout keeps a digest's bytes.
+/// Returns the path of a digest's bytes in an OCI layout.
 fn blob_path(layout: &std::path::Path, digest: &str) -> std::path::PathBuf {
     layout.join("blobs").join(digest.replace(':', "/"))
 }

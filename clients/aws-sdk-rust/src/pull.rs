@@ -1,4 +1,4 @@
-//! An image of a repository comes as an OCI layout.
+//! Pulls an image into an OCI layout.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ const INDEXES: [&str; 2] =
 const MANIFESTS: [&str; 2] =
     ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
 
-/// Writes an image, of an index the one for an architecture, as a layout.
+/// Writes an image as a layout. For an index, writes the image for an architecture.
 pub async fn pull(ecr: &Client, reference: &str, directory: &Path, architecture: Option<&str>) -> Result<()> {
     let (repository, id) = parse(reference)?;
     let mut image = image(ecr, repository, id).await?;
@@ -43,7 +43,7 @@ pub async fn pull(ecr: &Client, reference: &str, directory: &Path, architecture:
     Ok(())
 }
 
-/// An image with its manifest, be it an index or not.
+/// An image or an index, with its manifest.
 pub async fn image(ecr: &Client, repository: &str, id: ImageIdentifier) -> Result<Image> {
     let accepted = INDEXES.iter().chain(&MANIFESTS).map(|kind| (*kind).to_owned()).collect();
     let ask = ecr.batch_get_image().repository_name(repository).image_ids(id);

@@ -1,4 +1,4 @@
-//! An OCI layout goes to a repository: children before their index, layers before their image.
+//! Pushes an OCI layout: children before their index, and layers before their image.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{Result, blob_path, parse};
 
-/// Puts the one image or index of a layout under a tag.
+/// Pushes the image or index of a layout under a tag.
 pub async fn push(ecr: &Client, layout: &Path, reference: &str) -> Result<()> {
     let (repository, image) = parse(reference)?;
     let index: Value = serde_json::from_slice(&std::fs::read(layout.join("index.json"))?)?;
@@ -56,7 +56,7 @@ async fn push_layers(ecr: &Client, layout: &Path, repository: &str, digests: BTr
         }
     }
     for failure in answer.failures() {
-        // A layer that is not there is a failure of the question.
+        // A missing layer is reported as a failure in the answer, not as an error.
         let digest = failure.layer_digest().ok_or("a failure without a digest")?;
         push_layer(ecr, repository, digest, &std::fs::read(blob_path(layout, digest))?).await?;
     }
