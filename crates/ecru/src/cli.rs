@@ -8,6 +8,7 @@ mod copy_dir;
 mod credentials;
 pub mod env;
 pub mod health;
+pub mod jobs;
 mod layer_transfer;
 pub mod man;
 pub mod progress;

@@ -4,6 +4,7 @@ use ecru::cli::backup::{Backup, Report};
 use ecru::cli::completion::Completion;
 use ecru::cli::env::{self, Env};
 use ecru::cli::health::Health;
+use ecru::cli::jobs::Jobs;
 use ecru::cli::man::Man;
 use ecru::cli::push_log::PushLog;
 use ecru::cli::restore::Restore;
@@ -43,6 +44,8 @@ enum Command {
     Restore(Restore),
     /// Show what was pushed to a repository and what was refused, and why.
     PushLog(PushLog),
+    /// Show the background jobs of a running server, and run those again that were given up.
+    Jobs(Jobs),
     /// Look whether the layers of a store are whole, beside its server.
     Verify(Verify),
     /// Copy images from files and other registries into a repository.
@@ -113,6 +116,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Verify(verify) => on_runtime(async {
             let well = verify.run(&|name| std::env::var(name).ok(), &mut std::io::stdout()).await?;
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }),
+        Command::Jobs(jobs) => on_runtime(async {
+            std::io::stdout().write_all(jobs.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
         }),
         Command::PushLog(log) => on_runtime(async {
             std::io::stdout().write_all(log.run().await?.as_bytes())?;

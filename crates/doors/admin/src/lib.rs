@@ -3,16 +3,20 @@
 //! Its calls are about the whole server, and so about the default account: only who may do so there operates it. A call about a
 //! registry says so ([`call::Operation::OF_REGISTRY`]), and is judged there as those of ECR are.
 
+mod list_jobs;
 mod list_push_log;
+mod retry_jobs;
 mod server_status;
 
 use aws::AccountId;
 use call::{Entry, Protocol, Service};
 
+pub use list_jobs::{JobOut as ListJobsJob, JobStateOut, ListJobs, Output as ListJobsOutput};
 pub use list_push_log::{
     LineOut as PushLogLine, ListPushLog, OutcomeOut as PushLogOutcome, Output as ListPushLogOutput,
     RefusalOut as PushLogRefusal,
 };
+pub use retry_jobs::{Output as RetryJobsOutput, RetryJobs};
 pub use server_status::{Output as ServerStatusOutput, ServerStatus};
 
 /// What stands before an operation in `X-Amz-Target`.
@@ -27,6 +31,11 @@ pub const SERVICE: Service = Service {
     account: Some(AccountId::DEFAULT),
     protocol: Protocol::Json { target: TARGET },
     stated_life: true,
-    operations: &[Entry::of::<ListPushLog>(), Entry::of::<ServerStatus>()],
+    operations: &[
+        Entry::of::<ListJobs>(),
+        Entry::of::<ListPushLog>(),
+        Entry::of::<RetryJobs>(),
+        Entry::of::<ServerStatus>(),
+    ],
     not_yet: &[],
 };

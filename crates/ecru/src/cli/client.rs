@@ -110,6 +110,8 @@ pub enum ClientError {
     UnknownKey { name: String, message: String, found: Found },
     #[error("the server at {endpoint} answered with {status}, which is no answer of an AWS service")]
     Foreign { endpoint: Uri, status: StatusCode },
+    #[error("there is no dead job '{key}' of the kind '{kind}'; `ecru jobs --dead` shows those there are")]
+    NoDeadJob { kind: String, key: String },
     #[error("the server at {0} speaks TLS: use https://")]
     SpeaksTls(Uri),
     #[error(transparent)]

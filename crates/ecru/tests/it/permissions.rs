@@ -27,7 +27,8 @@ fn input(operation: &str) -> Option<Value> {
         "GetCallerIdentity" => return None,
         // The server belongs to the default account: whoever calls, these are about it.
         "ListPushLog" => json!({}),
-        "ServerStatus" => return Some(json!({})),
+        "ListJobs" | "ServerStatus" => return Some(json!({})),
+        "RetryJobs" => return Some(json!({"kind": "upload_expire"})),
         "ListTagsForResource" => return Some(json!({"resourceArn": arn})),
         "TagResource" => return Some(json!({"resourceArn": arn, "tags": [{"Key": "k", "Value": "v"}]})),
         "UntagResource" => return Some(json!({"resourceArn": arn, "tagKeys": ["k"]})),

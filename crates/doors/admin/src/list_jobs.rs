@@ -1,0 +1,118 @@
+//! ListJobs: the queue of background jobs, in the order of kind and key.
+use aws::Timestamp;
+use call::page::{Asked, Listing};
+use call::{Operation, check};
+use listen::app::App;
+use registry::access::{Need, Resource};
+use registry::jobs::{self, Job, JobQuery, JobState};
+use registry::{Constraint, Cx, Error, RegistryId};
+use serde::{Deserialize, Serialize};
+
+/// Jobs of a page where the caller does not say, and at most: a job's error and progress have up to 1 KiB each.
+const DEFAULT_RESULTS: u32 = 100;
+const MAX_RESULTS: u32 = 200;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListJobs {
+    /// Only jobs that were given up.
+    #[serde(default)]
+    dead_only: Option<bool>,
+    next_token: Option<String>,
+    max_results: Option<i64>,
+}
+
+#[derive(Debug)]
+pub struct Checked {
+    dead_only: bool,
+    asked: Asked,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    pub jobs: Vec<JobOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobOut {
+    pub kind: String,
+    pub key: String,
+    /// Absent for a kind that only a newer version knows, which this one leaves alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lane: Option<String>,
+    pub state: JobStateOut,
+    /// How often it has failed since it last succeeded.
+    pub attempts: u64,
+    /// When it runs next. For a running job, when another node takes it over if this one has died.
+    pub due_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum JobStateOut {
+    Waiting,
+    Running,
+    /// Given up after too many failed attempts.
+    Dead,
+}
+
+impl Operation for ListJobs {
+    const NAME: &'static str = "ListJobs";
+    type Checked = Checked;
+    type Output = Output;
+
+    /// Judged in the default account, as every call of this service is.
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![Need::new("ecru:ListJobs", Resource::Any)]
+    }
+
+    fn check(self) -> Result<Checked, Error> {
+        let limit = check::max_results(self.max_results, DEFAULT_RESULTS, MAX_RESULTS)?;
+        let asked = Asked { token: self.next_token, limit };
+        Ok(Checked { dead_only: self.dead_only.unwrap_or(false), asked })
+    }
+
+    async fn handle(Checked { dead_only, asked }: Checked, cx: &Cx, _app: &App) -> Result<Output, Error> {
+        let listing = Listing::new(cx, Self::NAME, &[if dead_only { "dead" } else { "all" }]);
+        let after = listing.after(asked.token.as_deref())?.map(read_cursor).transpose()?;
+        let query = JobQuery { dead_only, after, limit: asked.limit };
+        let (jobs, more) = jobs::list(&cx.system, cx.system.job_kinds(), query).await?;
+        let next = jobs.last().filter(|_| more).map(|last| format!("{}\n{}", last.kind, last.key).into_bytes());
+        Ok(Output { jobs: jobs.into_iter().map(JobOut::from).collect(), next_token: listing.token(next) })
+    }
+}
+
+/// The kind and key of the last job of the page before. No kind has a line break.
+fn read_cursor(cursor: Vec<u8>) -> Result<(String, String), Error> {
+    let text = String::from_utf8(cursor).ok();
+    let parts = text.as_deref().and_then(|text| text.split_once('\n'));
+    let (kind, key) = parts.ok_or_else(|| Error::invalid("nextToken", Constraint::Text("Invalid token".into())))?;
+    Ok((kind.to_owned(), key.to_owned()))
+}
+
+impl From<Job> for JobOut {
+    fn from(job: Job) -> JobOut {
+        JobOut {
+            kind: job.kind,
+            key: job.key,
+            lane: job.lane.map(str::to_owned),
+            state: match job.state {
+                JobState::Waiting => JobStateOut::Waiting,
+                JobState::Running => JobStateOut::Running,
+                JobState::Dead => JobStateOut::Dead,
+            },
+            attempts: job.attempts,
+            due_at: Timestamp(job.due.0),
+            last_error: job.last_error,
+            progress: job.progress,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! RetryJobs: runs jobs again that were given up.
+use call::{Operation, check};
+use listen::app::App;
+use registry::access::{Need, Resource};
+use registry::{Cx, Error, RegistryId, jobs};
+use serde::{Deserialize, Serialize};
+
+/// Characters of a kind or a key at most.
+const NAME_CHARACTERS: u64 = 1024;
+
+#[derive(Debug, Deserialize)]
+pub struct RetryJobs {
+    kind: Option<String>,
+    /// One job; without it all dead jobs of the kind.
+    key: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Checked {
+    kind: String,
+    key: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Output {
+    /// Dead jobs that are due now.
+    pub retried: u64,
+}
+
+impl Operation for RetryJobs {
+    const NAME: &'static str = "RetryJobs";
+    type Checked = Checked;
+    type Output = Output;
+
+    /// Judged in the default account, as every call of this service is.
+    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+        vec![Need::new("ecru:RetryJobs", Resource::Any)]
+    }
+
+    fn check(self) -> Result<Checked, Error> {
+        let kind = check::required("kind", self.kind)?;
+        check::length("kind", &kind, 1, NAME_CHARACTERS)?;
+        if let Some(key) = &self.key {
+            check::length("key", key, 1, NAME_CHARACTERS)?;
+        }
+        Ok(Checked { kind, key: self.key })
+    }
+
+    async fn handle(Checked { kind, key }: Checked, cx: &Cx, _app: &App) -> Result<Output, Error> {
+        Ok(Output { retried: jobs::retry(&cx.system, &kind, key.as_deref()).await? })
+    }
+}
