@@ -188,6 +188,7 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
             action: need.action,
             resource: &resource,
             resource_account: cx.registry.account,
+            resource_rule: policy::ResourceRule::Either,
             context: &|| context(cx, need, &resource_tags),
         };
         match policy::evaluate(&request, &policies) {

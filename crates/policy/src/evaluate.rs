@@ -5,8 +5,8 @@ mod tests;
 
 use crate::decision::{Cause, Decision, Denial, Grant, PolicyKind};
 use crate::document::{Document, Effect, Facts};
-use crate::principal::Worth;
-use crate::request::{Principal, PrincipalKind, Request};
+use crate::principal::GrantStrength;
+use crate::request::{Principal, PrincipalKind, Request, ResourceRule};
 
 /// The policies that apply to a request.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +33,8 @@ impl Policies {
 /// What the policies of one kind say.
 struct Verdict {
     denied: bool,
-    /// The most that an allow is worth.
-    allowed: Option<Worth>,
+    /// The strongest allow.
+    allowed: Option<GrantStrength>,
 }
 
 impl Verdict {
@@ -43,7 +43,7 @@ impl Verdict {
         for statement in documents.iter().flat_map(|document| &document.statements) {
             match (statement.applies(facts), statement.effect) {
                 (Some(_), Effect::Deny) => verdict.denied = true,
-                (Some(worth), Effect::Allow) => verdict.allowed = verdict.allowed.max(Some(worth)),
+                (Some(strength), Effect::Allow) => verdict.allowed = verdict.allowed.max(Some(strength)),
                 (None, _) => {}
             }
         }
@@ -56,6 +56,10 @@ impl Verdict {
 /// An explicit deny in any policy wins. In its own account the root principal may then do everything; others need an
 /// allow, of which the resource's policy can give as much as it names them for. A foreign caller needs both its own
 /// policies' allow and the resource's.
+///
+/// Where the resource's policy is required ([`ResourceRule::Required`]), what it does not allow is denied to everybody, to the
+/// root principal too. An allow that names the account is enough for its root principal, and leaves others to the account's
+/// identity policies.
 pub fn evaluate(request: &Request<'_>, policies: &Policies) -> Decision {
     match judge(request, policies) {
         Ok(by) => Decision::Allowed { by },
@@ -99,6 +103,7 @@ fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, Cause> {
         Ok(())
     };
     let has_identity_allow = identity.allowed.is_some() || acts_as_root(principal);
+    let is_required = request.resource_rule == ResourceRule::Required;
     let no_resource_allow = Err(Cause::NoAllow(PolicyKind::Resource));
     match (&principal.kind, principal.account) {
         (PrincipalKind::Service | PrincipalKind::Anonymous, _) | (_, None) => match resource.allowed {
@@ -106,9 +111,11 @@ fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, Cause> {
             None => no_resource_allow,
         },
         (kind, Some(account)) if account == request.resource_account => match resource.allowed {
+            None if is_required => no_resource_allow,
+            Some(_) if is_required && *kind == PrincipalKind::Root => Ok(Grant::ResourcePolicy),
             _ if *kind == PrincipalKind::Root => Ok(Grant::Root),
-            Some(Worth::Alone) => Ok(Grant::ResourcePolicy),
-            Some(Worth::Limited) if !has_identity_allow => within_limits().map(|()| Grant::ResourcePolicy),
+            Some(GrantStrength::Alone) => Ok(Grant::ResourcePolicy),
+            Some(GrantStrength::Limited) if !has_identity_allow => within_limits().map(|()| Grant::ResourcePolicy),
             _ if has_identity_allow => within_limits().map(|()| Grant::IdentityPolicy),
             _ => Err(Cause::NoAllow(PolicyKind::Identity)),
         },

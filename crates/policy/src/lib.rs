@@ -16,4 +16,4 @@ pub use condition::{InvalidNetwork, Network};
 pub use decision::{Cause, Decision, Denial, Grant, PolicyKind};
 pub use document::{Document, Grammar, InvalidDocument};
 pub use evaluate::{Policies, evaluate};
-pub use request::{Keys, Principal, PrincipalKind, Request};
+pub use request::{Keys, Principal, PrincipalKind, Request, ResourceRule};

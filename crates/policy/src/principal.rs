@@ -1,19 +1,19 @@
-//! Whom a statement of a resource policy names, and what its allow is worth to them.
+//! The principals that a statement of a resource policy names, and how strong a grant its allow is to them.
 
 use crate::request::{Principal, PrincipalKind};
 use aws::{AccountId, Arn};
 
-/// Whom a statement concerns.
+/// Tells the principals that a statement concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Whom {
-    These(Vec<Named>),
+pub(crate) enum PrincipalMatcher {
+    AnyOf(Vec<PrincipalName>),
     /// `NotPrincipal`; only a Deny has it.
-    AllBut(Vec<Named>),
+    AllBut(Vec<PrincipalName>),
 }
 
 /// One entry of a `Principal` element.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
+pub(crate) enum PrincipalName {
     /// `*`
     Everyone,
     /// A bare account id or the account's root ARN.
@@ -21,13 +21,13 @@ pub(crate) enum Named {
     /// A user, role, role session or federated user, by ARN.
     Arn(String),
     Service(String),
-    /// An identity provider, which only role trust policies know: no caller here is one.
+    /// An identity provider, which role trust policies name. No [`PrincipalKind`] is a provider's user yet, so it matches nobody.
     Federated,
 }
 
-/// What an allow in a resource policy is worth within the owner's own account (`ECR.md` G.1), the least first.
+/// How strong a grant an allow in a resource policy is within the owner's own account (`ECR.md` G.1), the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Worth {
+pub(crate) enum GrantStrength {
     /// It names the account, which hands the decision to the account's identity policies.
     Delegates,
     /// No identity policy is needed, but boundary and session policies must allow.
@@ -36,14 +36,14 @@ pub(crate) enum Worth {
     Alone,
 }
 
-impl Named {
+impl PrincipalName {
     /// Reads an entry of `{"AWS": …}`.
-    pub(crate) fn aws(text: &str) -> Result<Named, &'static str> {
+    pub(crate) fn aws(text: &str) -> Result<PrincipalName, &'static str> {
         if text == "*" {
-            return Ok(Named::Everyone);
+            return Ok(PrincipalName::Everyone);
         }
         if let Ok(account) = text.parse() {
-            return Ok(Named::Account(account));
+            return Ok(PrincipalName::Account(account));
         }
         if text.contains(['*', '?']) {
             return Err("a principal takes no wildcard except a lone '*'");
@@ -53,48 +53,50 @@ impl Named {
         let account: AccountId = arn.account.parse().map_err(|_| unknown)?;
         let is_of = |kinds: &[&str]| kinds.iter().any(|kind| arn.resource.starts_with(kind));
         match arn.service.as_str() {
-            "iam" if arn.resource == "root" => Ok(Named::Account(account)),
-            "iam" if is_of(&["user/", "role/"]) => Ok(Named::Arn(text.to_owned())),
-            "sts" if is_of(&["assumed-role/", "federated-user/"]) => Ok(Named::Arn(text.to_owned())),
+            "iam" if arn.resource == "root" => Ok(PrincipalName::Account(account)),
+            "iam" if is_of(&["user/", "role/"]) => Ok(PrincipalName::Arn(text.to_owned())),
+            "sts" if is_of(&["assumed-role/", "federated-user/"]) => Ok(PrincipalName::Arn(text.to_owned())),
             _ => Err(unknown),
         }
     }
 
-    /// What being named so is worth to a principal; `None` when it does not mean them.
-    fn worth(&self, principal: &Principal) -> Option<Worth> {
+    /// How strong a grant this name is to a principal; `None` when it does not mean them.
+    fn strength(&self, principal: &Principal) -> Option<GrantStrength> {
         match self {
-            // A lone `*` is taken to be worth what a role's ARN is.
-            Named::Everyone => Some(Worth::Limited),
-            Named::Account(account) => (principal.account == Some(*account)).then_some(Worth::Delegates),
-            Named::Arn(arn) => match &principal.kind {
+            // A lone `*` is taken to be as strong as a role's ARN.
+            PrincipalName::Everyone => Some(GrantStrength::Limited),
+            PrincipalName::Account(account) => {
+                (principal.account == Some(*account)).then_some(GrantStrength::Delegates)
+            }
+            PrincipalName::Arn(arn) => match &principal.kind {
                 PrincipalKind::Service | PrincipalKind::Anonymous => None,
-                _ if principal.arn == *arn => Some(Worth::Alone),
-                PrincipalKind::RoleSession { role } if role == arn => Some(Worth::Limited),
-                PrincipalKind::FederatedUser { of } if of == arn => Some(Worth::Limited),
+                _ if principal.arn == *arn => Some(GrantStrength::Alone),
+                PrincipalKind::RoleSession { role } if role == arn => Some(GrantStrength::Limited),
+                PrincipalKind::FederatedUser { of } if of == arn => Some(GrantStrength::Limited),
                 _ => None,
             },
-            Named::Service(name) => {
+            PrincipalName::Service(name) => {
                 let is_it = principal.kind == PrincipalKind::Service && principal.arn == *name;
-                is_it.then_some(Worth::Alone)
+                is_it.then_some(GrantStrength::Alone)
             }
-            Named::Federated => None,
+            PrincipalName::Federated => None,
         }
     }
 }
 
-impl Whom {
-    /// What the statement is worth to a principal; `None` when it does not concern them.
+impl PrincipalMatcher {
+    /// How strong a grant the statement is to a principal; `None` when it does not concern them.
     ///
     /// `NotPrincipal` spares those whom it names themselves (naming an account spares its root alone), and nobody who has
     /// a permissions boundary (IAM user guide, "NotPrincipal").
-    pub(crate) fn worth(&self, principal: &Principal, has_boundary: bool) -> Option<Worth> {
+    pub(crate) fn strength(&self, principal: &Principal, has_boundary: bool) -> Option<GrantStrength> {
         match self {
-            Whom::These(named) => named.iter().filter_map(|n| n.worth(principal)).max(),
-            Whom::AllBut(named) => {
+            PrincipalMatcher::AnyOf(named) => named.iter().filter_map(|n| n.strength(principal)).max(),
+            PrincipalMatcher::AllBut(named) => {
                 let is_root = principal.kind == PrincipalKind::Root;
-                let spared = |worth: Worth| worth > Worth::Delegates || is_root;
-                let named_itself = named.iter().filter_map(|n| n.worth(principal)).any(spared);
-                (has_boundary || !named_itself).then_some(Worth::Alone)
+                let spared = |strength: GrantStrength| strength > GrantStrength::Delegates || is_root;
+                let named_itself = named.iter().filter_map(|n| n.strength(principal)).any(spared);
+                (has_boundary || !named_itself).then_some(GrantStrength::Alone)
             }
         }
     }

@@ -48,6 +48,17 @@ impl PrincipalKind {
 /// The values of condition keys, by name.
 pub type Keys = BTreeMap<String, Vec<String>>;
 
+/// What the resource's own policy has to say within its account (IAM user guide, "Policy evaluation for requests within a single
+/// account").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResourceRule {
+    /// The resource's policy may allow, or the caller's policies: a repository, a secret, a bucket.
+    #[default]
+    Either,
+    /// The resource's policy must allow: the trust policy of a role (`sts:AssumeRole`), the policy of a KMS key.
+    Required,
+}
+
 /// One action on one resource.
 #[derive(Clone)]
 pub struct Request<'a> {
@@ -58,6 +69,7 @@ pub struct Request<'a> {
     pub resource: &'a str,
     /// The account that owns the resource.
     pub resource_account: AccountId,
+    pub resource_rule: ResourceRule,
     /// The values of condition keys, such as `aws:SourceIp`, `aws:SecureTransport`, `aws:CurrentTime`, `aws:RequestTag/KEY`.
     /// Names compare without case; a key without values counts as absent.
     ///

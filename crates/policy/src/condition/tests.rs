@@ -1,6 +1,6 @@
 use super::Condition;
 use crate::request::Context;
-use crate::{Principal, PrincipalKind, Request};
+use crate::{Principal, PrincipalKind, Request, ResourceRule};
 use aws::AccountId;
 use std::collections::BTreeMap;
 
@@ -18,6 +18,7 @@ fn context(values: &[&str]) -> Context {
         action: "ecr:PutImage",
         resource: "*",
         resource_account: AccountId::DEFAULT,
+        resource_rule: ResourceRule::Either,
         context: &|| keys.clone(),
     })
 }

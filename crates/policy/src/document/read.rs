@@ -5,7 +5,7 @@ use super::statement::{Actions, Effect, Resources, Statement};
 use super::{Document, Grammar, InvalidDocument};
 use crate::condition::Condition;
 use crate::pattern::{ArnPattern, Pattern, Syntax};
-use crate::principal::{Named, Whom};
+use crate::principal::{PrincipalMatcher, PrincipalName};
 
 /// A member of a statement, and what is wrong with it.
 struct Wrong {
@@ -61,36 +61,36 @@ fn statement(raw: RawStatement, grammar: Grammar, variables: bool) -> Result<Sta
     };
     Ok(Statement {
         effect,
-        whom: whom(raw.principal, raw.not_principal, grammar, effect)?,
+        principals: principal_matcher(raw.principal, raw.not_principal, grammar, effect)?,
         actions: actions(raw.action, raw.not_action)?,
         resources: resources(raw.resource, raw.not_resource, grammar, variables)?,
         conditions: conditions(raw.condition, variables)?,
     })
 }
 
-fn whom(
+fn principal_matcher(
     principal: Option<RawPrincipal>,
     not_principal: Option<RawPrincipal>,
     grammar: Grammar,
     effect: Effect,
-) -> Result<Option<Whom>, Wrong> {
+) -> Result<Option<PrincipalMatcher>, Wrong> {
     match (grammar, principal, not_principal) {
         (Grammar::Identity, None, None) => Ok(None),
         (Grammar::Identity, Some(_), _) => Err(wrong("Principal", "an identity policy must not have it")),
         (Grammar::Identity, None, Some(_)) => Err(wrong("NotPrincipal", "an identity policy must not have it")),
-        (Grammar::Resource, Some(raw), None) => Ok(Some(Whom::These(principals("Principal", raw)?))),
+        (Grammar::Resource, Some(raw), None) => Ok(Some(PrincipalMatcher::AnyOf(principals("Principal", raw)?))),
         (Grammar::Resource, None, Some(_)) if effect == Effect::Allow => {
             Err(wrong("NotPrincipal", "only a Deny may have it"))
         }
-        (Grammar::Resource, None, Some(raw)) => Ok(Some(Whom::AllBut(principals("NotPrincipal", raw)?))),
+        (Grammar::Resource, None, Some(raw)) => Ok(Some(PrincipalMatcher::AllBut(principals("NotPrincipal", raw)?))),
         (Grammar::Resource, None, None) => Err(wrong("Principal", "it is missing")),
         (Grammar::Resource, Some(_), Some(_)) => Err(both("NotPrincipal", "Principal")),
     }
 }
 
-fn principals(member: &str, raw: RawPrincipal) -> Result<Vec<Named>, Wrong> {
+fn principals(member: &str, raw: RawPrincipal) -> Result<Vec<PrincipalName>, Wrong> {
     let Pairs(lists) = match raw {
-        RawPrincipal::Text(text) if text == "*" => return Ok(vec![Named::Everyone]),
+        RawPrincipal::Text(text) if text == "*" => return Ok(vec![PrincipalName::Everyone]),
         RawPrincipal::Text(_) => return Err(wrong(member, "it is neither '*' nor an object")),
         RawPrincipal::Lists(lists) => lists,
     };
@@ -99,12 +99,12 @@ fn principals(member: &str, raw: RawPrincipal) -> Result<Vec<Named>, Wrong> {
         let member = format!("{member}.{kind}");
         for entry in entries {
             let read = match kind.as_str() {
-                "AWS" => Named::aws(&entry),
+                "AWS" => PrincipalName::aws(&entry),
                 "Service" | "Federated" if entry.contains(['*', '?']) => {
                     Err("a principal takes no wildcard except a lone '*'")
                 }
-                "Service" => Ok(Named::Service(entry)),
-                "Federated" => Ok(Named::Federated),
+                "Service" => Ok(PrincipalName::Service(entry)),
+                "Federated" => Ok(PrincipalName::Federated),
                 _ => Err("it is not a kind of principal that is known here"),
             };
             named.push(read.map_err(|reason| wrong(&member, reason))?);
@@ -125,7 +125,7 @@ fn actions(action: Option<Many<String>>, not_action: Option<Many<String>>) -> Re
         texts.iter().map(read).collect::<Result<Vec<_>, _>>()
     };
     match (action, not_action) {
-        (Some(these), None) => Ok(Actions::These(read("Action", these)?)),
+        (Some(these), None) => Ok(Actions::AnyOf(read("Action", these)?)),
         (None, Some(these)) => Ok(Actions::AllBut(read("NotAction", these)?)),
         (None, None) => Err(wrong("Action", "it is missing")),
         (Some(_), Some(_)) => Err(both("NotAction", "Action")),
@@ -162,7 +162,7 @@ fn resources(
         texts.iter().map(read).collect::<Result<Vec<_>, _>>()
     };
     match (resource, not_resource) {
-        (Some(these), None) => Ok(Resources::These(read("Resource", these)?)),
+        (Some(these), None) => Ok(Resources::AnyOf(read("Resource", these)?)),
         (None, Some(these)) => Ok(Resources::AllBut(read("NotResource", these)?)),
         (None, None) if grammar == Grammar::Resource => Ok(Resources::Own),
         (None, None) => Err(wrong("Resource", "it is missing")),

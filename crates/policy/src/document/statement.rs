@@ -2,7 +2,7 @@
 
 use crate::condition::Condition;
 use crate::pattern::{ArnPattern, Pattern};
-use crate::principal::{Whom, Worth};
+use crate::principal::{GrantStrength, PrincipalMatcher};
 use crate::request::{Context, Request};
 use std::cell::OnceCell;
 
@@ -16,7 +16,7 @@ pub(crate) enum Effect {
 pub(crate) struct Statement {
     pub effect: Effect,
     /// `None` in identity policies, which concern whoever they are attached to.
-    pub whom: Option<Whom>,
+    pub principals: Option<PrincipalMatcher>,
     pub actions: Actions,
     pub resources: Resources,
     /// All of them must hold.
@@ -25,7 +25,7 @@ pub(crate) struct Statement {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Actions {
-    These(Vec<Pattern>),
+    AnyOf(Vec<Pattern>),
     AllBut(Vec<Pattern>),
 }
 
@@ -33,7 +33,7 @@ pub(crate) enum Actions {
 pub(crate) enum Resources {
     /// The resource that the policy is attached to.
     Own,
-    These(Vec<ArnPattern>),
+    AnyOf(Vec<ArnPattern>),
     AllBut(Vec<ArnPattern>),
 }
 
@@ -56,28 +56,28 @@ impl<'a> Facts<'a> {
 }
 
 impl Statement {
-    /// What the statement is worth to the caller; `None` when it does not apply.
+    /// How strong a grant the statement is to the caller; `None` when it does not apply.
     ///
     /// A text whose variable has no value in the request matches nothing. Where not matching would make an Allow wider
     /// (`NotResource`, negated operators), it counts as matching instead.
-    pub(crate) fn applies(&self, facts: &Facts<'_>) -> Option<Worth> {
-        let worth = match &self.whom {
-            Some(whom) => whom.worth(facts.request.principal, facts.has_boundary)?,
-            None => Worth::Alone,
+    pub(crate) fn applies(&self, facts: &Facts<'_>) -> Option<GrantStrength> {
+        let strength = match &self.principals {
+            Some(matcher) => matcher.strength(facts.request.principal, facts.has_boundary)?,
+            None => GrantStrength::Alone,
         };
         let unresolved = self.effect == Effect::Allow;
         let holds = |condition: &Condition| condition.holds(facts.context(), unresolved);
         let applies = self.concerns_action(facts)
             && self.concerns_resource(facts, unresolved)
             && self.conditions.iter().all(holds);
-        applies.then_some(worth)
+        applies.then_some(strength)
     }
 
     fn concerns_action(&self, facts: &Facts<'_>) -> bool {
         let is_it =
             |pattern: &Pattern| pattern.matches_without_case(facts.request.action, facts.context()) == Some(true);
         match &self.actions {
-            Actions::These(patterns) => patterns.iter().any(is_it),
+            Actions::AnyOf(patterns) => patterns.iter().any(is_it),
             Actions::AllBut(patterns) => !patterns.iter().any(is_it),
         }
     }
@@ -86,7 +86,7 @@ impl Statement {
         let matches = |pattern: &ArnPattern| pattern.matches(facts.request.resource, facts.context());
         match &self.resources {
             Resources::Own => true,
-            Resources::These(patterns) => patterns.iter().any(|p| matches(p).unwrap_or(false)),
+            Resources::AnyOf(patterns) => patterns.iter().any(|p| matches(p).unwrap_or(false)),
             Resources::AllBut(patterns) => !patterns.iter().any(|p| matches(p).unwrap_or(unresolved)),
         }
     }

@@ -1,5 +1,5 @@
 use super::{Policies, evaluate};
-use crate::{Cause, Decision, Document, Grammar, Grant, PolicyKind, Principal, PrincipalKind, Request};
+use crate::{Cause, Decision, Document, Grammar, Grant, PolicyKind, Principal, PrincipalKind, Request, ResourceRule};
 use aws::AccountId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -75,9 +75,99 @@ fn judge(principal: &Principal, policies: &Policies) -> Decision {
         action: "ecr:PutImage",
         resource: REPOSITORY,
         resource_account: OWNER.parse().unwrap(),
+        resource_rule: ResourceRule::Either,
         context: &BTreeMap::new,
     };
     evaluate(&request, policies)
+}
+
+const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+const ROLE: &str = "arn:aws:iam::111111111111:role/ci/builder";
+
+/// The outcome of an action that the resource's own policy must allow.
+fn required(principal: &Principal, (action, resource): (&str, &str), policies: &Policies) -> Result<Grant, Cause> {
+    let request = Request {
+        principal,
+        action,
+        resource,
+        resource_account: OWNER.parse().unwrap(),
+        resource_rule: ResourceRule::Required,
+        context: &BTreeMap::new,
+    };
+    match evaluate(&request, policies) {
+        Decision::Allowed { by } => Ok(by),
+        Decision::Denied { reason } => Err(reason.cause),
+    }
+}
+
+/// Every action, as the rules of KMS and STS are tried.
+fn everything(effect: &str) -> Vec<Document> {
+    documents(Grammar::Identity, &[json!({"Effect": effect, "Action": "*", "Resource": "*"})])
+}
+
+/// A key's policy, whose statements name the resource, and a role's trust policy, whose do not.
+fn key_policy(principal: &Value) -> Vec<Document> {
+    let statement = json!({"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"});
+    documents(Grammar::Resource, &[statement])
+}
+
+fn trust_policy(principal: &Value) -> Vec<Document> {
+    documents(Grammar::Resource, &[json!({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"})])
+}
+
+/// KMS developer guide, "Key policies in AWS KMS": no principal, including the account root user, has any permission to a key
+/// unless its policy allows it; IAM policies have no effect unless the key policy enables them by naming the account.
+/// IAM user guide, "Policy evaluation for requests within a single account": role trust policies must allow as well.
+#[test]
+fn what_must_be_allowed_by_the_resources_policy_is_allowed_by_no_other_alone() {
+    let account = aws("arn:aws:iam::111111111111:root");
+    let the_user = aws("arn:aws:iam::111111111111:user/dev/ann");
+    let other_user = aws("arn:aws:iam::111111111111:user/dev/bob");
+    let (by_resource, by_identity) = (Ok(Grant::ResourcePolicy), Ok(Grant::IdentityPolicy));
+    let (no_resource, no_identity) = (no_allow(PolicyKind::Resource), no_allow(PolicyKind::Identity));
+    // The caller, whom the resource's policy names, the outcome without and with an identity policy that allows everything.
+    let data = [
+        (root(OWNER), None, no_resource, no_resource),
+        (root(OWNER), Some(&the_user), no_resource, no_resource),
+        (root(OWNER), Some(&account), by_resource, by_resource),
+        (user(OWNER), None, no_resource, no_resource),
+        (user(OWNER), Some(&other_user), no_resource, no_resource),
+        (user(OWNER), Some(&account), no_identity, by_identity),
+        (user(OWNER), Some(&the_user), by_resource, by_resource),
+        (session(OWNER), Some(&account), no_identity, by_identity),
+        (federated_of_root(OWNER), None, no_allow(PolicyKind::Resource), no_resource),
+        (user(STRANGER), None, no_resource, no_resource),
+        (user(STRANGER), Some(&aws(STRANGER)), no_identity, by_resource),
+        (root(STRANGER), Some(&aws(STRANGER)), by_resource, by_resource),
+        (service(), None, no_resource, no_resource),
+        (service(), Some(&json!({"Service": "codebuild.amazonaws.com"})), by_resource, by_resource),
+        (nobody(), None, no_resource, no_resource),
+    ];
+    for (what, policy) in
+        [(("kms:Decrypt", KEY), key_policy as fn(&Value) -> Vec<Document>), (("sts:AssumeRole", ROLE), trust_policy)]
+    {
+        for (principal, named, alone, with_identity) in &data {
+            let resource = named.map(policy).unwrap_or_default();
+            let mut all = policies(Vec::new(), resource);
+            assert_eq!(required(principal, what, &all), *alone, "{what:?}: {} {named:?}", principal.arn);
+            all.identity = everything("Allow");
+            assert_eq!(required(principal, what, &all), *with_identity, "{what:?}: {} {named:?}", principal.arn);
+            all.identity = everything("Deny");
+            assert_eq!(required(principal, what, &all), Err(Cause::ExplicitDeny(PolicyKind::Identity)));
+        }
+    }
+}
+
+#[test]
+fn a_required_policy_that_names_the_account_leaves_limits_in_force() {
+    let account = aws("arn:aws:iam::111111111111:root");
+    let what = ("kms:Decrypt", KEY);
+    let mut all = policies(everything("Allow"), key_policy(&account));
+    all.boundary = silent();
+    assert_eq!(required(&user(OWNER), what, &all), no_allow(PolicyKind::Boundary));
+    all.boundary.clear();
+    all.session = silent();
+    assert_eq!(required(&session(OWNER), what, &all), no_allow(PolicyKind::Session));
 }
 
 fn outcome(principal: &Principal, policies: &Policies) -> Result<Grant, Cause> {
@@ -371,6 +461,7 @@ fn conditions_see_the_requests_keys_but_no_forged_ones() {
             action: "ecr:PutImage",
             resource: "*",
             resource_account: OWNER.parse::<AccountId>().unwrap(),
+            resource_rule: ResourceRule::Either,
             context: &|| context.clone(),
         };
         assert_eq!(evaluate(&request, &all).is_allowed(), expected, "{context:?}");

@@ -1,6 +1,6 @@
 use super::{ArnPattern, Pattern, Syntax};
 use crate::request::Context;
-use crate::{Principal, PrincipalKind, Request};
+use crate::{Principal, PrincipalKind, Request, ResourceRule};
 use aws::AccountId;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ fn context(keys: &[(&str, &[&str])]) -> Context {
         action: "ecr:PutImage",
         resource: "*",
         resource_account: AccountId::DEFAULT,
+        resource_rule: ResourceRule::Either,
         context: &|| context.clone(),
     })
 }
