@@ -196,8 +196,8 @@ def test_a_directory_of_a_newer_ecru_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "url, cure",
     [
-        ("mysql://u:hush@db/ecru", "the URL is not one that PostgreSQL's clients read: postgres://USER:PASSWORD@HOST/DATABASE is"),
-        ("postgres://u:hush@db/ecru?sslmode=require", "the URL demands TLS (sslmode), which ecru does not speak to PostgreSQL; leave sslmode out"),
+        ("mysql://u:hush@db/ecru", "the URL is not valid for PostgreSQL; the form is postgres://USER:PASSWORD@HOST/DATABASE"),
+        ("postgres://u:hush@db/ecru?sslmode=require", "the URL requires TLS (sslmode), which ecru does not support for PostgreSQL; remove sslmode"),
     ],
 )
 def test_the_fault_of_an_invalid_postgres_url_is_named(tmp_path, url, cure):

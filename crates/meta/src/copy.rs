@@ -1,21 +1,22 @@
-//! Whole copies of the records: out of either engine into a SQLite file, and out of such a file into PostgreSQL.
+//! Complete copies of the records: from either engine into a SQLite file, and from such a file into PostgreSQL.
 //!
-//! Which tables and columns there are is read from the schema of the SQLite file, which the migrations made: nothing has to be
-//! added here when they add something.
+//! The tables and columns come from the schema of the SQLite file, which the migrations created. So this code needs no change when a
+//! migration adds a table or a column.
+
 use crate::sqlite::{Connection, Role};
 use crate::stats::Counters;
 use crate::{Error, Tx, db};
 use std::path::Path;
 
-/// Rows that are moved at once. A manifest has up to 4 MiB.
+/// Rows that are copied at once. A manifest has up to 4 MiB.
 pub(crate) const ROWS: usize = 100;
 
-/// Tables whose rows a copy does not have.
+/// Tables whose rows are not copied.
 pub(crate) const LEFT_OUT: &[&str] = &[
-    // Each database has its own.
+    // Each database has its own rows.
     "schema_migration",
     "probe",
-    // Open uploads end with a copy: their bytes change while it is made, and clients begin such a push again.
+    // The bytes of open uploads change during the copy, and clients start such a push again.
     "upload",
 ];
 
@@ -29,25 +30,25 @@ pub(crate) struct Table {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// As SQLite's STRICT tables have it: INTEGER, TEXT or BLOB.
+    /// The type in a STRICT table of SQLite: INTEGER, TEXT or BLOB.
     pub(crate) kind: String,
 }
 
 impl Table {
-    /// The columns' names with commas between.
+    /// Returns the columns' names, separated by commas.
     pub(crate) fn column_list(&self) -> String {
         self.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// A file of records that nobody serves from, such as a backup's.
+/// A file of records that no server uses, such as a backup.
 pub struct RecordsFile {
     connection: Connection,
     counters: Counters,
 }
 
 impl RecordsFile {
-    /// Opens a file that exists.
+    /// Opens an existing file. Fails with [`Error::Absent`] if it does not exist.
     pub fn open(path: &Path) -> Result<RecordsFile, Error> {
         if !path.exists() {
             return Err(Error::Absent);
@@ -60,17 +61,17 @@ impl RecordsFile {
         work(&mut Tx::new(db::Session::Sqlite(&mut self.connection), &self.counters))
     }
 
-    /// [`Error::Newer`] when the file's schema is of a later version than this program's.
+    /// Fails with [`Error::Newer`] if the file's schema is newer than this program's.
     pub fn known(&mut self) -> Result<(), Error> {
         crate::sqlite::known(&mut self.connection)
     }
 
-    /// Copies the file into a new one, without upload sessions. One that is there is replaced; it is not whole after an error.
+    /// Copies the file to `path`, without upload sessions. An existing file is replaced. After an error the copy is incomplete.
     pub fn copy_to(&self, path: &Path) -> Result<(), Error> {
         crate::sqlite::copy::backup(self.connection.path(), path)
     }
 
-    /// Reads the whole file; [`Error::Corrupt`] when a part of it is damaged.
+    /// Reads the whole file. Fails with [`Error::Corrupt`] if a part of it is damaged.
     pub fn check(&mut self) -> Result<(), Error> {
         self.connection.check_whole()
     }

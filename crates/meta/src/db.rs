@@ -1,4 +1,5 @@
-//! The store of records, whichever engine lies beneath it.
+//! The store of records, over either engine.
+
 use crate::job::job;
 use crate::migrate::PROBE_PUT;
 use crate::statement::{Answer, Asked, Attempt, Change, Lookup, Pending, found};
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A database: cheap to clone.
+/// A database. Clones are cheap and share it.
 #[derive(Clone)]
 pub struct Db {
     engine: Engine,
@@ -21,7 +22,7 @@ enum Engine {
     Postgres(Arc<postgres::Store>),
 }
 
-/// Where a SQLite database lies.
+/// The settings of a SQLite database.
 #[derive(Clone, Debug)]
 pub struct SqliteConfig {
     pub path: PathBuf,
@@ -29,14 +30,14 @@ pub struct SqliteConfig {
     pub now_us: i64,
 }
 
-/// How to reach a PostgreSQL database.
+/// The settings of a PostgreSQL database.
 #[derive(Clone)]
 pub struct PostgresConfig {
-    /// A libpq URL; never logged.
+    /// A libpq URL. It may contain a password, and is never logged.
     pub url: String,
-    /// Connections at most; 2 at least are used, one for look-ups and one for transactions.
+    /// The most connections. At least 2 are used, one for look-ups and one for transactions.
     pub max_connections: usize,
-    /// How long a wait for an answer of the server may take. Then the call fails and its connection is given up.
+    /// The longest wait for an answer of the server. After it the call fails and its connection is closed.
     pub timeout: Duration,
     /// The time to record for migrations, in microseconds since 1970 UTC.
     pub now_us: i64,
@@ -52,7 +53,7 @@ impl fmt::Debug for PostgresConfig {
 }
 
 impl Db {
-    /// Opens (creates) a SQLite database and brings its schema up to date.
+    /// Opens a SQLite database, creates it if it is missing, and brings its schema up to date.
     pub async fn sqlite(config: SqliteConfig) -> Result<Db, Error> {
         Ok(Db { engine: Engine::Sqlite(Arc::new(sqlite::Store::open(config).await?)) })
     }
@@ -62,23 +63,24 @@ impl Db {
         Ok(Db { engine: Engine::Postgres(Arc::new(postgres::Store::open(config).await?)) })
     }
 
-    /// Opens an existing SQLite database as it is, beside a server that may be running: makes and migrates nothing.
-    /// [`Error::Absent`] where there is none, [`Error::Older`] or [`Error::Newer`] when its version is not this program's.
+    /// Opens an existing SQLite database, beside a server that may be running. Creates and migrates nothing.
+    ///
+    /// Fails with [`Error::Absent`] if there is none, and with [`Error::Older`] or [`Error::Newer`] if its version is not this program's.
     pub async fn attach_sqlite(path: PathBuf) -> Result<Db, Error> {
         Ok(Db { engine: Engine::Sqlite(Arc::new(sqlite::Store::attach(path).await?)) })
     }
 
-    /// The same for a PostgreSQL database, with so many connections at most (2 at least); `timeout` as in [`PostgresConfig`].
+    /// Does the same for a PostgreSQL database. `max_connections` and `timeout` are as in [`PostgresConfig`].
     pub async fn attach_postgres(url: &str, max_connections: usize, timeout: Duration) -> Result<Db, Error> {
         let store = postgres::Store::attach(url, max_connections, timeout).await?;
         Ok(Db { engine: Engine::Postgres(Arc::new(store)) })
     }
 
-    /// Runs a read-write transaction. It is durable when this returns `Ok`; any `Err` from the closure rolls it back whole.
+    /// Runs a read-write transaction. After `Ok` it is durable. Any `Err` from the closure rolls it back.
     /// The closure may run more than once and must have no side effects.
     ///
-    /// `Busy`, `Full`, `ReadOnly`, `Unreachable` and `Closed` mean that nothing was kept. After `InDoubt`, or another `Error`
-    /// that came from the commit itself (a failing disk), the outcome is unknown, as it is to a caller who stops waiting.
+    /// After `Busy`, `Full`, `ReadOnly`, `Unreachable` and `Closed` the transaction is rolled back. After `InDoubt`, or another `Error`
+    /// of the commit itself (a failing disk), the outcome is unknown. It is also unknown to a caller who drops the future.
     pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -88,7 +90,7 @@ impl Db {
         self.run(work, false).await
     }
 
-    /// The same for a transaction that frees something. On a full disk it may use the space that [`Db::keep_back`] keeps.
+    /// Runs a read-write transaction that frees space. On a full disk it may use the reserve of [`Db::keep_back`].
     pub async fn write_to_free<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -98,8 +100,9 @@ impl Db {
         self.run(work, true).await
     }
 
-    /// Runs a transaction of one statement that takes a free row of a queue (`FOR UPDATE SKIP LOCKED`). On PostgreSQL it is READ
-    /// COMMITTED, so that claims that run at once do not conflict; on SQLite it is as [`Db::write_to_free`].
+    /// Runs a transaction of one statement that claims a free row of a queue (`FOR UPDATE SKIP LOCKED`).
+    ///
+    /// On PostgreSQL it is READ COMMITTED, so that concurrent claims do not conflict. On SQLite it is [`Db::write_to_free`].
     pub async fn claim<T, E, F>(&self, work: F) -> Result<T, E>
     where
         F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
@@ -126,7 +129,7 @@ impl Db {
             Engine::Sqlite(store) => store.write(job).await,
             Engine::Postgres(store) => store.write(job).await,
         }
-        // An engine answers every job that it was given, unless it ended.
+        // An engine answers every job, unless it has ended.
         answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
     }
 
@@ -146,7 +149,7 @@ impl Db {
         answer.await.unwrap_or_else(|_| Err(Error::Closed.into()))
     }
 
-    /// Finds one row, without a transaction. What was committed before is seen.
+    /// Finds one row, without a transaction. It sees everything that was committed before.
     pub async fn look_up<T>(&self, lookup: Lookup<T>) -> Result<Option<T>, Error> {
         let (sql, params) = (lookup.sql, lookup.params.as_slice());
         no_nul(sql, params)?;
@@ -157,8 +160,9 @@ impl Db {
         found(sql, rows, lookup.row)
     }
 
-    /// Copies the records, as they are at one moment, into a new SQLite file of this schema, beside whoever uses them. Upload
-    /// sessions are left out. A file that is there is replaced; after an error it is not whole.
+    /// Copies a snapshot of the records into a new SQLite file with this schema, while the database is in use.
+    ///
+    /// Upload sessions are left out. An existing file is replaced. After an error the copy is incomplete.
     pub async fn copy_to(&self, path: PathBuf, now_us: i64) -> Result<(), Error> {
         match &self.engine {
             Engine::Sqlite(store) => store.copy_to(path).await,
@@ -166,8 +170,9 @@ impl Db {
         }
     }
 
-    /// Fills a database that has no records with all those of a SQLite file of this schema, or with none.
-    /// [`Error::Occupied`] when it has records. Only for PostgreSQL: a SQLite database is a file that can be copied.
+    /// Fills an empty PostgreSQL database with all records of a SQLite file with this schema, or with none after an error.
+    ///
+    /// Fails with [`Error::Occupied`] if the database has records. A SQLite database is refused, because its file can be copied.
     pub async fn fill_from(&self, path: PathBuf) -> Result<(), Error> {
         match &self.engine {
             Engine::Sqlite(_) => Err(Error::refused("filling the database", "it is a SQLite database")),
@@ -175,8 +180,9 @@ impl Db {
         }
     }
 
-    /// Reads the whole database for damage, beside the work; on PostgreSQL nothing, whose own tools do that. [`Error::Corrupt`] when
-    /// some is found, which is logged, and remembered for [`Db::check`].
+    /// Reads a whole SQLite database to find damage, while the database is in use. PostgreSQL has its own tools for that.
+    ///
+    /// Fails with [`Error::Corrupt`] if there is damage. The damage is logged, and [`Db::check`] fails from then on.
     pub async fn check_whole(&self) -> Result<(), Error> {
         match &self.engine {
             Engine::Sqlite(store) => store.check_whole().await,
@@ -184,7 +190,7 @@ impl Db {
         }
     }
 
-    /// Whether a transaction can be committed now, for readiness: commits a small one. [`Error::Corrupt`] once damage was met.
+    /// Commits a small transaction, for the readiness probe. Fails with [`Error::Corrupt`] once damage was found.
     pub async fn check(&self) -> Result<(), Error> {
         if let Engine::Sqlite(store) = &self.engine
             && store.is_damaged()
@@ -194,8 +200,9 @@ impl Db {
         self.write(|tx| tx.execute(PROBE_PUT, &[]).map(drop)).await
     }
 
-    /// From now on keeps back so many bytes of the disk for [`Db::write_to_free`], in a file beside the database, and fewer on a small
-    /// disk. PostgreSQL sees to its own disk. It blocks for as long as the file takes to be made.
+    /// Reserves bytes of the disk for [`Db::write_to_free`], in a file next to the database. On a small disk it reserves fewer.
+    ///
+    /// Does nothing on PostgreSQL. Blocks until the file is written.
     pub fn keep_back(&self, bytes: u64) {
         match &self.engine {
             Engine::Sqlite(store) => store.keep_back(bytes),
@@ -203,7 +210,7 @@ impl Db {
         }
     }
 
-    /// "sqlite" or "postgres".
+    /// Returns "sqlite" or "postgres".
     pub fn engine(&self) -> &'static str {
         match self.engine {
             Engine::Sqlite(_) => "sqlite",
@@ -211,7 +218,7 @@ impl Db {
         }
     }
 
-    /// What this store has done since it was opened.
+    /// Returns the counters since the store was opened.
     pub fn stats(&self) -> Stats {
         match &self.engine {
             Engine::Sqlite(store) => store.stats(),
@@ -219,7 +226,7 @@ impl Db {
         }
     }
 
-    /// Stops taking work, lets what runs end, and closes.
+    /// Refuses new work, waits for running transactions, and closes the database.
     pub async fn close(&self) {
         match &self.engine {
             Engine::Sqlite(store) => store.close().await,
@@ -228,17 +235,17 @@ impl Db {
     }
 }
 
-/// A transaction: runs statements. `records` adds a method for each query.
+/// A transaction, which runs statements. `records` adds a method for each query.
 ///
-/// After a statement failed every further one answers [`Error::Poisoned`], and the transaction is rolled back whatever the
-/// closure returns.
+/// After a statement has failed, every later one fails with [`Error::Poisoned`], and the transaction is rolled back even if the closure
+/// returns `Ok`.
 pub struct Tx<'c> {
     session: Session<'c>,
     counters: &'c Counters,
     failure: Option<Error>,
 }
 
-/// The connection that a transaction runs on.
+/// The connection of a transaction.
 pub(crate) enum Session<'c> {
     Sqlite(&'c mut sqlite::Connection),
     Postgres(&'c mut postgres::Session),
@@ -249,14 +256,14 @@ impl<'c> Tx<'c> {
         Tx { session, counters, failure: None }
     }
 
-    /// The first statement's error, if one failed.
+    /// Returns the error of the first failed statement, if there is one.
     pub(crate) fn failure(&self) -> Option<&Error> {
         self.failure.as_ref()
     }
 }
 
 impl Tx<'_> {
-    /// All rows. Parameters are `$1`, `$2` … on both engines.
+    /// Returns all rows of a query. Parameters are `$1`, `$2` … on both engines.
     pub fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
         self.statement(no_nul(sql, params), |session| match session {
             Session::Sqlite(connection) => connection.query(sql, params),
@@ -264,31 +271,33 @@ impl Tx<'_> {
         })
     }
 
-    /// The only row, if there is one; several are an error.
+    /// Returns the row of a query that finds at most one. Several rows are an error.
     pub fn query_opt(&mut self, sql: &'static str, params: &[Value]) -> Result<Option<Row>, Error> {
         let mut rows = self.query(sql, params)?;
         if rows.len() > 1 {
-            let error = Error::misuse(sql, "more than one row where at most one was asked for");
+            let error = Error::misuse(sql, "the statement found more than one row");
             self.failure = Some(error.clone());
             return Err(error);
         }
         Ok(rows.pop())
     }
 
-    /// Finds one row; as [`Db::look_up`], in this transaction.
+    /// Finds one row in this transaction. See [`Db::look_up`].
     pub fn look_up<T>(&mut self, lookup: Lookup<T>) -> Result<Option<T>, Error> {
         let asked = self.ask(lookup)?;
         self.answer(asked)
     }
 
-    /// Finds one row by each of several look-ups. On PostgreSQL all of them go out together and cost one exchange.
+    /// Runs several look-ups. On PostgreSQL they are sent together, and cost one round trip.
     pub fn look_up_each<T>(&mut self, lookups: impl Iterator<Item = Lookup<T>>) -> Result<Vec<Option<T>>, Error> {
         let asked = lookups.map(|lookup| self.ask(lookup)).collect::<Result<Vec<_>, _>>()?;
         asked.into_iter().map(|asked| self.answer(asked)).collect()
     }
 
-    /// Runs a look-up whose answer is asked for later. On PostgreSQL it goes out with the first statement that is waited for, so
-    /// that several cost one exchange; what it finds is as of its place among the transaction's statements.
+    /// Starts a look-up, whose row [`Tx::answer`] returns later.
+    ///
+    /// On PostgreSQL it is sent with the next statement whose answer is awaited, so that several look-ups cost one round trip. Statements
+    /// still run in their order, so it sees the effects of earlier statements only.
     pub fn ask<T>(&mut self, lookup: Lookup<T>) -> Result<Asked<T>, Error> {
         let Lookup { sql, params, row } = lookup;
         let answer = self.statement(no_nul(sql, &params), |session| match session {
@@ -300,20 +309,20 @@ impl Tx<'_> {
         Ok(Asked { sql, row, answer })
     }
 
-    /// What a look-up found.
+    /// Returns the row that a look-up found.
     pub fn answer<T>(&mut self, asked: Asked<T>) -> Result<Option<T>, Error> {
         let answer = self.wait(asked.sql, asked.answer)?;
         let found = found(asked.sql, answer.rows(), asked.row);
         found.inspect_err(|error| self.failure = Some(error.clone()))
     }
 
-    /// Tries a change: whether it found its row, or had room for it.
+    /// Runs a change. Returns true if it changed or inserted its row.
     pub fn change(&mut self, change: Change) -> Result<bool, Error> {
         let attempt = self.attempt(change)?;
         self.succeeded(attempt)
     }
 
-    /// Tries a change whose outcome is asked for later; as [`Tx::ask`].
+    /// Starts a change, whose outcome [`Tx::succeeded`] returns later. See [`Tx::ask`].
     pub fn attempt(&mut self, change: Change) -> Result<Attempt, Error> {
         let Change { sql, params } = change;
         let answer = self.statement(no_nul(sql, &params), |session| match session {
@@ -325,24 +334,24 @@ impl Tx<'_> {
         Ok(Attempt { sql, answer })
     }
 
-    /// The outcome of a change; see [`Tx::change`].
+    /// Returns the outcome of a change. See [`Tx::change`].
     pub fn succeeded(&mut self, attempt: Attempt) -> Result<bool, Error> {
         Ok(self.wait(attempt.sql, attempt.answer)?.changed() > 0)
     }
 
-    /// The answer to a statement that was counted when it was asked.
+    /// Waits for the answer to a statement that was started before.
     fn wait(&mut self, sql: &'static str, answer: Pending) -> Result<Answer, Error> {
         let number = match answer {
             Pending::Known(answer) => return Ok(answer),
             Pending::Waiting(number) => number,
         };
         self.unless_failed(|session| match session {
-            Session::Sqlite(_) => Err(Error::misuse(sql, "SQLite answers at once")),
+            Session::Sqlite(_) => Err(Error::misuse(sql, "SQLite has no pending answers")),
             Session::Postgres(session) => session.answer(sql, number),
         })
     }
 
-    /// The number of rows changed.
+    /// Runs a statement and returns the number of changed rows.
     pub fn execute(&mut self, sql: &'static str, params: &[Value]) -> Result<u64, Error> {
         self.statement(no_nul(sql, params), |session| match session {
             Session::Sqlite(connection) => connection.execute(sql, params),
@@ -350,8 +359,10 @@ impl Tx<'_> {
         })
     }
 
-    /// Runs a statement whose effect need not be known. On PostgreSQL it goes out with the next statement, or with the commit,
-    /// and costs no exchange of its own; if it fails, they do.
+    /// Runs a statement whose result is not needed.
+    ///
+    /// On PostgreSQL it is sent with the next statement or with the commit, and costs no round trip. If it fails, that statement or the
+    /// commit fails.
     pub fn send<const N: usize>(&mut self, sql: &'static str, params: [Value; N]) -> Result<(), Error> {
         self.statement(no_nul(sql, &params), |session| match session {
             Session::Sqlite(connection) => connection.execute(sql, &params).map(drop),
@@ -359,7 +370,7 @@ impl Tx<'_> {
         })
     }
 
-    /// Runs a statement, unless one failed before or its parameters are refused.
+    /// Runs a statement, unless an earlier one failed or its parameters are refused.
     fn statement<R>(
         &mut self,
         checked: Result<(), Error>,
@@ -382,10 +393,10 @@ impl Tx<'_> {
     }
 }
 
-/// PostgreSQL's text can't hold a NUL character, so neither engine takes it.
+/// Refuses a NUL character in text on both engines, because PostgreSQL can't store it.
 fn no_nul(sql: &str, params: &[Value]) -> Result<(), Error> {
     if params.iter().any(Value::holds_nul) {
-        return Err(Error::misuse(sql, "a text parameter holds a NUL character"));
+        return Err(Error::misuse(sql, "a text parameter contains a NUL character"));
     }
     Ok(())
 }

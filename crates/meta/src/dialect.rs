@@ -1,10 +1,11 @@
-//! Where the two engines' SQL differs, encoded once.
+//! The differences between the two engines' SQL.
 
-/// How a claim passes over the rows that other claims are taking. SQLite has one writer, so that there are none, and no such words.
+/// Makes a claim skip rows that other claims have locked. SQLite has one writer, so it needs no such clause, and does not know it.
 const SKIP_LOCKED: &str = " FOR UPDATE SKIP LOCKED";
 
-/// Rewrites `$N` to `?N`, since SQLite takes `$1` for a name and numbers it by its first appearance. Text in quotes stays. Leaves
-/// `FOR UPDATE SKIP LOCKED` out.
+/// Rewrites a statement for SQLite: `$N` becomes `?N`, except in quotes, and `FOR UPDATE SKIP LOCKED` is removed.
+///
+/// SQLite reads `$1` as a name, and numbers names by their first appearance.
 pub(crate) fn sqlite_statement(sql: &str) -> String {
     let sql = sql.replace(SKIP_LOCKED, "");
     let mut text = String::with_capacity(sql.len());
@@ -22,10 +23,10 @@ pub(crate) fn sqlite_statement(sql: &str) -> String {
     text
 }
 
-/// What begins a line of the schema that is PostgreSQL's alone: to SQLite a comment.
+/// Starts a line of the schema that is only for PostgreSQL. To SQLite it is a comment.
 const POSTGRES_ONLY: &str = "--postgresql ";
 
-/// Turns the schema's one text into PostgreSQL's: whole words only, and text ordered by its bytes as SQLite orders it.
+/// Rewrites the schema for PostgreSQL: types are replaced as whole words, and text is ordered by its bytes, as in SQLite.
 pub(crate) fn postgres_schema(sql: &str) -> String {
     let mut text = String::with_capacity(sql.len() + sql.len() / 8);
     let mut word = String::new();
@@ -53,7 +54,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_their_order_parameters_are_bound_by_their_number(places in prop::collection::vec(1..9_i64, 1..20)) {
+        fn parameters_are_bound_by_their_number_in_any_order(places in prop::collection::vec(1..9_i64, 1..20)) {
             let columns: Vec<String> = places.iter().map(|number| format!("'$7', ${number}")).collect();
             let sql = sqlite_statement(&format!("SELECT {}", columns.join(", ")));
             let connection = rusqlite::Connection::open_in_memory().unwrap();
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_numbered_for_sqlite_and_quoted_text_stays() {
+    fn parameters_are_numbered_for_sqlite_and_quoted_text_is_unchanged() {
         for (given, expected) in [
             ("UPDATE t SET n = $2 WHERE id = $1", "UPDATE t SET n = ?2 WHERE id = ?1"),
             ("SELECT '$1', \"$2\", $12", "SELECT '$1', \"$2\", ?12"),
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_schema_becomes_postgresqls_by_whole_words() {
+    fn whole_words_of_the_schema_are_rewritten_for_postgresql() {
         for (given, expected) in [
             ("n INTEGER NOT NULL,", "n BIGINT NOT NULL,\n"),
             ("INTEGER_NOT BLOBS b BLOB", "INTEGER_NOT BLOBS b BYTEA\n"),

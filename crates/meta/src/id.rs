@@ -1,4 +1,5 @@
-//! The ids of records: a type for each, so that no two arguments can be swapped.
+//! The ids of records. Each record has its own type, so that arguments can't be swapped.
+
 use crate::{FromValue, Value};
 use std::fmt;
 use std::str::FromStr;
@@ -10,9 +11,9 @@ macro_rules! ids {
         pub struct $name(pub [u8; 16]);
 
         impl $name {
-            /// Not above any other id.
+            /// The smallest id.
             pub const MIN: $name = $name([0; 16]);
-            /// Not below any other id.
+            /// The largest id.
             pub const MAX: $name = $name([u8::MAX; 16]);
         }
 
@@ -43,21 +44,21 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A repository, living or deleted; a UUIDv7. A repository that is made again under its name has another id.
+    /// The id of a repository, deleted or not: a UUIDv7. A repository that is created again under the same name has another id.
     RepositoryId;
-    /// An image of one repository; a UUIDv7.
+    /// The id of an image of one repository: a UUIDv7.
     ImageId;
-    /// A layer's record; a UUIDv7. One per digest, registry and encryption identity.
+    /// The id of a layer's record: a UUIDv7. There is one record for each digest, registry and encryption identity.
     LayerId;
-    /// An upload session: a UUIDv8 that carries its own proof. Its text is the hyphenated UUID of `ECR.md` A.9.
+    /// The id of an upload session: a UUIDv8 that contains its own proof. Its text is the hyphenated UUID of `ECR.md` A.9.
     UploadId;
-    /// An event; a UUIDv7, so that later events sort behind earlier ones.
+    /// The id of an event: a UUIDv7, so that events sort by time.
     EventId;
-    /// The last of a row's refusals of a push; a UUIDv7.
+    /// The id of the last refusal in a row of the push log: a UUIDv7.
     PushRefusalId;
-    /// The place of a layer's or an upload's bytes, which `blob::Location` spells; a UUIDv7 that is never reused.
+    /// The location of a layer's or an upload's bytes, the same as `blob::Location`: a UUIDv7 that is never reused.
     LocationId;
-    /// A store: in its records and in its layers' directory. 16 random bytes, shown as 32 hexadecimal digits.
+    /// The id of a store, in its records and in its layers' directory: 16 random bytes, displayed as 32 hexadecimal digits.
     StoreId;
 }
 
@@ -73,12 +74,12 @@ impl fmt::Display for StoreId {
     }
 }
 
-/// Reads the hyphenated form of `ECR.md` A.9 UploadId, in lower or upper case.
+/// Parses the hyphenated form of `ECR.md` A.9 UploadId, in lower or upper case.
 impl FromStr for UploadId {
     type Err = InvalidUploadId;
 
     fn from_str(text: &str) -> Result<UploadId, InvalidUploadId> {
-        // The parser knows other forms as well, of other lengths.
+        // The parser also accepts other forms, which have other lengths.
         if text.len() != uuid::fmt::Hyphenated::LENGTH {
             return Err(InvalidUploadId);
         }
@@ -86,7 +87,7 @@ impl FromStr for UploadId {
     }
 }
 
-/// A text that is not the hyphenated form of a UUID.
+/// The text is not the hyphenated form of a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an upload id")]
 pub struct InvalidUploadId;
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_a_blob_that_reads_back_as_itself_alone() {
+    fn an_id_is_stored_as_a_blob_and_reads_back() {
         let id = LayerId([7; 16]);
         assert_eq!(Value::from(id), Value::Blob(vec![7; 16]));
         assert_eq!(LayerId::from_value(&Value::from(id)), Some(id));

@@ -1,27 +1,28 @@
-//! A write transaction on its way to an engine.
+//! A caller's transaction in the form in which an engine runs it.
+
 use crate::{Error, Tx};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::sync::oneshot;
 
-/// A caller's write transaction: run by an engine, perhaps more than once, then answered once.
+/// A caller's transaction. An engine runs it, perhaps more than once, and then answers it once.
 pub(crate) trait Job: Send {
-    /// Runs the closure; `true` if its changes may be committed.
+    /// Runs the closure. Returns true if its changes may be committed.
     fn run(&mut self, tx: &mut Tx<'_>) -> bool;
 
-    /// Whether it frees something, so that it may use the space that is kept back on a full disk.
+    /// Returns true if the transaction frees space. On a full disk it may then use the reserve.
     fn frees(&self) -> bool;
 
-    /// Gives the caller the result of the last run, or `failure` in its place. After a commit, or when none can be.
+    /// Sends the caller the result of the last run, or `failure` instead. Called after the commit, or when there can't be one.
     fn answer(self: Box<Self>, failure: Option<Error>);
 }
 
-/// Runs a closure once: a panic is caught, and a closure that swallowed a statement's error does not get its `Ok`.
+/// Runs a closure once. Catches a panic, and replaces the `Ok` of a closure that ignored the error of a statement.
 pub(crate) fn run<T, E, F>(work: &F, tx: &mut Tx<'_>) -> Result<T, E>
 where
     F: Fn(&mut Tx<'_>) -> Result<T, E>,
     E: From<Error>,
 {
-    // Nothing of a closure that panicked is used again: its transaction is rolled back.
+    // Unwind safety: after a panic nothing of the closure is used again, because its transaction is rolled back.
     match catch_unwind(AssertUnwindSafe(|| work(tx))) {
         Err(_) => Err(Error::Panicked.into()),
         Ok(Ok(_)) if tx.failure().is_some() => Err(Error::Poisoned.into()),
@@ -58,12 +59,12 @@ where
             Some(failure) => Err(failure.into()),
             None => self.result.unwrap_or_else(|| Err(Error::Closed.into())),
         };
-        // A caller that went away learns nothing; what was committed stays.
+        // The caller may be gone. The commit stays.
         drop(self.caller.send(result));
     }
 }
 
-/// A closure as a job, and where its answer arrives. `frees`: see [`Job::frees`].
+/// Wraps a closure as a job, and returns the receiver of its answer. For `frees` see [`Job::frees`].
 pub(crate) fn job<T, E, F>(work: F, frees: bool) -> (Box<dyn Job>, oneshot::Receiver<Result<T, E>>)
 where
     F: Fn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,

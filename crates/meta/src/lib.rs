@@ -1,10 +1,10 @@
-//! Records in transactions: one SQL text over SQLite and PostgreSQL.
+//! Records in transactions: one SQL text for SQLite and PostgreSQL.
 //!
-//! `sqlite` and `postgres` run a statement in a transaction and know nothing else; `records` holds every query of Ecru, a
-//! file per record; `dialect` is where the engines' SQL differs.
-//! A transaction is a synchronous closure: on SQLite it runs on the one writer thread (group commit), on PostgreSQL on a
-//! blocking thread; nothing can await anything foreign inside it, and it may run more than once. What one statement finds needs
-//! none: a [`Lookup`].
+//! `sqlite` and `postgres` only run statements and transactions. `records` has every query of Ecru, a file for each record. `dialect`
+//! handles the differences of the engines' SQL.
+//!
+//! A transaction is a synchronous closure. On SQLite it runs on the only writer thread (group commit), on PostgreSQL on a blocking
+//! thread. It can't await, and it may run more than once. A query of one statement needs no transaction: it is a [`Lookup`].
 
 mod copy;
 mod db;

@@ -1,14 +1,15 @@
-//! The schema's versions: forward only, each applied in a transaction of its own; a new SQLite database has all in one.
+//! The versions of the schema. Migrations only go forward. Each runs in its own transaction; a new SQLite database runs all in one.
+
 use crate::Error;
 
-/// One step of the schema. A released one never changes.
+/// One migration of the schema. It never changes after its release.
 pub(crate) struct Migration {
     pub(crate) version: i64,
     pub(crate) name: &'static str,
     pub(crate) text: &'static str,
 }
 
-/// Every version from the first, without gaps.
+/// All migrations, from version 1, without gaps.
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "foundation", text: include_str!("schema/0001_foundation.sql") },
     Migration { version: 2, name: "push_log", text: include_str!("schema/0002_push_log.sql") },
@@ -19,7 +20,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, name: "job_claims", text: include_str!("schema/0007_job_claims.sql") },
 ];
 
-/// What a database must have before its version can be asked: the versions applied, and the row that a readiness check writes.
+/// The tables that a database needs before its version can be read: the applied versions, and the row of the readiness check.
 pub(crate) const BOOKKEEPING: &str = "\
 CREATE TABLE IF NOT EXISTS schema_migration (
     version INTEGER PRIMARY KEY,
@@ -32,17 +33,17 @@ CREATE TABLE IF NOT EXISTS probe (
 ) STRICT;
 ";
 
-/// Whether a database has the bookkeeping, on each engine.
+/// Finds out whether a database has the bookkeeping, on each engine.
 pub(crate) const SQLITE_IS_OURS: &str =
     "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'schema_migration'";
 pub(crate) const POSTGRES_IS_OURS: &str = "SELECT to_regclass('schema_migration') IS NOT NULL";
 pub(crate) const VERSION_GET: &str = "SELECT coalesce(max(version), 0) FROM schema_migration";
 pub(crate) const VERSION_PUT: &str = "INSERT INTO schema_migration (version, name, applied_at) VALUES ($1, $2, $3)";
-/// The readiness check's write.
+/// The write of the readiness check.
 pub(crate) const PROBE_PUT: &str =
     "INSERT INTO probe (id, writes) VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET writes = probe.writes + 1";
 
-/// The step after version `found`; `None` when nothing is left to do.
+/// Returns the migration that follows version `found`, or `None` if the schema is up to date.
 pub(crate) fn next(list: &[Migration], found: i64) -> Result<Option<&Migration>, Error> {
     let known = list.last().map_or(0, |last| last.version);
     if found > known {
@@ -51,7 +52,7 @@ pub(crate) fn next(list: &[Migration], found: i64) -> Result<Option<&Migration>,
     Ok(list.iter().find(|migration| migration.version > found))
 }
 
-/// Refuses a database whose version `found` is not this program's: for those who may not migrate it.
+/// Fails unless `found` is this program's version. For callers that must not migrate.
 pub(crate) fn exact(list: &[Migration], found: i64) -> Result<(), Error> {
     let known = list.last().map_or(0, |last| last.version);
     match found {

@@ -1,5 +1,5 @@
-//! The PostgreSQL engine: a pool of connections with a transaction per caller on a blocking thread, and a few connections that
-//! all look-ups share.
+//! The PostgreSQL engine. Each transaction gets a pooled connection and a blocking thread. All look-ups share a few connections.
+
 mod connect;
 mod copy;
 mod fault;
@@ -26,18 +26,19 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use transaction::{Mode, Runner};
 
-/// How long a transaction waits for a free connection, or a look-up for its turn, before it is `Busy`.
+/// The longest wait of a transaction for a free connection, or of a look-up for a permit. Then the call fails with `Busy`.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
-/// Connections at most, whatever the setting says: more than any server should be asked for.
+/// The upper limit of the setting: more connections than a server should ever have.
 const CONNECTIONS_MAX: u32 = 1000;
-/// One for look-ups, one for transactions.
+/// One connection for look-ups, one for transactions.
 const CONNECTIONS_MIN: u32 = 2;
 
+/// An open PostgreSQL database.
 pub(crate) struct Store {
     target: Target,
     lookups: Lookups,
     pool: Arc<Pool>,
-    /// One permit per connection of the pool, so that `close` can wait for all of them.
+    /// A permit for each connection of the pool, so that `close` can wait for all of them.
     slots: Arc<Semaphore>,
     connections: u32,
     closing: AtomicBool,
@@ -53,7 +54,7 @@ impl Store {
         Ok(Store::over(target, config.max_connections))
     }
 
-    /// Connects to a database as it is: other processes may use it too.
+    /// Connects to a database without a migration. Other processes may use it too.
     pub(crate) async fn attach(url: &str, max_connections: usize, timeout: Duration) -> Result<Store, Error> {
         let target = connect::target(url, timeout)?;
         let link = connect::alone(&target).await?;
@@ -88,14 +89,14 @@ impl Store {
         self.run(job, Mode::Read).await;
     }
 
-    /// Runs one statement that reads, on a connection that it shares with others.
+    /// Runs one reading statement on a shared connection.
     pub(crate) async fn look_up(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
         self.counters.stated(1);
         self.counters.exchanged(1);
         self.lookups.run(sql, params).await
     }
 
-    /// Starts the transaction on a blocking thread, where its end answers the caller.
+    /// Starts the transaction on a blocking thread, which answers the caller at the end.
     async fn run(&self, job: Box<dyn Job>, mode: Mode) {
         let slot = match self.slot().await {
             Ok(slot) => slot,
@@ -119,7 +120,7 @@ impl Store {
         }
     }
 
-    /// Copies the records, as they are at one moment, into a new SQLite file.
+    /// Copies a snapshot of the records into a new SQLite file.
     pub(crate) async fn copy_to(&self, to: PathBuf, now_us: i64) -> Result<(), Error> {
         copy::export(&self.target, to, now_us).await
     }
@@ -136,7 +137,7 @@ impl Store {
     pub(crate) async fn close(&self) {
         self.closing.store(true, Ordering::Release);
         self.lookups.close().await;
-        // The semaphore is fair: who waited before is served first, and an error says that another `close` was here.
+        // The semaphore is fair, so earlier callers are served first. On an error another `close` has run already.
         let all = self.slots.acquire_many(self.connections).await;
         self.slots.close();
         self.pool.close();
@@ -144,7 +145,7 @@ impl Store {
     }
 }
 
-/// A connection beside the pool, and the migrations on one, for tests of what lies beneath `Db`.
+/// A connection outside the pool, and its migrations, for tests below `Db`.
 #[cfg(test)]
 pub(crate) mod beneath {
     use super::connect::{Link, Target};

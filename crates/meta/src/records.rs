@@ -1,7 +1,9 @@
-//! Every query of Ecru, a file per record. Methods of [`crate::Tx`], noun first, verb last; what is also found without a
-//! transaction is a function that makes a [`crate::Lookup`].
+//! Every query of Ecru, a file for each record.
+//!
+//! Queries are methods of [`crate::Tx`], noun first, verb last. A query that also runs without a transaction is a function that returns
+//! a [`crate::Lookup`].
 
-/// Statements as named constants, and `ALL` of a file, so that one test prepares every statement on both engines.
+/// Defines statements as constants, and `ALL` as their list, so that one test can prepare every statement on both engines.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
         $($(#[$doc])* const $name: &str = $sql;)*
@@ -24,7 +26,7 @@ pub mod upload;
 #[cfg(test)]
 mod every_statement;
 
-/// A registry: one account in one region, the first half of every natural key.
+/// A registry: one account in one region. It is the first half of every natural key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RegistryKey {
     pub account: String,

@@ -1,4 +1,5 @@
-//! The SQLite engine: one writer thread that commits many callers' transactions together, readers inline on the calling thread.
+//! The SQLite engine. One writer thread commits the transactions of many callers together. Readers run on the calling thread.
+
 mod checkpoint;
 mod connection;
 pub(crate) mod copy;
@@ -26,14 +27,15 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-/// Write transactions that wait in the writer's queue at most: a third of a second's work at 3,000 a second. Callers of further ones
-/// wait for a place.
+/// The most write transactions in the writer's queue: the work of a third of a second, at 3,000 a second. Further callers wait for a
+/// place.
 const WAITING_WRITES: usize = 1024;
-/// How long a caller waits for a place in the queue before it is `Busy`.
+/// The longest time that a caller waits for a place in the queue. Then the call fails with `Busy`.
 const QUEUE_WAIT: Duration = Duration::from_secs(5);
-/// Callers at most that wait for a place in the queue; one more is `Busy` at once.
+/// The most callers that wait for a place in the queue. A further call fails with `Busy` at once.
 const WAITING_CALLERS: usize = 16 * 1024;
 
+/// An open SQLite database. The writer thread ends when the store is closed or dropped.
 pub(crate) struct Store {
     /// `None` once the store is closing.
     queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
@@ -41,7 +43,7 @@ pub(crate) struct Store {
     callers: Semaphore,
     readers: Readers,
     reserve: Arc<Reserve>,
-    /// Closed by the writer's end.
+    /// Closed when the writer has ended.
     writer_ended: watch::Receiver<()>,
     counters: Arc<Counters>,
 }
@@ -56,7 +58,7 @@ impl Store {
         let path = absolute(config.path)?;
         damage::check_length(&path)?;
         let mut connection = match open_writer(&path, config.now_us) {
-            // Opening makes an index of the log, and perhaps migrates: what is kept back may be enough for that.
+            // Opening writes an index of the log, and may migrate. On a full disk the reserve may suffice for that.
             Err(Error::Full(_)) => {
                 Reserve::new(&path).give_up();
                 open_writer(&path, config.now_us)?
@@ -67,7 +69,7 @@ impl Store {
         Store::start(path, connection)
     }
 
-    /// Opens a database as it is: another process may have it open too.
+    /// Opens a database without a migration. Another process may have it open too.
     pub(crate) async fn attach(path: PathBuf) -> Result<Store, Error> {
         let opening = tokio::task::spawn_blocking(move || {
             let path = absolute(path)?;
@@ -92,8 +94,8 @@ impl Store {
         Ok(Store { queue, callers, readers: Readers::new(path, place), reserve, writer_ended, counters })
     }
 
-    /// Hands a transaction to the writer, which answers it after its commit. In a full queue places are given in the order in
-    /// which callers came. Cancel-safe: a transaction without a place is dropped with its caller.
+    /// Passes a transaction to the writer, which answers it after the commit. If the queue is full, callers get places in the order of
+    /// their arrival. Cancel-safe: a transaction without a place is dropped with its caller.
     pub(crate) async fn write(&self, job: Box<dyn Job>) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(queue) = queue else { return job.answer(Some(Error::Closed)) };
@@ -119,16 +121,17 @@ impl Store {
         let mut connection = self.readers.take()?;
         connection.command("BEGIN DEFERRED")?;
         let result = job::run(work, &mut Tx::new(db::Session::Sqlite(&mut connection), &self.counters));
-        // A connection that can't end its transaction is closed instead; what it read is good all the same.
+        // If the transaction can't be ended, close the connection. The rows that it read are valid.
         match connection.command("COMMIT") {
             Ok(()) => self.readers.put(connection),
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "a read connection was given up"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "a read connection was closed after a failure")
+            }
         }
         result
     }
 
-    /// Runs one statement that reads, on this thread; by itself it is its own transaction. The connection of one that failed is
-    /// closed.
+    /// Runs one reading statement on this thread. A single statement is its own transaction. If it fails, its connection is closed.
     pub(crate) fn look_up(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
         let mut connection = self.readers.take()?;
         self.counters.stated(1);
@@ -137,14 +140,14 @@ impl Store {
         Ok(rows)
     }
 
-    /// Copies the records, as they are at one moment, into a new file.
+    /// Copies a snapshot of the records into a new file.
     pub(crate) async fn copy_to(&self, to: PathBuf) -> Result<(), Error> {
         let from = self.readers.path().to_owned();
         let copying = tokio::task::spawn_blocking(move || copy::backup(&from, &absolute(to)?));
         copying.await.unwrap_or(Err(Error::Panicked))
     }
 
-    /// Reads the whole database beside the work.
+    /// Reads the whole database, while it is in use, to find damage.
     pub(crate) async fn check_whole(&self) -> Result<(), Error> {
         let path = self.readers.path().to_owned();
         let checked = tokio::task::spawn_blocking(move || damage::check_all(&path)).await;
@@ -165,17 +168,17 @@ impl Store {
 
     pub(crate) async fn close(&self) {
         self.readers.close();
-        // Without a sender the writer finishes what waits, and ends.
+        // Without a sender the writer runs the queued transactions and ends.
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         let mut ended = self.writer_ended.clone();
         while ended.changed().await.is_ok() {}
     }
 }
 
-/// Whether there is a database at `path` that an Ecru of any version has served from; it is neither made nor changed.
+/// Returns true if there is a database at `path` that a server of any version has used. Does not create or change it.
 ///
 /// # Errors
-/// When there is a database that can't be read.
+/// Fails if there is a database that can't be read.
 pub fn holds_records(path: &Path) -> Result<bool, Error> {
     if !path.exists() {
         return Ok(false);
@@ -184,19 +187,19 @@ pub fn holds_records(path: &Path) -> Result<bool, Error> {
     migrate::has_root_key(&mut connection)
 }
 
-/// Opens the database for writing, making it where there is none, and brings its schema up to date.
+/// Opens the database for writing, creates it if it is missing, and brings its schema up to date.
 fn open_writer(path: &Path, now_us: i64) -> Result<Connection, Error> {
     let mut connection = Connection::open(path, Role::Maker)?;
     migrate::up(&mut connection, crate::migrate::MIGRATIONS, now_us)?;
     Ok(connection)
 }
 
-/// SQLite would take a relative path that starts with `file:` for a URI.
+/// Makes a path absolute, because SQLite reads a relative path that starts with `file:` as a URI.
 fn absolute(path: PathBuf) -> Result<PathBuf, Error> {
     std::path::absolute(path).map_err(|error| Error::Store("the database's path".to_owned(), Arc::new(error)))
 }
 
-/// The writer's connection and the migrations on it, for tests of what lies beneath `Db`.
+/// A writer's connection and its migrations, for tests below `Db`.
 #[cfg(test)]
 pub(crate) mod beneath {
     use super::connection::{Connection, Role};

@@ -1,10 +1,11 @@
-//! Statements as values: each is written once, and runs alone, in a transaction, or together with others.
+//! Statements as values, so that the same statement can run alone, in a transaction, or together with others.
+
 use crate::{Error, Row, Value};
 
-/// A statement that finds at most one row by its key, and what the row becomes.
+/// A statement that finds at most one row by its key, and the function that reads the row.
 ///
-/// It runs alone ([`crate::Db::look_up`]) or in a transaction ([`crate::Tx::look_up`], [`crate::Tx::ask`]). Alone it needs none: one
-/// statement sees one consistent snapshot.
+/// It runs alone ([`crate::Db::look_up`]) or in a transaction ([`crate::Tx::look_up`], [`crate::Tx::ask`]). One statement sees one
+/// consistent snapshot, so alone it needs no transaction.
 pub struct Lookup<T> {
     pub(crate) sql: &'static str,
     pub(crate) params: Vec<Value>,
@@ -12,26 +13,26 @@ pub struct Lookup<T> {
 }
 
 impl<T> Lookup<T> {
-    /// Parameters are `$1`, `$2` … on both engines.
+    /// Creates a look-up. Parameters are `$1`, `$2` … on both engines.
     pub fn new<const N: usize>(sql: &'static str, params: [Value; N], row: fn(Row) -> Result<T, Error>) -> Lookup<T> {
         Lookup { sql, params: Vec::from(params), row }
     }
 }
 
-/// A statement that changes one row or none, and may be tried for that: see [`crate::Tx::change`].
+/// A statement that changes at most one row. [`crate::Tx::change`] tells whether it did.
 pub struct Change {
     pub(crate) sql: &'static str,
     pub(crate) params: Vec<Value>,
 }
 
 impl Change {
-    /// Parameters are `$1`, `$2` … on both engines.
+    /// Creates a change. Parameters are `$1`, `$2` … on both engines.
     pub fn new<const N: usize>(sql: &'static str, params: [Value; N]) -> Change {
         Change { sql, params: Vec::from(params) }
     }
 }
 
-/// A look-up of a transaction, to be answered by [`crate::Tx::answer`].
+/// A look-up in progress in a transaction. [`crate::Tx::answer`] returns its row.
 #[must_use]
 pub struct Asked<T> {
     pub(crate) sql: &'static str,
@@ -39,20 +40,20 @@ pub struct Asked<T> {
     pub(crate) answer: Pending,
 }
 
-/// A change of a transaction whose outcome [`crate::Tx::succeeded`] tells.
+/// A change in progress in a transaction. [`crate::Tx::succeeded`] returns its outcome.
 #[must_use]
 pub struct Attempt {
     pub(crate) sql: &'static str,
     pub(crate) answer: Pending,
 }
 
-/// An answer that is there, or the number of the statement that it will come for.
+/// An answer, or the number of the statement whose answer is still to come.
 pub(crate) enum Pending {
     Known(Answer),
     Waiting(usize),
 }
 
-/// What the engine says of a statement.
+/// An engine's answer to a statement.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Rows(Vec<Row>),
@@ -75,10 +76,10 @@ impl Answer {
     }
 }
 
-/// What a statement found that is to find at most one row; several are an error.
+/// Reads the row of a statement that must find at most one. Several rows are an error.
 pub(crate) fn found<T>(sql: &str, mut rows: Vec<Row>, row: fn(Row) -> Result<T, Error>) -> Result<Option<T>, Error> {
     if rows.len() > 1 {
-        return Err(Error::misuse(sql, "more than one row where at most one was asked for"));
+        return Err(Error::misuse(sql, "the statement found more than one row"));
     }
     rows.pop().map(row).transpose()
 }

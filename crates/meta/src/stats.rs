@@ -1,19 +1,20 @@
-//! What a store has done since it was opened.
+//! Counters of a store, since it was opened.
+
 use crate::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Counts since the store was opened, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stats {
-    /// Write transactions that were run, each caller's once.
+    /// Write transactions of callers, without retries.
     pub jobs: u64,
-    /// Commits that made them durable; on SQLite one commit carries many jobs.
+    /// Commits of write transactions. On SQLite one commit covers many jobs.
     pub commits: u64,
-    /// Write transactions that were run again after a conflict or a lost connection.
+    /// Write transactions that ran again after a conflict or a lost connection.
     pub retries: u64,
-    /// Statements of transactions and look-ups; BEGIN, COMMIT and the like are not counted.
+    /// Statements of transactions and look-ups, without BEGIN, COMMIT and the like.
     pub statements: u64,
-    /// How often callers waited for the database server's answer, COMMIT included and preparing left out; 0 on SQLite.
+    /// Round trips to the database server, including COMMIT but not the preparation of statements. 0 on SQLite.
     pub exchanges: u64,
 }
 
@@ -24,12 +25,12 @@ pub(crate) struct Counters {
     retries: AtomicU64,
     statements: AtomicU64,
     exchanges: AtomicU64,
-    /// Whether a part of the database was found damaged.
+    /// True if a part of the database was found damaged.
     damaged: AtomicBool,
 }
 
 impl Counters {
-    /// Remembers that the database is damaged, and says so the first time: whoever met it may answer in fewer words.
+    /// Records damage of the database, and logs it the first time, because an answer may not tell the details.
     pub(crate) fn met(&self, error: &Error) {
         if matches!(error, Error::Corrupt(_)) && !self.damaged.swap(true, Ordering::Relaxed) {
             tracing::error!(
@@ -39,7 +40,7 @@ impl Counters {
         }
     }
 
-    /// Whether damage was met.
+    /// Returns true if damage was found.
     pub(crate) fn is_damaged(&self) -> bool {
         self.damaged.load(Ordering::Relaxed)
     }

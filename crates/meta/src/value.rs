@@ -1,6 +1,6 @@
-//! Values that cross into SQL and back.
+//! The values of parameters and columns.
 
-/// A parameter or a column. Times are microseconds since 1970 UTC, booleans 0 and 1, JSON is text.
+/// A parameter or a column. Times are microseconds since 1970 UTC, booleans are 0 and 1, JSON is text.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Null,
@@ -34,39 +34,39 @@ impl<T: Into<Value>> From<Option<T>> for Value {
     }
 }
 
-/// One row of a result, read by column position.
+/// One row of a result. Columns are read by position.
 #[derive(Clone, Debug)]
 pub struct Row(pub(crate) Vec<Value>);
 
 impl Row {
-    /// The column as `T`; an error names the position when the type is another.
+    /// Returns a column as `T`. Fails with the column's position if it has another type.
     pub fn get<T: FromValue>(&self, column: usize) -> Result<T, crate::Error> {
         self.0.get(column).and_then(T::from_value).ok_or(crate::Error::Column(column))
     }
 
-    /// The column's text or bytes, moved out of the row rather than copied; the row has nothing there afterwards.
+    /// Moves a column's text or bytes out of the row, without a copy. The column is NULL afterwards.
     pub fn take<T: TakeValue>(&mut self, column: usize) -> Result<T, crate::Error> {
         let value = self.0.get_mut(column).map(|value| std::mem::replace(value, Value::Null));
         value.and_then(T::take_value).ok_or(crate::Error::Column(column))
     }
 
-    /// As [`Row::take`]; `None` where the column is NULL.
+    /// Does the same as [`Row::take`], but returns `None` if the column is NULL.
     pub fn take_some<T: TakeValue>(&mut self, column: usize) -> Result<Option<T>, crate::Error> {
         if self.holds(column) { self.take(column).map(Some) } else { Ok(None) }
     }
 
-    /// Whether the column is there and not NULL.
+    /// Returns true if the column exists and is not NULL.
     pub fn holds(&self, column: usize) -> bool {
         self.0.get(column).is_some_and(|value| *value != Value::Null)
     }
 }
 
-/// A type that a column can be read as. `None`: the column holds another type.
+/// A type that a column can be read as. `from_value` returns `None` for a column of another type.
 pub trait FromValue: Sized {
     fn from_value(value: &Value) -> Option<Self>;
 }
 
-/// A type that a column can be moved into.
+/// A type that a column's value can be moved into.
 pub trait TakeValue: Sized {
     fn take_value(value: Value) -> Option<Self>;
 }

@@ -425,7 +425,7 @@ async fn a_postgresql_database_with_records_is_not_restored_into() {
     let used = Ground::over(Some(database));
     used.once(async |_| {}).await;
     let target = Ground { database: used.database.as_ref().map(TestDatabase::again), ..Ground::over(None) };
-    says(&restore(&copy_of(&ground), &target).await.unwrap_err(), &["holds records already; name an empty one"]);
+    says(&restore(&copy_of(&ground), &target).await.unwrap_err(), &["already has records; name an empty one"]);
     assert!(!target.data().exists());
     used.once(async |_| {}).await;
 }

@@ -271,5 +271,5 @@ async fn a_cut_database_is_refused_with_what_to_do() {
     let path = ground.path("ecru.db");
     let length = fs::metadata(&path).unwrap().len();
     fs::File::options().write(true).open(&path).unwrap().set_len(length / 2).unwrap();
-    says(&ground.refused().await, &["ecru.db can't be opened", "damaged", "restore a backup", "the file is cut"]);
+    says(&ground.refused().await, &["ecru.db can't be opened", "damaged", "restore a backup", "the file is truncated"]);
 }

@@ -1,11 +1,11 @@
-//! Every table and every column, through each kind of copy.
+//! Tests that each kind of copy has every table and every column.
 use super::{LEFT_OUT, RecordsFile, Table};
 use crate::database::Database;
 use crate::sqlite::copy;
 use crate::{Db, Error, PostgresConfig, SqliteConfig, Value};
 use std::path::Path;
 
-/// Rows that each table gets.
+/// The number of rows in each table.
 const ROWS: usize = super::ROWS * 2 + 3;
 
 async fn sqlite(path: &Path) -> Db {
@@ -18,7 +18,7 @@ async fn postgres(database: &Database) -> Db {
     Db::postgres(config).await.unwrap()
 }
 
-/// A value that no other row of the column has; NULL in one row of two where that may be.
+/// Returns a value that is unique in its column. In nullable columns every second value is NULL.
 fn value(kind: &str, may_be_null: bool, row: usize, column: usize) -> Value {
     match kind {
         _ if may_be_null && row % 2 == 1 => Value::Null,
@@ -33,7 +33,7 @@ fn value(kind: &str, may_be_null: bool, row: usize, column: usize) -> Value {
 
 const NOT_NULL: &str = "SELECT \"notnull\" = 1 OR pk > 0 FROM pragma_table_info($1) WHERE name = $2";
 
-/// Fills every table of the schema, whatever it is, and those that are left out as well.
+/// Fills every table of the schema, including those that are not copied.
 async fn fill(db: &Db, schema: &Path, tables: &[Table]) {
     let mut file = RecordsFile::open(schema).unwrap();
     for table in tables {
@@ -59,7 +59,7 @@ async fn fill(db: &Db, schema: &Path, tables: &[Table]) {
     }
 }
 
-/// All rows of a file, in order, each as it shows.
+/// Returns all rows of a file, in order, in their debug form.
 fn rows(path: &Path, tables: &[Table]) -> Vec<String> {
     let mut file = RecordsFile::open(path).unwrap();
     let mut all = Vec::new();
@@ -73,7 +73,7 @@ fn rows(path: &Path, tables: &[Table]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_copy_has_every_row_and_column_of_every_table_from_either_engine_to_the_other() {
+async fn a_copy_between_any_engines_has_every_row_and_column_of_every_table() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let tables = copy::make(&path("schema"), 1).unwrap();
@@ -89,12 +89,12 @@ async fn a_copy_has_every_row_and_column_of_every_table_from_either_engine_to_th
     let Some(database) = Database::create().await else { return };
     let there = postgres(&database).await;
     there.fill_from(path("first")).await.unwrap();
-    // A copy that is there already is replaced.
+    // An existing copy is replaced.
     std::fs::write(path("second"), "half").unwrap();
     there.copy_to(path("second"), 7).await.unwrap();
     assert_eq!(rows(&path("second"), &tables), expected);
     assert!(matches!(there.fill_from(path("first")).await, Err(Error::Occupied)));
-    // Nothing lies beside it that would have to go along.
+    // The copy is a single file.
     assert!(!path("second-wal").exists() && !path("second-journal").exists());
     there.close().await;
     database.remove().await;
@@ -105,7 +105,7 @@ const TAG: &str = "INSERT INTO upload (id, account, region, repository_id, state
 const UPLOADS: &str = "SELECT count(*) FROM upload";
 
 #[tokio::test]
-async fn upload_sessions_are_left_out_and_what_is_left_out_exists() {
+async fn upload_sessions_are_left_out_and_the_tables_to_leave_out_exist() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let db = sqlite(&path("ecru.db")).await;
@@ -124,7 +124,7 @@ const ACCOUNT: &str = "INSERT INTO account (id, created_at) VALUES ($1, 0)";
 const ACCOUNTS: &str = "SELECT count(*) FROM account";
 
 #[tokio::test]
-async fn what_was_committed_before_a_copy_is_in_it_however_much_is_written_beside() {
+async fn a_copy_has_all_earlier_commits_while_others_write() {
     let directory = tempfile::tempdir().unwrap();
     let mut stores = vec![(sqlite(&directory.path().join("ecru.db")).await, None)];
     if let Some(database) = Database::create().await {
@@ -164,14 +164,14 @@ async fn what_was_committed_before_a_copy_is_in_it_however_much_is_written_besid
 }
 
 #[tokio::test]
-async fn a_database_is_filled_whole_or_not_at_all() {
+async fn a_database_is_filled_completely_or_not_at_all() {
     let Some(database) = Database::create().await else { return };
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("copy");
     drop(copy::make(&path, 1).unwrap());
     let file = rusqlite::Connection::open(&path).unwrap();
     file.execute_batch("INSERT INTO account (id, created_at) VALUES ('1', 1)").unwrap();
-    // PostgreSQL's text holds no NUL, so that the second table fails.
+    // PostgreSQL's text can't contain NUL, so the second table fails.
     file.execute("INSERT INTO store (one, id, created_at) VALUES (1, x'00', 1)", []).unwrap();
     file.execute("INSERT INTO resource_tag (repository_id, key, value) VALUES (x'00', 'a' || char(0), '')", [])
         .unwrap();
@@ -185,7 +185,7 @@ async fn a_database_is_filled_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_not_copied_as_though_it_were_whole() {
+async fn the_copy_of_a_damaged_database_fails() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ecru.db");
     let db = sqlite(&path).await;

@@ -1,4 +1,4 @@
-//! The schema from every version to the last, on both engines.
+//! Tests of the migrations from every version to the last, on both engines.
 use super::{MIGRATIONS, Migration, next};
 use crate::database::Database;
 use crate::{Db, Error, EventId, LayerId, PostgresConfig, RepositoryId, SqliteConfig, UploadId, Value};
@@ -21,11 +21,11 @@ const POSTGRES_COLUMNS: &str = "SELECT table_name || '.' || column_name || ' ' |
     FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1";
 const POSTGRES_INDEXES: &str = "SELECT tablename || '.' || indexname COLLATE \"C\" FROM pg_indexes \
     WHERE schemaname = 'public' AND indexname NOT LIKE '%_pkey' ORDER BY 1";
-/// Text that is not ordered by its bytes.
+/// Lists the text columns that are not ordered by bytes.
 const POSTGRES_UNORDERED: &str = "SELECT table_name || '.' || column_name FROM information_schema.columns \
     WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C' ORDER BY 1";
 
-/// A database beneath `Db`: migrations of the test's choice, and plain queries.
+/// A database below `Db`, for chosen migrations and plain queries.
 enum Beneath {
     Sqlite(TempDir),
     Postgres(Database),
@@ -53,7 +53,7 @@ impl Beneath {
         }
     }
 
-    /// Every row, its columns as text with a blank between.
+    /// Returns every row, with its columns as text, separated by blanks.
     async fn query(&self, sql: &'static str, params: &[Value]) -> Vec<String> {
         let rows: Vec<Vec<Value>> = match self {
             Beneath::Sqlite(directory) => {
@@ -77,7 +77,7 @@ impl Beneath {
         rows.into_iter().map(|row| row.into_iter().map(shown).collect::<Vec<_>>().join(" ")).collect()
     }
 
-    /// Tables, columns and indexes, in words that both engines share.
+    /// Returns the tables, columns and indexes, in the same words for both engines.
     async fn schema(&self) -> Vec<String> {
         let (columns, indexes) = match self {
             Beneath::Sqlite(_) => (SQLITE_COLUMNS, SQLITE_INDEXES),
@@ -86,7 +86,7 @@ impl Beneath {
         [self.query(columns, &[]).await, self.query(indexes, &[]).await].concat()
     }
 
-    /// The database as the program opens it: with every step.
+    /// Opens the database as the program does, with every migration.
     async fn open(&self) -> Db {
         let opened = match self {
             Beneath::Sqlite(directory) => Db::sqlite(SqliteConfig { path: Beneath::path(directory), now_us: 8 }).await,
@@ -111,14 +111,14 @@ impl Beneath {
 }
 
 #[test]
-fn versions_count_up_from_one_without_gaps() {
+fn versions_start_at_one_and_have_no_gaps() {
     let versions: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
     let expected: Vec<i64> = (1..).take(MIGRATIONS.len()).collect();
     assert_eq!(versions, expected);
 }
 
 #[test]
-fn a_version_that_no_step_reaches_is_newer() {
+fn a_version_after_the_last_migration_is_newer() {
     let known = MIGRATIONS.len() as i64;
     assert!(next(MIGRATIONS, known).unwrap().is_none());
     let newer = next(MIGRATIONS, known + 1).err().unwrap();
@@ -126,7 +126,7 @@ fn a_version_that_no_step_reaches_is_newer() {
 }
 
 #[tokio::test]
-async fn from_every_version_the_last_one_is_reached_and_is_the_same() {
+async fn every_version_is_migrated_to_the_same_last_one() {
     let fresh = Beneath::sqlite();
     fresh.migrate(MIGRATIONS).await.unwrap();
     let expected = fresh.schema().await;
@@ -147,7 +147,7 @@ async fn from_every_version_the_last_one_is_reached_and_is_the_same() {
 }
 
 #[tokio::test]
-async fn a_step_keeps_the_rows_and_one_that_fails_leaves_nothing() {
+async fn a_migration_keeps_the_rows_and_a_failed_one_is_rolled_back() {
     let step = |version, text| Migration { version, name: "step", text };
     let first = || step(1, "CREATE TABLE account (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL) STRICT;");
     let second =
@@ -182,7 +182,7 @@ const EVENT_INSERT_1: &str = "INSERT INTO event (id, account, region, repository
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 
 #[tokio::test]
-async fn the_pushes_of_version_1_are_in_the_log_of_version_2() {
+async fn version_2_lists_the_pushes_of_version_1() {
     let (repository, other) = (RepositoryId([1; 16]), RepositoryId([2; 16]));
     for database in Beneath::both().await {
         database.migrate(&MIGRATIONS[..1]).await.unwrap();
@@ -219,12 +219,12 @@ async fn the_pushes_of_version_1_are_in_the_log_of_version_2() {
 /// A layer as version 3 wrote it.
 const LAYER_INSERT_3: &str = "INSERT INTO layer (id, account, region, encryption, digest, size, storage_class, created_at, \
     unreferenced_since) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-/// Tables whose rows leave room on their pages for the versions to come.
+/// Lists the tables whose pages keep space for new versions of rows.
 const POSTGRES_ROOMY: &str =
     "SELECT CAST(relname AS TEXT) FROM pg_class WHERE 'fillfactor=60' = ANY (reloptions) ORDER BY 1";
 
 #[tokio::test]
-async fn the_layers_of_version_3_keep_their_grace_in_version_4_without_its_index() {
+async fn version_4_keeps_the_grace_of_layers_and_drops_its_index() {
     for database in Beneath::both().await {
         database.migrate(&MIGRATIONS[..3]).await.unwrap();
         let unreferenced = "layer.layer_unreferenced".to_owned();
@@ -251,7 +251,7 @@ const UPLOAD_INSERT_5: &str = "INSERT INTO upload (id, account, region, reposito
     VALUES ($1, $2, $3, $4, 'open', 1, 7, 0, 0, $5, $6, $6, NULL, 9)";
 
 #[tokio::test]
-async fn layers_and_sessions_of_version_5_are_good_and_without_checksums_in_version_5() {
+async fn in_version_6_layers_and_sessions_of_version_5_are_undamaged_and_have_no_checksums() {
     for database in Beneath::both().await {
         database.migrate(&MIGRATIONS[..4]).await.unwrap();
         let id = || Value::Blob(vec![1; 16]);
@@ -276,14 +276,14 @@ const JOB_INSERT_6: &str = "INSERT INTO job (kind, key, due_at, wanted, attempts
     VALUES ($1, $2, $3, 1, $4, $5, $6)";
 
 #[tokio::test]
-async fn the_jobs_of_version_6_wait_or_are_claimed_until_then_in_version_7() {
+async fn in_version_7_jobs_of_version_6_wait_or_keep_their_claims() {
     for database in Beneath::both().await {
         database.migrate(&MIGRATIONS[..6]).await.unwrap();
         let row = |key: &str, due: i64, attempts: i64, until: Option<i64>, error: Option<&str>| {
             ["upload_expire".into(), key.into(), due.into(), attempts.into(), until.into(), error.into()]
         };
         database.query(JOB_INSERT_6, &row("waits", 70, 2, None, Some("a fault"))).await;
-        // Asked for again while it ran, so that it was due before its claim ended.
+        // This job was enqueued again while it ran, so it was due before its claim ended.
         database.query(JOB_INSERT_6, &row("runs", 40, 0, Some(90), None)).await;
         let db = database.open().await;
         let shown = |row: crate::records::job::JobRow| {

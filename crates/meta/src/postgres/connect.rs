@@ -1,4 +1,5 @@
-//! Connections: where to, and under which settings.
+//! Opens connections, and configures them.
+
 use super::fault;
 use crate::Error;
 use std::sync::Arc;
@@ -7,16 +8,17 @@ use tokio::task::AbortHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, Config, NoTls};
 
-/// How long making a connection may take, unless the limit of all waits is shorter.
+/// The longest time to open a connection, unless the general limit is shorter.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
-/// After how long a dead peer is noticed: idle, and with bytes unacknowledged.
+/// The time after which a dead peer is noticed, for an idle connection and for unacknowledged bytes.
 const PEER_WAIT: Duration = Duration::from_secs(30);
 
-/// What every connection sets. `off` would acknowledge what a crash of the server loses; anything stronger stays as the
-/// operator chose it. A sequential scan locks its whole table for a serializable transaction, so indexes are preferred
-/// however small the table; the planner charges so much for one left over that it would compile the query (`jit`). Every
-/// statement has one plan whatever its values, so it is planned once and not for each execution. The timeout bounds what a
-/// node that vanished mid-transaction can hold.
+/// The settings of every connection:
+/// - The timeout bounds the locks of a node that vanished in a transaction.
+/// - A sequential scan locks its whole table for a serializable transaction, so indexes are preferred even for small tables. The planner
+///   then assigns such a high cost to a remaining scan that it would compile the query, so `jit` is off.
+/// - Every statement has one plan for all values, so that it is planned only once.
+/// - With `synchronous_commit = off` a crash of the server would lose acknowledged commits. A stronger setting of the operator stays.
 const SETTINGS: &str = "\
 SET idle_in_transaction_session_timeout = '60s';
 SET enable_seqscan = off;
@@ -25,19 +27,18 @@ SET plan_cache_mode = force_generic_plan;
 SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
 ";
 
-const NO_URL: &str = "the URL is not one that PostgreSQL's clients read: postgres://USER:PASSWORD@HOST/DATABASE is";
-const DEMANDS_TLS: &str =
-    "the URL demands TLS (sslmode), which ecru does not speak to PostgreSQL; leave sslmode out, or set sslmode=disable";
+const NO_URL: &str = "the URL is not valid for PostgreSQL; the form is postgres://USER:PASSWORD@HOST/DATABASE";
+const DEMANDS_TLS: &str = "the URL requires TLS (sslmode), which ecru does not support for PostgreSQL; remove sslmode, or set sslmode=disable";
 pub(super) const CONNECTING: &str = "connecting to PostgreSQL";
 
-/// Where to connect, and how long every wait for the server may take.
+/// The server to connect to, and the limit of every wait for it.
 #[derive(Clone)]
 pub(super) struct Target {
     config: Arc<Config>,
     limit: Duration,
 }
 
-/// A connection's client. Dropping it gives the connection up at once, whatever the server still owes.
+/// A connection's client. Dropping it closes the connection at once, even if an answer is pending.
 pub(crate) struct Link {
     pub(crate) client: Client,
     driver: AbortHandle,
@@ -50,18 +51,18 @@ impl Drop for Link {
 }
 
 impl Target {
-    /// Waits for the server. After the limit the connection must be given up: the answer may still come.
+    /// Waits for the server. After the limit the caller must close the connection, because the answer may still come.
     pub(super) async fn limited<T>(&self, doing: &str, wait: impl Future<Output = T>) -> Result<T, Error> {
         within(self.limit, doing, wait).await
     }
 }
 
-/// Waits for the server for so long at most.
+/// Waits for the server, at most for `limit`.
 pub(super) async fn within<T>(limit: Duration, doing: &str, wait: impl Future<Output = T>) -> Result<T, Error> {
     tokio::time::timeout(limit, wait).await.map_err(|_elapsed| Error::no_answer(doing, limit))
 }
 
-/// Reads the URL. No error shows a part of it, since it may hold a password.
+/// Parses the URL. Errors show no part of it, because it may contain a password.
 pub(super) fn target(url: &str, limit: Duration) -> Result<Target, Error> {
     let Ok(mut config) = url.parse::<Config>() else {
         return Err(Error::refused(CONNECTING, if url.contains("sslmode=") { DEMANDS_TLS } else { NO_URL }));
@@ -82,7 +83,7 @@ pub(super) fn target(url: &str, limit: Duration) -> Result<Target, Error> {
     Ok(Target { config: Arc::new(config), limit })
 }
 
-/// A connection, driven by this runtime.
+/// Opens a connection that this runtime drives.
 pub(super) async fn alone(target: &Target) -> Result<Link, Error> {
     let connected = within(target.limit.min(CONNECT_WAIT), CONNECTING, connect(target)).await?;
     connected.map_err(Error::of_connecting)
@@ -93,18 +94,18 @@ async fn connect(target: &Target) -> Result<Link, Error> {
     let (client, connection) = target.config.connect(NoTls).await.map_err(failed)?;
     let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
-            // Whoever waits for an answer hears of it too.
+            // Callers that wait for an answer get the error too.
             tracing::debug!(error = &error as &dyn std::error::Error, "a PostgreSQL connection broke");
         }
     });
     let link = Link { client, driver: driver.abort_handle() };
-    // The server ends a slow statement by itself when its caller does, so that the connection can be used again.
+    // The server ends a slow statement when its caller gives up, so that the connection can be reused.
     let limit = format!("SET statement_timeout = {};", target.limit.as_millis());
     link.client.batch_execute(&(limit + SETTINGS)).await.map_err(failed)?;
     Ok(link)
 }
 
-/// Refuses a database that can't hold our text, and says so when the server does not sync what it commits.
+/// Fails if the database can't store Ecru's text, and logs a warning if the server does not sync its commits.
 pub(super) async fn check_server(client: &Client, target: &Target) -> Result<(), Error> {
     let name = "checking the PostgreSQL server";
     let row = client.query_one("SELECT current_setting('server_encoding'), current_setting('fsync')", &[]);
@@ -125,7 +126,7 @@ mod tests {
     use crate::PostgresConfig;
 
     #[test]
-    fn a_url_that_demands_tls_or_is_none_is_refused_and_no_error_shows_a_part_of_the_url() {
+    fn a_url_that_requires_tls_or_is_invalid_is_refused_and_no_error_shows_a_part_of_it() {
         for (url, tls) in [
             ("postgres://ecru:hush@db/ecru?sslmode=require", true),
             ("postgres://ecru:hush@db/ecru?sslmode=verify-full", true),
@@ -134,7 +135,7 @@ mod tests {
             ("host=db password='hush", false),
             ("hush", false),
         ] {
-            let Err(error) = target(url, CONNECT_WAIT) else { panic!("{url} was taken") };
+            let Err(error) = target(url, CONNECT_WAIT) else { panic!("{url} was accepted") };
             let source = std::error::Error::source(&error).unwrap().to_string();
             assert_eq!((source.contains("TLS"), source.contains("postgres://USER")), (tls, !tls), "{url}: {source}");
             for shown in [error.to_string(), source, format!("{error:?}")] {
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_s_debug_does_not_show_its_url() {
+    fn debug_of_a_config_does_not_show_its_url() {
         let url = "postgres://ecru:hush@db/ecru".to_owned();
         let shown = format!("{:?}", PostgresConfig { url, max_connections: 1, timeout: CONNECT_WAIT, now_us: 0 });
         assert!(!shown.contains("hush") && !shown.contains("db/ecru"), "{shown}");

@@ -1,4 +1,5 @@
-//! Copies between a PostgreSQL database and a SQLite file.
+//! Copies records between a PostgreSQL database and a SQLite file.
+
 use super::connect::{self, Link, Target};
 use super::fault;
 use crate::copy::{Column, ROWS, Table};
@@ -12,17 +13,17 @@ use tokio_postgres::Client;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
-/// Pages of rows that wait between the two databases.
+/// The most pages of rows that wait between the two databases.
 const PAGES_WAITING: usize = 4;
 
-/// A copy reads and writes for as long as it takes.
+/// Removes the time limits, because a copy may take long.
 const NO_LIMITS: &str =
     "SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; SET enable_seqscan = on;";
 
 const COLUMNS: &str = "SELECT CAST(column_name AS TEXT) FROM information_schema.columns \
     WHERE table_schema = current_schema() AND table_name = $1";
 
-/// Copies the database, as it is at one moment, into a new SQLite file with the same schema.
+/// Copies a snapshot of the database into a new SQLite file with the same schema.
 pub(super) async fn export(target: &Target, to: PathBuf, now_us: i64) -> Result<(), Error> {
     let link = unlimited(target).await?;
     let made = to.clone();
@@ -31,12 +32,12 @@ pub(super) async fn export(target: &Target, to: PathBuf, now_us: i64) -> Result<
     let columns = tables.clone();
     let filling = tokio::task::spawn_blocking(move || file::fill(&to, &columns, rows));
     let read = read(&link.client, &tables, sender).await;
-    // The one that failed first ended the other one.
+    // If one side fails, the other one ends too. Return the error of the file first, which is the likelier cause.
     let filled = filling.await.unwrap_or(Err(Error::Panicked));
     filled.and(read)
 }
 
-/// Sends every row, as of one moment. Ends early when the receiver is gone.
+/// Sends every row of a snapshot. Ends early if the receiver is dropped.
 async fn read(client: &Client, tables: &[Table], rows: mpsc::Sender<Rows>) -> Result<(), Error> {
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     batch(client, begin).await?;
@@ -53,7 +54,7 @@ async fn read(client: &Client, tables: &[Table], rows: mpsc::Sender<Rows>) -> Re
             let page: Vec<Row> =
                 fetched.iter().map(|row| super::session::values(&declare, row)).collect::<Result<_, _>>()?;
             if rows.send((number, page)).await.is_err() {
-                return Err(Error::refused("copying the database", "the copy can't be written"));
+                return Err(Error::refused("copying the database", "the copy could not be written"));
             }
         }
         batch(client, "CLOSE copy").await?;
@@ -61,7 +62,7 @@ async fn read(client: &Client, tables: &[Table], rows: mpsc::Sender<Rows>) -> Re
     batch(client, "COMMIT").await
 }
 
-/// A column that only one of the two schemas has would be lost.
+/// Fails if the two schemas differ in a column, because its values would be lost.
 async fn same_columns(client: &Client, table: &Table) -> Result<(), Error> {
     let name = "comparing the schemas";
     let found = client.query(COLUMNS, &[&table.name]).await.map_err(|error| fault::error(name, error))?;
@@ -74,7 +75,7 @@ async fn same_columns(client: &Client, table: &Table) -> Result<(), Error> {
     Err(Error::refused(name, "a table of the database has other columns than this program's schema"))
 }
 
-/// Fills a database, which has the schema and no records, with those of a SQLite file: all of them or none.
+/// Fills a database, which has the schema and no records, with all records of a SQLite file, or with none after an error.
 pub(super) async fn import(target: &Target, from: PathBuf) -> Result<(), Error> {
     let mut link = unlimited(target).await?;
     let path = from.clone();
@@ -84,7 +85,7 @@ pub(super) async fn import(target: &Target, from: PathBuf) -> Result<(), Error> 
     let reading = tokio::task::spawn_blocking(move || file::send(&from, &columns, &sender));
     let transaction = link.client.transaction().await.map_err(|error| fault::error("filling the database", error))?;
     write(&transaction, &tables, rows).await?;
-    // Only what was read whole is committed.
+    // Commit only if the whole file was read.
     reading.await.unwrap_or(Err(Error::Panicked))?;
     transaction.commit().await.map_err(|error| fault::error("filling the database", error))
 }
@@ -96,7 +97,7 @@ async fn write(
 ) -> Result<(), Error> {
     let failed = |error| fault::error("filling the database", error);
     for table in tables {
-        // Nobody else writes until the end, and what they wrote before is seen.
+        // Lock the table first, so that no other session writes to it until the end, and earlier writes are seen.
         let lock = format!("LOCK TABLE {} IN EXCLUSIVE MODE", table.name);
         transaction.batch_execute(&lock).await.map_err(failed)?;
         let count = format!("SELECT EXISTS (SELECT 1 FROM {})", table.name);
@@ -105,6 +106,8 @@ async fn write(
             return Err(Error::Occupied);
         }
     }
+
+    // The rows come table by table, in the order of `tables`.
     let mut next = rows.recv().await;
     for (number, table) in tables.iter().enumerate() {
         let copy = format!("COPY {} ({}) FROM STDIN BINARY", table.name, table.column_list());

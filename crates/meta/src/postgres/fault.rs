@@ -1,18 +1,19 @@
-//! What PostgreSQL's errors mean to a caller.
+//! Classifies and translates PostgreSQL's errors.
+
 use crate::Error;
 use std::sync::Arc;
 use tokio_postgres::error::{DbError, SqlState};
 
-/// What the engine does about a failed statement.
+/// The class of a failure, which decides whether the engine retries the transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// Another transaction was in the way: the same one may succeed when run again.
+    /// Another transaction conflicts. The same transaction may succeed when it runs again.
     Conflict,
-    /// A unique key exists: perhaps since a moment, so that the closure would now read it.
+    /// A unique key exists. If it was just inserted by another transaction, the closure would now read it.
     Duplicate,
-    /// The connection is gone.
+    /// The connection is lost.
     Lost,
-    /// The server did not answer in time; the connection is given up, since a late answer could be taken for another one.
+    /// The server did not answer in time. The connection must be closed, because a late answer could be mistaken for another one.
     Late,
     Other,
 }
@@ -46,7 +47,7 @@ fn is_io(error: &tokio_postgres::Error) -> bool {
     std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>())
 }
 
-/// Names a failure. `context` is what was being done.
+/// Translates an error. `context` names the operation that failed.
 pub(super) fn error(context: &str, error: tokio_postgres::Error) -> Error {
     let lost = class(&error) == Class::Lost;
     let Some(refusal) = error.as_db_error() else {
@@ -60,7 +61,7 @@ pub(super) fn error(context: &str, error: tokio_postgres::Error) -> Error {
         SqlState::TOO_MANY_CONNECTIONS,
         SqlState::QUERY_CANCELED,
         SqlState::LOCK_NOT_AVAILABLE,
-        // "out of shared memory": no room for one more lock.
+        // "out of shared memory": there is no memory for another lock.
         SqlState::OUT_OF_MEMORY,
     ];
     match refusal.code() {
@@ -72,7 +73,7 @@ pub(super) fn error(context: &str, error: tokio_postgres::Error) -> Error {
     }
 }
 
-/// What the server said, without the detail, which quotes the row's values.
+/// The server's message, without the detail, which quotes the row's values.
 #[derive(Debug, thiserror::Error)]
 #[error("{code}: {message}")]
 struct Refusal {

@@ -1,8 +1,9 @@
-//! Look-ups, on a few connections that all of them share.
+//! Runs look-ups on a few shared connections.
 //!
-//! A look-up is one statement, which needs no transaction and so no connection to itself. Each is sent as it comes, and the server
-//! answers them in turn: no thread waits, and under load one write and one read of a socket carry many. In a transaction of its
-//! own, on a thread of its own, it cost twice as much. Only what is found by a key goes this way, so that nothing slow is in front.
+//! A look-up is one statement, so it needs neither a transaction nor its own connection. Look-ups are pipelined: each is sent as it comes,
+//! and the server answers them in order. No thread waits, and under load one write and one read of a socket carry many. In a separate
+//! transaction and thread a look-up cost twice as much. Only queries by a key run here, so that no slow query delays the others.
+
 use super::CONNECTION_WAIT;
 use super::connect::{self, CONNECTING, Target};
 use super::fault::{self, Class};
@@ -16,20 +17,20 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
-/// Connections at most that look-ups share: each keeps one process of the server busy.
+/// The most connections for look-ups. Each keeps one process of the server busy.
 const CONNECTIONS: u32 = 4;
-/// One connection in so many is for look-ups, where there are few.
+/// If there are few connections, one in so many is for look-ups.
 const SHARE: u32 = 4;
-/// Look-ups at most that are on their way at once; the next ones wait.
+/// The most look-ups in progress. Further ones wait.
 const UNDER_WAY: u32 = 1024;
 
-/// A statement alone is a transaction of the server's default kind, which the operator may have changed.
+/// A single statement runs in a transaction with the server's default mode, which the operator may have changed, so set the mode.
 const SETTINGS: &str = "\
 SET default_transaction_isolation = 'read committed';
 SET default_transaction_read_only = on;
 ";
 
-/// How many of all connections are for look-ups.
+/// Returns how many of all connections are for look-ups.
 pub(super) fn connections(all: u32) -> u32 {
     (all / SHARE).clamp(1, CONNECTIONS)
 }
@@ -41,18 +42,18 @@ pub(super) struct Lookups {
     places: Semaphore,
 }
 
-/// A place for a connection. It is made when it is first needed, and again after it was lost.
+/// A slot for a connection, which is opened when it is first needed, and again after it was lost.
 #[derive(Default)]
 struct Line {
     link: Mutex<Arc<OnceCell<Link>>>,
-    /// Look-ups that wait for its answers.
+    /// The number of look-ups that wait for an answer on this connection.
     waiting: AtomicUsize,
 }
 
-/// A connection, driven by a task of the runtime that made it.
+/// A connection, driven by a task of the runtime that opened it.
 struct Link {
     connection: connect::Link,
-    /// Statements that the server has prepared.
+    /// The statements that the server has prepared.
     prepared: Mutex<HashMap<(usize, usize), Statement>>,
 }
 
@@ -64,7 +65,7 @@ impl Lookups {
         Lookups { target, lines, places: Semaphore::new(UNDER_WAY as usize) }
     }
 
-    /// The rows of a statement that reads. It is run once more, on another connection, after its own was lost.
+    /// Runs a reading statement and returns its rows. If its connection is lost, runs it once more on another one.
     pub(super) async fn run(&self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
         let place = match tokio::time::timeout(CONNECTION_WAIT, self.places.acquire()).await {
             Ok(place) => place.map_err(|_closed| Error::Closed)?,
@@ -80,8 +81,8 @@ impl Lookups {
         rows.map_err(|(_, error)| error)
     }
 
-    /// Runs it on the connection of a line, within the limit of all waits: those who need a new connection at once make it one after
-    /// the other as long as it fails.
+    /// Runs a statement on the connection of a line, within the general limit. The limit includes the opening of a connection: concurrent
+    /// callers open it one after the other while it fails.
     async fn attempt(&self, line: &Line, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Failure> {
         let cell = line.cell();
         let answer = async {
@@ -96,9 +97,9 @@ impl Lookups {
         rows
     }
 
-    /// Waits for the look-ups that are under way; there is none afterwards.
+    /// Waits for the look-ups in progress, and refuses further ones.
     pub(super) async fn close(&self) {
-        // The semaphore is fair, and an error says that another `close` was here.
+        // The semaphore is fair. On an error another `close` has run already.
         let all = self.places.acquire_many(UNDER_WAY).await;
         self.places.close();
         self.lines.iter().for_each(|line| line.renew(&line.cell()));
@@ -107,7 +108,7 @@ impl Lookups {
 }
 
 impl Line {
-    /// Where its connection is, or will be: all who need it at once make it once.
+    /// Returns the cell of the connection, which concurrent callers initialize only once.
     fn cell(&self) -> Arc<OnceCell<Link>> {
         let mut current = lock(&self.link);
         if current.get().is_some_and(|link| link.connection.client.is_closed()) {
@@ -116,7 +117,7 @@ impl Line {
         current.clone()
     }
 
-    /// Has the next look-up connect again, unless another one that met the loss has seen to it.
+    /// Makes the next look-up open a new connection, unless another look-up that lost the same connection did so already.
     fn renew(&self, lost: &Arc<OnceCell<Link>>) {
         let mut current = lock(&self.link);
         if Arc::ptr_eq(&current, lost) {
@@ -150,7 +151,7 @@ impl Link {
     }
 }
 
-/// Counts a look-up for as long as it lives: its caller may stop waiting.
+/// Counts a look-up until it is dropped, also if its caller stops waiting.
 struct Counted<'a>(&'a AtomicUsize);
 
 impl Counted<'_> {
@@ -166,7 +167,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// Nothing that holds such a lock can panic halfway through a change, so a poisoned one is as good.
+/// Locks a mutex and ignores poisoning, because no holder of such a lock can panic during a change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn look_ups_and_transactions_share_the_connections_and_neither_is_left_without() {
+    fn look_ups_and_transactions_both_get_connections() {
         for (all, expected) in [(2, 1), (4, 1), (7, 1), (8, 2), (16, CONNECTIONS), (1000, CONNECTIONS)] {
             assert_eq!(connections(all), expected, "of {all}");
         }

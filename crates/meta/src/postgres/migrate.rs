@@ -1,4 +1,5 @@
-//! Brings a PostgreSQL database's schema up to date, one node at a time.
+//! Migrates a PostgreSQL database, one node at a time.
+
 use super::connect::{Link, Target, within};
 use super::fault;
 use crate::Error;
@@ -7,20 +8,19 @@ use crate::migrate::{BOOKKEEPING, Migration, POSTGRES_IS_OURS, VERSION_GET, VERS
 use std::time::Duration;
 use tokio_postgres::Client;
 
-/// The advisory lock of migrations, "ecru" and a zero. It belongs to the session and goes with it.
+/// The key of the advisory lock for migrations: "ecru" and zeros. The lock belongs to the session and ends with it.
 const LOCK: i64 = 0x6563_7275_0000_0000;
 
-/// How long one step may take: on a large database it may build an index. Nodes that start together wait for each other for
-/// as long.
+/// The longest time of one migration, which may build an index on a large database. A starting node waits as long for another node.
 const STEP: Duration = Duration::from_secs(600);
-/// How long a node waits before it asks again whether another one has ended its migration.
+/// The pause between two attempts to take the lock.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 
 const MIGRATING: &str = "migrating the schema";
 const CHECKING: &str = "reading the schema's version";
 const WAITING: &str = "waiting for another node's migration";
 
-/// Applies every step that the database lacks. Nodes that start together wait here for the first of them.
+/// Applies every missing migration. Nodes that start together wait here for the first of them.
 pub(super) async fn up(mut link: Link, target: &Target, list: &[Migration], now_us: i64) -> Result<(), Error> {
     let client = &mut link.client;
     within(STEP, WAITING, lock(client, target)).await??;
@@ -30,7 +30,7 @@ pub(super) async fn up(mut link: Link, target: &Target, list: &[Migration], now_
     Ok(())
 }
 
-/// Refuses a database of another version, and one that is not Ecru's.
+/// Fails if the database has another version, or was not made by Ecru.
 pub(super) async fn check(client: &Client, target: &Target, list: &[Migration]) -> Result<(), Error> {
     let failed = |error| fault::error(CHECKING, error);
     let ours = target.limited(CHECKING, client.query_one(POSTGRES_IS_OURS, &[])).await?.map_err(failed)?;
@@ -44,7 +44,7 @@ pub(super) async fn check(client: &Client, target: &Target, list: &[Migration]) 
     exact(list, found)
 }
 
-/// Takes the advisory lock. It is asked for again and again instead of being waited for, so that a server that hangs is noticed.
+/// Takes the advisory lock. It polls instead of blocking in the server, so that a hanging server is noticed.
 async fn lock(client: &Client, target: &Target) -> Result<(), Error> {
     let failed = |error| fault::error(WAITING, error);
     let settings = format!("SET statement_timeout = {}", STEP.as_millis());
@@ -59,7 +59,7 @@ async fn lock(client: &Client, target: &Target) -> Result<(), Error> {
     }
 }
 
-/// Whether the database lacks a step.
+/// Returns true if the database lacks a migration.
 async fn is_behind(client: &Client, list: &[Migration]) -> Result<bool, Error> {
     let failed = |error| fault::error(MIGRATING, error);
     client.batch_execute(&postgres_schema(BOOKKEEPING)).await.map_err(failed)?;
@@ -67,7 +67,7 @@ async fn is_behind(client: &Client, list: &[Migration]) -> Result<bool, Error> {
     Ok(next(list, row.try_get(0).map_err(failed)?)?.is_some())
 }
 
-/// Applies the next step, if there is one.
+/// Applies the next migration, if there is one.
 async fn step(client: &mut Client, list: &[Migration], now_us: i64) -> Result<(), Error> {
     let failed = |error| fault::error(MIGRATING, error);
     let transaction = client.transaction().await.map_err(failed)?;

@@ -1,4 +1,5 @@
-//! Connections that are open: made when none is idle, kept for the next transaction.
+//! The pool of connections for transactions. A connection is opened if none is idle, and kept for the next transaction.
+
 use super::connect::Target;
 use super::session::Session;
 use crate::Error;
@@ -6,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(super) struct Pool {
     target: Target,
-    /// `None` once the store is closing. No more than there are slots, since each in use holds one.
+    /// `None` once the store is closing. Bounded by the number of slots, because each connection in use holds one.
     idle: Mutex<Option<Vec<Session>>>,
 }
 
@@ -15,7 +16,7 @@ impl Pool {
         Pool { target, idle: Mutex::new(Some(Vec::new())) }
     }
 
-    /// A connection, the last used first; connects if there is none. It may be lost without anybody having noticed.
+    /// Takes the last used connection, or opens one. The connection may be lost already.
     pub(super) fn take(&self) -> Result<Session, Error> {
         let idle = self.lock().as_mut().ok_or(Error::Closed)?.pop();
         idle.map_or_else(|| self.connect(), Ok)
@@ -25,7 +26,7 @@ impl Pool {
         Session::open(&self.target)
     }
 
-    /// Takes a connection back, unless its state is unknown: then it is closed.
+    /// Returns a connection to the pool, or closes it if its state is unknown.
     pub(super) fn put(&self, session: Session) {
         match self.lock().as_mut() {
             Some(idle) if session.is_sound() => idle.push(session),
@@ -39,13 +40,13 @@ impl Pool {
         drop(lost);
     }
 
-    /// Closes the idle connections, and every further one that is put back.
+    /// Closes the idle connections, and every connection that is returned later.
     pub(super) fn close(&self) {
         let idle = self.lock().take();
         drop(idle);
     }
 
-    /// Nothing that holds this lock can panic halfway through a change, so a poisoned one is as good.
+    /// Ignores poisoning, because no holder of this lock can panic during a change.
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Session>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }

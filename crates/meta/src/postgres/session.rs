@@ -1,11 +1,11 @@
-//! A connection, and a transaction's statements on it.
+//! A connection, and the statements of a transaction on it.
 //!
-//! The connection has a runtime of its own and is driven by the thread that runs the transaction, only while that waits: an
-//! answer of the server wakes this thread and no other. A connection that a task of the server's runtime drives costs three
-//! more wake-ups for each statement.
+//! The connection has its own runtime, which the transaction's thread drives while it waits. So an answer of the server wakes only this
+//! thread. If a task of the main runtime drove the connection, each statement would cost three more wake-ups.
 //!
-//! What need not be waited for goes out with the next statement that must be, in one write: BEGIN with the first statement,
-//! statements whose answers are asked for later, and those whose effect nobody asks for with COMMIT.
+//! Statements whose answers are not needed yet are sent together with the next one whose answer is awaited, in one write. BEGIN is sent
+//! with the first statement. Statements whose answers are never needed are sent with COMMIT at the latest.
+
 use super::connect::{self, Link, Target};
 use super::fault::{self, Class};
 use crate::error::statement;
@@ -20,29 +20,30 @@ use tokio::runtime::Runtime;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Statement};
 
-/// Statements at most that wait to be sent: those of an image of a hundred layers.
+/// The most statements that wait to be sent: those of an image with a hundred layers.
 const WAITING: usize = 512;
 
+/// A connection with the state of its current transaction.
 pub(crate) struct Session {
-    /// `None` only while it is dropped.
+    /// `None` only during drop.
     runtime: Option<Runtime>,
     link: Link,
     target: Target,
-    /// Statements that the server has prepared, by the address and length of their texts, which are static.
+    /// The statements that the server has prepared, by the address and length of their texts, which are static.
     prepared: HashMap<(usize, usize), Statement>,
-    /// What goes out with the next statement that is waited for.
+    /// The statements that are sent with the next one whose answer is awaited.
     waiting: Vec<Step<'static>>,
-    /// How many statements of the transaction are to be answered later.
+    /// The number of the transaction's statements whose answers are needed later.
     asked: usize,
-    /// The answers that came, in the order of their statements; `None` once they were told.
+    /// Their answers so far, in order. `None` after an answer was returned.
     answers: Vec<Option<Reply>>,
-    /// Whether the server has answered in this transaction: then its connection is not a lost one that nobody had noticed.
+    /// True if the server has answered in this transaction, which proves that the connection was not lost before.
     answered: bool,
-    /// Why a statement of the transaction failed, if one did.
+    /// The class of a statement's failure in this transaction.
     pub(super) fault: Option<Class>,
-    /// Whether the connection may be in a transaction that could not be ended.
+    /// True if the connection may be in a transaction that could not be ended.
     broken: bool,
-    /// How often the transaction has waited for the server.
+    /// The round trips of the transaction.
     exchanges: u64,
 }
 
@@ -51,7 +52,7 @@ struct Step<'p> {
     sql: &'static str,
     kind: Kind,
     params: Cow<'p, [Value]>,
-    /// Whether its answer is kept until it is asked for.
+    /// True if its answer is kept for [`Session::answer`].
     kept: bool,
 }
 
@@ -65,13 +66,13 @@ impl Step<'static> {
 enum Kind {
     /// BEGIN, COMMIT or ROLLBACK.
     Command,
-    /// The number of rows changed is asked for.
+    /// Returns the number of changed rows.
     Execute,
-    /// Rows are asked for.
+    /// Returns rows.
     Query,
 }
 
-/// An answer as it came.
+/// An answer of the server.
 enum Reply {
     Changed(u64),
     Rows(Vec<tokio_postgres::Row>),
@@ -80,7 +81,7 @@ enum Reply {
 type Replies = Vec<Result<Reply, tokio_postgres::Error>>;
 
 impl Session {
-    /// Connects, waiting on this thread.
+    /// Connects, and blocks this thread meanwhile.
     pub(super) fn open(target: &Target) -> Result<Session, Error> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime =
@@ -88,7 +89,7 @@ impl Session {
         let link = match runtime.block_on(connect::alone(target)) {
             Ok(link) => link,
             Err(error) => {
-                // A name that is still being looked up is not waited for.
+                // Do not wait for a pending DNS query.
                 runtime.shutdown_background();
                 return Err(error);
             }
@@ -108,7 +109,7 @@ impl Session {
         })
     }
 
-    /// Begins a transaction, as soon as a statement is sent.
+    /// Begins a transaction. BEGIN is sent with the first statement.
     pub(super) fn begin(&mut self, sql: &'static str) {
         self.fault = None;
         self.answered = false;
@@ -119,19 +120,19 @@ impl Session {
         self.waiting.push(Step::command(sql));
     }
 
-    /// Sends what waits, if the server has not answered yet in this transaction: a connection that was lost before shows it now,
-    /// while nothing is in doubt. After an error nothing is kept.
+    /// Sends the waiting statements if the server has not answered yet in this transaction. So a connection that was lost before is
+    /// noticed now, before the commit, when the outcome is still certain. An error rolls the transaction back.
     pub(super) fn settle(&mut self) -> Result<(), (Class, Error)> {
         if self.answered || self.untouched() { Ok(()) } else { self.exchange(None).map(drop) }
     }
 
-    /// Commits, with all that still waits to be sent. After an error nothing is kept, unless the connection was lost: then
-    /// nobody knows.
+    /// Sends the waiting statements and commits. An error rolls the transaction back, unless the connection was lost: then the outcome is
+    /// unknown.
     pub(super) fn commit(&mut self) -> Result<(), (Class, Error)> {
         if self.untouched() { Ok(()) } else { self.end("COMMIT") }
     }
 
-    /// Rolls back. Where this fails the connection is not used again, and the server rolls back by itself.
+    /// Rolls back. If that fails, the connection is not used again, and the server rolls back by itself.
     pub(super) fn roll_back(&mut self) {
         if !self.untouched() && self.is_sound() {
             self.waiting.clear();
@@ -139,7 +140,7 @@ impl Session {
         }
     }
 
-    /// Whether nothing of the transaction was sent, and nothing need be: BEGIN alone.
+    /// Returns true if nothing was sent, and only BEGIN waits to be sent.
     fn untouched(&self) -> bool {
         !self.answered && self.fault.is_none() && self.waiting.len() <= 1
     }
@@ -153,12 +154,12 @@ impl Session {
         ended
     }
 
-    /// Whether the connection may serve another transaction.
+    /// Returns true if the connection can be used for another transaction.
     pub(super) fn is_sound(&self) -> bool {
         !self.broken && !self.link.client.is_closed()
     }
 
-    /// How often the transaction has waited for the server.
+    /// Returns the round trips of the transaction.
     pub(super) fn exchanges(&self) -> u64 {
         self.exchanges
     }
@@ -171,17 +172,17 @@ impl Session {
         Ok(self.statement(Kind::Execute, sql, params)?.changed())
     }
 
-    /// Runs a statement before the next one, or before COMMIT, which fails if it does.
+    /// Queues a statement, which is sent with the next one or with COMMIT. If it fails, they fail too.
     pub(crate) fn send(&mut self, sql: &'static str, params: Vec<Value>) -> Result<(), Error> {
         self.wait_with(Step { sql, kind: Kind::Execute, params: Cow::Owned(params), kept: false })
     }
 
-    /// Runs a statement before the next one; [`Session::answer`] tells the rows of that number.
+    /// Queues a query. [`Session::answer`] returns its rows by the returned number.
     pub(crate) fn ask_rows(&mut self, sql: &'static str, params: Vec<Value>) -> Result<usize, Error> {
         self.ask(Kind::Query, sql, params)
     }
 
-    /// The same for the number of rows changed.
+    /// Queues a change. [`Session::answer`] returns the number of changed rows by the returned number.
     pub(crate) fn ask_changed(&mut self, sql: &'static str, params: Vec<Value>) -> Result<usize, Error> {
         self.ask(Kind::Execute, sql, params)
     }
@@ -193,7 +194,7 @@ impl Session {
         Ok(number)
     }
 
-    /// The answer to the statement of that number, once.
+    /// Returns the answer to a queued statement, once.
     pub(crate) fn answer(&mut self, sql: &'static str, number: usize) -> Result<Answer, Error> {
         if number >= self.answers.len() {
             self.exchange(None).map_err(|failure| self.failed(failure))?;
@@ -228,16 +229,18 @@ impl Session {
                 let rows = rows.iter().map(|row| values(sql, row)).collect::<Result<_, _>>();
                 rows.map(Answer::Rows).inspect_err(|_| self.fault = Some(Class::Other))
             }
-            None => Err(Error::misuse(sql, "the server gave no answer")),
+            None => Err(Error::misuse(sql, "the server returned no answer")),
         }
     }
 
-    /// Sends what waits and then `last`, and awaits all answers; that of `last` is returned. The first error is that of all.
+    /// Sends the waiting statements and `last`, and waits for all answers. Returns the answer to `last`, or the first error.
     fn exchange(&mut self, last: Option<Step<'_>>) -> Result<Option<Reply>, (Class, Error)> {
+        // Prepare the new statements. If that fails, nothing was sent, not even a ROLLBACK, so the connection can't be reused.
         let waiting = std::mem::take(&mut self.waiting);
         let all: Vec<&Step<'_>> = waiting.iter().chain(&last).collect();
-        // Nothing was sent then, not even a ROLLBACK among it.
         self.prepare(&all).inspect_err(|_| self.broken = true)?;
+
+        // Send all statements in one write, and wait for their answers.
         let (client, prepared) = (&self.link.client, &self.prepared);
         let replies: Replies = match &self.runtime {
             Some(runtime) => {
@@ -249,6 +252,8 @@ impl Session {
         };
         self.answered = true;
         self.exchanges += 1;
+
+        // Keep the answers that are needed later.
         let mut of_last = None;
         for (number, (step, reply)) in all.iter().zip(replies).enumerate() {
             let reply = reply.map_err(|error| (fault::class(&error), fault::error(&statement(step.sql), error)))?;
@@ -261,7 +266,7 @@ impl Session {
         Ok(of_last)
     }
 
-    /// Has the server prepare what it has not yet: once for each statement in a connection's life.
+    /// Prepares the statements that this connection has not prepared yet.
     fn prepare(&mut self, steps: &[&Step<'_>]) -> Result<(), (Class, Error)> {
         let mut new: Vec<&'static str> = Vec::new();
         for step in steps {
@@ -283,14 +288,14 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // A runtime that is dropped waits for its threads, which is not allowed in a task.
+        // Dropping a runtime waits for its threads, which is not allowed in an async task.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-/// What a statement's text is known by.
+/// Returns the key of a statement: the address and length of its static text.
 pub(super) fn key(sql: &'static str) -> (usize, usize) {
     (sql.as_ptr().addr(), sql.len())
 }
@@ -308,8 +313,8 @@ async fn run(
     }
 }
 
-/// Runs futures at once and returns their results in their order. A statement is sent when its future is first polled, so
-/// that happens in this order too.
+/// Runs futures concurrently and returns their results in order. A statement is sent when its future is first polled, so statements are
+/// sent in order too.
 async fn in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
     let mut running: Vec<Pin<Box<F>>> = futures.map(Box::pin).collect();
     let mut results: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
@@ -343,13 +348,13 @@ mod tests {
     use std::cell::RefCell;
 
     #[tokio::test]
-    async fn futures_begin_in_their_order_and_so_are_their_results() {
+    async fn futures_start_in_order_and_their_results_are_in_order() {
         let begun = RefCell::new(Vec::new());
         let results = in_order((0..100).map(|number| {
             let begun = &begun;
             async move {
                 begun.borrow_mut().push(number);
-                // Later ones end first.
+                // Later futures end first.
                 for _ in number..100 {
                     tokio::task::yield_now().await;
                 }

@@ -1,4 +1,5 @@
-//! A transaction from BEGIN to COMMIT, and again after a conflict.
+//! Runs a transaction from BEGIN to COMMIT, and retries it after a conflict.
+
 use super::fault::Class;
 use super::pool::Pool;
 use super::session::Session;
@@ -8,21 +9,21 @@ use crate::{Error, Tx, db};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// How often a transaction is run again after serialization conflicts before it is `Busy`: about a second of waits.
+/// Retries after serialization conflicts, with about a second of waits. Then the transaction fails with `Busy`.
 const CONFLICT_RETRIES: u32 = 20;
-/// How often it is run again after a unique key was found taken: a race is decided by then, a real duplicate stays.
+/// Retries after a duplicate key. A race is decided by then, and a real duplicate remains.
 const DUPLICATE_RETRIES: u32 = 2;
-/// How often it is run again on another connection after one was lost.
+/// Retries on another connection after a connection was lost.
 const LOSS_RETRIES: u32 = 1;
-/// The wait before the first retry; it doubles from one to the next, this many times.
+/// The wait before the first retry, in microseconds. It doubles for each further retry, [`RETRY_WAIT_DOUBLINGS`] times.
 const RETRY_WAIT_US: u64 = 1_000;
 const RETRY_WAIT_DOUBLINGS: u32 = 6;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Write,
-    /// Writes in one statement that passes over rows which others have locked. SERIALIZABLE would abort one of two such claims, since
-    /// each reads what the other writes.
+    /// Writes with one statement that skips locked rows. SERIALIZABLE would abort one of two concurrent claims, because each reads a row
+    /// that the other writes.
     Claim,
     Read,
 }
@@ -34,7 +35,7 @@ pub(super) struct Runner<'p> {
     pub(super) mode: Mode,
 }
 
-/// Why a run of a transaction did not end with its closure's own result.
+/// Why a run of a transaction did not end with the result of its closure.
 struct Failure {
     class: Class,
     stage: Stage,
@@ -44,13 +45,13 @@ struct Failure {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Closure,
-    /// What the closure left to be sent; nothing is kept.
+    /// The statements that the closure left to be sent. A failure rolls everything back.
     Settle,
-    /// A connection that is lost or given up now leaves the outcome unknown.
+    /// The commit. A lost connection leaves the outcome unknown.
     Commit,
 }
 
-/// What is left of the retries.
+/// The remaining retries.
 struct Patience {
     conflicts: u32,
     duplicates: u32,
@@ -58,7 +59,7 @@ struct Patience {
 }
 
 impl Runner<'_> {
-    /// Runs the job and answers it. A read is answered before its transaction has ended, since its end changes nothing.
+    /// Runs the job and answers it. A read is answered before its transaction ends, because the end changes nothing.
     pub(super) fn run(&self, mut job: Box<dyn Job>) {
         let mut session = match self.pool.take() {
             Ok(session) => session,
@@ -72,7 +73,7 @@ impl Runner<'_> {
         self.pool.put(session);
     }
 
-    /// Runs the job until it is committed or refused. `Ok`: its own last result stands.
+    /// Runs the job until it is committed or refused. `Ok` means that the caller gets the result of the closure's last run.
     fn decide(&self, session: &mut Session, job: &mut dyn Job) -> Result<(), Error> {
         if self.mode != Mode::Read {
             self.counters.ran(1);
@@ -91,11 +92,11 @@ impl Runner<'_> {
                 Class::Duplicate if left.duplicates > 0 => left.duplicates -= 1,
                 Class::Lost if left.losses > 0 && failure.stage != Stage::Commit => {
                     left.losses -= 1;
-                    // With it the idle ones were likely lost too.
+                    // The idle connections were probably lost too.
                     self.pool.clear();
                     *session = self.pool.connect()?;
                 }
-                // The closure saw its statement fail, and made of it what it wants to answer.
+                // The closure saw the failure of its statement, and chose its own result.
                 _ if failure.stage == Stage::Closure => return Ok(()),
                 _ if failure.stage == Stage::Commit => return Err(failure.error.of_commit()),
                 _ => return Err(failure.error),
@@ -141,7 +142,7 @@ impl Runner<'_> {
     }
 }
 
-/// The wait before retry `number`, from zero: half of it certain, half by chance, so that rivals part.
+/// Returns the wait before retry `number`, counted from 0. Half of it is random, so that rivals do not collide again.
 fn retry_wait(number: u32) -> Duration {
     static DRAWN: AtomicU64 = AtomicU64::new(0);
     let longest = RETRY_WAIT_US << number.min(RETRY_WAIT_DOUBLINGS);
@@ -149,7 +150,7 @@ fn retry_wait(number: u32) -> Duration {
     Duration::from_micros((longest + chance) / 2)
 }
 
-/// Spreads a count over all 64 bits (the finalizer of SplitMix64).
+/// Mixes the bits of a count (the finalizer of SplitMix64).
 fn scatter(count: u64) -> u64 {
     let mut z = count.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -162,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_differ_and_stay_bounded() {
+    fn retry_waits_grow_differ_and_are_bounded() {
         for number in 0..CONFLICT_RETRIES {
             let longest = RETRY_WAIT_US << number.min(RETRY_WAIT_DOUBLINGS);
             let waits: Vec<u128> = (0..50).map(|_| retry_wait(number).as_micros()).collect();
@@ -170,7 +171,7 @@ mod tests {
                 waits.iter().all(|wait| (u128::from(longest / 2)..=u128::from(longest)).contains(wait)),
                 "{waits:?}"
             );
-            assert!(waits.iter().any(|wait| *wait != waits[0]), "rivals would wait alike: {waits:?}");
+            assert!(waits.iter().any(|wait| *wait != waits[0]), "rivals would wait equally long: {waits:?}");
         }
     }
 }

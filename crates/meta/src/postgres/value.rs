@@ -1,4 +1,5 @@
-//! [`Value`] on PostgreSQL's wire.
+//! Conversion of [`Value`] to and from PostgreSQL's wire format.
+
 use crate::Value;
 use std::error::Error;
 use tokio_postgres::types::private::BytesMut;
@@ -20,7 +21,7 @@ impl ToSql for Value {
             (Value::I64(x), &Type::BOOL) => (*x != 0).to_sql(ty, out),
             (Value::Text(x), &Type::TEXT | &Type::VARCHAR) => x.to_sql(ty, out),
             (Value::Blob(x), &Type::BYTEA) => x.to_sql(ty, out),
-            _ => Err(format!("a parameter of another type where PostgreSQL expects {ty}").into()),
+            _ => Err(format!("the parameter is not of the type {ty}, which PostgreSQL expects").into()),
         }
     }
 

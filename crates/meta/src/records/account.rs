@@ -1,4 +1,4 @@
-//! Accounts, access keys, account settings, and the proof of the root keys.
+//! Accounts, access keys, account settings, and the proofs of root keys.
 use super::RegistryKey;
 use crate::{Error, Lookup, Tx};
 use std::collections::BTreeSet;
@@ -7,7 +7,7 @@ statements! {
     ROOT_KEY_GET = "SELECT proof FROM root_key WHERE number = $1";
     ROOT_KEY_INSERT = "INSERT INTO root_key (number, proof, created_at) VALUES ($1, $2, $3) ON CONFLICT (number) DO NOTHING";
     ROOT_KEY_COUNT = "SELECT count(*) FROM root_key";
-    /// A sealed secret begins with a version of one byte and the number of its root key in four.
+    /// A sealed secret starts with a version byte and four bytes of its root key's number.
     ROOT_KEYS_USED = "SELECT DISTINCT substr(secret, 2, 4) FROM access_key";
     ACCOUNT_INSERT = "INSERT INTO account (id, created_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
     ACCESS_KEY_INSERT = "INSERT INTO access_key (id, account, principal, secret, active, created_at) \
@@ -23,21 +23,21 @@ statements! {
 #[derive(Clone)]
 pub struct AccessKeyRow {
     pub account: String,
-    /// The unique id of who holds the key.
+    /// The unique id of the principal that owns the key.
     pub principal: String,
-    /// Sealed.
+    /// The secret, encrypted under a root key.
     pub secret: Vec<u8>,
     pub active: bool,
 }
 
-/// The access key of that id.
+/// Finds an access key by its id.
 pub fn access_key(id: &str) -> Lookup<AccessKeyRow> {
     Lookup::new(ACCESS_KEY_GET, [id.into()], |row| {
         Ok(AccessKeyRow { account: row.get(0)?, principal: row.get(1)?, secret: row.get(2)?, active: row.get(3)? })
     })
 }
 
-/// The value of a setting that was set.
+/// Finds the value of a setting, if it was set.
 pub fn setting(registry: &RegistryKey, name: &str) -> Lookup<String> {
     let params = [(&registry.account).into(), (&registry.region).into(), name.into()];
     Lookup::new(ACCOUNT_SETTING_GET, params, |mut row| row.take(0))
@@ -57,7 +57,7 @@ impl Tx<'_> {
         self.query_opt(ROOT_KEY_COUNT, &[])?.map_or(Ok(0), |row| row.get(0))
     }
 
-    /// The numbers of the root keys that sealed the secret of an access key.
+    /// Returns the numbers of the root keys that sealed the secrets of access keys.
     pub fn root_keys_used(&mut self) -> Result<BTreeSet<u32>, Error> {
         let numbers = self.query(ROOT_KEYS_USED, &[])?;
         let numbers = numbers.iter().map(|row| row.get::<Vec<u8>>(0)).collect::<Result<Vec<_>, _>>()?;

@@ -1,4 +1,4 @@
-//! Events: what happened, to what, by whom.
+//! Events: the changes of repositories and images, with their actors.
 use super::RegistryKey;
 use crate::{Error, EventId, RepositoryId, Row, Tx, Value};
 
@@ -7,7 +7,7 @@ statements! {
         user_agent, request_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     EVENT_LIST = "SELECT id, kind, actor, digest, tag, detail, at, source, user_agent, request_id FROM event \
         WHERE repository_id = $1 AND id > $2 ORDER BY id LIMIT $3";
-    // The kind stands in the text, so that the index of pushes alone is used.
+    // The kind is a constant, so that the partial index of pushes is used.
     EVENT_PUSHES = "SELECT id, kind, actor, digest, tag, detail, at, source, user_agent, request_id FROM event \
         WHERE repository_id = $1 AND kind = 'image.push' AND id < $2 ORDER BY id DESC LIMIT $3";
 }
@@ -22,7 +22,7 @@ pub struct EventRow {
     /// JSON.
     pub detail: String,
     pub at: i64,
-    /// The address that the call came from; absent, as the next two, in events of version 1 of the schema.
+    /// The address of the caller. Absent in events of version 1 of the schema, as the next two columns.
     pub source: Option<String>,
     pub user_agent: Option<String>,
     pub request_id: Option<String>,
@@ -71,7 +71,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A repository's events, oldest first, from behind `after`.
+    /// Lists a repository's events after `after`, oldest first.
     pub fn event_list(
         &mut self,
         repository: RepositoryId,
@@ -82,7 +82,7 @@ impl Tx<'_> {
         self.query(EVENT_LIST, &[repository.into(), after, limit.into()])?.iter().map(event).collect()
     }
 
-    /// What was pushed to a repository, newest first, from events older than `before`.
+    /// Lists the push events of a repository before `before`, newest first.
     pub fn event_pushes(
         &mut self,
         repository: RepositoryId,

@@ -1,4 +1,4 @@
-//! Every statement of every record, on both engines: it prepares, and it works by index.
+//! Checks every statement of every record on both engines: it can be prepared, and its plan uses indexes.
 use super::{account, event, image, job, layer, push_refusal, repository, store, tag, upload};
 use crate::database::Database;
 use crate::{Db, PostgresConfig, SqliteConfig, Value};
@@ -20,7 +20,7 @@ const FILES: &[(&str, Statements)] = &[
     ("upload", upload::ALL),
 ];
 
-/// Statements that read a table or an index from its start, each with why it may.
+/// Statements that may read a whole table or index, each with the reason.
 const SCANS: &[(&str, &str)] = &[
     ("ROOT_KEY_COUNT", "the table holds a row per rotation of the root key"),
     ("STORE_FIRST_LOCATION", "the first row of an index"),
@@ -31,8 +31,7 @@ const SCANS: &[(&str, &str)] = &[
     ("ROOT_KEYS_USED", "a start reads which keys sealed the few access keys"),
 ];
 
-/// Statements that sort what an index gave them, each with why it may. SQLite's plan is the judge: PostgreSQL sorts what is
-/// small by its own choice.
+/// Statements that may sort rows, each with the reason. Only SQLite's plan is checked, because PostgreSQL chooses to sort small results.
 const SORTS: &[(&str, &str)] = &[
     ("IMAGE_PARENTS", "the few indexes that list one image"),
     ("ROOT_KEYS_USED", "a start reads which keys sealed the few access keys"),
@@ -47,7 +46,7 @@ fn excepted(list: &[(&str, &str)], name: &str) -> bool {
 }
 
 #[test]
-fn every_file_of_records_is_listed_here_and_every_exception_exists() {
+fn every_file_of_records_is_checked_and_every_exception_exists() {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/src/records");
     let names = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<String> = names.filter_map(|name| name.strip_suffix(".rs").map(str::to_owned)).collect();
@@ -60,7 +59,7 @@ fn every_file_of_records_is_listed_here_and_every_exception_exists() {
 }
 
 #[tokio::test]
-async fn on_sqlite_every_statement_prepares_and_works_by_index() {
+async fn on_sqlite_every_statement_can_be_prepared_and_uses_indexes() {
     let directory = tempfile::tempdir().unwrap();
     let db = Db::sqlite(SqliteConfig { path: directory.path().join("ecru.db"), now_us: 0 }).await.unwrap();
     let mut faults = Vec::new();
@@ -79,7 +78,7 @@ async fn on_sqlite_every_statement_prepares_and_works_by_index() {
 }
 
 #[tokio::test]
-async fn on_postgresql_every_statement_prepares_and_works_by_index() {
+async fn on_postgresql_every_statement_can_be_prepared_and_uses_indexes() {
     let Some(database) = Database::create().await else { return };
     let url = database.url();
     let db = Db::postgres(PostgresConfig {
@@ -108,13 +107,13 @@ async fn on_postgresql_every_statement_prepares_and_works_by_index() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// Whether a step of SQLite's plan reads all rows of a table, and not of a subquery or of the statement's own values.
+/// Returns true if a step of SQLite's plan reads all rows of a table, not of a subquery or of the statement's own values.
 fn scans_table(step: &str, plan: &[String]) -> bool {
     let Some(name) = step.strip_prefix("SCAN ") else { return false };
     !name.ends_with("VALUES CLAUSE") && !plan.iter().any(|other| other.strip_prefix("CO-ROUTINE ") == Some(name))
 }
 
-/// The highest number among `$1`, `$2` …
+/// Returns the highest number among `$1`, `$2` …
 fn parameters(sql: &str) -> usize {
     let numbers = sql.split('$').skip(1).map(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -123,7 +122,7 @@ fn parameters(sql: &str) -> usize {
     numbers.max().unwrap_or(0)
 }
 
-/// A value of a parameter's type; no parameter may be of a type that `Value` has not.
+/// Returns a value of a parameter's type. Fails for a type that `Value` does not support.
 fn sample(name: &str, ty: &Type) -> Value {
     match *ty {
         Type::INT8 => 1.into(),
@@ -133,7 +132,7 @@ fn sample(name: &str, ty: &Type) -> Value {
     }
 }
 
-/// What is wrong with a statement's plan, if anything.
+/// Returns the fault of a statement's plan, if there is one.
 fn fault(name: &str, scans: bool, sorts: bool, plan: &[String]) -> Option<String> {
     let what = match (scans, sorts) {
         (true, _) if !excepted(SCANS, name) => "reads a whole table",

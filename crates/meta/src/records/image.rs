@@ -1,4 +1,4 @@
-//! Images, their manifests, and what they stand on.
+//! Images, their manifests, and their references to layers and children.
 use super::RegistryKey;
 use crate::{Change, Error, ImageId, LayerId, Lookup, RepositoryId, Row, Tx, Value};
 
@@ -11,7 +11,7 @@ macro_rules! image_columns {
     };
 }
 
-/// A page of images by push time; `$filter` narrows which.
+/// Selects a page of images, ordered by push time. `$filter` restricts them further.
 macro_rules! page {
     ($filter:literal) => {
         concat!(
@@ -24,7 +24,8 @@ macro_rules! page {
     };
 }
 
-/// `$columns` of the image that a tag of a named repository holds, `$more` joined to it. A row of nothing: the repository has none.
+/// Selects `$columns`, with the joins in `$more`, of an image by its tag, in a repository that is found by its name. An all-NULL row means
+/// that the repository exists but has no such image.
 macro_rules! named_by_tag {
     ($columns:literal, $more:literal) => {
         concat!(
@@ -39,7 +40,7 @@ macro_rules! named_by_tag {
     };
 }
 
-/// The same by the image's digest.
+/// Selects the same as `named_by_tag`, by the image's digest.
 macro_rules! named_by_digest {
     ($columns:literal, $more:literal) => {
         concat!(
@@ -112,7 +113,7 @@ statements! {
     IMAGE_LAYERS_INSERT = "INSERT INTO image_layer (image_id, layer_id) \
         VALUES ($1, $2), ($1, $3), ($1, $4), ($1, $5), ($1, $6), ($1, $7), ($1, $8), ($1, $9) \
         ON CONFLICT (image_id, layer_id) DO NOTHING";
-    // One layer in a statement: by a list of them PostgreSQL reads, and locks, all that a repository shows.
+    // One statement for each layer: with a list PostgreSQL would read, and lock, all layers that the repository shows.
     IMAGE_LAYER_REFERENCE = "UPDATE layer SET unreferenced_since = NULL WHERE id = $1 AND unreferenced_since IS NOT NULL";
     IMAGE_LAYER_SET_TYPE = "UPDATE repository_layer SET media_type = $3 WHERE repository_id = $1 AND digest = $2 \
         AND (media_type IS NULL OR media_type <> $3)";
@@ -121,7 +122,7 @@ statements! {
         ON CONFLICT (image_id) DO UPDATE SET pulled_at = excluded.pulled_at";
 }
 
-/// What a HEAD tells of an image.
+/// The columns of an image for a HEAD request.
 #[derive(Clone, Debug)]
 pub struct ImageHeadRow {
     pub digest: Vec<u8>,
@@ -129,7 +130,7 @@ pub struct ImageHeadRow {
     pub manifest_size: i64,
 }
 
-/// What a pull reads of an image.
+/// The columns of an image for a pull.
 #[derive(Clone, Debug)]
 pub struct ImagePullRow {
     pub digest: Vec<u8>,
@@ -139,7 +140,7 @@ pub struct ImagePullRow {
     pub pulled_at: Option<i64>,
 }
 
-/// What a pull reads of an image beside its row.
+/// The columns for a pull that are not in the image's row.
 #[derive(Clone, Debug)]
 pub struct ManifestRow {
     pub bytes: Vec<u8>,
@@ -163,7 +164,7 @@ pub struct ImageRow {
     pub activated_at: Option<i64>,
 }
 
-/// Which images a listing means.
+/// The images that a listing includes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tagged {
     Any,
@@ -171,7 +172,7 @@ pub enum Tagged {
     Untagged,
 }
 
-/// A place in the order of pushes: behind this time and digest.
+/// A cursor in the order of pushes. The page starts after this time and digest.
 #[derive(Clone, Debug)]
 pub struct PushCursor {
     pub pushed_at: i64,
@@ -183,10 +184,10 @@ impl PushCursor {
     pub const START: PushCursor = PushCursor { pushed_at: i64::MIN, digest: Vec::new() };
 }
 
-/// Layers that one statement inserts: as many as most images have. A statement costs far more than a further row in it.
+/// The number of layers that one statement inserts. Most images have no more, and a statement costs far more than another row in it.
 const TOGETHER: usize = 8;
 
-/// The ids of up to [`TOGETHER`] layers; the last one fills up what is over, since to insert it twice changes nothing.
+/// Returns the ids of up to [`TOGETHER`] layers. The last id is repeated, because a second insert of it changes nothing.
 fn filled(layers: &[LayerId]) -> [Value; TOGETHER] {
     std::array::from_fn(|place| layers.get(place).or(layers.last()).copied().into())
 }
@@ -209,29 +210,30 @@ fn image(row: &Row) -> Result<ImageRow, Error> {
     })
 }
 
-/// How a call names an image of a repository.
+/// The name of an image in a call.
 #[derive(Clone, Copy, Debug)]
 pub enum ImageName<'a> {
     Tag(&'a str),
     Digest(&'a [u8]),
 }
 
-/// The living image of that digest.
+/// Finds an image by its digest, unless it is deleted.
 pub fn by_digest(repository: RepositoryId, digest: &[u8]) -> Lookup<ImageRow> {
     Lookup::new(IMAGE_BY_DIGEST, [repository.into(), digest.into()], |row| image(&row))
 }
 
-/// The image that the tag holds.
+/// Finds the image of a tag.
 pub fn by_tag(repository: RepositoryId, tag: &str) -> Lookup<ImageRow> {
     Lookup::new(IMAGE_BY_TAG, [repository.into(), tag.into()], |row| image(&row))
 }
 
-/// The layer of that digest, where the repository shows it and it is not damaged.
+/// Finds an undamaged layer by its digest, if it is visible in the repository.
 pub fn layer_named(repository: RepositoryId, digest: &[u8]) -> Lookup<LayerId> {
     Lookup::new(IMAGE_LAYER_FIND, [repository.into(), digest.into()], |row| row.get(0))
 }
 
-/// What a HEAD tells of an image that its repository's name and its own find; nothing without the repository.
+/// Finds the columns for a HEAD of an image, by the repository's name and the image's. The outer `Option` is `None` if the repository does
+/// not exist, the inner one if it has no such image.
 pub fn head_named(registry: &RegistryKey, repository: &str, name: ImageName<'_>) -> Lookup<Option<ImageHeadRow>> {
     let sql = match name {
         ImageName::Tag(_) => IMAGE_HEAD_BY_TAG,
@@ -243,7 +245,7 @@ pub fn head_named(registry: &RegistryKey, repository: &str, name: ImageName<'_>)
     })
 }
 
-/// What a pull reads of it, as [`head_named`] finds it.
+/// Finds the columns for a pull of an image, as [`head_named`] does.
 pub fn pull_named(registry: &RegistryKey, repository: &str, name: ImageName<'_>) -> Lookup<Option<ImagePullRow>> {
     let sql = match name {
         ImageName::Tag(_) => IMAGE_PULL_BY_TAG,
@@ -269,7 +271,7 @@ fn named(registry: &RegistryKey, repository: &str, name: ImageName<'_>) -> [Valu
     [(&registry.account).into(), (&registry.region).into(), repository.into(), name]
 }
 
-/// Writes an image, unless the repository has a living one of that digest. See [`super::layer::insert`] for why it is tried.
+/// Inserts an image, unless the repository has one with that digest. [`super::layer::insert`] explains why it is not looked up first.
 pub fn insert(repository: RepositoryId, row: &ImageRow) -> Change {
     Change::new(
         IMAGE_INSERT,
@@ -297,7 +299,7 @@ impl Tx<'_> {
         self.look_up(by_digest(repository, digest))
     }
 
-    /// The image of each digest, where there is one.
+    /// Returns for each digest the image, if there is one.
     pub fn images_by_digest(
         &mut self,
         repository: RepositoryId,
@@ -310,7 +312,7 @@ impl Tx<'_> {
         self.look_up(by_tag(repository, tag))
     }
 
-    /// Whether the repository has a living image.
+    /// Returns true if the repository has an image that is not deleted.
     pub fn image_any(&mut self, repository: RepositoryId) -> Result<bool, Error> {
         Ok(self.query_opt(IMAGE_ANY, &[repository.into()])?.is_some())
     }
@@ -319,20 +321,20 @@ impl Tx<'_> {
         self.query_opt(IMAGE_COUNT, &[repository.into()])?.map_or(Ok(0), |row| row.get(0))
     }
 
-    /// Marks an image deleted and removes its tags; its rows and bytes stay until the undelete window ends.
+    /// Marks an image as deleted and removes its tags. Its other rows and its bytes stay until the undelete window ends.
     pub fn image_delete(&mut self, id: ImageId, now: i64) -> Result<(), Error> {
         self.tag_delete_all(id)?;
         self.send(IMAGE_DELETE, [id.into(), now.into()])?;
         Ok(())
     }
 
-    /// Adds to the number of tags that point at the image.
+    /// Adds `change` to the number of the image's tags.
     pub fn image_add_tags(&mut self, id: ImageId, change: i64) -> Result<(), Error> {
         self.send(IMAGE_ADD_TAGS, [id.into(), change.into()])?;
         Ok(())
     }
 
-    /// (pushed at, digest) of the untagged images, by push.
+    /// Lists the untagged images after `after`, ordered by push time.
     pub fn image_untagged(
         &mut self,
         repository: RepositoryId,
@@ -344,7 +346,7 @@ impl Tx<'_> {
         rows.iter().map(|row| Ok(PushCursor { pushed_at: row.get(0)?, digest: row.get(1)? })).collect()
     }
 
-    /// Images by push, from behind `after`.
+    /// Lists the images after `after`, ordered by push time.
     pub fn image_page(
         &mut self,
         repository: RepositoryId,
@@ -361,7 +363,7 @@ impl Tx<'_> {
         self.query(sql, &params)?.iter().map(image).collect()
     }
 
-    /// The living images whose subject is `subject`, by id; with a type only those of it.
+    /// Lists the images whose subject is `subject`, ordered by id. With a type it lists only images of that artifact type.
     pub fn image_referrers(
         &mut self,
         repository: RepositoryId,
@@ -379,7 +381,7 @@ impl Tx<'_> {
         rows.iter().map(image).collect()
     }
 
-    /// The digests of up to `limit` living indexes that list `digest`.
+    /// Returns the digests of up to `limit` indexes that list `digest`.
     pub fn image_parents(
         &mut self,
         repository: RepositoryId,
@@ -390,7 +392,7 @@ impl Tx<'_> {
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Whether the index `id` lists `digest`.
+    /// Returns true if the index `id` lists `digest`.
     pub fn image_lists(&mut self, id: ImageId, digest: &[u8]) -> Result<bool, Error> {
         Ok(self.query_opt(IMAGE_LISTS, &[id.into(), digest.into()])?.is_some())
     }
@@ -400,7 +402,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The manifest of an image, and when it was pulled last.
+    /// Returns an image's manifest, and the time of its last pull.
     pub fn manifest_to_pull(&mut self, image: ImageId) -> Result<Option<ManifestRow>, Error> {
         let row = self.query_opt(MANIFEST_TO_PULL, &[image.into()])?;
         row.map(|mut row| Ok(ManifestRow { bytes: row.take(0)?, pulled_at: row.get(1)? })).transpose()
@@ -415,7 +417,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Makes an image stand on layers, which are referenced from now on.
+    /// Inserts an image's references to layers, and ends the layers' grace periods.
     pub fn image_layers_insert(&mut self, image: ImageId, layers: &[LayerId]) -> Result<(), Error> {
         for layers in layers.chunks(TOGETHER) {
             let [a, b, c, d, e, f, g, h] = filled(layers);
@@ -424,7 +426,7 @@ impl Tx<'_> {
         layers.iter().try_for_each(|layer| self.send(IMAGE_LAYER_REFERENCE, [(*layer).into()]))
     }
 
-    /// Remembers the media type that a manifest gives to a layer of its repository.
+    /// Stores the media type of a layer from a manifest of its repository.
     pub fn image_layer_set_type(
         &mut self,
         repository: RepositoryId,

@@ -1,15 +1,16 @@
 //! The durable queue of background work.
 //!
-//! A row is one job, found by its kind and key. `due_at` is when it may be claimed next: while a claim holds, that is when the claim
-//! ends, so that the job of a runner that crashed is due again without anybody noticing the crash. A claim is 16 random bytes, and
-//! every statement that ends or changes a claimed job names it.
+//! Each row is one job, with its kind and key as the primary key. `due_at` is the next time at which the job may be claimed. For a claimed
+//! job it is the end of the claim, so the job of a crashed runner becomes due by itself. A claim is 16 random bytes, and every statement
+//! that ends or changes a claimed job must name the claim.
+
 use crate::{Error, Lookup, Row, Tx};
 
-/// Bytes of a job's progress at most: a job's place and a few counts, not its work.
+/// The most bytes of a job's progress: its position and a few counts, not its results.
 pub const PROGRESS_BYTES: usize = 1024;
 
 statements! {
-    // A job that is claimed runs once more after this run, and one that is dead lives again.
+    // A claimed job runs once more after this run, and a dead job becomes due again.
     JOB_ENQUEUE = "INSERT INTO job (kind, key, due_at, wanted, attempts) VALUES ($1, $2, $3, 1, 0) \
         ON CONFLICT (kind, key) DO UPDATE SET wanted = job.wanted + 1, \
         due_at = CASE WHEN job.dead_at IS NOT NULL THEN excluded.due_at WHEN job.claimed_until IS NOT NULL THEN job.due_at \
@@ -38,35 +39,35 @@ statements! {
         WHERE (kind, key) > ($1, $2) AND dead_at IS NOT NULL ORDER BY kind, key LIMIT $3";
 }
 
-/// A job that a runner took.
+/// A job that a runner has claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedJob {
     pub kind: String,
     pub key: String,
-    /// What proves the claim at the job's end.
+    /// The claim, which proves at the end that this runner still owns the job.
     pub claim: [u8; 16],
-    /// How often it had been asked for.
+    /// How often the job was enqueued before the claim.
     pub wanted: i64,
-    /// How often it has failed since it last succeeded.
+    /// How often the job has failed since its last success.
     pub attempts: i64,
-    /// What an earlier run left, if it ended without being done.
+    /// The progress of an earlier run that ended early.
     pub progress: Option<String>,
 }
 
-/// A job as its row has it.
+/// A job's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobRow {
     pub kind: String,
     pub key: String,
-    /// When it may be claimed next: while it is claimed, when the claim ends.
+    /// The next time at which the job may be claimed. For a claimed job, the end of the claim.
     pub due_at: i64,
     pub wanted: i64,
     pub attempts: i64,
-    /// When the claim ends that it runs under.
+    /// The end of the current claim.
     pub claimed_until: Option<i64>,
-    /// When it was given up.
+    /// When the job was given up after its last attempt.
     pub dead_at: Option<i64>,
-    /// Why it failed last; kept until it succeeds.
+    /// The last failure, until the job succeeds.
     pub last_error: Option<String>,
     pub progress: Option<String>,
 }
@@ -87,20 +88,20 @@ impl JobRow {
     }
 }
 
-/// When the next job of that kind may be claimed.
+/// Finds the earliest time at which a job of a kind may be claimed.
 pub fn next(kind: &str) -> Lookup<i64> {
     Lookup::new(JOB_NEXT, [kind.into()], |row| row.get(0))
 }
 
 impl Tx<'_> {
-    /// Asks for a job at `due`. One that waits already is asked for once more, at the earlier time; one that runs runs once more
-    /// afterwards; one that is dead lives again.
+    /// Enqueues a job for `due`. If the same job is waiting already, the two become one job at the earlier time. If it is running, it runs
+    /// once more afterwards. If it is dead, it becomes due again.
     pub fn job_enqueue(&mut self, kind: &str, key: &str, due: i64) -> Result<(), Error> {
         self.send(JOB_ENQUEUE, [kind.into(), key.into(), due.into()])?;
         Ok(())
     }
 
-    /// Takes the job of that kind that has been due longest, until `until`. For [`crate::Db::claim`].
+    /// Claims the job of a kind that has been due longest, until `until`. Use it with [`crate::Db::claim`].
     pub fn job_claim(
         &mut self,
         kind: &str,
@@ -122,13 +123,13 @@ impl Tx<'_> {
         .transpose()
     }
 
-    /// Prolongs a claim; false when it is no longer held.
+    /// Extends a claim. Returns false if the claim was lost.
     pub fn job_renew(&mut self, job: &ClaimedJob, until: i64) -> Result<bool, Error> {
         let params = [(&job.kind).into(), (&job.key).into(), job.claim.into(), until.into()];
         Ok(self.execute(JOB_RENEW, &params)? == 1)
     }
 
-    /// Stores how far a job is; false when its claim is no longer held. An error for more than [`PROGRESS_BYTES`].
+    /// Stores a job's progress. Returns false if the claim was lost. Fails for more than [`PROGRESS_BYTES`].
     pub fn job_progress(&mut self, job: &ClaimedJob, progress: &str) -> Result<bool, Error> {
         if progress.len() > PROGRESS_BYTES {
             return Err(Error::misuse(JOB_PROGRESS, "a job's progress is too long"));
@@ -137,8 +138,8 @@ impl Tx<'_> {
         Ok(self.execute(JOB_PROGRESS, &params)? == 1)
     }
 
-    /// Removes a job that ran, or, if it was asked for again meanwhile, makes it due at `now` for a run from the start. False, and
-    /// nothing is changed, when the claim is no longer held.
+    /// Removes a job after its run. If it was enqueued again meanwhile, it stays, is due at `now`, and starts from the beginning. Returns
+    /// false, and changes nothing, if the claim was lost.
     pub fn job_done(&mut self, job: &ClaimedJob, now: i64) -> Result<bool, Error> {
         let params = [(&job.kind).into(), (&job.key).into(), job.claim.into(), job.wanted.into()];
         if self.execute(JOB_DONE, &params)? == 1 {
@@ -148,23 +149,23 @@ impl Tx<'_> {
         Ok(self.execute(JOB_RELEASE, &params)? == 1)
     }
 
-    /// Moves a job that ran to `due`, or, if it was asked for meanwhile, makes it due at `now`; its progress stays. False, and nothing
-    /// is changed, when the claim is no longer held.
+    /// Reschedules a job for `due` after its run, or for `now` if it was enqueued again meanwhile. Its progress stays. Returns false, and
+    /// changes nothing, if the claim was lost.
     pub fn job_again(&mut self, job: &ClaimedJob, due: i64, now: i64) -> Result<bool, Error> {
         let claim = [(&job.kind).into(), (&job.key).into(), job.claim.into(), job.wanted.into()];
         let params = [claim.as_slice(), &[due.into(), now.into()]].concat();
         Ok(self.execute(JOB_AGAIN, &params)? == 1)
     }
 
-    /// Remembers a failure and when to try again; with `dead_at` the job is given up, unless it was asked for meanwhile. False, and
-    /// nothing is changed, when the claim is no longer held.
+    /// Stores a failure and the time of the next attempt. With `dead_at` the job is given up, unless it was enqueued again meanwhile.
+    /// Returns false, and changes nothing, if the claim was lost.
     pub fn job_failed(&mut self, job: &ClaimedJob, due: i64, error: &str, dead_at: Option<i64>) -> Result<bool, Error> {
         let claim = [(&job.kind).into(), (&job.key).into(), job.claim.into(), job.wanted.into()];
         let params = [claim.as_slice(), &[due.into(), error.into(), dead_at.into()]].concat();
         Ok(self.execute(JOB_FAILED, &params)? == 1)
     }
 
-    /// Makes a dead job due at `now`, with all its attempts; false when there is no such dead job.
+    /// Makes a dead job due at `now`, with all of its attempts. Returns false if there is no such dead job.
     pub fn job_retry(&mut self, kind: &str, key: &str, now: i64) -> Result<bool, Error> {
         Ok(self.execute(JOB_RETRY, &[kind.into(), key.into(), now.into()])? == 1)
     }
@@ -173,7 +174,7 @@ impl Tx<'_> {
         self.query_opt(JOB_GET, &[kind.into(), key.into()])?.map(JobRow::read).transpose()
     }
 
-    /// Jobs behind that kind and key, in this order; only dead ones with `dead`.
+    /// Lists the jobs after a kind and key, ordered by them. With `dead` it lists only dead jobs.
     pub fn job_list(&mut self, dead: bool, after: (&str, &str), limit: u32) -> Result<Vec<JobRow>, Error> {
         let sql = if dead { JOB_LIST_DEAD } else { JOB_LIST };
         let rows = self.query(sql, &[after.0.into(), after.1.into(), limit.into()])?;

@@ -1,4 +1,4 @@
-//! Layers, the small ones' bytes, and what each repository shows.
+//! Layers, the bytes of small layers, and the layers that are visible in each repository.
 use super::RegistryKey;
 use crate::{Change, Error, LayerId, LocationId, Lookup, RepositoryId, Row, Tx, UploadId};
 
@@ -10,8 +10,8 @@ macro_rules! layer_columns {
     };
 }
 
-/// The columns of [`ShownLayer`], `$columns` behind them and `$more` joined, of an undamaged layer that a named repository shows.
-/// A row of nothing: it shows none.
+/// Selects the columns of [`ShownLayer`] and `$columns`, with the joins in `$more`, of an undamaged layer in a repository that is found by
+/// its name. An all-NULL row means that the repository exists but does not show the layer.
 macro_rules! named {
     ($columns:expr, $more:literal) => {
         concat!(
@@ -29,15 +29,15 @@ macro_rules! named {
     };
 }
 
-/// The bytes of a layer that lie in `layer_data`, and the first [`FIRST_CHECKSUMS`] bytes of its checksums.
+/// The columns of [`Content`]: a layer's bytes in `layer_data`, and the first [`FIRST_CHECKSUMS`] bytes of its checksums.
 macro_rules! content_columns {
     () => {
         "layer_data.bytes, substr(layer.checksums, 1, 16388)"
     };
 }
 
-/// Bytes of its checksums at most that a layer is read with; [`checksums`] finds the others. As stored by `blob::checksum`, those of
-/// a layer of 512 MiB.
+/// The most bytes of checksums that are read together with a layer. [`checksums`] finds the rest. In the form of `blob::checksum` they
+/// cover a layer of 512 MiB.
 pub const FIRST_CHECKSUMS: usize = 16_388;
 
 statements! {
@@ -49,7 +49,7 @@ statements! {
     LAYER_GET = concat!("SELECT ", layer_columns!(), " FROM layer WHERE id = $1");
     LAYER_GET_TO_READ = concat!("SELECT ", layer_columns!(), ", ", content_columns!(), " FROM layer \
         LEFT JOIN layer_data ON layer_data.layer_id = layer.id AND layer.location IS NULL WHERE layer.id = $1");
-    // PostgreSQL's substr counts in smaller integers than Ecru's parameters are.
+    // PostgreSQL's substr takes INTEGER, and Ecru's parameters are BIGINT.
     LAYER_CHECKSUMS = "SELECT substr(checksums, CAST(CAST($2 AS BIGINT) AS INTEGER), CAST(CAST($3 AS BIGINT) AS INTEGER)) \
         FROM layer WHERE id = $1 AND checksums IS NOT NULL";
     LAYER_BY_DIGEST = concat!("SELECT ", layer_columns!(), " FROM layer \
@@ -90,23 +90,23 @@ pub struct LayerRow {
     pub digest: Vec<u8>,
     /// Bytes.
     pub size: i64,
-    /// Where its bytes lie; `None`: in `layer_data`.
+    /// The location of the bytes. `None` if they are in `layer_data`.
     pub location: Option<LocationId>,
-    /// Sealed; `None`: the storage's own encryption.
+    /// The encrypted data key. `None` if the layer relies on the storage's own encryption.
     pub data_key: Option<Vec<u8>>,
     pub storage_class: String,
     pub created_at: i64,
-    /// The start of the grace; `None` while an image points at it.
+    /// The start of the grace period. `None` while an image references the layer.
     pub unreferenced_since: Option<i64>,
-    /// When its bytes were found missing or wrong; `None` when they are good, as far as is known.
+    /// When the bytes were found missing or corrupt. `None` if no damage is known.
     pub damaged_at: Option<i64>,
 }
 
-/// A layer as a repository shows it.
+/// A layer that is visible in a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownLayer {
     pub layer: LayerRow,
-    /// As the last manifest that named it said.
+    /// The media type in the last manifest that named the layer.
     pub media_type: Option<String>,
 }
 
@@ -124,7 +124,7 @@ fn layer(row: &Row) -> Result<LayerRow, Error> {
     })
 }
 
-/// A layer as a repository shows it, with what its reader needs.
+/// A layer that is visible in a repository, with the data that its reader needs.
 #[derive(Clone, Debug)]
 pub struct LayerToRead {
     pub shown: ShownLayer,
@@ -132,12 +132,12 @@ pub struct LayerToRead {
     pub content: Content,
 }
 
-/// What the reader of a layer needs beside its record.
+/// The data that the reader of a layer needs in addition to its record.
 #[derive(Clone, Debug, Default)]
 pub struct Content {
-    /// The layer's bytes, if they lie in `layer_data`.
+    /// The layer's bytes, if they are in `layer_data`.
     pub bytes: Option<Vec<u8>>,
-    /// The first [`FIRST_CHECKSUMS`] bytes of its checksums; `None` for a layer from before version 6.
+    /// The first [`FIRST_CHECKSUMS`] bytes of the checksums. `None` for a layer from before version 6.
     pub checksums: Option<Vec<u8>>,
 }
 
@@ -153,13 +153,14 @@ fn shown_as(repository: RepositoryId, digest: &[u8]) -> Lookup<ShownLayer> {
     Lookup::new(LAYER_SHOWN, [repository.into(), digest.into()], |row| shown(&row))
 }
 
-/// The layer of that digest, if the repository of that name shows it and it is not damaged; nothing without the repository.
+/// Finds an undamaged layer by its digest, in a repository by its name. The outer `Option` is `None` if the repository does not exist, the
+/// inner one if it does not show the layer.
 pub fn named(registry: &RegistryKey, repository: &str, digest: &[u8]) -> Lookup<Option<ShownLayer>> {
     let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), digest.into()];
     Lookup::new(LAYER_NAMED, params, |row| if row.holds(0) { shown(&row).map(Some) } else { Ok(None) })
 }
 
-/// The same with what its reader needs.
+/// Finds the same as [`named`], with the data that the layer's reader needs.
 pub fn to_read(registry: &RegistryKey, repository: &str, digest: &[u8]) -> Lookup<Option<LayerToRead>> {
     let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), digest.into()];
     Lookup::new(LAYER_TO_READ, params, |mut row| {
@@ -170,31 +171,31 @@ pub fn to_read(registry: &RegistryKey, repository: &str, digest: &[u8]) -> Looku
     })
 }
 
-/// The layer of that record's id.
+/// Finds a layer by the id of its record.
 pub fn by_id(id: LayerId) -> Lookup<LayerRow> {
     Lookup::new(LAYER_GET, [id.into()], |row| layer(&row))
 }
 
-/// The same with what its reader needs.
+/// Finds the same as [`by_id`], with the data that the layer's reader needs.
 pub fn by_id_to_read(id: LayerId) -> Lookup<(LayerRow, Content)> {
     Lookup::new(LAYER_GET_TO_READ, [id.into()], |mut row| Ok((layer(&row)?, content(&mut row, 9)?)))
 }
 
-/// Up to `length` bytes of a layer's stored checksums, from the byte `from` on; nothing for a layer that has none.
+/// Finds up to `length` bytes of a layer's stored checksums, from the byte `from` on. Finds nothing if the layer has no checksums.
 pub fn checksums(id: LayerId, from: i64, length: i64) -> Lookup<Vec<u8>> {
     // SQL counts from 1.
     Lookup::new(LAYER_CHECKSUMS, [id.into(), from.saturating_add(1).into(), length.into()], |mut row| row.take(0))
 }
 
-/// Whether a living image of the repository stands on the layer.
+/// Finds out whether an image of the repository references the layer.
 pub fn referenced_by(id: LayerId, repository: RepositoryId) -> Lookup<()> {
     Lookup::new(LAYER_REFERENCED_BY, [id.into(), repository.into()], |_| Ok(()))
 }
 
-/// Writes the record of a digest, unless it has one already under that encryption identity.
+/// Inserts the record of a digest, unless it has one already under that encryption identity.
 ///
-/// Trying is better than looking first: on PostgreSQL, who has read that a row is missing conflicts with all who write
-/// beside its place in the index.
+/// It is inserted without a look-up first. On PostgreSQL, a transaction that has read a missing row conflicts with every transaction that
+/// writes next to the row's place in the index.
 pub fn insert(registry: &RegistryKey, encryption: &str, row: &LayerRow, checksums: &[u8]) -> Change {
     Change::new(
         LAYER_INSERT,
@@ -215,38 +216,40 @@ pub fn insert(registry: &RegistryKey, encryption: &str, row: &LayerRow, checksum
     )
 }
 
-/// Shows a layer in a repository, unless it shows one of that digest.
+/// Makes a layer visible in a repository, unless a layer with that digest is visible already.
 pub fn show(repository: RepositoryId, digest: &[u8], id: LayerId, media_type: Option<&str>) -> Change {
     Change::new(LAYER_SHOW, [repository.into(), digest.into(), id.into(), media_type.into()])
 }
 
-/// Shows a layer that an upload brought, unless the repository shows one of that digest, or is gone, or the upload was cancelled.
+/// Makes an uploaded layer visible in a repository, unless a layer with that digest is visible already, or the repository is gone, or the
+/// upload was cancelled.
 pub fn show_received(repository: RepositoryId, digest: &[u8], id: LayerId, upload: UploadId) -> Change {
     Change::new(LAYER_SHOW_RECEIVED, [repository.into(), digest.into(), id.into(), upload.into()])
 }
 
-/// Marks a layer whose bytes were found missing or wrong where `location` says, unless it is marked or they lie elsewhere by now.
+/// Marks a layer as damaged, because its bytes at `location` are missing or corrupt. Does nothing if it is marked already, or if its bytes
+/// have moved.
 pub fn mark(id: LayerId, location: Option<LocationId>, now: i64) -> Change {
     Change::new(LAYER_MARK, [id.into(), location.into(), now.into()])
 }
 
-/// Takes the mark from a layer whose bytes were found right where `location` says.
+/// Removes the mark from a layer, because its bytes at `location` are intact.
 pub fn unmark(id: LayerId, location: Option<LocationId>) -> Change {
     Change::new(LAYER_UNMARK, [id.into(), location.into()])
 }
 
-/// Gives checksums to a layer that has none and whose bytes were found right where `location` says.
+/// Adds checksums to a layer without any, because its bytes at `location` are intact.
 pub fn add_checksums(id: LayerId, location: Option<LocationId>, checksums: &[u8]) -> Change {
     Change::new(LAYER_ADD_CHECKSUMS, [id.into(), location.into(), checksums.into()])
 }
 
-/// Takes a layer's checksums away, so that it is as one from before version 6; for tests.
+/// Removes a layer's checksums, so that it looks like one from before version 6. For tests.
 pub fn forget_checksums(id: LayerId) -> Change {
     Change::new(LAYER_FORGET_CHECKSUMS, [id.into()])
 }
 
 impl Tx<'_> {
-    /// The one record of a digest in a registry under an encryption identity.
+    /// Returns the record of a digest in a registry under an encryption identity.
     pub fn layer_by_digest(
         &mut self,
         registry: &RegistryKey,
@@ -257,12 +260,12 @@ impl Tx<'_> {
         self.query_opt(LAYER_BY_DIGEST, &params)?.as_ref().map(layer).transpose()
     }
 
-    /// The layer of that digest, if the repository shows it, damaged or not.
+    /// Returns the layer with a digest, damaged or not, if it is visible in the repository.
     pub fn layer_shown(&mut self, repository: RepositoryId, digest: &[u8]) -> Result<Option<ShownLayer>, Error> {
         self.look_up(shown_as(repository, digest))
     }
 
-    /// The layer of each digest, where the repository shows it, damaged or not.
+    /// Returns for each digest the layer, damaged or not, if it is visible in the repository.
     pub fn layers_shown(
         &mut self,
         repository: RepositoryId,
@@ -271,24 +274,24 @@ impl Tx<'_> {
         self.look_up_each(digests.iter().map(|digest| shown_as(repository, digest)))
     }
 
-    /// The layers of every registry by id, from behind `after`.
+    /// Lists the layers of all registries after `after`, ordered by id.
     pub fn layer_list(&mut self, after: LayerId, limit: u32) -> Result<Vec<LayerRow>, Error> {
         self.query(LAYER_LIST, &[after.into(), limit.into()])?.iter().map(layer).collect()
     }
 
-    /// How many layers there are in every registry, and their bytes.
+    /// Returns the number and the total bytes of the layers of all registries.
     pub fn layer_total(&mut self) -> Result<(i64, i64), Error> {
         let row = self.query_opt(LAYER_TOTAL, &[])?.ok_or(Error::Column(0))?;
         Ok((row.get(0)?, row.get(1)?))
     }
 
-    /// Begins the grace of an unreferenced layer anew; a referenced one stays as it is.
+    /// Restarts the grace period of an unreferenced layer. A referenced layer is unchanged.
     pub fn layer_rearm(&mut self, id: LayerId, now: i64) -> Result<(), Error> {
         self.send(LAYER_REARM, [id.into(), now.into()])?;
         Ok(())
     }
 
-    /// Makes a layer's bytes those at a location (`None`: in `layer_data`) and takes its mark away.
+    /// Changes the location of a layer's bytes (`None` for `layer_data`), and removes its damage mark.
     pub fn layer_move(
         &mut self,
         id: LayerId,
@@ -299,7 +302,7 @@ impl Tx<'_> {
         self.send(LAYER_MOVE, [id.into(), size.into(), location.into(), checksums.into()])
     }
 
-    /// Removes the bytes that lie in `layer_data`, if there are any.
+    /// Removes the bytes in `layer_data`, if there are any.
     pub fn layer_data_delete(&mut self, id: LayerId) -> Result<(), Error> {
         self.send(LAYER_DATA_DELETE, [id.into()])
     }
@@ -314,13 +317,13 @@ impl Tx<'_> {
         Ok(self.look_up(referenced_by(id, repository))?.is_some())
     }
 
-    /// Has a repository that shows a layer of that digest show this one.
+    /// Replaces the layer that a repository shows for a digest.
     pub fn layer_show_other(&mut self, repository: RepositoryId, digest: &[u8], id: LayerId) -> Result<(), Error> {
         self.send(LAYER_SHOW_OTHER, [repository.into(), digest.into(), id.into()])?;
         Ok(())
     }
 
-    /// Takes a layer from what a repository shows.
+    /// Hides a layer from a repository.
     pub fn layer_hide(&mut self, repository: RepositoryId, digest: &[u8]) -> Result<(), Error> {
         self.execute(LAYER_HIDE, &[repository.into(), digest.into()])?;
         Ok(())

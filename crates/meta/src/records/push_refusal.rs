@@ -1,4 +1,4 @@
-//! Pushes that were refused: a ring for each repository.
+//! Refused pushes, in a ring of bounded length for each repository.
 use crate::{Error, PushRefusalId, RepositoryId, Row, Tx, Value};
 
 statements! {
@@ -16,9 +16,9 @@ statements! {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushRefusalRow {
-    /// A hash of what makes two refusals the same.
+    /// A hash of the properties that make two refusals the same.
     pub same: Vec<u8>,
-    /// Of the last one: later ones sort later.
+    /// The id of the last refusal, so that rows sort by time.
     pub id: PushRefusalId,
     pub first_at: i64,
     pub last_at: i64,
@@ -56,7 +56,7 @@ fn refusal(row: &Row) -> Result<PushRefusalRow, Error> {
 }
 
 impl Tx<'_> {
-    /// Writes a refusal. One that is the same as an earlier takes its place, with the times of both.
+    /// Writes a refusal. If the same refusal exists, it is replaced, and the counts are added.
     pub fn push_refusal_put(&mut self, repository: RepositoryId, row: &PushRefusalRow) -> Result<(), Error> {
         self.execute(
             PUSH_REFUSAL_PUT,
@@ -82,13 +82,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Removes all but the last `keep` refusals of a repository, one at least.
+    /// Removes all but the last `keep` refusals of a repository. Keeps at least one.
     pub fn push_refusal_trim(&mut self, repository: RepositoryId, keep: u32) -> Result<(), Error> {
         self.execute(PUSH_REFUSAL_TRIM, &[repository.into(), keep.saturating_sub(1).into()])?;
         Ok(())
     }
 
-    /// A repository's refusals, newest first, from those older than `before`.
+    /// Lists a repository's refusals before `before`, newest first.
     pub fn push_refusal_list(
         &mut self,
         repository: RepositoryId,

@@ -25,7 +25,7 @@ pub struct RepositoryRow {
     pub name: String,
     pub created_at: i64,
     pub tag_mutability: String,
-    /// Wildcards, one a line.
+    /// Wildcards, one on each line.
     pub mutability_filters: String,
     pub scan_on_push: bool,
     /// The encryption identity.
@@ -46,7 +46,7 @@ fn repository(row: &Row) -> Result<RepositoryRow, Error> {
     })
 }
 
-/// The living repository of that name.
+/// Finds a repository by its name, unless it is deleted.
 pub fn by_name(registry: &RegistryKey, name: &str) -> Lookup<RepositoryRow> {
     let params = [(&registry.account).into(), (&registry.region).into(), name.into()];
     Lookup::new(REPOSITORY_BY_NAME, params, |row| repository(&row))
@@ -58,7 +58,7 @@ impl Tx<'_> {
         self.look_up(by_name(registry, name))
     }
 
-    /// The living repositories by name, from behind `after`.
+    /// Lists the repositories after `after` that are not deleted, ordered by name.
     pub fn repository_list(
         &mut self,
         registry: &RegistryKey,
@@ -93,7 +93,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Marks a repository deleted; its name is free again.
+    /// Marks a repository as deleted. Its name can be used again.
     pub fn repository_delete(&mut self, id: RepositoryId, now: i64) -> Result<(), Error> {
         self.execute(REPOSITORY_DELETE, &[id.into(), now.into()])?;
         Ok(())
@@ -119,7 +119,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// (key, value) by key.
+    /// Lists (key, value), ordered by key.
     pub fn resource_tag_list(&mut self, repository: RepositoryId) -> Result<Vec<(String, String)>, Error> {
         let rows = self.query(RESOURCE_TAG_LIST, &[repository.into()])?;
         rows.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()

@@ -1,4 +1,4 @@
-//! The store's own id, and what shows whether a directory of layers is the one that these records name.
+//! The store's id, and the queries that check whether a directory of layers belongs to these records.
 use crate::{Error, LocationId, StoreId, Tx};
 
 statements! {
@@ -16,7 +16,7 @@ statements! {
     STORE_LOCATED_TOTAL = "SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT) FROM layer WHERE location IS NOT NULL";
 }
 
-/// A layer whose bytes lie at a location.
+/// A layer whose bytes are at a location, not in the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocatedLayer {
     pub location: LocationId,
@@ -26,35 +26,35 @@ pub struct LocatedLayer {
 }
 
 impl Tx<'_> {
-    /// The store's id; `None` in records of a version before it, and in new ones.
+    /// Returns the store's id. `None` in new records, and in records of versions without the id.
     pub fn store_get(&mut self) -> Result<Option<StoreId>, Error> {
         self.query_opt(STORE_GET, &[])?.map(|row| row.get(0)).transpose()
     }
 
-    /// Gives the store an id, unless it has one; returns the one that it has then.
+    /// Sets the store's id unless it has one. Returns the id that it has afterwards.
     pub fn store_put(&mut self, id: StoreId, now: i64) -> Result<StoreId, Error> {
         self.execute(STORE_PUT, &[id.into(), now.into()])?;
         Ok(self.store_get()?.unwrap_or(id))
     }
 
-    /// The first and the last location that a layer's record names; `None` when none does.
+    /// Returns the first and the last location of all layers, or `None` if no layer has one.
     pub fn store_locations(&mut self) -> Result<Option<(LocationId, LocationId)>, Error> {
         let Some(first) = self.query_opt(STORE_FIRST_LOCATION, &[])? else { return Ok(None) };
         let Some(last) = self.query_opt(STORE_LAST_LOCATION, &[])? else { return Ok(None) };
         Ok(Some((first.get(0)?, last.get(0)?)))
     }
 
-    /// The layers with locations that are not known to be damaged, by location, from `from` on.
+    /// Lists the undamaged layers with locations, ordered by location, from `from` on.
     pub fn store_sound_from(&mut self, from: LocationId, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
         self.located(STORE_SOUND_FROM, &[from.into(), limit.into()])
     }
 
-    /// The layers with locations, by location, from behind `after`.
+    /// Lists the layers with locations after `after`, ordered by location.
     pub fn store_located_after(&mut self, after: LocationId, limit: u32) -> Result<Vec<LocatedLayer>, Error> {
         self.located(STORE_LOCATED_AFTER, &[after.into(), limit.into()])
     }
 
-    /// Marks as damaged, of all layers with locations, those at `damaged` and no others: what a restore has found.
+    /// Marks the layers at `damaged` as damaged, and removes the mark from all others with locations. A restore uses it.
     pub fn store_marks_set(&mut self, damaged: &[LocationId], now: i64) -> Result<(), Error> {
         self.execute(STORE_UNMARK, &[])?;
         for location in damaged {
@@ -63,12 +63,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The layer whose bytes lie at a location.
+    /// Returns the layer at a location.
     pub fn store_location(&mut self, location: LocationId) -> Result<Option<LocatedLayer>, Error> {
         Ok(self.located(STORE_LOCATION, &[location.into()])?.pop())
     }
 
-    /// How many layers have locations, and their bytes together. Reads all of their records.
+    /// Returns the number and the total bytes of the layers with locations. Reads all of their records.
     pub fn store_located_total(&mut self) -> Result<(i64, i64), Error> {
         self.query_opt(STORE_LOCATED_TOTAL, &[])?.map_or(Ok((0, 0)), |row| Ok((row.get(0)?, row.get(1)?)))
     }

@@ -1,4 +1,4 @@
-//! Tags: names of images in a repository.
+//! Tags, the names of images in a repository.
 use crate::{Change, Error, ImageId, Lookup, RepositoryId, Tx, Value};
 
 statements! {
@@ -23,9 +23,9 @@ statements! {
 pub struct TagRow {
     pub image: ImageId,
     pub created_at: i64,
-    /// When it came to hold this image.
+    /// When the tag was moved to this image.
     pub moved_at: i64,
-    /// Who may close the tag with an index, and until when (`ECR.md` R).
+    /// The principal that may still move the immutable tag to an index, and the end of that window (`ECR.md` R).
     pub window: Option<TagWindow>,
 }
 
@@ -35,14 +35,14 @@ pub struct TagWindow {
     pub until: i64,
 }
 
-/// The parameters of a tag's row.
+/// Returns the parameters of a tag's row.
 fn tag(repository: RepositoryId, name: &str, image: ImageId, now: i64, window: Option<&TagWindow>) -> [Value; 6] {
     let principal = window.map(|window| window.principal.clone());
     let until = window.map(|window| window.until);
     [repository.into(), name.into(), image.into(), now.into(), principal.into(), until.into()]
 }
 
-/// The tag of that name.
+/// Finds a tag by its name.
 pub fn by_name(repository: RepositoryId, name: &str) -> Lookup<TagRow> {
     Lookup::new(TAG_GET, [repository.into(), name.into()], |row| {
         let principal: Option<String> = row.get(3)?;
@@ -52,13 +52,13 @@ pub fn by_name(repository: RepositoryId, name: &str) -> Lookup<TagRow> {
     })
 }
 
-/// Makes a new tag that holds the image, unless there is a tag of that name. See [`super::layer::insert`] for why it is tried.
+/// Inserts a tag, unless one with that name exists. [`super::layer::insert`] explains why it is not looked up first.
 pub fn insert(repository: RepositoryId, name: &str, image: ImageId, now: i64, window: Option<&TagWindow>) -> Change {
     Change::new(TAG_INSERT, tag(repository, name, image, now, window))
 }
 
 impl Tx<'_> {
-    /// Makes the tag hold the image. The caller keeps the images' `tag_count` right.
+    /// Creates the tag or moves it to the image. The caller updates the images' `tag_count`.
     pub fn tag_put(
         &mut self,
         repository: RepositoryId,
@@ -87,13 +87,13 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Names in order, from behind `after`.
+    /// Lists the names after `after`, in order.
     pub fn tag_list(&mut self, repository: RepositoryId, after: &str, limit: u32) -> Result<Vec<String>, Error> {
         let rows = self.query(TAG_LIST, &[repository.into(), after.into(), limit.into()])?;
         rows.into_iter().map(|mut row| row.take(0)).collect()
     }
 
-    /// (name, digest) in the order of names, from behind `after`.
+    /// Lists (name, digest) of the tags after `after`, ordered by name.
     pub fn tag_list_images(
         &mut self,
         repository: RepositoryId,

@@ -1,4 +1,4 @@
-//! Upload sessions that left something behind.
+//! Upload sessions. A session has a row only after its first bytes were stored, or after it ended.
 use super::RegistryKey;
 use crate::{Change, Error, LocationId, Lookup, RepositoryId, Row, Tx, UploadId};
 
@@ -29,11 +29,11 @@ statements! {
     UPLOAD_DELETE = "DELETE FROM upload WHERE id = $1";
 }
 
-/// The state of a session that takes bytes.
+/// The state of a session that accepts bytes.
 pub const OPEN: &str = "open";
-/// The state of a session whose layer exists.
+/// The state of a session whose bytes became a layer.
 pub const COMPLETE: &str = "complete";
-/// The state of a session that was given up; kept until it expires, so that its id stays dead.
+/// The state of a session that was cancelled. Its row stays until it expires, so that the id can't be used again.
 pub const CANCELLED: &str = "cancelled";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,21 +42,21 @@ pub struct UploadRow {
     pub repository: RepositoryId,
     /// [`OPEN`], [`COMPLETE`] or [`CANCELLED`].
     pub state: String,
-    /// Raised by each request that takes the session.
+    /// A counter that each request increments when it takes over the session, so that an earlier request can't write any more.
     pub turn: i64,
-    /// Durable bytes.
+    /// The number of durable bytes.
     pub received: i64,
     pub parts: i64,
-    /// 0: none; 1: the last part was below the minimum; 2: a part below the minimum was followed by another.
+    /// Parts below the minimum size. 0: there is none. 1: the last part. 2: a part that was followed by another.
     pub small_part: i64,
-    /// Where its bytes lie; `None` once they are a layer's, and before there are any.
+    /// The location of the bytes. `None` before the first byte, and after the bytes became a layer.
     pub location: Option<LocationId>,
     pub hash_state: Vec<u8>,
     pub engine_state: Vec<u8>,
-    /// Of a complete one.
+    /// The digest of a complete session.
     pub digest: Option<Vec<u8>>,
     pub expires_at: i64,
-    /// Of the blocks of the bytes received, as `blob::checksum` stores them; `None` for a session from before version 6.
+    /// The checksums of the received bytes, as `blob::checksum` stores them. `None` for a session from before version 6.
     pub checksums: Option<Vec<u8>>,
 }
 
@@ -78,23 +78,22 @@ fn upload(row: &Row) -> Result<UploadRow, Error> {
     })
 }
 
-/// The row of a session that left something behind.
+/// Finds a session's row by its id.
 pub fn by_id(id: UploadId) -> Lookup<UploadRow> {
     Lookup::new(UPLOAD_GET, [id.into()], |row| upload(&row))
 }
 
-/// What a call that names an upload needs first.
+/// The repository and the session of a call that names an upload.
 #[derive(Clone, Debug)]
 pub struct NamedUpload {
-    /// The living repository of that name.
     pub repository: RepositoryId,
-    /// Its encryption identity, which never changes.
+    /// The repository's encryption identity, which never changes.
     pub encryption: String,
-    /// The session's row, if it left something behind.
+    /// The session's row, if it has one.
     pub upload: Option<UploadRow>,
 }
 
-/// A session and the repository of that name; nothing without the repository.
+/// Finds a repository by its name, and a session by its id. Finds nothing if the repository does not exist.
 pub fn named(registry: &RegistryKey, repository: &str, id: UploadId) -> Lookup<NamedUpload> {
     let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), id.into()];
     Lookup::new(UPLOAD_NAMED, params, |row| {
@@ -103,12 +102,12 @@ pub fn named(registry: &RegistryKey, repository: &str, id: UploadId) -> Lookup<N
     })
 }
 
-/// Takes an open session from whoever had it, unless another has taken it since `turn`, or it received more, or it ended.
+/// Takes over an open session, unless another request did so since `turn`, or the session received more bytes, or it ended.
 pub fn take(id: UploadId, turn: i64, received: i64) -> Change {
     Change::new(UPLOAD_TAKE, [id.into(), turn.into(), received.into()])
 }
 
-/// Ends an open session whose bytes became a layer, unless another has taken it since `turn`, or it ended.
+/// Completes an open session whose bytes became a layer, unless another request took it over since `turn`, or it ended.
 pub fn complete(id: UploadId, turn: i64, digest: &[u8]) -> Change {
     Change::new(UPLOAD_COMPLETE, [id.into(), turn.into(), digest.into()])
 }
@@ -119,12 +118,12 @@ impl Tx<'_> {
         self.look_up(by_id(id))
     }
 
-    /// The sessions of every registry that left something behind, by id, from behind `after`.
+    /// Lists the sessions of all registries after `after`, ordered by id.
     pub fn upload_list(&mut self, after: UploadId, limit: u32) -> Result<Vec<UploadRow>, Error> {
         self.query(UPLOAD_LIST, &[after.into(), limit.into()])?.iter().map(upload).collect()
     }
 
-    /// Writes a session's first row; false when it has one already.
+    /// Inserts a session's row. Returns false if it has one already.
     pub fn upload_insert(&mut self, registry: &RegistryKey, row: &UploadRow) -> Result<bool, Error> {
         let inserted = self.execute(
             UPLOAD_INSERT,
@@ -149,7 +148,7 @@ impl Tx<'_> {
         Ok(inserted == 1)
     }
 
-    /// Stores how far an open session is, under the row's turn; false when another has taken it, or it ended.
+    /// Stores the progress of an open session. Returns false if another request took it over since the row's turn, or if it ended.
     pub fn upload_progress(&mut self, row: &UploadRow) -> Result<bool, Error> {
         let changed = self.execute(
             UPLOAD_PROGRESS,
@@ -168,7 +167,7 @@ impl Tx<'_> {
         Ok(changed == 1)
     }
 
-    /// Ends a session for good, whoever has it.
+    /// Cancels a session, also while another request writes to it.
     pub fn upload_cancel(&mut self, id: UploadId) -> Result<(), Error> {
         self.execute(UPLOAD_CANCEL, &[id.into()])?;
         Ok(())

@@ -1,4 +1,5 @@
-//! Copies the write-ahead log into the database beside the writer, so that no commit waits while the database is synced.
+//! Copies the write-ahead log into the database on a separate thread, so that no commit waits while the database is synced.
+
 use super::connection::{Connection, Role};
 use crate::Error;
 use std::path::PathBuf;
@@ -7,17 +8,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long the writer waits at most for a pass to end, where it must empty the log itself.
+/// The longest time that the writer waits for a checkpoint to end, before it empties the log itself.
 const PASS_WAIT: Duration = Duration::from_secs(30);
 
-/// The thread that copies. It ends with its bell.
+/// The checkpoint thread. It ends when `bell` is dropped.
 pub(super) struct Checkpointer {
     bell: SyncSender<()>,
     thread: JoinHandle<()>,
     busy: Arc<Busy>,
 }
 
-/// Whether the log is being copied, or will be at once.
+/// True while the log is being copied, or is about to be.
 #[derive(Default)]
 struct Busy {
     now: Mutex<bool>,
@@ -37,7 +38,7 @@ impl Busy {
 
 impl Checkpointer {
     pub(super) fn start(path: PathBuf) -> Result<Checkpointer, Error> {
-        // The writer rings when nothing is being copied, so that one place is enough.
+        // The writer rings only while no checkpoint runs, so one place is enough.
         let (bell, rung) = sync_channel(1);
         let busy = Arc::new(Busy::default());
         let ends = busy.clone();
@@ -47,7 +48,7 @@ impl Checkpointer {
         Ok(Checkpointer { bell, thread, busy })
     }
 
-    /// Has the log copied, as far as readers allow.
+    /// Starts a checkpoint, which copies the log as far as readers allow.
     pub(super) fn ring(&self) {
         self.busy.set(true);
         if self.bell.try_send(()).is_err() {
@@ -55,7 +56,7 @@ impl Checkpointer {
         }
     }
 
-    /// Whether the log is being copied.
+    /// Returns true if the log is being copied.
     pub(super) fn is_busy(&self) -> bool {
         *self.busy.lock()
     }
@@ -66,7 +67,7 @@ impl Checkpointer {
         drop(waited);
     }
 
-    /// Lets a pass that runs end, and ends the thread.
+    /// Waits for a running checkpoint, and ends the thread.
     pub(super) fn stop(self) {
         drop(self.bell);
         if self.thread.join().is_err() {
@@ -79,7 +80,7 @@ fn run(path: &std::path::Path, rung: &Receiver<()>, busy: &Busy) {
     let mut connection = None;
     while rung.recv().is_ok() {
         if let Err(error) = pass(path, &mut connection) {
-            // Nothing is lost: the log keeps what was committed for a later try.
+            // Nothing is lost, because the log keeps the commits for a later checkpoint.
             tracing::warn!(error = &error as &dyn std::error::Error, "the metadata log could not be copied");
             connection = None;
         }

@@ -1,4 +1,5 @@
-//! One connection to the database file.
+//! A connection to the database file.
+
 use super::fault;
 use crate::dialect::sqlite_statement;
 use crate::error::{Damage, statement};
@@ -13,23 +14,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// How long a connection waits for another process's lock, such as a backup's or the `sqlite3` shell's.
+/// The longest wait for a lock of another process, such as a backup or the `sqlite3` shell.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// How long emptying the log waits for readers of older snapshots, which read a page of a list and end.
+/// The longest wait for readers of older snapshots before the log is emptied. Such readers read a page of a list and end.
 const CHECKPOINT_WAIT: Duration = Duration::from_millis(500);
-/// Prepared statements kept by a connection: more than Ecru has.
+/// The number of prepared statements that a connection caches: more than Ecru has.
 const STATEMENTS_CACHED: usize = 512;
-/// Page cache in KiB.
+/// The page cache of a writer.
 const WRITER_CACHE_KIB: u32 = 16 * 1024;
+/// The page cache of a reader.
 const READER_CACHE_KIB: u32 = 2 * 1024;
-/// Pages of the log after which they are copied into the database: SQLite's own default, 4 MiB.
+/// Pages of the log after which it is copied into the database. This is SQLite's default, 4 MiB.
 pub(super) const CHECKPOINT_PAGES: u32 = 1000;
-/// What a log that was copied whole may keep of the disk.
+/// The most bytes of disk that a completely copied log may keep.
 pub(super) const LOG_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// A writer that makes the database where it is missing.
+    /// A writer that creates the database if it is missing.
     Maker,
     Writer,
     Reader,
@@ -38,7 +40,7 @@ pub(crate) enum Role {
 pub(crate) struct Connection {
     inner: rusqlite::Connection,
     path: PathBuf,
-    /// SQLite's text of each statement, by the address and length of ours, which is static.
+    /// The rewritten text of each statement, by the address and length of the original, which is static.
     texts: HashMap<(usize, usize), String>,
 }
 
@@ -56,7 +58,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// A connection to a file that is being made and that nobody else has open; without the log.
+    /// Opens a file that is being created and that nobody else has open, without a write-ahead log.
     pub(super) fn bare(path: &Path) -> Result<Connection, Error> {
         let opened = rusqlite::Connection::open(path);
         let inner = opened.map_err(|error| fault::error("opening the copy", error, path))?;
@@ -75,12 +77,12 @@ impl Connection {
         &mut self.inner
     }
 
-    /// Names a failure of [`Connection::raw`].
+    /// Translates an error of [`Connection::raw`].
     pub(super) fn fault(&self, context: &str, error: rusqlite::Error) -> Error {
         fault::error(context, error, &self.path)
     }
 
-    /// A column of a row of [`Connection::raw`].
+    /// Reads a column of a row from [`Connection::raw`].
     pub(super) fn value(&self, row: &rusqlite::Row<'_>, column: usize) -> Result<Value, Error> {
         let read = row.get_ref(column).map_err(Failure::from).and_then(|found| value(found, column));
         read.map_err(|failure| match failure {
@@ -89,7 +91,7 @@ impl Connection {
         })
     }
 
-    /// The same for one table with its indexes.
+    /// Reads a table and its indexes. Fails with [`Error::Corrupt`] if a page is damaged.
     pub(super) fn check_table(&mut self, table: &str) -> Result<(), Error> {
         let check = format!("PRAGMA quick_check('{table}')");
         let said: String =
@@ -97,7 +99,7 @@ impl Connection {
         if said == "ok" { Ok(()) } else { Err(Error::Corrupt(Arc::new(Damage(format!("table {table}: {said}"))))) }
     }
 
-    /// Reads every page; [`Error::Corrupt`] when the structure of one is damaged.
+    /// Reads every page. Fails with [`Error::Corrupt`] if a page is damaged.
     pub(crate) fn check_whole(&mut self) -> Result<(), Error> {
         let found = self.query("PRAGMA quick_check(1)", &[])?;
         let said: String = found.first().map_or(Ok(String::new()), |row| row.get(0))?;
@@ -107,11 +109,11 @@ impl Connection {
     fn set_up(&self, role: Role) -> rusqlite::Result<()> {
         self.inner.busy_timeout(LOCK_WAIT)?;
         self.inner.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-        // Plans do not depend on the values that are bound. Else SQLite prepares a statement again each time that a table of it
-        // has a partial index, which is most of what a read by key costs.
+        // Make plans independent of bound values. Otherwise SQLite prepares a statement again at each use if one of its tables has a
+        // partial index, which is most of the cost of a read by key.
         self.inner.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        // Temporary b-trees and savepoints' journals stay in memory: they are small, and a full /tmp is no reason to fail.
-        // `fullfsync` is for macOS, where a plain fsync stops at the drive's cache.
+        // Keep temporary b-trees and the journals of savepoints in memory: they are small, and a full /tmp must not cause a failure.
+        // `fullfsync` is for macOS, where a plain fsync leaves data in the drive's cache.
         self.inner.execute_batch(
             "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY; PRAGMA synchronous = FULL;
              PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
@@ -124,20 +126,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Switches the write-ahead log on; it is a property of the file, so readers find it so.
+    /// Turns on the write-ahead log. It is a property of the file, so readers use it too.
     fn use_log(&self) -> Result<(), Error> {
-        let name = "switching the write-ahead log on";
+        let name = "turning on the write-ahead log";
         let failed = |error| fault::error(name, error, &self.path);
         let mode: String = self.inner.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(failed)?;
         if mode != "wal" {
             return Err(Error::refused(name, "the file system can't share memory between connections"));
         }
-        // The writer has it copied; a commit that did it would make its callers wait for another sync.
+        // No automatic checkpoints, because they make the callers of a commit wait for another sync. The writer starts them.
         let settings = format!("PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {LOG_BYTES};");
         self.inner.execute_batch(&settings).map_err(failed)
     }
 
-    /// Has every commit tell how many pages the log has.
+    /// Stores the number of pages of the log in `pages` at every commit.
     pub(super) fn count_log(&mut self, pages: Arc<AtomicU32>) -> Result<(), Error> {
         let hook = move |_: &mut Wal, count| {
             pages.store(u32::try_from(count).unwrap_or(0), Ordering::Relaxed);
@@ -147,33 +149,33 @@ impl Connection {
         hooked.map_err(|error| fault::error("setting the database up", error, &self.path))
     }
 
-    /// Whether no transaction is open.
+    /// Returns true if no transaction is open.
     pub(super) fn is_idle(&self) -> bool {
         self.inner.is_autocommit()
     }
 
-    /// Rows that were changed since the connection was opened.
+    /// Returns the number of rows changed since the connection was opened.
     pub(super) fn changes(&self) -> u64 {
         self.inner.total_changes()
     }
 
-    /// Runs a statement that has neither parameters nor rows.
+    /// Runs a statement without parameters and rows.
     pub(super) fn command(&mut self, sql: &'static str) -> Result<(), Error> {
         self.execute(sql, &[]).map(drop)
     }
 
-    /// Runs a text of several statements.
+    /// Runs several statements.
     pub(super) fn script(&mut self, sql: &str) -> Result<(), Error> {
         self.inner.execute_batch(sql).map_err(|error| fault::error(&statement(sql), error, &self.path))
     }
 
-    /// Copies the log into the database as far as readers of older snapshots allow. It waits for nobody, nor does anybody for
-    /// it. Once all was copied the next commit starts the log over.
+    /// Copies the log into the database as far as readers of older snapshots allow. It does not wait for others, and others do not wait
+    /// for it. When everything is copied, the next commit restarts the log.
     pub(super) fn copy_log(&mut self) -> Result<(), Error> {
         self.script("PRAGMA wal_checkpoint(PASSIVE)")
     }
 
-    /// Copies the log into the database and empties it, waiting a little for readers of older snapshots.
+    /// Copies the log into the database and empties it. Waits briefly for readers of older snapshots.
     pub(super) fn checkpoint(&mut self) -> Result<(), Error> {
         let emptied = self.inner.busy_timeout(CHECKPOINT_WAIT).and_then(|()| {
             let busy = self.inner.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
@@ -259,7 +261,7 @@ impl ToSql for Value {
 mod tests {
     use super::*;
 
-    /// Both flags stand in one line of `.cargo/config.toml`; of `fdatasync` itself SQLite tells nothing.
+    /// Checks one of the two flags in `.cargo/config.toml`, because SQLite does not report the other, `fdatasync`.
     #[test]
     fn sqlite_is_compiled_with_the_flags_of_this_workspace() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Copies between a SQLite file and others.
+//! Copies records from and to SQLite files.
+
 use super::connection::{Connection, Role};
 use super::migrate;
 use crate::copy::{Column, LEFT_OUT, ROWS, Table};
@@ -13,14 +14,14 @@ use tokio::sync::mpsc;
 /// Pages that are copied in one step.
 const PAGES: i32 = 4096;
 
-/// Rows of the table of that number.
+/// Some rows of a table, with the table's number.
 pub(crate) type Rows = (usize, Vec<Row>);
 
-/// Copies a database, as it is at one moment, into a new file beside whoever uses it. Uploads are left out.
+/// Copies a snapshot of a database, which may be in use, into a new file. Uploads are left out.
 pub(crate) fn backup(from: &Path, to: &Path) -> Result<(), Error> {
     remove_file(to)?;
     let mut source = Connection::open(from, Role::Reader)?;
-    // A step begins the copy anew after a commit of others, unless the source is in a transaction.
+    // Read in a transaction, because otherwise the backup restarts after every commit.
     source.command("BEGIN")?;
     source.query("SELECT count(*) FROM sqlite_master", &[])?;
     let mut target = Connection::bare(to)?;
@@ -35,7 +36,7 @@ pub(crate) fn backup(from: &Path, to: &Path) -> Result<(), Error> {
     target.check_left_out()
 }
 
-/// Makes a new file with the schema and nothing in it. Returns its tables.
+/// Creates a new file with an empty schema, and returns its tables.
 pub(crate) fn make(path: &Path, now_us: i64) -> Result<Vec<Table>, Error> {
     remove_file(path)?;
     let mut connection = Connection::open(path, Role::Maker)?;
@@ -44,7 +45,7 @@ pub(crate) fn make(path: &Path, now_us: i64) -> Result<Vec<Table>, Error> {
     connection.tables()
 }
 
-/// Fills a file that [`make`] made, in one transaction, until the last sender is gone. The rest is not written when it fails.
+/// Fills a file from [`make`] with the received rows, in one transaction. Ends when the last sender is dropped.
 pub(crate) fn fill(path: &Path, tables: &[Table], mut rows: mpsc::Receiver<Rows>) -> Result<(), Error> {
     let connection = Connection::bare(path)?;
     let name = "filling the copy";
@@ -62,7 +63,7 @@ pub(crate) fn fill(path: &Path, tables: &[Table], mut rows: mpsc::Receiver<Rows>
     connection.raw().execute_batch("COMMIT").map_err(failed)
 }
 
-/// Sends every row of a file's tables, until the receiver is gone.
+/// Sends every row of a file's tables. Ends early if the receiver is dropped.
 pub(crate) fn send(path: &Path, tables: &[Table], rows: &mpsc::Sender<Rows>) -> Result<(), Error> {
     let connection = Connection::open(path, Role::Reader)?;
     for (number, table) in tables.iter().enumerate() {
@@ -85,7 +86,7 @@ pub(crate) fn send(path: &Path, tables: &[Table], rows: &mpsc::Sender<Rows>) -> 
     Ok(())
 }
 
-/// The tables that a copy has, with their columns, of a file with the schema.
+/// Returns the tables of a file that are copied, with their columns.
 pub(crate) fn tables(path: &Path) -> Result<Vec<Table>, Error> {
     Connection::open(path, Role::Reader)?.tables()
 }
@@ -107,21 +108,21 @@ impl Connection {
         Ok(tables)
     }
 
-    /// What is left out must be gone, or a copy would name bytes that it does not have.
+    /// Checks that the uploads are gone, because the copy would name bytes that it does not have.
     fn check_left_out(&mut self) -> Result<(), Error> {
         let left: i64 = self.query("SELECT count(*) FROM upload", &[])?.first().map_or(Ok(0), |row| row.get(0))?;
         if left == 0 { Ok(()) } else { Err(Error::refused("copying the database", "uploads stayed in the copy")) }
     }
 }
 
-/// Removes what an earlier try left.
+/// Removes the files of an earlier copy.
 fn remove_file(path: &Path) -> Result<(), Error> {
     for suffix in ["", "-journal", "-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(suffix);
         match std::fs::remove_file(&name) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::Store("removing an unfinished copy".to_owned(), Arc::new(error)));
+                return Err(Error::Store("removing an earlier copy".to_owned(), Arc::new(error)));
             }
             _ => {}
         }

@@ -1,4 +1,5 @@
-//! A database that is cut or damaged: what a start can see at once, and what reading all of it shows.
+//! Finds damage: a quick check at the start, and a check of the whole database.
+
 use super::connection::{Connection, Role};
 use crate::Error;
 use crate::error::Damage;
@@ -10,34 +11,36 @@ use std::sync::Arc;
 
 /// Bytes of the header of a database (sqlite.org/fileformat2.html, section 1.3).
 const HEADER: usize = 100;
-/// Bytes of the header of the write-ahead log, and of that of each of its frames (section 4.1).
+/// Bytes of the header of the write-ahead log, and of the header of each frame (section 4.1).
 const LOG_HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
 
-/// Refuses a file that is shorter than its header says, unless the log holds the rest: a checkpoint that was cut off writes the first
-/// page before the last. It reads the header, and the log's frame headers where pages are missing; SQLite itself would take the
-/// missing ones for zeros once the log was copied.
+/// Fails if the file is shorter than its header says and the log does not have the missing pages.
+///
+/// A file may be short after an interrupted checkpoint, which writes the first page before the last. SQLite itself would read missing
+/// pages as zeros after the log was copied. The check reads the header, and the log's frame headers only if pages are missing.
 pub(super) fn check_length(path: &Path) -> Result<(), Error> {
     let missing =
         missing_pages(path).map_err(|error| Error::Store("reading the database".to_owned(), Arc::new(error)))?;
     match missing.first() {
         None => Ok(()),
         Some(first) => {
-            let said = format!("the file is cut: {} pages are missing from page {first} on", missing.len());
+            let said = format!("the file is truncated: {} pages are missing from page {first} on", missing.len());
             Err(Error::Corrupt(Arc::new(Damage(said))))
         }
     }
 }
 
-/// The pages that the header counts and neither the file nor the log has.
+/// Returns the pages that the header counts but that are neither in the file nor in the log.
 fn missing_pages(path: &Path) -> io::Result<BTreeSet<u32>> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         file => file?,
     };
+
+    // Read the page size and the number of pages. SQLite reports a file without a header by itself.
     let mut header = [0; HEADER];
     let length = file.metadata()?.len();
-    // SQLite says what is wrong with a file that has no header.
     if length < HEADER as u64 {
         return Ok(BTreeSet::new());
     }
@@ -46,13 +49,15 @@ fn missing_pages(path: &Path) -> io::Result<BTreeSet<u32>> {
         1 => 65_536,
         size => u64::from(size),
     };
-    // The count is valid only beside the change counter that it was written with.
+    // The count is valid only if the change counter is the one that it was written with.
     let valid =
         header.starts_with(b"SQLite format 3\0") && page_size >= 512 && number(&header, 24) == number(&header, 92);
     let (counted, there) = (number(&header, 28), length / page_size.max(1));
     if !valid || u64::from(counted) <= there {
         return Ok(BTreeSet::new());
     }
+
+    // Remove the pages that are in the log.
     let mut missing: BTreeSet<u32> = (u32::try_from(there).unwrap_or(u32::MAX).saturating_add(1)..=counted).collect();
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
@@ -64,7 +69,7 @@ fn missing_pages(path: &Path) -> io::Result<BTreeSet<u32>> {
     Ok(missing)
 }
 
-/// Takes the pages out of `missing` that the log has.
+/// Removes the pages from `missing` that are in the log.
 fn take_logged(mut log: File, page_size: u64, missing: &mut BTreeSet<u32>) -> io::Result<()> {
     let length = log.metadata()?.len();
     let (mut header, mut frame) = ([0; LOG_HEADER], [0; FRAME_HEADER]);
@@ -76,7 +81,7 @@ fn take_logged(mut log: File, page_size: u64, missing: &mut BTreeSet<u32>) -> io
     while at + FRAME_HEADER as u64 + page_size <= length && !missing.is_empty() {
         log.seek(SeekFrom::Start(at))?;
         log.read_exact(&mut frame)?;
-        // Frames of an earlier round of the log have another salt.
+        // Frames from before the log's last restart have another salt.
         if frame[8..16] == header[16..24] {
             missing.remove(&number(&frame, 0));
         }
@@ -91,7 +96,7 @@ fn number(bytes: &[u8], at: usize) -> u32 {
 
 const TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
 
-/// Reads the schema and the way to both ends of each table.
+/// Reads the schema, and the path to both ends of each table.
 pub(super) fn check_ends(connection: &mut Connection) -> Result<(), Error> {
     for table in tables(connection)? {
         connection
@@ -100,7 +105,7 @@ pub(super) fn check_ends(connection: &mut Connection) -> Result<(), Error> {
     Ok(())
 }
 
-/// Reads everything, a table at a time, so that no snapshot is held for long.
+/// Reads everything, a table at a time, so that no snapshot stays open for long.
 pub(super) fn check_all(path: &Path) -> Result<(), Error> {
     let mut connection = Connection::open(path, Role::Reader)?;
     for table in tables(&mut connection)? {
@@ -125,7 +130,7 @@ mod tests {
         Db::sqlite(SqliteConfig { path: path.to_owned(), now_us: 0 }).await
     }
 
-    /// A database of some megabytes.
+    /// Creates a database of some megabytes.
     async fn filled(path: &Path) -> Db {
         let db = open(path).await.unwrap();
         db.write(|tx| {
@@ -137,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cut_database_is_found_at_the_start_with_and_without_its_log() {
+    async fn a_truncated_database_is_found_at_the_start_with_and_without_its_log() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ecru.db");
         filled(&path).await.close().await;
@@ -147,7 +152,7 @@ mod tests {
             std::fs::write(&path, &whole).unwrap();
             let copy = directory.path().join(format!("copy-{log}"));
             if log {
-                // A log beside it that has a few other pages.
+                // Add a log with a few other pages.
                 let db = open(&path).await.unwrap();
                 db.write(|tx| tx.execute(ACCOUNT, &["1".into()])).await.unwrap();
                 std::fs::copy(directory.path().join("ecru.db-wal"), directory.path().join(format!("copy-{log}-wal")))
@@ -162,11 +167,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_is_short_because_its_pages_are_in_the_log_is_whole() {
+    async fn a_short_file_whose_missing_pages_are_in_the_log_is_accepted() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ecru.db");
         let db = filled(&path).await;
-        // As a checkpoint that was cut off after its first page: the header counts all, the file ends early, the log has the rest.
+        // As after a checkpoint that was interrupted after its first page: the header counts all pages, the file is short, and the log
+        // has the rest.
         let copy = directory.path().join("copy");
         let log = std::fs::read(directory.path().join("ecru.db-wal")).unwrap();
         db.close().await;
@@ -179,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn damage_inside_is_found_by_reading_all_and_by_whoever_meets_it_and_ends_readiness() {
+    async fn damage_is_found_by_the_whole_check_or_by_a_query_and_ends_readiness() {
         for meet in [false, true] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("ecru.db");
@@ -200,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_database_is_refused_as_damaged() {
+    async fn a_file_that_is_not_a_database_is_refused_as_damaged() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ecru.db");
         std::fs::write(&path, vec![0x5a; 100_000]).unwrap();

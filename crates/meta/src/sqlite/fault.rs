@@ -1,14 +1,15 @@
-//! What SQLite's errors mean to a caller.
+//! Translates SQLite's errors.
+
 use crate::Error;
 use rusqlite::ErrorCode;
 use rustix::fs::StatVfsMountFlags;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A file system with less than this for us counts as full.
+/// A file system with less free space than this counts as full.
 const FULL_BELOW_BYTES: u64 = 256 * 1024;
 
-/// Names a failure. `context` is what was being done.
+/// Translates an error. `context` names the operation that failed.
 pub(super) fn error(context: &str, error: rusqlite::Error, path: &Path) -> Error {
     use ErrorCode as Code;
     let (code, cause) = (error.sqlite_error_code(), Arc::new(error));
@@ -17,7 +18,7 @@ pub(super) fn error(context: &str, error: rusqlite::Error, path: &Path) -> Error
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => Error::Corrupt(cause),
         Some(Code::DiskFull) => Error::Full(cause),
         Some(Code::ReadOnly | Code::PermissionDenied) => Error::ReadOnly(cause),
-        // These do not say what the system said, so the file system is asked.
+        // These codes hide the system's error, so look at the file system.
         Some(Code::SystemIoFailure | Code::CannotOpen) => match trouble(path) {
             Some(Trouble::Full) => Error::Full(cause),
             Some(Trouble::ReadOnly) => Error::ReadOnly(cause),
@@ -32,7 +33,7 @@ enum Trouble {
     ReadOnly,
 }
 
-/// Whether the file system beneath the database is full, or not ours to write.
+/// Returns the trouble if the database's file system is full or can't be written.
 fn trouble(path: &Path) -> Option<Trouble> {
     let directory = path.parent()?;
     let space = rustix::fs::statvfs(directory).ok()?;

@@ -1,12 +1,13 @@
-//! Whether the database's files are still where they were opened. SQLite does not notice when they are removed or replaced: it goes on
-//! reading and writing files that nobody will find again.
+//! Detects that the database's files were removed or replaced. SQLite does not notice that. It would continue to read and write the
+//! unlinked files, and all data would be lost.
+
 use crate::Error;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file that is open, as its path named it at first. While it is open nothing else can have its numbers.
+/// The identity of an open file: its path, device and inode. While the file is open, no other file can have the same numbers.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     path: PathBuf,
@@ -14,13 +15,13 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of a file that was just opened.
+    /// Records the identity of a file that was just opened.
     pub(super) fn of(path: &Path) -> Result<Place, Error> {
         let found = look(path)?.ok_or(Error::Removed)?;
         Ok(Place { path: path.to_owned(), file: numbers(&found) })
     }
 
-    /// What the path names now; [`Error::Removed`] if that is not the file. One system call.
+    /// Fails with [`Error::Removed`] if the path names no file or another one. Returns the file's metadata. Makes one system call.
     pub(super) fn check(&self) -> Result<Metadata, Error> {
         match look(&self.path)? {
             Some(found) if numbers(&found) == self.file => Ok(found),

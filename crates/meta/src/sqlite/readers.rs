@@ -1,11 +1,12 @@
-//! Read connections: opened when none is idle, kept for the next reader.
+//! The pool of read connections. A connection is opened if none is idle, and kept for the next reader.
+
 use super::connection::{Connection, Role};
 use super::place::Place;
 use crate::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Idle connections that are kept. As many can be in use as threads read at once.
+/// The most idle connections. The number of connections in use is bounded by the number of reading threads.
 const IDLE_READERS: usize = 16;
 
 pub(super) struct Readers {
@@ -24,7 +25,7 @@ impl Readers {
         &self.path
     }
 
-    /// A connection to the database, if that is still where it was.
+    /// Takes a connection. Fails if the database was removed.
     pub(super) fn take(&self) -> Result<Connection, Error> {
         self.place.check()?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut().ok_or(Error::Closed)?.pop();
@@ -34,7 +35,7 @@ impl Readers {
         }
     }
 
-    /// Takes a connection back; one too many is closed.
+    /// Returns a connection to the pool, or closes it if the pool is full.
     pub(super) fn put(&self, connection: Connection) {
         let surplus = match self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             Some(idle) if idle.len() < IDLE_READERS => {

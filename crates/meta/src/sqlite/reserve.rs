@@ -1,8 +1,9 @@
-//! Space that is kept back for deletions: on a full disk they could not be committed either, since the log grows first.
+//! The reserve: disk space for deletions. Without it deletions would fail on a full disk too, because the log grows first.
 //!
-//! The space is held by a file of its own beside the database. It is given up when a transaction that frees something meets the full
-//! disk. While it is gone, transactions that add something are refused before they can take it, and it is held again as soon as
-//! there is room for it and as much again.
+//! A file next to the database holds the space. The file is removed when a transaction that frees space finds the disk full. Until the
+//! space is reserved again, transactions that add data are refused, so that they can't use it. It is reserved again as soon as twice its
+//! size is free.
+
 use crate::Error;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -12,15 +13,15 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What the file's name has behind the database's.
+/// The suffix of the file's name, after the database's.
 const SUFFIX: &str = "-reserve";
-/// The part of the file system that is kept back at most: on a small one less is kept than was asked for.
+/// The reserve is at most one part in so many of the file system.
 const SHARE: u64 = 8;
-/// Less than this many bytes would not help: what the log holds has to be copied into the database before deletions can have its
-/// space, and it holds more than `CHECKPOINT_PAGES` while that runs.
+/// The least useful reserve, in bytes. Before deletions can use the space of the log, the log has to be copied into the database, and
+/// meanwhile it has more than `CHECKPOINT_PAGES`.
 const LEAST: u64 = 8 * 1024 * 1024;
 
-/// The space that is kept back, shared by the store and its writer.
+/// The reserve, shared by the store and its writer.
 pub(super) struct Reserve {
     path: PathBuf,
     state: Mutex<State>,
@@ -28,15 +29,15 @@ pub(super) struct Reserve {
 
 #[derive(Default)]
 struct State {
-    /// Bytes to keep back; 0: nothing.
+    /// Bytes to reserve. 0 disables the reserve.
     wanted: u64,
-    /// Whether the file holds them.
+    /// True while the file exists and has all of its blocks.
     held: bool,
 }
 
 /// Why a transaction was refused although there is some space.
 #[derive(Debug, thiserror::Error)]
-#[error("what space is left is kept back for deletions")]
+#[error("the remaining space is reserved for deletions")]
 struct KeptBack;
 
 impl Reserve {
@@ -46,7 +47,7 @@ impl Reserve {
         Reserve { path: path.into(), state: Mutex::default() }
     }
 
-    /// From now on keeps back so many bytes, or fewer on a small file system.
+    /// Reserves `bytes`, or fewer on a small file system.
     pub(super) fn keep(&self, bytes: u64) {
         let mut state = self.lock();
         let Some(space) = space(&self.path) else { return };
@@ -55,11 +56,11 @@ impl Reserve {
         state.held = false;
         self.hold(&mut state);
         if state.wanted > 0 && !state.held {
-            tracing::warn!(bytes = state.wanted, "There is no room to keep space back for deletions");
+            tracing::warn!(bytes = state.wanted, "There is not enough free space to reserve some for deletions");
         }
     }
 
-    /// Refuses transactions that add something while the space is neither held nor free.
+    /// Fails if the reserve's space is neither held nor free. Then transactions that add data must be refused.
     pub(super) fn admit(&self) -> Result<(), Error> {
         let mut state = self.lock();
         if state.wanted == 0 || state.held || self.hold(&mut state) >= state.wanted {
@@ -68,23 +69,23 @@ impl Reserve {
         Err(Error::Full(Arc::new(KeptBack)))
     }
 
-    /// Gives the space to whoever takes it first.
+    /// Removes the file, so that the next transactions can use its space.
     pub(super) fn give_up(&self) {
         let mut state = self.lock();
         match std::fs::remove_file(&self.path) {
-            Ok(()) => tracing::warn!("The disk is full: the space that was kept back for deletions is given up"),
+            Ok(()) => tracing::warn!("The disk is full: the space that was reserved for deletions is released"),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => tracing::warn!(%error, "The space that is kept back for deletions can't be given up"),
+            Err(error) => tracing::warn!(%error, "The space that is reserved for deletions can't be released"),
         }
         state.held = false;
     }
 
-    /// Holds the space if there is room for it and as much again, and tells how much is free.
+    /// Reserves the space if twice its size is free. Returns the free bytes.
     fn hold(&self, state: &mut State) -> u64 {
         if state.wanted > 0 && is_whole(&self.path, state.wanted) {
             state.held = true;
         }
-        // A file system that can't tell is taken for one that has room.
+        // If the file system can't tell its free space, assume that there is enough.
         let free = space(&self.path).map_or(u64::MAX, |space| space.free);
         if state.held || state.wanted == 0 || free / 2 < state.wanted {
             return free;
@@ -92,40 +93,40 @@ impl Reserve {
         match make(&self.path, state.wanted) {
             Ok(()) => state.held = true,
             Err(error) => {
-                tracing::warn!(%error, "Space can't be kept back for deletions");
-                // Part of a file holds nothing back that could be relied on.
+                tracing::warn!(%error, "Space for deletions can't be reserved");
+                // A part of the file is no reliable reserve.
                 let _ = std::fs::remove_file(&self.path);
             }
         }
         free
     }
 
-    /// Nothing that holds this lock can panic halfway through a change, so a poisoned one is as good.
+    /// Ignores poisoning, because no holder of this lock can panic during a change.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Bytes of a file system.
+/// The space of a file system, in bytes.
 struct Space {
     total: u64,
     free: u64,
 }
 
-/// `None` if the file system can't tell.
+/// Returns the space of a path's file system, or `None` if the file system can't tell.
 fn space(path: &Path) -> Option<Space> {
     let found = rustix::fs::statvfs(path.parent()?).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Some(Space { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
 }
 
-/// Whether a file has so many bytes, and their blocks too.
+/// Returns true if a file has `bytes` bytes, with all blocks allocated.
 fn is_whole(path: &Path, bytes: u64) -> bool {
     const BLOCK: u64 = 512;
     std::fs::metadata(path).is_ok_and(|file| file.len() == bytes && file.blocks().saturating_mul(BLOCK) >= bytes)
 }
 
-/// Makes a file whose blocks are all allocated.
+/// Creates a file with all blocks allocated.
 fn make(path: &Path, bytes: u64) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
@@ -134,7 +135,7 @@ fn make(path: &Path, bytes: u64) -> io::Result<()> {
     }
 }
 
-/// The same where the file system can't allocate ahead.
+/// Writes zeros, for file systems that can't preallocate.
 fn fill(file: &mut File, bytes: u64) -> io::Result<()> {
     static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
     let mut left = bytes;

@@ -1,12 +1,13 @@
-//! The one thread that writes: group commit.
+//! The writer thread: group commit.
 //!
-//! Callers' transactions run one after the other inside one SQLite transaction, and every caller is answered after its commit.
-//! Where one of them takes back what it has done, the batch is rolled back and run again, each in a savepoint. Savepoints for all
-//! would cost more: SQLite keeps a copy of each page that one of them is the first to change.
+//! The transactions of a batch of callers run one after the other in one SQLite transaction, and each caller is answered after its
+//! commit. If a job fails after it has written, the batch is rolled back and rerun with a savepoint for each job. Savepoints in every
+//! batch would cost more, because SQLite copies each page that a savepoint is the first to change.
 //!
-//! A full disk or an I/O error ends the transaction whole, sometimes first at COMMIT. So after each job the writer looks whether
-//! the transaction is still open; if not, nothing more of the batch runs and all of it fails with that cause. The writer itself
-//! goes on, on a new connection if it must.
+//! A full disk or an I/O error ends the whole transaction, sometimes only at COMMIT. So after each job the writer checks whether the
+//! transaction is still open. If not, the rest of the batch does not run, and every job fails with that cause. The writer continues
+//! with the next batch, on a new connection if necessary.
+
 use super::checkpoint::Checkpointer;
 use super::connection::{CHECKPOINT_PAGES, Connection, LOG_BYTES, Role};
 use super::place::Place;
@@ -19,13 +20,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::{mpsc, watch};
 
-/// Transactions in one commit, at most.
+/// The most transactions in one commit.
 const BATCH: usize = 256;
-/// Pages of the log, 16 MiB, from which the writer itself copies what was added while the rest was copied beside it: only a
-/// log that was copied whole starts over, which busy callers would put off for ever.
+/// Pages of the log, 16 MiB, from which the writer itself copies what was added during the last checkpoint. Only a completely copied
+/// log restarts, and with busy callers the checkpointer alone would never catch up.
 const START_OVER_PAGES: u32 = 4 * CHECKPOINT_PAGES;
 
-/// What lies on the disk: the database, and the space that is kept back for it.
+/// The files of the database, and its reserve.
 pub(super) struct Files {
     pub(super) path: PathBuf,
     pub(super) place: Place,
@@ -35,25 +36,25 @@ pub(super) struct Files {
 struct Writer {
     files: Files,
     log_path: PathBuf,
-    /// The log of this connection, once a commit has gone to it.
+    /// The log of this connection, after the first commit to it.
     log: Option<Place>,
-    /// Whether the last group was rolled back: then only the first such line of a row is a warning.
+    /// True if the last batch was rolled back. Only the first of consecutive failures is logged as a warning.
     failing: bool,
-    /// Past this length the log is emptied at any price; raised while readers keep it from being so.
+    /// The length in bytes above which the log is emptied even if the writer must wait. Raised while readers prevent that.
     log_limit: u64,
-    /// `None` after a failure that it may not have survived: the next batch opens another.
+    /// `None` after a failure that may have broken the connection. The next batch opens a new one.
     connection: Option<Connection>,
     checkpointer: Checkpointer,
-    /// Whether the checkpointer has copied the log since the writer did.
+    /// True if the checkpointer has run since the writer last copied the log itself.
     rest_is_ours: bool,
-    /// Pages of the log, as the last commit left it.
+    /// Pages of the log after the last commit.
     pages: Arc<AtomicU32>,
-    /// Pages of the log when it was last asked to be copied.
+    /// Pages of the log at the start of the last checkpoint.
     asked_at: u32,
     counters: Arc<Counters>,
 }
 
-/// Starts the thread. It ends when the last sender of `waiting` is gone, and drops `ended` when the file is closed.
+/// Starts the thread. It ends when the last sender of `waiting` is dropped, and drops `ended` after the file is closed.
 pub(super) fn start(
     files: Files,
     mut connection: Connection,
@@ -93,8 +94,9 @@ pub(super) fn start(
     started.map(drop).map_err(|error| Error::Store("starting the writer".to_owned(), Arc::new(error)))
 }
 
-/// Takes what waits, and lets others run before it looks again, until nothing more came. On a processor that is busy, those who are
-/// about to hand in a job come into this group then instead of the next; on one that is not, this takes a microsecond.
+/// Adds the waiting jobs to the batch, and yields to other threads, until no more jobs come.
+///
+/// On a busy processor this lets callers join the batch that are about to send a job. On an idle one it takes a microsecond.
 fn gather(batch: &mut Vec<Box<dyn Job>>, waiting: &mut mpsc::Receiver<Box<dyn Job>>) {
     let mut before = 0;
     while before < batch.len() && batch.len() < BATCH {
@@ -109,14 +111,15 @@ fn gather(batch: &mut Vec<Box<dyn Job>>, waiting: &mut mpsc::Receiver<Box<dyn Jo
 }
 
 impl Writer {
-    /// Runs a batch, and answers every job of it.
+    /// Runs a batch and answers all of its jobs.
     fn commit(&mut self, batch: &mut Vec<Box<dyn Job>>) {
         let jobs = batch.len() as u64;
-        // While space is short, what is left of it is for those that free some.
+        // While space is short, only jobs that free space may run.
         if let Err(full) = self.files.reserve.admit() {
             refuse_what_adds(batch, &full);
         }
         let result = self.group(batch);
+        // If the disk is full, run the jobs that free space again, with the reserve.
         if matches!(result, Err(Error::Full(_))) && batch.iter().any(|job| job.frees()) {
             if let Err(full) = &result {
                 refuse_what_adds(batch, full);
@@ -131,8 +134,8 @@ impl Writer {
         self.bound_log();
     }
 
-    /// Runs jobs that free something on a full disk, with all the space that can be had. Each has a transaction of its own, since all
-    /// together may need more than there is.
+    /// Runs jobs that free space on a full disk, with the reserve. Each job has its own transaction, because together they may need more
+    /// space than there is.
     fn free(&mut self, jobs: &mut Vec<Box<dyn Job>>) {
         self.files.reserve.give_up();
         self.make_room();
@@ -148,14 +151,14 @@ impl Writer {
         }
     }
 
-    /// Empties the log, which gives its space back.
+    /// Empties the log, which frees its space.
     fn make_room(&mut self) {
-        // Only one at a time may copy the log.
+        // Only one thread at a time may copy the log.
         self.checkpointer.wait();
         self.checkpoint();
     }
 
-    /// Runs and commits jobs together. After an error nothing of them is kept, and the connection is ready for others.
+    /// Runs jobs and commits them together. After an error all are rolled back, and the connection is ready for the next batch.
     fn group(&mut self, batch: &mut [Box<dyn Job>]) -> Result<(), Error> {
         if batch.is_empty() {
             return Ok(());
@@ -174,8 +177,8 @@ impl Writer {
         result
     }
 
-    /// Whether what was committed is where it will be found again. It is asked after the commit and before anybody hears of it, so
-    /// that nothing is acknowledged that went to a removed file.
+    /// Checks that the database and its log were not removed. It runs between the commit and the answers, so that no write to a removed
+    /// file is acknowledged.
     fn is_in_place(&mut self) -> Result<(), Error> {
         self.files.place.check()?;
         match &self.log {
@@ -199,15 +202,15 @@ impl Writer {
             }
         };
         connection.command("BEGIN IMMEDIATE")?;
-        if !together(connection, batch, &self.counters)? {
+        if !run_batch(connection, batch, &self.counters)? {
             connection.command("ROLLBACK")?;
             connection.command("BEGIN IMMEDIATE")?;
-            apart(connection, batch, &self.counters)?;
+            run_with_savepoints(connection, batch, &self.counters)?;
         }
         connection.command("COMMIT")
     }
 
-    /// Brings the connection back to where a batch can begin.
+    /// Prepares the connection for the next batch, after a failed one.
     fn recover(&mut self, error: &Error, jobs: usize) {
         let (cause, message) = (error as &dyn std::error::Error, "a group of metadata transactions was rolled back");
         if std::mem::replace(&mut self.failing, true) {
@@ -222,13 +225,13 @@ impl Writer {
             return;
         }
         if matches!(error, Error::Full(_)) {
-            // An emptied log gives its room back: on a full disk that may be what a deletion needs to go through.
+            // Empty the log to free its space, which may let a deletion succeed.
             self.checkpoint();
         }
     }
 
-    /// Has the log copied each time that it has grown by so much, and copies the rest of a long one. Never both at once: only one
-    /// may copy, and the other would copy nothing.
+    /// Starts a checkpoint each time that the log has grown by [`CHECKPOINT_PAGES`], and copies the rest of a long log itself. Never
+    /// both at once, because only one can copy at a time.
     fn copy_log(&mut self) {
         let pages = self.pages.load(Ordering::Relaxed);
         self.asked_at = if pages < self.asked_at { 0 } else { self.asked_at };
@@ -248,24 +251,24 @@ impl Writer {
         }
     }
 
-    /// Readers that always overlap would keep the log from starting over; past its limit the writer waits for them, once
-    /// for each doubling.
+    /// Bounds the log's length. Readers that always overlap keep the log from restarting, so above its limit the writer waits for them,
+    /// once for each doubling of the length.
     fn bound_log(&mut self) {
         let length = std::fs::metadata(&self.log_path).map_or(0, |file| file.len());
-        // While the log is copied it can't be emptied; the next commit looks again.
+        // The log can't be emptied during a checkpoint. The next commit checks again.
         if length > self.log_limit && !self.checkpointer.is_busy() {
             let emptied = self.checkpoint();
             self.log_limit = if emptied { LOG_BYTES } else { length.saturating_mul(2) };
         }
     }
 
-    /// Empties the log; `false` if it could not be.
+    /// Empties the log. Returns false if that failed.
     fn checkpoint(&mut self) -> bool {
         self.connection.as_mut().is_some_and(empty_log)
     }
 
     fn close(self) {
-        // Only one at a time may copy the log.
+        // Only one thread at a time may copy the log.
         self.checkpointer.stop();
         if let Some(mut connection) = self.connection {
             empty_log(&mut connection);
@@ -273,7 +276,7 @@ impl Writer {
     }
 }
 
-/// Empties the log; `false` if it could not be. Nothing is lost then: it keeps what was committed for a later try.
+/// Empties the log. Returns false if that failed. Nothing is lost then, because the log keeps the commits for a later checkpoint.
 fn empty_log(connection: &mut Connection) -> bool {
     let emptied = connection.checkpoint().inspect_err(|error| {
         tracing::warn!(error = error as &dyn std::error::Error, "the metadata log could not be emptied");
@@ -281,7 +284,7 @@ fn empty_log(connection: &mut Connection) -> bool {
     emptied.is_ok()
 }
 
-/// Answers the jobs that free nothing, and leaves the others.
+/// Fails the jobs that do not free space, and leaves the others in the batch.
 fn refuse_what_adds(batch: &mut Vec<Box<dyn Job>>, full: &Error) {
     let (freeing, adding) = std::mem::take(batch).into_iter().partition(|job| job.frees());
     *batch = freeing;
@@ -291,8 +294,8 @@ fn refuse_what_adds(batch: &mut Vec<Box<dyn Job>>, full: &Error) {
     }
 }
 
-/// Runs jobs one after the other; `false` where one of them has changed something that it would not keep, and the rest did not run.
-fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<bool, Error> {
+/// Runs the jobs one after the other. Returns false, without running the rest, if a job failed after it has written.
+fn run_batch(connection: &mut Connection, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<bool, Error> {
     for job in batch {
         let before = connection.changes();
         if !run(connection, job.as_mut(), counters)? && connection.changes() != before {
@@ -302,8 +305,12 @@ fn together(connection: &mut Connection, batch: &mut [Box<dyn Job>], counters: &
     Ok(true)
 }
 
-/// Runs each job in a savepoint, and takes back what those have done that would not keep it.
-fn apart(connection: &mut Connection, batch: &mut [Box<dyn Job>], counters: &Counters) -> Result<(), Error> {
+/// Runs each job in a savepoint, and rolls back the jobs that failed.
+fn run_with_savepoints(
+    connection: &mut Connection,
+    batch: &mut [Box<dyn Job>],
+    counters: &Counters,
+) -> Result<(), Error> {
     for job in batch {
         connection.command("SAVEPOINT job")?;
         if !run(connection, job.as_mut(), counters)? {
@@ -314,7 +321,7 @@ fn apart(connection: &mut Connection, batch: &mut [Box<dyn Job>], counters: &Cou
     Ok(())
 }
 
-/// Runs one job; `false` if it would not keep what it has done. An error means that the transaction is lost, and with it the batch.
+/// Runs one job. Returns false if its changes must not be committed. An error means that the transaction, and so the batch, is lost.
 fn run(connection: &mut Connection, job: &mut dyn Job, counters: &Counters) -> Result<bool, Error> {
     let mut tx = Tx::new(db::Session::Sqlite(connection), counters);
     let keep = job.run(&mut tx);
@@ -322,7 +329,7 @@ fn run(connection: &mut Connection, job: &mut dyn Job, counters: &Counters) -> R
     if connection.is_idle() {
         return Err(failure.unwrap_or(Error::Busy));
     }
-    // It is worth another try, with the space that is kept back.
+    // The batch is rolled back, and the job runs again with the reserve.
     if job.frees()
         && let Some(full @ Error::Full(_)) = failure
     {

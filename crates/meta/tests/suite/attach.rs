@@ -1,8 +1,9 @@
-//! What is attached to where there is no database, or another program's.
+//! Tests of attaching to a missing database, and to one of another program.
+
 use meta::{Db, Error};
 
 #[tokio::test]
-async fn attaching_makes_no_sqlite_database_and_takes_no_foreign_one() {
+async fn attaching_creates_no_sqlite_database_and_refuses_a_foreign_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("ecru.db");
     assert!(matches!(Db::attach_sqlite(path.clone()).await, Err(Error::Absent)));
@@ -12,7 +13,7 @@ async fn attaching_makes_no_sqlite_database_and_takes_no_foreign_one() {
 }
 
 #[tokio::test]
-async fn attaching_to_an_empty_postgresql_database_says_that_there_are_no_records() {
+async fn attaching_to_an_empty_postgresql_database_fails_as_absent() {
     let Some(database) = crate::database::Database::create().await else { return };
     assert!(matches!(
         Db::attach_postgres(&database.url(), 2, std::time::Duration::from_secs(10)).await,

@@ -1,14 +1,14 @@
-//! A PostgreSQL database of one test's own. The crate's unit tests use this file too.
+//! A separate PostgreSQL database for a test. The crate's unit tests use this file too.
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A PostgreSQL database of one test.
+/// The PostgreSQL database of a test.
 pub struct Database {
     server: String,
     name: String,
 }
 
 impl Database {
-    /// A new database; `None` where `ECRU_TEST_SQLITE_ONLY` leaves PostgreSQL out.
+    /// Creates a database. Returns `None` if `ECRU_TEST_SQLITE_ONLY` is set.
     pub async fn create() -> Option<Database> {
         static CREATED: AtomicU32 = AtomicU32::new(0);
         let Ok(server) = std::env::var("ECRU_TEST_POSTGRES") else {

@@ -1,4 +1,5 @@
-//! SQLite on a disk that fills: a really full one, and `SQLITE_FULL` at each statement of a group in turn.
+//! Tests of SQLite on a full disk: a really full one, and `SQLITE_FULL` at each statement of a batch in turn.
+
 use crate::gate::{Started, start};
 use crate::group_commit::hold_writer;
 use crate::store::{Engine, NOW_US, Store};
@@ -14,14 +15,14 @@ use tokio::task::JoinSet;
 const PART_TABLE: &str =
     "CREATE TABLE part (job INTEGER NOT NULL, n INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (job, n)) STRICT";
 const PART_INSERT: &str = "INSERT INTO part (job, n, bytes) VALUES ($1, $2, $3)";
-/// Several rows by one statement: what SQLite undoes alone when it fails, with the transaction left open.
+/// Inserts several rows with one statement. If it fails, SQLite undoes only this statement and leaves the transaction open.
 const PART_COPY: &str = "INSERT INTO part (job, n, bytes) SELECT $1, n, bytes FROM part WHERE job = $2";
 const PART_LIST: &str = "SELECT job, count(*) FROM part GROUP BY job ORDER BY job";
 const PART_GET: &str = "SELECT bytes FROM part WHERE job = $1 AND n = $2";
 const PAGES: &str = "PRAGMA page_count";
 const INTEGRITY: &str = "PRAGMA integrity_check";
 
-/// The jobs in the table, each with its number of parts.
+/// Returns the jobs in the table, each with its number of parts.
 async fn jobs(db: &Db) -> Vec<(i64, i64)> {
     let rows = db.read(|tx| tx.query(PART_LIST, &[])).await.unwrap();
     rows.iter().map(|row| (row.get(0).unwrap(), row.get(1).unwrap())).collect()
@@ -37,15 +38,15 @@ fn is_full<T: std::fmt::Debug>(outcome: &Result<T, Error>) -> bool {
 }
 
 mod statements {
-    //! `max_page_count` makes SQLite itself say `SQLITE_FULL` at the page that a test names.
+    //! `max_page_count` makes SQLite return `SQLITE_FULL` at a chosen page.
     use super::*;
 
     const JOBS: i64 = 16;
     const PARTS: i64 = 3;
-    /// A little less than a page, so that a row takes one.
+    /// A little less than a page, so that each row needs one page.
     const BYTES: usize = 3_000;
     const NO_LIMIT: i64 = 4_294_967_294;
-    /// What was committed before the disk filled.
+    /// The job that was committed before the disk filled.
     const EARLIER: i64 = -1;
 
     async fn limit_pages(db: &Db, pages: i64) {
@@ -72,7 +73,7 @@ mod statements {
 
     type Work = fn(&mut Tx<'_>, i64, &AtomicUsize) -> Result<(), Error>;
 
-    /// Runs 16 jobs as one group with room for so many more pages. What each was told, and how many statements were begun.
+    /// Runs 16 jobs as one batch, with space for `room` more pages. Returns the outcome of each job, and the number of started statements.
     async fn group(db: &Db, room: i64, work: Work) -> (Vec<Result<(), Error>>, usize) {
         let begun = Arc::new(AtomicUsize::new(0));
         limit_pages(db, pages(db).await + room).await;
@@ -91,7 +92,7 @@ mod statements {
         (told, begun.load(Ordering::SeqCst))
     }
 
-    /// Every job that was told `Ok` is there whole, and of every other nothing.
+    /// Checks that every job with the outcome `Ok` is complete, and that no other job left anything.
     async fn assert_kept(db: &Db, told: &[Result<(), Error>], context: &str) {
         let kept = (0..JOBS).zip(told).filter(|(_, outcome)| outcome.is_ok()).map(|(job, _)| (job, PARTS));
         let expected: Vec<(i64, i64)> = std::iter::once((EARLIER, PARTS)).chain(kept).collect();
@@ -106,7 +107,7 @@ mod statements {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_full_disk_at_each_statement_of_a_group_loses_nothing_acknowledged() {
+    async fn a_full_disk_at_each_statement_of_a_batch_loses_nothing_acknowledged() {
         let store = open().await;
         let mut struck = BTreeSet::new();
         for room in 0.. {
@@ -115,7 +116,7 @@ mod statements {
                 assert_kept(&store.db, &told, "the group that found room").await;
                 break;
             }
-            // SQLite ended the transaction, and so all of the group failed alike.
+            // SQLite ended the transaction, so every job of the batch failed.
             assert!(told.iter().all(is_full), "room for {room} pages: {told:?}");
             assert_kept(&store.db, &told, &format!("room for {room} pages")).await;
             struck.insert(begun);
@@ -123,13 +124,13 @@ mod statements {
             store.db.check().await.unwrap();
         }
         let every: BTreeSet<usize> = (1..=(JOBS * PARTS) as usize).collect();
-        assert_eq!(struck, every, "the statements at which the disk was full");
+        assert_eq!(struck, every, "the disk was not full at each statement");
         assert_sound(&store.db).await;
         store.close().await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_full_disk_that_leaves_the_transaction_open_fails_only_who_met_it() {
+    async fn a_full_disk_that_leaves_the_transaction_open_fails_only_the_job_that_met_it() {
         let store = open().await;
         let mut partly = 0;
         for room in 0.. {
@@ -144,13 +145,13 @@ mod statements {
             limit_pages(&store.db, NO_LIMIT).await;
             store.db.write(|tx| tx.execute("DELETE FROM part WHERE job >= 0", &[])).await.unwrap();
         }
-        assert!(partly > 0, "no group was kept in part");
+        assert!(partly > 0, "no batch was kept in part");
         assert_sound(&store.db).await;
         store.close().await;
     }
 }
 
-/// A small disk of its own, gone with the value.
+/// A small file system, unmounted on drop.
 struct Tmpfs(TempDir);
 
 impl Tmpfs {
@@ -172,7 +173,7 @@ impl Tmpfs {
         SqliteConfig { path: self.0.path().join("ecru.db"), now_us: NOW_US }
     }
 
-    /// Takes what room is left. The file gives it back when it is removed.
+    /// Fills the file system with a file. Removing the file frees the space.
     fn fill(&self) -> PathBuf {
         let path = self.0.path().join("filler");
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
@@ -193,7 +194,7 @@ impl Drop for Tmpfs {
 fn run(mut mount: Command) {
     let output = mount.output().expect("this test needs the program `mount`");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "this test mounts a tmpfs of its own, so it must run as root: {said}");
+    assert!(output.status.success(), "this test mounts a tmpfs, so it must run as root: {said}");
 }
 
 async fn put(db: &Db, job: i64, size: usize) -> Result<(), Error> {
@@ -208,13 +209,13 @@ async fn assert_readable(db: &Db, acknowledged: &BTreeSet<i64>, size: usize) {
         assert!(bytes == vec![job as u8; size], "the bytes of job {job} differ");
     }
     let there: BTreeSet<i64> = jobs(db).await.into_iter().map(|(job, _)| job).collect();
-    assert_eq!(&there, acknowledged, "what was not acknowledged must not be there");
+    assert_eq!(&there, acknowledged, "a job that was not acknowledged exists, or the reverse");
 }
 
-/// More acknowledgements than the small disk can hold: whoever gives them is not telling the truth.
+/// More acknowledgements than the small disk can store. If there are so many, some are false.
 const BEYOND: usize = 10_000;
 
-/// Writes from eight tasks until each has met the full disk; the acknowledged jobs.
+/// Writes from eight tasks until each finds the disk full. Returns the acknowledged jobs.
 async fn write_until_full(db: &Db, size: usize) -> BTreeSet<i64> {
     let mut tasks = JoinSet::new();
     for task in 0..8_i64 {
@@ -235,7 +236,7 @@ async fn write_until_full(db: &Db, size: usize) -> BTreeSet<i64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_really_full_disk_everything_acknowledged_stays_and_writing_goes_on_when_space_returns() {
+async fn on_a_really_full_disk_acknowledged_jobs_stay_and_writes_succeed_when_space_returns() {
     const SIZE: usize = 20_000;
     let disk = Tmpfs::mount("2m");
     let ballast = disk.0.path().join("ballast");
@@ -246,7 +247,7 @@ async fn on_a_really_full_disk_everything_acknowledged_stays_and_writing_goes_on
     assert!(acknowledged.len() > 10, "{acknowledged:?}");
     assert_readable(&db, &acknowledged, SIZE).await;
 
-    // Not a byte is left. The log still has the room of groups that failed: that is used up first, by big and by small.
+    // No byte is left. Failed batches left free space in the log, so use that up first, with big jobs and with small ones.
     let filler = disk.fill();
     let mut more = -1_000..;
     while put(&db, more.start, SIZE).await.is_ok() {
@@ -262,7 +263,7 @@ async fn on_a_really_full_disk_everything_acknowledged_stays_and_writing_goes_on
         assert!(is_full(&outcome), "{outcome:?}");
     }
     let check = db.check().await;
-    assert!(is_full(&check), "what cannot serve must not be ready: {check:?}");
+    assert!(is_full(&check), "a store that can't write is ready: {check:?}");
     assert_readable(&db, &acknowledged, SIZE).await;
 
     std::fs::remove_file(filler).unwrap();
@@ -282,7 +283,7 @@ async fn on_a_really_full_disk_everything_acknowledged_stays_and_writing_goes_on
     again.close().await;
 }
 
-/// What a test of space kept back asks for; on its small disk it gets 8 MiB.
+/// The reserve that the tests request. On their small disk it is 8 MiB.
 const KEEP_BACK: u64 = 32 * 1024 * 1024;
 
 async fn delete(db: &Db, job: i64) -> Result<(), Error> {
@@ -290,7 +291,7 @@ async fn delete(db: &Db, job: i64) -> Result<(), Error> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_full_disk_deletions_go_on_and_nothing_else_takes_the_space_that_is_kept_back_for_them() {
+async fn on_a_full_disk_deletions_succeed_and_nothing_else_uses_their_reserve() {
     const SIZE: usize = 20_000;
     let disk = Tmpfs::mount("64m");
     let reserve = disk.0.path().join("ecru.db-reserve");
@@ -302,22 +303,22 @@ async fn on_a_full_disk_deletions_go_on_and_nothing_else_takes_the_space_that_is
     }
     db.close().await;
 
-    // Its log is empty now, so that nothing can be committed without more space.
+    // The log is empty now, so nothing can be committed without more space.
     let db = Db::sqlite(disk.database()).await.unwrap();
     db.keep_back(KEEP_BACK);
     assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 8 * 1024 * 1024);
     let filler = disk.fill();
     let added = put(&db, -1, SIZE).await;
     assert!(is_full(&added), "{added:?}");
-    assert!(reserve.exists(), "what only adds must not take it");
+    assert!(reserve.exists(), "a job that only adds data used the reserve");
 
-    // All that there is, one by one and in groups; the log has to be emptied many times.
+    // Delete everything, one by one and in batches. The log must be emptied many times.
     let (one_by_one, together) = jobs.split_at(jobs.len() / 2);
     for &job in one_by_one {
         delete(&db, job).await.unwrap();
         assert!(!reserve.exists());
         let check = db.check().await;
-        assert!(is_full(&check), "what adds would take the space of the next deletion: {check:?}");
+        assert!(is_full(&check), "a job that adds data used the space of the next deletion: {check:?}");
     }
     let mut deletions = JoinSet::new();
     for job in together.iter().copied() {
@@ -329,7 +330,7 @@ async fn on_a_full_disk_deletions_go_on_and_nothing_else_takes_the_space_that_is
     }
     assert_readable(&db, &BTreeSet::new(), SIZE).await;
 
-    // With room again, everything is taken and the space is kept back as before.
+    // When there is space again, all jobs succeed and the reserve exists again.
     std::fs::remove_file(filler).unwrap();
     disk.remount("size=160m");
     put(&db, 1, SIZE).await.unwrap();
@@ -342,7 +343,7 @@ async fn on_a_full_disk_deletions_go_on_and_nothing_else_takes_the_space_that_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opening_on_a_full_disk_takes_the_space_that_was_kept_back() {
+async fn opening_on_a_full_disk_uses_the_reserve() {
     let disk = Tmpfs::mount("64m");
     let db = Db::sqlite(disk.database()).await.unwrap();
     db.keep_back(KEEP_BACK);
@@ -368,7 +369,7 @@ async fn opening_on_a_full_disk_takes_the_space_that_was_kept_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn opening_on_a_full_disk_says_so_and_opening_after_it_works() {
+async fn opening_on_a_full_disk_fails_as_full_and_opening_afterwards_works() {
     let disk = Tmpfs::mount("2m");
     let db = Db::sqlite(disk.database()).await.unwrap();
     db.write(|tx| tx.execute(PART_TABLE, &[])).await.unwrap();
@@ -384,7 +385,7 @@ async fn opening_on_a_full_disk_says_so_and_opening_after_it_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_only_disk_is_named_as_such() {
+async fn a_read_only_disk_is_reported_as_read_only() {
     let disk = Tmpfs::mount("2m");
     Db::sqlite(disk.database()).await.unwrap().close().await;
     disk.remount("ro");

@@ -1,8 +1,8 @@
-//! Ways to hold a transaction at a known place, without a clock.
+//! Helpers that stop a transaction at a known point, without a clock.
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex};
 
-/// A door that transactions wait at until it is opened. Clones are the same door.
+/// A gate that transactions wait at until it is opened. Clones share the gate.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<(Mutex<State>, Condvar)>);
 
@@ -22,7 +22,7 @@ impl Gate {
         drop(changed.wait_while(state, |state| !state.open).unwrap());
     }
 
-    /// Blocks the thread until something waits at the gate.
+    /// Blocks the thread until a transaction waits at the gate.
     pub fn await_arrival(&self) {
         let (state, changed) = &*self.0;
         drop(changed.wait_while(state.lock().unwrap(), |state| !state.waiting).unwrap());
@@ -35,7 +35,7 @@ impl Gate {
     }
 }
 
-/// A future that was polled once, so that what it asks for is on its way.
+/// A future that was polled once, so that its request is in progress.
 pub type Started<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// Polls `future` once.

@@ -1,4 +1,4 @@
-//! SQLite's one writer: many callers in one commit.
+//! Tests of SQLite's writer, which commits the transactions of many callers together.
 use crate::gate::{Gate, Started, start};
 use crate::store::{Engine, Store};
 use crate::transactions::{COUNTER_INSERT, COUNTER_TABLE, counters, insert};
@@ -6,7 +6,7 @@ use meta::{Db, Error, Tx};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Holds the writer inside a transaction until the gate opens.
+/// Stops the writer in a transaction until the gate opens.
 pub async fn hold_writer(db: &Db) -> (Gate, Started<Result<(), Error>>) {
     let gate = Gate::default();
     let (db, inside) = (db.clone(), gate.clone());
@@ -28,7 +28,7 @@ async fn insert_started(db: &Db, id: i64) -> Started<Result<u64, Error>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writers_that_wait_together_share_one_commit() {
+async fn waiting_writers_share_one_commit() {
     let store = Store::open(Engine::Sqlite).await.unwrap();
     store.define(COUNTER_TABLE).await;
     let (gate, held) = hold_writer(&store.db).await;
@@ -44,13 +44,13 @@ async fn writers_that_wait_together_share_one_commit() {
     }
     let after = store.db.stats();
     assert_eq!(after.jobs - before.jobs, 201);
-    assert_eq!(after.commits - before.commits, 2, "the one that held the writer, and all the others");
+    assert_eq!(after.commits - before.commits, 2, "the waiting writers did not share one commit");
     assert_eq!(counters(&store.db).await.len(), 200);
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_group_runs_again_only_where_something_is_taken_back() {
+async fn a_batch_reruns_only_if_a_job_fails_after_writing() {
     let store = Store::open(Engine::Sqlite).await.unwrap();
     store.define(COUNTER_TABLE).await;
     for (writes, expected) in [(false, 1), (true, 2)] {
@@ -87,7 +87,7 @@ async fn a_group_runs_again_only_where_something_is_taken_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_inside_one_group_leave_the_rest_of_it() {
+async fn failed_jobs_do_not_affect_the_rest_of_their_batch() {
     let store = Store::open(Engine::Sqlite).await.unwrap();
     store.define(COUNTER_TABLE).await;
     let (gate, held) = hold_writer(&store.db).await;
@@ -122,11 +122,11 @@ async fn failures_inside_one_group_leave_the_rest_of_it() {
     store.close().await;
 }
 
-/// More than the queue and a group take.
+/// More writers than the queue and a batch have places for.
 const CROWD: i64 = 3_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_beyond_the_queue_waits_and_is_served_and_whoever_leaves_it_is_not() {
+async fn callers_beyond_the_queue_wait_and_are_served_unless_they_leave() {
     let store = Store::open(Engine::Sqlite).await.unwrap();
     store.define(COUNTER_TABLE).await;
     let (gate, held) = hold_writer(&store.db).await;
@@ -134,7 +134,7 @@ async fn a_crowd_beyond_the_queue_waits_and_is_served_and_whoever_leaves_it_is_n
     for id in 0..CROWD {
         waiting.push(insert_started(&store.db, id).await);
     }
-    // The last ones have no place in the queue yet, so that nothing of them is left behind.
+    // The last callers have no place in the queue yet, so they leave nothing behind.
     let leave = waiting.split_off(waiting.len() - 10);
     drop(leave);
     gate.open();
@@ -148,7 +148,7 @@ async fn a_crowd_beyond_the_queue_waits_and_is_served_and_whoever_leaves_it_is_n
 }
 
 #[tokio::test]
-async fn whoever_finds_no_place_in_the_queue_is_busy_in_the_end() {
+async fn a_caller_who_gets_no_place_in_the_queue_fails_as_busy_after_a_while() {
     let store = Store::open(Engine::Sqlite).await.unwrap();
     store.define(COUNTER_TABLE).await;
     let (holder, gate) = (store.db.clone(), Gate::default());
@@ -162,7 +162,7 @@ async fn whoever_finds_no_place_in_the_queue_is_busy_in_the_end() {
     });
     let arrival = gate.clone();
     tokio::task::spawn_blocking(move || arrival.await_arrival()).await.unwrap();
-    // From here on the clock of the runtime moves by hand.
+    // From here on the test controls the runtime's clock.
     tokio::time::pause();
     let mut waiting = Vec::new();
     for id in 0..CROWD {
@@ -188,14 +188,14 @@ async fn whoever_finds_no_place_in_the_queue_is_busy_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_without_bound_is_busy_at_once() {
+async fn too_many_waiting_callers_fail_as_busy_at_once() {
     let store = Store::open(Engine::Sqlite).await.unwrap();
     store.define(COUNTER_TABLE).await;
     let (gate, held) = hold_writer(&store.db).await;
     let mut waiting = Vec::new();
     let refused = loop {
         let id = waiting.len() as i64;
-        assert!(id < 100_000, "the crowd has no bound");
+        assert!(id < 100_000, "the number of waiting callers is not bounded");
         let mut answer = insert_started(&store.db, id).await;
         tokio::select! {
             biased;
@@ -227,7 +227,7 @@ async fn a_caller_who_stops_waiting_does_not_stop_the_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_a_reader_kept_from_starting_over_is_cut_back_after_it() {
+async fn a_log_that_a_reader_kept_from_restarting_is_truncated_after_the_reader() {
     const LIMIT: u64 = 64 * 1024 * 1024;
     let store = Store::open(Engine::Sqlite).await.unwrap();
     store.define("CREATE TABLE large (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT").await;
@@ -255,21 +255,21 @@ async fn a_log_that_a_reader_kept_from_starting_over_is_cut_back_after_it() {
     for id in 0..10 {
         put(id).await.unwrap();
     }
-    assert!(store.log_length() > LIMIT, "the reader's snapshot must hold the log for this test to say anything");
+    assert!(store.log_length() > LIMIT, "the reader's snapshot did not keep the log from restarting");
     gate.open();
     assert_eq!(reading.await.unwrap().unwrap(), (0, 0));
-    // The log is copied beside the commits; the first one after that starts it over and cuts it.
+    // A checkpoint copies the log in the background. The first commit after it restarts and truncates the log.
     let mut id = 10;
     while store.log_length() > LIMIT {
         put(id % 20).await.unwrap();
         id += 1;
-        assert!(id < 1000, "the log is never cut: {}", store.log_length());
+        assert!(id < 1000, "the log is never truncated: {}", store.log_length());
     }
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_writer_runs_under_the_settings_that_the_promises_need() {
+async fn the_writer_has_the_settings_that_durability_needs() {
     let store = Store::open(Engine::Sqlite).await.unwrap();
     let settings = ["PRAGMA journal_mode", "PRAGMA synchronous", "PRAGMA foreign_keys", "PRAGMA fullfsync"];
     let mut found = Vec::new();
@@ -282,7 +282,7 @@ async fn the_writer_runs_under_the_settings_that_the_promises_need() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_is_emptied_at_the_end_and_the_database_stands_alone() {
+async fn the_log_is_emptied_at_the_end_and_the_database_is_a_single_file() {
     let store = Store::open(Engine::Sqlite).await.unwrap();
     store.define(COUNTER_TABLE).await;
     insert(&store.db, 1, 1).await.unwrap();

@@ -1,4 +1,4 @@
-//! The queue of jobs: claims, and what each end of a job leaves in its row.
+//! Tests of the job queue: claims, and the effect of each end of a job on its row.
 use crate::gate::Gate;
 use crate::store::{Engine, Store, on_both_engines};
 use meta::records::job::{ClaimedJob, JobRow, PROGRESS_BYTES, next};
@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 const KIND: &str = "tidy";
 
-/// An end of a job, or a sign of life: whether the claim was held.
+/// An end of a job, or a sign of life. Returns true if the claim was still valid.
 type End = fn(&mut Tx<'_>, &ClaimedJob) -> Result<bool, Error>;
 
 async fn enqueue(db: &Db, key: &str, due: i64) {
@@ -15,7 +15,7 @@ async fn enqueue(db: &Db, key: &str, due: i64) {
     db.write(move |tx| tx.job_enqueue(KIND, &key, due)).await.unwrap();
 }
 
-/// Claims the next job that is due at `now`, for 100 ticks; `claim` tells this claim from others.
+/// Claims the next job that is due at `now`, for 100 ticks. `claim` identifies this claim.
 async fn claim(db: &Db, claim: u8, now: i64) -> Option<ClaimedJob> {
     db.claim(move |tx| tx.job_claim(KIND, [claim; 16], now, now + 100)).await.unwrap()
 }
@@ -34,7 +34,7 @@ async fn write<T: Send + 'static>(db: &Db, work: impl Fn(&mut Tx<'_>) -> Result<
 }
 
 on_both_engines! {
-    async fn many_claims_at_once_take_each_job_once(store: &Store) {
+    async fn concurrent_claims_take_each_job_once(store: &Store) {
         for key in 0..40 {
             enqueue(&store.db, &format!("{key}"), key).await;
         }
@@ -72,7 +72,7 @@ on_both_engines! {
             assert!(!write(&store.db, move |tx| end(tx, &lost)).await);
             assert_eq!(row(&store.db, "key").await, held);
         }
-        // The winner was done, and the job was asked for anew and claimed: still not the loser's.
+        // The winner is done, and the job was enqueued and claimed again. The loser still can't change it.
         write(&store.db, move |tx| tx.job_done(&winner, 150)).await;
         enqueue(&store.db, "key", 160).await;
         let third = claim(&store.db, 3, 160).await.unwrap();
@@ -89,22 +89,22 @@ on_both_engines! {
         assert_eq!(row(&store.db, "key").await, None);
     }
 
-    async fn a_job_that_is_asked_for_while_it_runs_is_not_due_before_it_ends(store: &Store) {
+    async fn a_job_enqueued_while_it_runs_is_not_due_before_it_ends(store: &Store) {
         enqueue(&store.db, "key", 0).await;
         let job = claim(&store.db, 1, 10).await.unwrap();
-        assert_eq!(due(&store.db).await, Some(110), "when the claim ends");
+        assert_eq!(due(&store.db).await, Some(110), "the job is not due at the end of the claim");
         enqueue(&store.db, "key", 20).await;
         assert_eq!(due(&store.db).await, Some(110));
         write(&store.db, { let job = job.clone(); move |tx| tx.job_renew(&job, 300) }).await;
         assert_eq!(due(&store.db).await, Some(300));
         write(&store.db, move |tx| tx.job_again(&job, 900, 30)).await;
-        assert_eq!(due(&store.db).await, Some(30), "it runs once more");
+        assert_eq!(due(&store.db).await, Some(30), "the job does not run once more");
         let job = claim(&store.db, 1, 30).await.unwrap();
         write(&store.db, move |tx| tx.job_again(&job, 900, 40)).await;
         assert_eq!(due(&store.db).await, Some(900));
     }
 
-    async fn a_dead_job_is_not_due_until_it_is_asked_for_or_retried(store: &Store) {
+    async fn a_dead_job_is_not_due_until_it_is_enqueued_or_retried(store: &Store) {
         for again in [false, true] {
             enqueue(&store.db, "key", 0).await;
             let job = claim(&store.db, 1, 0).await.unwrap();
@@ -125,12 +125,12 @@ on_both_engines! {
             assert!(!write(&store.db, |tx| tx.job_retry(KIND, "key", 70)).await, "it is not dead");
             let job = claim(&store.db, 2, 60).await.unwrap();
             write(&store.db, move |tx| tx.job_done(&job, 0)).await;
-            // A retry does not ask for the job, so that only the other one is wanted once more.
+            // A retry does not enqueue the job, so only the other job is wanted once more.
             assert_eq!(row(&store.db, "key").await, None);
         }
     }
 
-    async fn a_job_that_was_asked_for_while_its_last_attempt_failed_lives_on(store: &Store) {
+    async fn a_job_enqueued_during_its_last_attempt_does_not_die(store: &Store) {
         enqueue(&store.db, "key", 0).await;
         let job = claim(&store.db, 1, 0).await.unwrap();
         enqueue(&store.db, "key", 0).await;
@@ -139,7 +139,7 @@ on_both_engines! {
         assert_eq!((row.dead_at, row.due_at), (None, 50));
     }
 
-    async fn progress_is_bounded_and_lives_until_the_job_is_done(store: &Store) {
+    async fn progress_is_bounded_and_kept_until_the_job_is_done(store: &Store) {
         enqueue(&store.db, "key", 0).await;
         let mut job = claim(&store.db, 1, 0).await.unwrap();
         let full = "x".repeat(PROGRESS_BYTES);
@@ -156,7 +156,7 @@ on_both_engines! {
             job = claim(&store.db, 1, 10).await.unwrap();
             assert_eq!(job.progress.as_ref(), Some(&full));
         }
-        // Done, but asked for meanwhile: the next run begins anew.
+        // The job is done, but was enqueued meanwhile, so the next run starts from the beginning.
         enqueue(&store.db, "key", 0).await;
         write(&store.db, move |tx| tx.job_done(&job, 20)).await;
         assert_eq!(claim(&store.db, 1, 20).await.unwrap().progress, None);
@@ -181,7 +181,7 @@ on_both_engines! {
 }
 
 #[tokio::test]
-async fn on_postgresql_a_claim_passes_over_the_job_that_another_is_taking() {
+async fn on_postgresql_a_claim_skips_a_job_that_another_claim_has_locked() {
     let Some(store) = Store::open(Engine::Postgres).await else { return };
     enqueue(&store.db, "first", 0).await;
     enqueue(&store.db, "second", 1).await;

@@ -1,4 +1,5 @@
-//! kill -9 of a process that writes: what it acknowledged is there, and no transaction by half.
+//! Kills a writing process with SIGKILL. Every acknowledged transaction must exist, and none in part.
+
 use crate::store::NOW_US;
 use meta::{Db, Error, SqliteConfig};
 use std::collections::BTreeSet;
@@ -8,9 +9,9 @@ use std::process::{Command, Stdio};
 
 const KILLS: u32 = 10;
 const TASKS: i64 = 8;
-/// Where the child writes; unset in the test itself.
+/// The directory in which the child writes. Unset in the test itself.
 const CHILD_DATABASE: &str = "ECRU_TEST_KILL_DATABASE";
-/// The first id of the child's turn.
+/// The first id that the child writes.
 const CHILD_FIRST: &str = "ECRU_TEST_KILL_FIRST";
 
 const LEFT_TABLE: &str = "CREATE TABLE lefts (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT";
@@ -30,7 +31,7 @@ async fn ids(db: &Db, sql: &'static str) -> BTreeSet<i64> {
     rows.iter().map(|row| row.get(0).unwrap()).collect()
 }
 
-/// The child: writes from all tasks and tells each id that was acknowledged, until it is killed.
+/// Runs in the child: writes from all tasks and prints each acknowledged id, until it is killed.
 async fn write_until_killed(path: &Path, first: i64) {
     let db = open(path).await;
     let mut tasks = tokio::task::JoinSet::new();
@@ -54,10 +55,10 @@ async fn write_until_killed(path: &Path, first: i64) {
     tasks.join_all().await;
 }
 
-/// Runs the child until so many were acknowledged, kills it, and reads what it had still told.
+/// Runs the child until it has acknowledged `count` ids, kills it, and returns all ids that it printed.
 fn acknowledged_until_killed(path: &Path, first: i64, count: usize) -> BTreeSet<i64> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "kill::what_a_killed_process_acknowledged_is_there_and_nothing_by_half", "--nocapture"])
+        .args(["--exact", "kill::a_kill_loses_no_acknowledged_transaction_and_leaves_none_in_part", "--nocapture"])
         .env(CHILD_DATABASE, path)
         .env(CHILD_FIRST, first.to_string())
         .stdout(Stdio::piped())
@@ -66,7 +67,7 @@ fn acknowledged_until_killed(path: &Path, first: i64, count: usize) -> BTreeSet<
     let mut lines = BufReader::new(child.stdout.take().unwrap());
     let (mut line, mut told) = (String::new(), BTreeSet::new());
     while lines.read_line(&mut line).unwrap() > 0 {
-        // A last line that the kill cut short was not told.
+        // An incomplete last line does not count.
         if let Some(id) = line.strip_prefix("acknowledged ").and_then(|rest| rest.strip_suffix('\n')) {
             told.insert(id.parse().unwrap());
             if told.len() == count {
@@ -81,7 +82,7 @@ fn acknowledged_until_killed(path: &Path, first: i64, count: usize) -> BTreeSet<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_killed_process_acknowledged_is_there_and_nothing_by_half() {
+async fn a_kill_loses_no_acknowledged_transaction_and_leaves_none_in_part() {
     if let Ok(path) = std::env::var(CHILD_DATABASE) {
         let first = std::env::var(CHILD_FIRST).unwrap().parse().unwrap();
         return write_until_killed(Path::new(&path), first).await;
@@ -93,7 +94,7 @@ async fn what_a_killed_process_acknowledged_is_there_and_nothing_by_half() {
     db.close().await;
     let mut acknowledged = BTreeSet::new();
     for kill in 0..KILLS {
-        // The kill comes after a number of acknowledgements that differs each time; where it strikes is the scheduler's.
+        // Kill after a different number of acknowledgements each time. The exact moment depends on the scheduler.
         let count = 1 + (kill as usize * 83) % 400;
         let child_path = path.clone();
         let first = i64::from(kill) * 1_000_000;
@@ -106,7 +107,7 @@ async fn what_a_killed_process_acknowledged_is_there_and_nothing_by_half() {
         let lefts = ids(&db, LEFT_LIST).await;
         let lost: Vec<&i64> = acknowledged.difference(&lefts).collect();
         assert!(lost.is_empty(), "acknowledged and lost after kill {kill}: {lost:?}");
-        assert_eq!(lefts, ids(&db, RIGHT_LIST).await, "a transaction by half after kill {kill}");
+        assert_eq!(lefts, ids(&db, RIGHT_LIST).await, "a transaction exists in part after kill {kill}");
         let row = db.read(|tx| tx.query_opt(INTEGRITY, &[])).await.unwrap().unwrap();
         assert_eq!(row.get::<String>(0).unwrap(), "ok");
         db.close().await;

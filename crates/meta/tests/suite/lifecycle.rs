@@ -1,4 +1,4 @@
-//! Opening, checking, closing, and databases of other versions.
+//! Tests of opening, checking and closing, and of databases with other versions.
 use crate::store::{Store, on_both_engines};
 use crate::transactions::{COUNTER_TABLE, counters, insert};
 use meta::Error;
@@ -10,7 +10,7 @@ const VERSION_LIST: &str = "SELECT version, applied_at FROM schema_migration ORD
 const PROBE_GET: &str = "SELECT writes FROM probe";
 
 on_both_engines! {
-    async fn what_was_written_is_there_after_opening_again(store: &Store) {
+    async fn writes_are_there_after_reopening(store: &Store) {
         store.define(COUNTER_TABLE).await;
         insert(&store.db, 1, 10).await.unwrap();
         store.db.close().await;
@@ -21,7 +21,7 @@ on_both_engines! {
         again.close().await;
     }
 
-    async fn two_opened_over_one_database_see_each_other_s_commits(store: &Store) {
+    async fn two_stores_over_one_database_see_each_others_commits(store: &Store) {
         store.define(COUNTER_TABLE).await;
         let other = store.again().await.unwrap();
         insert(&store.db, 1, 10).await.unwrap();
@@ -48,7 +48,7 @@ on_both_engines! {
         }
     }
 
-    async fn one_attached_sees_and_makes_commits_beside_its_owner_and_migrates_nothing(store: &Store) {
+    async fn an_attached_store_reads_and_writes_beside_its_owner_and_migrates_nothing(store: &Store) {
         let beside = store.attach().await.unwrap();
         store.define(COUNTER_TABLE).await;
         insert(&store.db, 1, 10).await.unwrap();
@@ -58,7 +58,7 @@ on_both_engines! {
         beside.close().await;
         let known = store.db.read(|tx| tx.query(VERSION_LIST, &[])).await.unwrap().len() as i64;
 
-        // Another version is refused, whichever it is, and stays as it is.
+        // A database with another version is refused and not changed.
         store.db.write(|tx| tx.execute(VERSION_PUT, &[999.into(), "later".into(), 0.into()])).await.unwrap();
         let newer = store.attach().await.err();
         assert!(matches!(newer, Some(Error::Newer { found: 999, known: k }) if k == known), "{newer:?}");
@@ -79,7 +79,7 @@ on_both_engines! {
         }
     }
 
-    async fn a_closed_store_takes_no_work_and_closes_twice(store: &Store) {
+    async fn a_closed_store_refuses_work_and_can_be_closed_again(store: &Store) {
         store.define(COUNTER_TABLE).await;
         store.db.close().await;
         assert!(matches!(insert(&store.db, 1, 10).await, Err(Error::Closed)));
@@ -89,7 +89,7 @@ on_both_engines! {
         store.db.close().await;
     }
 
-    async fn closing_lets_what_runs_end_and_loses_nothing_acknowledged(store: &Store) {
+    async fn closing_waits_for_running_transactions_and_loses_nothing_acknowledged(store: &Store) {
         store.define(COUNTER_TABLE).await;
         let mut tasks = JoinSet::new();
         for id in 0..100_i64 {
@@ -118,7 +118,7 @@ on_both_engines! {
         }
         let after = store.db.stats();
         assert_eq!(after.jobs - before.jobs, 5);
-        assert_eq!(after.commits - before.commits, 5, "each waited for the one before");
+        assert_eq!(after.commits - before.commits, 5, "each transaction did not wait for the previous one");
         assert_eq!(after.retries, 0);
     }
 }

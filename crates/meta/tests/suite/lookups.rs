@@ -1,4 +1,4 @@
-//! What a look-up promises: one row or none, what was committed before is seen, a lost connection is no failure.
+//! Tests of look-ups: they find at most one row, see earlier commits, and survive a lost connection.
 use crate::store::{Engine, Store, on_both_engines};
 use crate::transactions::{COUNTER_SET, COUNTER_TABLE, insert};
 use meta::{Db, Error, Lookup, PostgresConfig, Value};
@@ -39,7 +39,7 @@ on_both_engines! {
         assert_eq!(inside.await.unwrap(), (Some(11), None));
     }
 
-    async fn what_was_committed_before_is_seen_by_every_look_up(store: &Store) {
+    async fn every_look_up_sees_earlier_commits(store: &Store) {
         store.define(COUNTER_TABLE).await;
         insert(&store.db, 1, 0).await.unwrap();
         for n in 1..=20_i64 {
@@ -70,7 +70,7 @@ on_both_engines! {
         assert_eq!(store.db.look_up(counter(2)).await.unwrap(), Some(20));
     }
 
-    async fn in_a_transaction_several_rows_fail_it(store: &Store) {
+    async fn several_rows_of_a_look_up_fail_its_transaction(store: &Store) {
         store.define(COUNTER_TABLE).await;
         insert(&store.db, 1, 10).await.unwrap();
         insert(&store.db, 2, 20).await.unwrap();
@@ -82,7 +82,7 @@ on_both_engines! {
         assert_eq!(store.db.look_up(counter(1)).await.unwrap(), Some(10));
     }
 
-    async fn a_closed_store_looks_nothing_up(store: &Store) {
+    async fn a_closed_store_refuses_look_ups(store: &Store) {
         store.define(COUNTER_TABLE).await;
         store.db.look_up(counter(1)).await.unwrap();
         store.db.close().await;
@@ -92,7 +92,7 @@ on_both_engines! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_dropped_every_connection_is_met_again_by_look_ups() {
+async fn look_ups_reconnect_after_the_server_dropped_every_connection() {
     let Some(store) = Store::open(Engine::Postgres).await else { return };
     store.define(COUNTER_TABLE).await;
     insert(&store.db, 1, 10).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_server_that_dropped_every_connection_is_met_again_by_look_ups() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_look_up_whose_connections_are_always_lost_is_an_error_and_the_next_one_works() {
+async fn a_look_up_fails_if_its_connections_are_lost_repeatedly_and_the_next_one_works() {
     let Some(store) = Store::open(Engine::Postgres).await else { return };
     let lost = store.db.look_up(number(END_SELF)).await;
     assert!(matches!(lost, Err(Error::Unreachable(..))), "{lost:?}");
@@ -123,7 +123,7 @@ async fn a_look_up_whose_connections_are_always_lost_is_an_error_and_the_next_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn look_ups_run_under_settings_that_do_not_depend_on_the_server_s() {
+async fn the_settings_of_look_ups_do_not_depend_on_the_servers() {
     let Some(store) = Store::open(Engine::Postgres).await else { return };
     let alter: &'static str =
         format!("ALTER DATABASE {} SET default_transaction_isolation = 'serializable'", store.name()).leak();
@@ -136,7 +136,7 @@ async fn look_ups_run_under_settings_that_do_not_depend_on_the_server_s() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn look_ups_and_transactions_find_connections_however_few_are_allowed() {
+async fn look_ups_and_transactions_get_connections_even_if_few_are_allowed() {
     let Some(store) = Store::open(Engine::Postgres).await else { return };
     store.define(COUNTER_TABLE).await;
     for allowed in [1, 2, 5, 16] {

@@ -1,4 +1,4 @@
-//! One suite over both engines, and what only one of them can meet: groups of writers, a full disk, a kill, a lost connection.
+//! One suite for both engines, and tests for one engine: batches of writers, a full disk, a kill, a lost connection.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

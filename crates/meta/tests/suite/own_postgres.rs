@@ -1,4 +1,5 @@
-//! A PostgreSQL server of one test's own, to be stopped, started again and frozen. The tests of `server` use this file too.
+//! A separate PostgreSQL server for a test, which can be stopped, restarted and frozen. The tests of `ecru` use this file too.
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -6,7 +7,7 @@ use tempfile::TempDir;
 /// The server's superuser.
 const USER: &str = "test";
 
-/// A server that ends with its value.
+/// A PostgreSQL server, stopped on drop.
 pub struct OwnPostgres {
     directory: TempDir,
     programs: PathBuf,
@@ -14,7 +15,7 @@ pub struct OwnPostgres {
 }
 
 impl OwnPostgres {
-    /// A server that runs; `None` where `ECRU_TEST_SQLITE_ONLY` leaves PostgreSQL out.
+    /// Starts a server. Returns `None` if `ECRU_TEST_SQLITE_ONLY` is set.
     pub fn start() -> Option<OwnPostgres> {
         if std::env::var("ECRU_TEST_SQLITE_ONLY").is_ok_and(|value| value == "1") {
             return None;
@@ -33,7 +34,7 @@ impl OwnPostgres {
         format!("postgres://{USER}@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Starts it after [`OwnPostgres::stop`], and waits until it answers.
+    /// Starts the server after [`OwnPostgres::stop`], and waits until it answers.
     pub fn start_again(&self) {
         let sockets = self.directory.path().display();
         let options =
@@ -41,30 +42,30 @@ impl OwnPostgres {
         self.control(&["start", "-w", "-s", "-o", &options]);
     }
 
-    /// Ends it as a crash would, and waits for its end.
+    /// Stops the server as a crash would, and waits for its end.
     pub fn stop(&self) {
         self.control(&["stop", "-w", "-s", "-m", "immediate"]);
     }
 
-    /// Stops all its processes where they are: they answer nothing, and every connection stays open.
+    /// Suspends all of its processes. They answer nothing, and every connection stays open.
     pub fn freeze(&self) {
         self.signal("STOP");
     }
 
-    /// Lets its processes go on.
+    /// Resumes its processes.
     pub fn thaw(&self) {
         self.signal("CONT");
     }
 
     fn signal(&self, signal: &str) {
         for process in self.processes() {
-            // A process of the server may end meanwhile.
+            // A process of the server may have ended meanwhile.
             let killed = Command::new("kill").args([&format!("-{signal}"), &process.to_string()]).output();
             assert!(killed.is_ok(), "{killed:?}");
         }
     }
 
-    /// The postmaster, first, and what it started.
+    /// Returns the postmaster, and then its child processes.
     fn processes(&self) -> Vec<u32> {
         let Ok(file) = std::fs::read_to_string(self.data().join("postmaster.pid")) else { return Vec::new() };
         let postmaster: u32 = file.lines().next().unwrap().parse().unwrap();
@@ -90,7 +91,7 @@ impl OwnPostgres {
         run(self.program("pg_ctl").arg("-D").arg(self.data()).arg("-l").arg(log).args(arguments));
     }
 
-    /// One of the server's programs, which refuse to run as root.
+    /// Returns the command for one of the server's programs, which refuse to run as root.
     fn program(&self, name: &str) -> Command {
         let program = self.programs.join(name);
         let mut command = if is_root() {
@@ -117,7 +118,7 @@ impl Drop for OwnPostgres {
     }
 }
 
-/// The directory of the newest server's programs.
+/// Returns the directory of the newest server's programs.
 fn programs() -> PathBuf {
     let installed = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut versions: Vec<(u32, PathBuf)> = installed
@@ -140,7 +141,7 @@ fn is_root() -> bool {
 }
 
 fn run(command: &mut Command) {
-    // A server that goes on would keep a pipe open.
+    // Use no pipe, because the server would keep it open.
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap();
     assert!(status.success(), "{command:?}: {status}");
 }

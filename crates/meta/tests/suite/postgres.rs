@@ -1,4 +1,4 @@
-//! What only PostgreSQL can do to a transaction: conflicts, lost connections, types of its own.
+//! Tests of cases that only PostgreSQL has: conflicts, lost connections, and its own types.
 use crate::gate::{Gate, start};
 use crate::store::{Engine, Store};
 use crate::transactions::{COUNTER_INSERT, COUNTER_SET, COUNTER_TABLE, counters, get, insert};
@@ -17,7 +17,7 @@ const END_SELF: &str = "SELECT pg_terminate_backend(pg_backend_pid())";
 const END_OTHERS: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
      WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
 
-/// How often a transaction was run.
+/// Counts the runs of a transaction.
 #[derive(Clone, Default)]
 struct Runs(Arc<AtomicU32>);
 
@@ -60,7 +60,7 @@ async fn increment_with_a_rival(db: &Db, runs: &Runs, rival: fn(u32) -> bool) ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conflict_is_run_again_and_sees_what_the_other_wrote() {
+async fn a_conflicting_transaction_runs_again_and_sees_the_others_write() {
     let Some(store) = open().await else { return };
     let runs = Runs::default();
     assert_eq!(increment_with_a_rival(&store.db, &runs, |run| run <= 2).await.unwrap(), 3);
@@ -71,18 +71,18 @@ async fn a_conflict_is_run_again_and_sees_what_the_other_wrote() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn conflicts_without_end_are_busy_and_nothing_of_them_is_kept() {
+async fn endless_conflicts_fail_as_busy_and_are_rolled_back() {
     let Some(store) = open().await else { return };
     let runs = Runs::default();
     let outcome = increment_with_a_rival(&store.db, &runs, |_| true).await;
     assert!(matches!(outcome, Err(Error::Busy)), "{outcome:?}");
     assert!(runs.count() > 2);
-    assert_eq!(counters(&store.db).await, [(1, runs.count().into())], "the rival's increments alone");
+    assert_eq!(counters(&store.db).await, [(1, runs.count().into())], "not only the rival's increments are there");
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closure_that_hides_a_conflict_is_run_again_all_the_same() {
+async fn a_closure_that_hides_a_conflict_runs_again_too() {
     let Some(store) = open().await else { return };
     let runs = Runs::default();
     let (db, runtime, counted) = (store.db.clone(), Handle::current(), runs.clone());
@@ -100,7 +100,7 @@ async fn a_closure_that_hides_a_conflict_is_run_again_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_taken_between_look_and_insert_is_seen_by_the_next_run() {
+async fn a_key_inserted_between_look_up_and_insert_is_seen_by_the_next_run() {
     let Some(store) = open().await else { return };
     let runs = Runs::default();
     let (db, runtime, counted) = (store.db.clone(), Handle::current(), runs.clone());
@@ -115,13 +115,13 @@ async fn a_key_taken_between_look_and_insert_is_seen_by_the_next_run() {
         Ok(true)
     };
     assert!(!store.db.write(claim).await.unwrap());
-    assert_eq!(runs.count(), 1, "the second run found the key and did not count itself");
+    assert_eq!(runs.count(), 1, "the second run did not find the key");
     assert_eq!(counters(&store.db).await, [(1, 0), (2, 20)]);
     store.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_stays_taken_is_the_closure_s_error_after_few_runs() {
+async fn a_real_duplicate_key_is_an_error_of_the_closure_after_few_runs() {
     let Some(store) = open().await else { return };
     let runs = Runs::default();
     let counted = runs.clone();
@@ -132,7 +132,7 @@ async fn a_key_that_stays_taken_is_the_closure_s_error_after_few_runs() {
     let Err(error @ Error::Store(..)) = duplicate.await else { panic!("the key was taken twice") };
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("23505"), "{cause}");
-    assert!(!format!("{error:?}").contains("Key ("), "the row's values are not shown: {error:?}");
+    assert!(!format!("{error:?}").contains("Key ("), "the error shows the row's values: {error:?}");
     assert!((2..=4).contains(&runs.count()), "{}", runs.count());
     store.close().await;
 }
@@ -156,7 +156,7 @@ async fn a_connection_lost_in_a_transaction_costs_one_more_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_are_always_lost_are_an_error_and_the_store_goes_on() {
+async fn repeatedly_lost_connections_are_an_error_and_the_store_recovers() {
     let Some(store) = open().await else { return };
     let outcome = store.db.write(|tx| {
         increment(tx)?;
@@ -170,11 +170,11 @@ async fn connections_that_are_always_lost_are_an_error_and_the_store_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_dropped_every_connection_is_met_again() {
+async fn transactions_reconnect_after_the_server_dropped_every_connection() {
     let Some(store) = open().await else { return };
     let other = store.again().await.unwrap();
     for turn in 1..=5 {
-        // Fill both pools first, so that there is something to lose.
+        // Fill both pools first, so that there are connections to lose.
         let mut tasks = JoinSet::new();
         for _ in 0..8 {
             let db = store.db.clone();
@@ -190,7 +190,7 @@ async fn a_server_that_dropped_every_connection_is_met_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_numeric_column_is_refused_with_what_to_do() {
+async fn a_numeric_column_is_refused_with_a_remedy() {
     let Some(store) = open().await else { return };
     let Err(error) = store.db.read(|tx| tx.query(SUM, &[])).await else { panic!("a numeric was read") };
     let cause = std::error::Error::source(&error).unwrap().to_string();
@@ -201,7 +201,7 @@ async fn a_numeric_column_is_refused_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn transactions_run_under_the_settings_that_the_promises_need() {
+async fn transactions_have_the_settings_that_isolation_and_durability_need() {
     let Some(store) = open().await else { return };
     let settings = |tx: &mut Tx<'_>| {
         let row = tx.query_opt(SETTINGS, &[])?.unwrap();
@@ -215,7 +215,7 @@ async fn transactions_run_under_the_settings_that_the_promises_need() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_would_acknowledge_too_early_is_told_not_to() {
+async fn synchronous_commit_is_turned_on() {
     let Some(store) = open().await else { return };
     let alter: &'static str = format!("ALTER DATABASE {} SET synchronous_commit = off", store.name()).leak();
     store.db.write(move |tx| tx.execute(alter, &[])).await.unwrap();
@@ -248,7 +248,7 @@ async fn nodes_that_start_together_migrate_once() {
 }
 
 #[tokio::test]
-async fn a_caller_who_finds_no_free_connection_is_busy_in_the_end() {
+async fn a_caller_who_gets_no_connection_fails_as_busy_after_a_while() {
     let Some(store) = open().await else { return };
     let one =
         PostgresConfig { url: store.url(), max_connections: 1, timeout: std::time::Duration::from_secs(10), now_us: 0 };
@@ -264,7 +264,7 @@ async fn a_caller_who_finds_no_free_connection_is_busy_in_the_end() {
     });
     let arrival = gate.clone();
     tokio::task::spawn_blocking(move || arrival.await_arrival()).await.unwrap();
-    // From here on the clock of the runtime moves by hand.
+    // From here on the test controls the runtime's clock.
     tokio::time::pause();
     let waiting = db.clone();
     let waiting = start(async move { waiting.write(increment).await }).await;
@@ -280,8 +280,8 @@ async fn a_caller_who_finds_no_free_connection_is_busy_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_an_error_without_the_password() {
-    // Port 1 answers nobody.
+async fn the_error_of_a_missing_server_does_not_show_the_password() {
+    // Nothing listens on port 1.
     let url = "postgres://ecru:hush@127.0.0.1:1/ecru".to_owned();
     let Err(error) = Db::postgres(PostgresConfig {
         url,

@@ -1,15 +1,16 @@
-//! A PostgreSQL server that is down, and one that hangs: calls fail in a bounded time, and all is well once it is back.
+//! Tests of a PostgreSQL server that is down or hangs: calls fail within a limit, and succeed again once the server is back.
+
 use crate::gate::Gate;
 use crate::own_postgres::OwnPostgres;
 use crate::transactions::{COUNTER_SET, COUNTER_TABLE, counters, get, insert};
 use meta::{Db, Error, Lookup, PostgresConfig, Tx};
 use std::time::Duration;
 
-/// How long the waits of these tests may take: the least that is well above what a busy machine needs for an answer.
+/// The limit of waits in these tests, well above the time that a busy machine needs for an answer.
 const LIMIT: Duration = Duration::from_secs(2);
-/// No call of a test may take longer, whatever is wrong with the server.
+/// The longest time that any call of a test may take.
 const BOUND: Duration = Duration::from_secs(60);
-/// The server's own limit would end the statement at the same time.
+/// Turns off the server's own limit, which would end the statement at the same time.
 const NO_LIMIT: &str = "SET LOCAL statement_timeout = 0";
 /// Longer than the limit.
 const SLEEP: &str = "SELECT 1 FROM pg_sleep(4)";
@@ -42,7 +43,7 @@ fn look_up() -> Lookup<i64> {
     meta::records::job::next("upload_expire")
 }
 
-/// Every way to ask the store.
+/// Checks every kind of call to the store.
 async fn assert_unreachable(db: &Db) {
     let unreachable = |error: Error| assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
     unreachable(bounded(db.write(set(7))).await.unwrap_err());
@@ -52,7 +53,7 @@ async fn assert_unreachable(db: &Db) {
 }
 
 async fn assert_well(db: &Db, n: i64) {
-    // What the outage left in the pools is found out by the first call that gets it.
+    // The first call that gets a connection from before the outage notices that it is lost.
     bounded(db.check()).await.unwrap();
     bounded(db.write(set(n))).await.unwrap();
     assert_eq!(bounded(counters(db)).await, [(1, n)]);
@@ -65,7 +66,7 @@ async fn a_server_that_is_down_is_unreachable_for_every_call_until_it_is_back() 
     let db = with_a_counter(&server).await;
     bounded(db.look_up(look_up())).await.unwrap();
     server.stop();
-    // The first calls meet connections that were lost, the next ones find nobody to connect to.
+    // The first calls find lost connections, the next ones can't connect.
     assert_unreachable(&db).await;
     assert_unreachable(&db).await;
     let Err(error) = try_open(&server).await else { panic!("somebody answers") };
@@ -76,12 +77,12 @@ async fn a_server_that_is_down_is_unreachable_for_every_call_until_it_is_back() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_is_unreachable_after_the_limit_and_all_is_well_when_it_goes_on() {
+async fn a_hanging_server_is_unreachable_after_the_limit_and_calls_succeed_when_it_resumes() {
     let Some(server) = OwnPostgres::start() else { return };
     let db = with_a_counter(&server).await;
     bounded(db.look_up(look_up())).await.unwrap();
     server.freeze();
-    // Connections that are open, then new ones.
+    // First with open connections, then with new ones.
     assert_unreachable(&db).await;
     assert_unreachable(&db).await;
     let Err(error) = try_open(&server).await else { panic!("somebody answers") };
@@ -92,7 +93,7 @@ async fn a_server_that_hangs_is_unreachable_after_the_limit_and_all_is_well_when
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_whose_answer_does_not_come_is_in_doubt() {
+async fn a_commit_without_an_answer_is_in_doubt() {
     let Some(server) = OwnPostgres::start() else { return };
     let db = with_a_counter(&server).await;
     let (writer, gate) = (db.clone(), Gate::default());
@@ -112,7 +113,7 @@ async fn a_commit_whose_answer_does_not_come_is_in_doubt() {
     let error = bounded(writing).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::InDoubt(_)), "{error:?}");
     server.thaw();
-    // It was committed, or it was not; nothing else.
+    // The transaction is committed or rolled back as a whole.
     let found = bounded(counters(&db)).await;
     assert!(found == [(1, 0)] || found == [(1, 5)], "{found:?}");
     assert_well(&db, 6).await;
@@ -120,10 +121,10 @@ async fn a_commit_whose_answer_does_not_come_is_in_doubt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_late_answer_is_nobody_s() {
+async fn a_late_answer_is_never_mistaken_for_another() {
     let Some(server) = OwnPostgres::start() else { return };
     let db = with_a_counter(&server).await;
-    // More than there are connections, so that one that is not given up would be met again.
+    // Make more calls than there are connections, so that a connection that was not closed would be used again.
     for n in 0..4 {
         let sleep = |tx: &mut Tx<'_>| {
             tx.execute(NO_LIMIT, &[])?;

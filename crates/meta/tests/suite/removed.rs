@@ -1,4 +1,5 @@
-//! A database whose files are removed or replaced while it is open: nothing is acknowledged that went to a file that is gone.
+//! Tests of a database whose files are removed or replaced while it is open. No write to a removed file may be acknowledged.
+
 use crate::transactions::{COUNTER_TABLE, get, insert};
 use meta::{Db, Error, SqliteConfig};
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-/// A database in a directory within one of the test's own.
+/// A database in a subdirectory of the test's directory.
 struct Ground {
     outer: TempDir,
     db: Db,
@@ -45,7 +46,7 @@ async fn assert_removed(db: &Db, what: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_removed_or_replaced_answers_so_whatever_is_asked() {
+async fn every_call_to_a_removed_or_replaced_database_fails_as_removed() {
     type Harm = fn(&Path);
     let harms: [(&str, Harm); 4] = [
         ("its directory is removed", |data| std::fs::remove_dir_all(data).unwrap()),
@@ -72,7 +73,7 @@ async fn a_database_that_is_removed_or_replaced_answers_so_whatever_is_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_removed_takes_no_acknowledged_write_along() {
+async fn no_write_to_a_removed_log_is_acknowledged() {
     let ground = Ground::new().await;
     std::fs::remove_file(ground.data().join("ecru.db-wal")).unwrap();
     let outcome = insert(&ground.db, 2, 20).await;
@@ -91,7 +92,7 @@ async fn no_write_that_began_after_the_removal_is_acknowledged() {
             for n in 0.. {
                 let was_removed = removed.load(Ordering::SeqCst);
                 match insert(&db, writer * 1_000_000 + n, n).await {
-                    Ok(_) => assert!(!was_removed, "it was acknowledged after the removal"),
+                    Ok(_) => assert!(!was_removed, "a write was acknowledged after the removal"),
                     Err(Error::Removed) => return n,
                     Err(error) => panic!("{error:?}"),
                 }
@@ -99,7 +100,7 @@ async fn no_write_that_began_after_the_removal_is_acknowledged() {
             unreachable!("the numbers do not end")
         });
     }
-    // Some writes go well first.
+    // Wait until some writes have succeeded.
     while ground.db.stats().jobs < 100 {
         tokio::task::yield_now().await;
     }

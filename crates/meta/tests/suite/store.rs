@@ -1,9 +1,9 @@
-//! A database of the test's own, on either engine.
+//! A separate database for a test, on either engine.
 use crate::database::Database;
 use meta::{Db, Error, PostgresConfig, SqliteConfig};
 use tempfile::TempDir;
 
-/// A moment for the records of migrations.
+/// The time for the records of migrations.
 pub const NOW_US: i64 = 1_764_000_000_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub enum Engine {
     Postgres,
 }
 
-/// An open database, and what keeps its files or its name.
+/// An open database, with its directory or its PostgreSQL database.
 pub struct Store {
     pub db: Db,
     pub engine: Engine,
@@ -21,7 +21,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// A new database on `engine`; `None` where `ECRU_TEST_SQLITE_ONLY` leaves that engine out.
+    /// Creates a database on `engine`. Returns `None` for PostgreSQL if `ECRU_TEST_SQLITE_ONLY` is set.
     pub async fn open(engine: Engine) -> Option<Store> {
         match engine {
             Engine::Sqlite => {
@@ -38,7 +38,7 @@ impl Store {
         }
     }
 
-    /// Another `Db` over the same database, as after a restart or on another node.
+    /// Opens the same database again, as after a restart or on another node.
     pub async fn again(&self) -> Result<Db, Error> {
         match (&self.directory, &self.database) {
             (Some(directory), _) => {
@@ -49,7 +49,7 @@ impl Store {
         }
     }
 
-    /// One over the same database as it is, as a command opens it beside a server.
+    /// Attaches to the same database, as a command does beside a server.
     pub async fn attach(&self) -> Result<Db, Error> {
         match (&self.directory, &self.database) {
             (Some(directory), _) => Db::attach_sqlite(directory.path().join("ecru.db")).await,
@@ -58,7 +58,7 @@ impl Store {
         }
     }
 
-    /// Runs a statement of the schema's dialect in a transaction of its own.
+    /// Runs a statement of the schema's dialect in its own transaction.
     pub async fn define(&self, sql: &str) {
         let sql = match self.engine {
             Engine::Sqlite => sql.to_owned(),
@@ -72,13 +72,13 @@ impl Store {
         self.db.write(move |tx| tx.execute(sql, &[]).map(drop)).await.unwrap();
     }
 
-    /// The names in the SQLite database's directory.
+    /// Returns the file names in the SQLite database's directory.
     pub fn files(&self) -> Vec<String> {
         let directory = self.directory.as_ref().unwrap().path();
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    /// The bytes that the SQLite database's log takes of the disk.
+    /// Returns the length of the SQLite database's log, in bytes.
     pub fn log_length(&self) -> u64 {
         let path = self.directory.as_ref().unwrap().path().join("ecru.db-wal");
         std::fs::metadata(path).map_or(0, |file| file.len())
@@ -106,7 +106,7 @@ fn config(url: String) -> PostgresConfig {
     PostgresConfig { url, max_connections: 8, timeout: std::time::Duration::from_secs(10), now_us: NOW_US }
 }
 
-/// Makes a test for each engine out of one body.
+/// Makes a test for each engine from one body.
 macro_rules! on_both_engines {
     ($($(#[$attribute:meta])* async fn $name:ident($store:ident: &Store) $body:block)*) => {
         $(async fn $name($store: &Store) $body)*

@@ -1,4 +1,4 @@
-//! What a transaction promises, whichever engine runs it.
+//! Tests of the guarantees of transactions, on both engines.
 use crate::store::{Engine, Store, on_both_engines};
 use meta::{Change, Db, Error, Lookup, Tx};
 use std::sync::{Arc, Barrier};
@@ -32,7 +32,7 @@ pub async fn counters(db: &Db) -> Vec<(i64, i64)> {
     db.read(list).await.unwrap()
 }
 
-/// A caller's own error, beside the store's.
+/// A caller's own error, or the store's.
 #[derive(Debug)]
 enum Refusal {
     NotWanted,
@@ -46,7 +46,7 @@ impl From<Error> for Refusal {
 }
 
 on_both_engines! {
-    async fn increments_read_and_written_by_many_tasks_are_all_counted(store: &Store) {
+    async fn no_increment_of_concurrent_tasks_is_lost(store: &Store) {
         const TASKS: i64 = 16;
         const ROWS: i64 = 5;
         const EACH: i64 = 20;
@@ -64,7 +64,7 @@ on_both_engines! {
                         let n = get(tx, id)?.unwrap_or_default();
                         tx.execute(COUNTER_SET, &[id.into(), (n + 1).into()])
                     };
-                    // A caller may meet Busy on so hot a row, and tries again as a client would.
+                    // A call may fail with Busy on such a contended row. Retry, as a client does.
                     while let Err(error) = db.write(increment).await {
                         assert!(matches!(error, Error::Busy), "{error:?}");
                     }
@@ -76,10 +76,10 @@ on_both_engines! {
         assert_eq!(sum, TASKS * EACH);
     }
 
-    async fn what_is_sent_runs_before_the_next_statement_and_before_the_commit(store: &Store) {
+    async fn a_sent_statement_runs_before_the_next_one_and_before_the_commit(store: &Store) {
         store.define(COUNTER_TABLE).await;
         let work = |tx: &mut Tx<'_>| {
-            // More than an engine holds back.
+            // More statements than an engine queues.
             for id in 0..1000_i64 {
                 tx.send(COUNTER_INSERT, [id.into(), 0.into()])?;
                 tx.send(COUNTER_SET, [id.into(), (id * 2).into()])?;
@@ -93,7 +93,7 @@ on_both_engines! {
         assert_eq!(counters(&store.db).await, expected);
     }
 
-    async fn what_is_sent_and_fails_fails_the_transaction(store: &Store) {
+    async fn a_failed_sent_statement_fails_the_transaction(store: &Store) {
         store.define(COUNTER_TABLE).await;
         insert(&store.db, 1, 1).await.unwrap();
         for more in [false, true] {
@@ -113,7 +113,7 @@ on_both_engines! {
         insert(&store.db, 2, 2).await.unwrap();
     }
 
-    async fn each_of_several_look_ups_has_its_own_row(store: &Store) {
+    async fn each_of_several_look_ups_finds_its_own_row(store: &Store) {
         store.define(COUNTER_TABLE).await;
         let fill = |tx: &mut Tx<'_>| (0..600_i64).try_for_each(|id| tx.send(COUNTER_INSERT, [id.into(), (-id).into()]));
         store.db.write(fill).await.unwrap();
@@ -124,11 +124,11 @@ on_both_engines! {
         assert_eq!(found, expected);
         let after = store.db.stats();
         assert_eq!(after.statements - before.statements, 603);
-        assert!(after.exchanges - before.exchanges <= 2, "hundreds go together");
+        assert!(after.exchanges - before.exchanges <= 2, "hundreds of look-ups were not sent together");
         assert!(store.db.read(|tx| tx.look_up_each(std::iter::empty::<Lookup<i64>>())).await.unwrap().is_empty());
     }
 
-    async fn what_is_asked_sees_what_came_before_it_and_is_answered_in_any_order(store: &Store) {
+    async fn a_queued_look_up_sees_earlier_statements_and_can_be_answered_in_any_order(store: &Store) {
         store.define(COUNTER_TABLE).await;
         let before = store.db.stats().exchanges;
         let work = |tx: &mut Tx<'_>| {
@@ -154,7 +154,7 @@ on_both_engines! {
         assert_eq!(store.db.stats().exchanges - before, if store.engine == Engine::Postgres { 3 } else { 0 });
     }
 
-    async fn what_was_asked_and_failed_fails_whoever_waits_and_the_transaction(store: &Store) {
+    async fn a_failed_queued_look_up_fails_its_answer_and_the_transaction(store: &Store) {
         store.define(COUNTER_TABLE).await;
         insert(&store.db, 1, 10).await.unwrap();
         let hiding = store.db.write(|tx| {
@@ -169,7 +169,7 @@ on_both_engines! {
         assert_eq!(counters(&store.db).await, [(1, 10)]);
     }
 
-    async fn of_racers_for_a_key_exactly_one_wins(store: &Store) {
+    async fn exactly_one_of_several_concurrent_inserts_of_a_key_succeeds(store: &Store) {
         const RACERS: i64 = 16;
         const KEYS: i64 = 20;
         store.define(COUNTER_TABLE).await;
@@ -179,7 +179,7 @@ on_both_engines! {
             tasks.spawn(async move {
                 let mut won = Vec::new();
                 for key in 0..KEYS {
-                    // One half looks first, the other finds out from the unique key.
+                    // Half of the tasks look the key up first, the others rely on the unique index.
                     let look = racer % 2 == 0;
                     let claim = move |tx: &mut Tx<'_>| -> Result<bool, Error> {
                         if look && get(tx, key)?.is_some() {
@@ -210,7 +210,7 @@ on_both_engines! {
         assert_eq!(counters(&store.db).await, won);
     }
 
-    async fn a_closure_s_own_error_rolls_back_and_comes_out_as_it_is(store: &Store) {
+    async fn a_closures_own_error_rolls_back_and_is_returned_unchanged(store: &Store) {
         store.define(COUNTER_TABLE).await;
         let refused = store.db.write(|tx| {
             tx.execute(COUNTER_INSERT, &[1.into(), 1.into()])?;
@@ -220,7 +220,7 @@ on_both_engines! {
         assert_eq!(counters(&store.db).await, []);
     }
 
-    async fn transactions_that_fail_leave_their_neighbours_alone(store: &Store) {
+    async fn failed_transactions_do_not_affect_concurrent_ones(store: &Store) {
         store.define(COUNTER_TABLE).await;
         let mut tasks = JoinSet::new();
         for id in 0..60_i64 {
@@ -262,7 +262,7 @@ on_both_engines! {
         assert_eq!(counters(&store.db).await, [(1, 10)]);
     }
 
-    async fn after_a_failed_statement_nothing_more_runs_and_nothing_is_kept(store: &Store) {
+    async fn after_a_failed_statement_nothing_more_runs_and_all_is_rolled_back(store: &Store) {
         store.define(COUNTER_TABLE).await;
         insert(&store.db, 1, 10).await.unwrap();
         let swallowed = store.db.write(|tx| {
@@ -281,7 +281,7 @@ on_both_engines! {
     async fn a_read_sees_one_snapshot_while_others_write(store: &Store) {
         store.define(COUNTER_TABLE).await;
         insert(&store.db, 1, 10).await.unwrap();
-        // Both meet once after the first look, and once more after the write.
+        // The barrier is passed once after the first read, and once after the write.
         let meeting = Arc::new(Barrier::new(2));
         let (db, reader) = (store.db.clone(), meeting.clone());
         let reading = tokio::spawn(async move {
@@ -314,7 +314,7 @@ on_both_engines! {
         insert(&store.db, 1, 1).await.unwrap();
     }
 
-    async fn a_transaction_reads_what_it_wrote(store: &Store) {
+    async fn a_transaction_reads_its_own_writes(store: &Store) {
         store.define(COUNTER_TABLE).await;
         let seen = store.db.write(|tx| {
             tx.execute(COUNTER_INSERT, &[1.into(), 10.into()])?;
@@ -324,7 +324,7 @@ on_both_engines! {
         assert_eq!(seen.unwrap(), Some(11));
     }
 
-    async fn two_rows_where_one_was_asked_for_are_an_error(store: &Store) {
+    async fn two_rows_instead_of_one_are_an_error(store: &Store) {
         store.define(COUNTER_TABLE).await;
         insert(&store.db, 1, 10).await.unwrap();
         insert(&store.db, 2, 20).await.unwrap();

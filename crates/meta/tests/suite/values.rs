@@ -1,4 +1,4 @@
-//! What goes in comes out, of every type, and in the same order on both engines.
+//! Tests that values of every type round-trip, and that both engines order them equally.
 use crate::store::{Store, on_both_engines};
 use meta::{Error, Row, Value};
 
@@ -27,7 +27,7 @@ async fn query(store: &Store, sql: &'static str, params: Vec<Value>) -> Vec<Row>
 }
 
 on_both_engines! {
-    async fn values_of_every_type_and_null_in_every_column_come_back(store: &Store) {
+    async fn values_of_every_type_and_nulls_in_every_column_round_trip(store: &Store) {
         store.define(THING_TABLE).await;
         let all_bytes: Vec<u8> = (0..=255).collect();
         let given = vec![
@@ -44,7 +44,7 @@ on_both_engines! {
         assert_eq!(found, given);
     }
 
-    async fn a_column_read_as_another_type_names_its_position(store: &Store) {
+    async fn the_error_of_a_column_read_as_another_type_names_its_position(store: &Store) {
         store.define(THING_TABLE).await;
         insert(store, vec![[1.into(), 7.into(), "seven".into(), Value::Null]]).await;
         let row = query(store, THING_LIST, vec![]).await.remove(0);
@@ -56,7 +56,7 @@ on_both_engines! {
         assert_eq!(row.get::<Option<i64>>(0).unwrap(), Some(7));
     }
 
-    async fn four_mebibytes_come_back_byte_for_byte(store: &Store) {
+    async fn four_mebibytes_round_trip(store: &Store) {
         const SIZE: u32 = 4 * 1024 * 1024;
         store.define(THING_TABLE).await;
         let bytes: Vec<u8> = (0..SIZE).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -80,7 +80,7 @@ on_both_engines! {
         }
     }
 
-    async fn pairs_are_compared_in_order_and_bytes_without_a_sign(store: &Store) {
+    async fn pairs_are_compared_in_order_and_bytes_as_unsigned(store: &Store) {
         store.define(THING_TABLE).await;
         let places: Vec<(i64, Vec<u8>)> =
             vec![(1, vec![]), (1, vec![1]), (1, vec![1, 0]), (1, vec![0x7f]), (1, vec![0x80]), (1, vec![0xff]), (2, vec![])];
@@ -93,7 +93,7 @@ on_both_engines! {
         }
     }
 
-    async fn parameters_go_by_their_number_not_by_their_place(store: &Store) {
+    async fn parameters_are_bound_by_number_not_by_position(store: &Store) {
         store.define(THING_TABLE).await;
         insert(store, vec![[1.into(), 10.into(), "a".into(), Value::Null], [2.into(), 20.into(), "b".into(), Value::Null]]).await;
         let update = |id: i64, number: i64| {
@@ -114,7 +114,7 @@ on_both_engines! {
         assert_eq!((row.get::<i64>(0).unwrap(), row.get::<i64>(1).unwrap()), (1, 1));
     }
 
-    async fn text_with_a_nul_is_refused_since_one_engine_can_not_hold_it(store: &Store) {
+    async fn text_with_a_nul_is_refused_on_both_engines(store: &Store) {
         store.define(THING_TABLE).await;
         let insert = |name: &'static str| {
             store.db.write(move |tx| tx.execute(THING_INSERT, &[1.into(), Value::Null, name.into(), Value::Null]))
@@ -125,7 +125,7 @@ on_both_engines! {
     }
 }
 
-/// A column as it came, of whatever type.
+/// Returns a column of any type.
 fn any(row: &Row, column: usize) -> Value {
     None.or_else(|| row.get::<i64>(column).ok().map(Value::from))
         .or_else(|| row.get::<String>(column).ok().map(Value::from))
