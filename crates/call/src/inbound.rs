@@ -3,7 +3,7 @@ use super::Refusal;
 use bytes::Bytes;
 use listen::memory::{self, Budget, Lease, NotRead, Owner};
 use oci::{Algorithm, Hasher};
-use registry::upload::Source;
+use registry::upload::BodySource;
 use registry::{CommonError, Error};
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Received {
 /// Reads a body of `limit` bytes at most into its lease.
 pub async fn receive(
     mut lease: Lease,
-    body: &mut impl Source,
+    body: &mut impl BodySource,
     declared: Option<u64>,
     limit: usize,
 ) -> Result<Received, Refusal> {
@@ -61,7 +61,7 @@ mod tests {
     struct Pieces(Vec<Result<&'static [u8], Error>>);
 
     #[async_trait::async_trait]
-    impl Source for Pieces {
+    impl BodySource for Pieces {
         async fn next(&mut self) -> Result<Option<Bytes>, Error> {
             if self.0.is_empty() { Ok(None) } else { self.0.remove(0).map(|piece| Some(Bytes::from_static(piece))) }
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use listen::app::App;
 use listen::memory::{Held, Owner};
 use registry::access::{self, Caller, Need, Resource};
-use registry::push_log::{self, Attempt};
+use registry::push_log::{self, PushAttempt};
 use registry::{CommonError, Cx, Error, RegistryId, RequestOrigin};
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
@@ -37,7 +37,7 @@ pub trait Operation: DeserializeOwned + Send + 'static {
     /// What the caller must be allowed to do, in the registry that is meant. Asked before the input is checked.
     fn needs(&self, registry: &RegistryId) -> Vec<Need>;
     /// What the call would push, for the repository's log if it is refused; `None` for one that is no step of a push.
-    fn attempt(&self) -> Option<Attempt> {
+    fn attempt(&self) -> Option<PushAttempt> {
         None
     }
     /// Holds every member to the constraints of the service model.
@@ -152,9 +152,9 @@ async fn authorized<O: Operation>(
 }
 
 /// A refusal as the push log keeps it: as the client reads it.
-fn logged(refusal: &Refusal) -> push_log::Refusal {
+fn logged(refusal: &Refusal) -> push_log::PushRefusal {
     let exception = refusal.json();
-    push_log::Refusal {
+    push_log::PushRefusal {
         status: exception.status.as_u16(),
         code: exception.name,
         message: refusal.message(),

@@ -7,8 +7,8 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Body as _, Frame, Incoming};
-use registry::layer::{Open, Opened};
-use registry::upload::Source;
+use registry::layer::{LayerOpening, OpenedLayer};
+use registry::upload::BodySource;
 use registry::{CommonError, Error};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,14 +69,14 @@ pub fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
 ///
 /// Buffers of the pool are claimed of `share`.
 pub async fn ranged(
-    open: Open,
+    open: LayerOpening,
     partial: bool,
     head: bool,
     share: BufferShare,
     deadline: Instant,
 ) -> Result<Response, Error> {
     match open {
-        Open::Opened(Opened { layer, range, bytes }) => {
+        LayerOpening::Opened(OpenedLayer { layer, range, bytes }) => {
             let is_small = range.end - range.start <= Buffers::SMALL as u64;
             let mut response = match (head, is_small) {
                 (true, _) => Response::new(empty()),
@@ -100,7 +100,7 @@ pub async fn ranged(
             }
             Ok(response)
         }
-        Open::Unsatisfiable { size } => {
+        LayerOpening::Unsatisfiable { size } => {
             let mut response = Response::new(empty());
             *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
             insert(&mut response, header::CONTENT_RANGE, &format!("bytes */{size}"));
@@ -130,7 +130,7 @@ pub fn append(response: &mut Response, name: HeaderName, value: &str) {
 
 /// Copies a small range out of the blocks that are read for it. The buffer and the claim to it are given back before the answer
 /// begins: a client that takes nothing holds neither.
-async fn small_range(mut bytes: registry::layer::Bytes, share: &BufferShare) -> Result<Bytes, Error> {
+async fn small_range(mut bytes: registry::layer::LayerReader, share: &BufferShare) -> Result<Bytes, Error> {
     // A small layer needs no buffer of the pool. A small range may need one, as its blocks are read whole.
     let is_pooled = bytes.left_to_read() > Buffers::SMALL as u64;
     let _claim = if is_pooled { Some(share.claim().await?) } else { None };
@@ -174,7 +174,7 @@ pub struct Transfer;
 
 /// A layer's bytes on their way to a client, which holds of its share what it has not taken.
 struct Pieces {
-    bytes: registry::layer::Bytes,
+    bytes: registry::layer::LayerReader,
     share: BufferShare,
 }
 
@@ -333,7 +333,7 @@ impl Drop for RequestBody {
 }
 
 #[async_trait::async_trait]
-impl Source for RequestBody {
+impl BodySource for RequestBody {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         self.waits = false;
         let piece = self.piece().await?;

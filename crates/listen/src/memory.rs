@@ -31,7 +31,7 @@ pub use budget::{Budget, Lease, Owner, REQUESTS_PER_OWNER, ROOM_TIME, STALL_TIME
 
 use bytes::Bytes;
 use known::KnownPairs;
-use registry::upload::Source;
+use registry::upload::BodySource;
 use registry::{CommonError, Cx, Error};
 
 const MIB: usize = 1024 * 1024;
@@ -135,7 +135,7 @@ impl From<CommonError> for NotRead {
 /// [`CommonError::Busy`] when there was no room, or when the body came so slowly that it had to make room for others.
 pub async fn read(
     lease: &mut Lease,
-    body: &mut impl Source,
+    body: &mut impl BodySource,
     declared: Option<u64>,
     limit: usize,
     mut seen: impl FnMut(&Bytes),

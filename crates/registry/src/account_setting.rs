@@ -4,7 +4,7 @@ use crate::{Constraint, Cx, Error};
 use meta::records::{RegistryKey, account};
 
 /// One setting: its values (legacy ones last) and its default.
-pub(crate) struct Setting {
+pub(crate) struct AccountSetting {
     name: &'static str,
     values: &'static [&'static str],
     default: &'static str,
@@ -13,16 +13,16 @@ pub(crate) struct Setting {
 pub(crate) const ENABLED: &str = "ENABLED";
 
 /// Whether layers are mounted across repositories. On until switched off, where AWS must be switched on (`ECR.md` B.10).
-pub(crate) const BLOB_MOUNTING: Setting =
-    Setting { name: "BLOB_MOUNTING", values: &[ENABLED, "DISABLED"], default: ENABLED };
+pub(crate) const BLOB_MOUNTING: AccountSetting =
+    AccountSetting { name: "BLOB_MOUNTING", values: &[ENABLED, "DISABLED"], default: ENABLED };
 
-const SETTINGS: &[Setting] = &[
-    Setting { name: "BASIC_SCAN_TYPE_VERSION", values: &["AWS_NATIVE", "CLAIR"], default: "AWS_NATIVE" },
-    Setting { name: "REGISTRY_POLICY_SCOPE", values: &["V2", "V1"], default: "V2" },
+const SETTINGS: &[AccountSetting] = &[
+    AccountSetting { name: "BASIC_SCAN_TYPE_VERSION", values: &["AWS_NATIVE", "CLAIR"], default: "AWS_NATIVE" },
+    AccountSetting { name: "REGISTRY_POLICY_SCOPE", values: &["V2", "V1"], default: "V2" },
     BLOB_MOUNTING,
 ];
 
-fn setting(name: &str) -> Result<&'static Setting, Error> {
+fn setting(name: &str) -> Result<&'static AccountSetting, Error> {
     SETTINGS.iter().find(|setting| setting.name == name).ok_or_else(|| {
         let names: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).collect();
         Error::Validation(format!(
@@ -33,7 +33,11 @@ fn setting(name: &str) -> Result<&'static Setting, Error> {
 }
 
 /// The value of a setting in a transaction, or its default.
-pub(crate) fn value(tx: &mut meta::Tx<'_>, registry: &RegistryKey, setting: &Setting) -> Result<String, meta::Error> {
+pub(crate) fn value(
+    tx: &mut meta::Tx<'_>,
+    registry: &RegistryKey,
+    setting: &AccountSetting,
+) -> Result<String, meta::Error> {
     let stored = tx.look_up(account::setting(registry, setting.name))?;
     Ok(stored.unwrap_or_else(|| setting.default.to_owned()))
 }

@@ -38,12 +38,12 @@ pub struct NewImage {
     pub tags: Vec<Tag>,
     /// Where the caller says which digest it expects.
     pub digest: Option<Digest>,
-    pub by: PutBy,
+    pub client: PushClient,
 }
 
 /// Who puts an image: the doors' clients differ in what they may do to an immutable tag (`ECR.md` B.6, R).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PutBy {
+pub enum PushClient {
     /// PutImage: AWS's exceptions, nothing else.
     Api,
     /// A docker push; `containerd` is true when its User-Agent is that of containerd's client, for which the push window of
@@ -53,7 +53,7 @@ pub enum PutBy {
 
 /// What a push changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum ImageChange {
     /// The digest is new here.
     Stored,
     /// The digest was here; a tag is new or moved to it.
@@ -62,15 +62,15 @@ pub enum Change {
     Nothing,
 }
 
-pub struct Pushed {
+pub struct PushedImage {
     pub digest: Digest,
     pub media_type: String,
     pub subject: Option<Digest>,
-    pub change: Change,
+    pub change: ImageChange,
     /// The tags that hold the image now, in the order in which they were given.
     pub tags: Vec<Tag>,
     /// The immutable tags that did not move to it, though the push succeeded (`ECR.md` R 2 and 3b).
-    pub kept: Vec<Tag>,
+    pub unmoved: Vec<Tag>,
 }
 
 /// What is told of an image without its manifest.
@@ -94,15 +94,15 @@ pub struct PulledImage {
 
 /// A member of a batch that could not be had.
 #[derive(Clone, Debug)]
-pub struct Failure {
+pub struct ImageFailure {
     pub id: ImageRef,
-    pub code: FailureCode,
+    pub code: ImageFailureCode,
     pub reason: String,
 }
 
 /// Why a member of a batch could not be had (`ECR.md` A.9 ImageFailureCode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureCode {
+pub enum ImageFailureCode {
     InvalidImageDigest,
     InvalidImageTag,
     ImageTagDoesNotMatchDigest,
@@ -111,23 +111,27 @@ pub enum FailureCode {
     ImageReferencedByManifestList,
 }
 
-impl FailureCode {
+impl ImageFailureCode {
     /// As the service model spells it.
     pub fn name(self) -> &'static str {
         match self {
-            FailureCode::InvalidImageDigest => "InvalidImageDigest",
-            FailureCode::InvalidImageTag => "InvalidImageTag",
-            FailureCode::ImageTagDoesNotMatchDigest => "ImageTagDoesNotMatchDigest",
-            FailureCode::ImageNotFound => "ImageNotFound",
-            FailureCode::MissingDigestAndTag => "MissingDigestAndTag",
-            FailureCode::ImageReferencedByManifestList => "ImageReferencedByManifestList",
+            ImageFailureCode::InvalidImageDigest => "InvalidImageDigest",
+            ImageFailureCode::InvalidImageTag => "InvalidImageTag",
+            ImageFailureCode::ImageTagDoesNotMatchDigest => "ImageTagDoesNotMatchDigest",
+            ImageFailureCode::ImageNotFound => "ImageNotFound",
+            ImageFailureCode::MissingDigestAndTag => "MissingDigestAndTag",
+            ImageFailureCode::ImageReferencedByManifestList => "ImageReferencedByManifestList",
         }
     }
 }
 
-impl Failure {
-    fn not_found(id: &ImageRef) -> Failure {
-        Failure { id: id.clone(), code: FailureCode::ImageNotFound, reason: "Requested image not found".to_owned() }
+impl ImageFailure {
+    fn not_found(id: &ImageRef) -> ImageFailure {
+        ImageFailure {
+            id: id.clone(),
+            code: ImageFailureCode::ImageNotFound,
+            reason: "Requested image not found".to_owned(),
+        }
     }
 }
 
@@ -187,11 +191,15 @@ fn is_index(media_type: &str) -> bool {
 }
 
 /// The image that an id means, or why there is none.
-fn find(tx: &mut meta::Tx<'_>, repository: RepositoryId, id: &ImageRef) -> Result<Result<ImageRow, Failure>, Error> {
-    let failure = |code, reason: &str| Ok(Err(Failure { id: id.clone(), code, reason: reason.to_owned() }));
-    let not_found = || Ok(Err(Failure::not_found(id)));
+fn find(
+    tx: &mut meta::Tx<'_>,
+    repository: RepositoryId,
+    id: &ImageRef,
+) -> Result<Result<ImageRow, ImageFailure>, Error> {
+    let failure = |code, reason: &str| Ok(Err(ImageFailure { id: id.clone(), code, reason: reason.to_owned() }));
+    let not_found = || Ok(Err(ImageFailure::not_found(id)));
     if id.digest.as_deref().is_some_and(|digest| !looks_like_digest(digest)) {
-        return failure(FailureCode::InvalidImageDigest, INVALID_DIGEST);
+        return failure(ImageFailureCode::InvalidImageDigest, INVALID_DIGEST);
     }
     let digest: Option<Digest> = match &id.digest {
         None => None,
@@ -204,12 +212,12 @@ fn find(tx: &mut meta::Tx<'_>, repository: RepositoryId, id: &ImageRef) -> Resul
     let row = match (&id.tag, &digest) {
         (None, None) => {
             return failure(
-                FailureCode::MissingDigestAndTag,
+                ImageFailureCode::MissingDigestAndTag,
                 "Invalid request parameters: both tag and digest cannot be null",
             );
         }
         (Some(tag), _) if tag.parse::<Tag>().is_err() => {
-            return failure(FailureCode::InvalidImageTag, INVALID_TAG);
+            return failure(ImageFailureCode::InvalidImageTag, INVALID_TAG);
         }
         (Some(tag), _) => tx.image_by_tag(repository, tag)?,
         (None, Some(digest)) => tx.image_by_digest(repository, &digest.to_bytes())?,
@@ -217,7 +225,7 @@ fn find(tx: &mut meta::Tx<'_>, repository: RepositoryId, id: &ImageRef) -> Resul
     match (row, digest) {
         (None, _) => not_found(),
         (Some(row), Some(digest)) if row.digest != digest.to_bytes() => failure(
-            FailureCode::ImageTagDoesNotMatchDigest,
+            ImageFailureCode::ImageTagDoesNotMatchDigest,
             "Requested image tag does not match the requested image digest",
         ),
         (Some(row), _) => Ok(Ok(row)),

@@ -11,8 +11,8 @@ pub mod verify;
 pub use damage::Damage;
 pub use mount::mount;
 pub(crate) use open::open_as;
-pub use open::{Bytes, Open, Opened, open, open_by_id};
-pub(crate) use record::{Kept, LookedAt, NewLayer, NotRecorded, Recorded, look_at, record};
+pub use open::{LayerOpening, LayerReader, OpenedLayer, open, open_by_id};
+pub(crate) use record::{LayerBytes, LocationCheck, NewLayer, NotRecorded, RecordedLayer, check_location, record};
 
 use crate::clock::Time;
 use crate::event::{self, Event};

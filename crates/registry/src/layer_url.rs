@@ -23,7 +23,7 @@ pub fn sign(system: &System, layer: &Layer) -> String {
 
 /// A URL's claim, once its MAC and its time were found right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signed {
+pub struct LayerUrlClaim {
     pub layer_id: LayerId,
     pub expires: Time,
 }
@@ -37,7 +37,7 @@ pub enum InvalidLayerUrl {
 }
 
 /// Verifies the part behind `/layers/` and the query. Anything but the URL as it was signed is [`InvalidLayerUrl::Signature`].
-pub fn verify(system: &System, path_id: &str, query: &str) -> Result<Signed, InvalidLayerUrl> {
+pub fn verify(system: &System, path_id: &str, query: &str) -> Result<LayerUrlClaim, InvalidLayerUrl> {
     let (layer_id, claim) = parse_id(path_id).zip(parse_query(query)).ok_or(InvalidLayerUrl::Signature)?;
     let right = system
         .keys
@@ -50,14 +50,14 @@ pub fn verify(system: &System, path_id: &str, query: &str) -> Result<Signed, Inv
     if expires <= system.now() {
         return Err(InvalidLayerUrl::Expired);
     }
-    Ok(Signed { layer_id, expires })
+    Ok(LayerUrlClaim { layer_id, expires })
 }
 
 fn message(layer_id: LayerId, expires: i64) -> Vec<u8> {
     [layer_id.0.as_slice(), &expires.to_be_bytes()].concat()
 }
 
-struct Claim {
+struct SignedQuery {
     key: u32,
     /// Seconds since 1970.
     expires: i64,
@@ -69,7 +69,7 @@ fn parse_id(text: &str) -> Option<LayerId> {
     spelled.then(|| u128::from_str_radix(text, 16).ok()).flatten().map(|id| LayerId(id.to_be_bytes()))
 }
 
-fn parse_query(query: &str) -> Option<Claim> {
+fn parse_query(query: &str) -> Option<SignedQuery> {
     let mut members = query.split('&');
     let mut member = |name: &str| members.next()?.strip_prefix(name)?.strip_prefix('=');
     let (key, expires, signature) = (member("key")?, member("expires")?, member("signature")?);
@@ -77,5 +77,5 @@ fn parse_query(query: &str) -> Option<Claim> {
         return None;
     }
     let signature = URL_SAFE_NO_PAD.decode(signature).ok()?.try_into().ok()?;
-    Some(Claim { key: key.parse().ok()?, expires: expires.parse().ok()?, signature })
+    Some(SignedQuery { key: key.parse().ok()?, expires: expires.parse().ok()?, signature })
 }

@@ -37,7 +37,7 @@ pub fn waiting(system: &System) -> usize {
 
 /// What a caller tried to do to a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct PushAttempt {
     /// Such as `PUT manifest` or `UploadLayerPart`.
     pub action: &'static str,
     pub repository: RepositoryName,
@@ -47,7 +47,7 @@ pub struct Attempt {
 
 /// How a door answered an attempt that it refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct PushRefusal {
     /// The status and the code of the door's protocol.
     pub status: u16,
     pub code: &'static str,
@@ -58,7 +58,7 @@ pub struct Refusal {
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct PushLogLine {
     /// That of its event or of its refusal: both sort by time.
     id: [u8; 16],
     pub at: Time,
@@ -70,11 +70,11 @@ pub struct Line {
     pub request_id: Option<String>,
     pub tag: Option<String>,
     pub digest: Option<Digest>,
-    pub outcome: Outcome,
+    pub outcome: PushOutcome,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum PushOutcome {
     /// The image was stored or tagged; `replaced` is what the tag held before.
     Pushed {
         replaced: Option<Digest>,
@@ -83,12 +83,12 @@ pub enum Outcome {
     TagKept {
         holds: Option<Digest>,
     },
-    Refused(Refused),
+    Refused(RefusedPush),
 }
 
 /// A push that was refused, `times` times since `first_at`; the line has the last one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedPush {
     pub action: String,
     pub status: u16,
     pub code: String,
@@ -105,7 +105,7 @@ pub async fn list(
     refused_only: bool,
     after: Option<Vec<u8>>,
     limit: u32,
-) -> Result<Page<Line>, Error> {
+) -> Result<Page<PushLogLine>, Error> {
     let before: Option<[u8; 16]> = after.map(|id| id.try_into().map_err(|_| Error::server(NoCursor))).transpose()?;
     Queue::of(cx).written().await;
     let wanted = limit.saturating_add(1);
@@ -135,14 +135,14 @@ struct Detail {
     tag_kept: bool,
 }
 
-fn pushed(row: EventRow) -> Result<Line, Error> {
+fn pushed(row: EventRow) -> Result<PushLogLine, Error> {
     let detail: Detail = serde_json::from_str(&row.detail).map_err(Error::server)?;
     let before = detail.before.map(|digest| digest.parse().map_err(Error::server)).transpose()?;
     let outcome = match detail.tag_kept {
-        true => Outcome::TagKept { holds: before },
-        false => Outcome::Pushed { replaced: before },
+        true => PushOutcome::TagKept { holds: before },
+        false => PushOutcome::Pushed { replaced: before },
     };
-    Ok(Line {
+    Ok(PushLogLine {
         id: row.id.0,
         at: Time(row.at),
         principal: row.actor,
@@ -155,8 +155,8 @@ fn pushed(row: EventRow) -> Result<Line, Error> {
     })
 }
 
-fn refusal(row: PushRefusalRow) -> Result<Line, Error> {
-    Ok(Line {
+fn refusal(row: PushRefusalRow) -> Result<PushLogLine, Error> {
+    Ok(PushLogLine {
         id: row.id.0,
         at: Time(row.last_at),
         principal: row.actor,
@@ -165,7 +165,7 @@ fn refusal(row: PushRefusalRow) -> Result<Line, Error> {
         request_id: Some(row.request_id),
         tag: row.tag,
         digest: digest(row.digest)?,
-        outcome: Outcome::Refused(Refused {
+        outcome: PushOutcome::Refused(RefusedPush {
             action: row.action,
             status: u16::try_from(row.status).map_err(Error::server)?,
             code: row.code,

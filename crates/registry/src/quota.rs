@@ -23,14 +23,14 @@ pub(crate) const CAPABILITY: Capability = Capability::with_state::<Quota>();
 
 /// What is counted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Subject {
+pub(crate) enum QuotaSubject {
     Repositories(RegistryId),
     Images { registry: RegistryId, repository: RepositoryName },
 }
 
 /// The room that this node knows of.
 #[derive(Default)]
-pub(crate) struct Quota(Mutex<HashMap<Subject, Room>>);
+pub(crate) struct Quota(Mutex<HashMap<QuotaSubject, Room>>);
 
 struct Room {
     /// How many more may be made without a count.
@@ -46,7 +46,7 @@ impl Quota {
     /// Whether there is room for one more; `count` says how many there are, and is asked only when that must be known.
     pub(crate) async fn room(
         &self,
-        subject: Subject,
+        subject: QuotaSubject,
         limit: u64,
         now: Time,
         count: impl AsyncFnOnce() -> Result<i64, Error>,
@@ -60,14 +60,14 @@ impl Quota {
         Ok(free > 0)
     }
 
-    fn take(&self, subject: &Subject, now: Time) -> bool {
+    fn take(&self, subject: &QuotaSubject, now: Time) -> bool {
         let mut rooms = lock(&self.0);
         let Some(room) = rooms.get_mut(subject).filter(|room| room.left > 0 && room.until > now) else { return false };
         room.left -= 1;
         true
     }
 
-    fn remember(&self, subject: Subject, room: Room, now: Time) {
+    fn remember(&self, subject: QuotaSubject, room: Room, now: Time) {
         let mut rooms = lock(&self.0);
         if rooms.len() >= REMEMBERED {
             rooms.retain(|_, room| room.left > 0 && room.until > now);
@@ -84,9 +84,9 @@ mod tests {
 
     const NOW: Time = Time(1_000_000_000);
 
-    fn images(number: usize) -> Subject {
+    fn images(number: usize) -> QuotaSubject {
         let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
-        Subject::Images { registry, repository: format!("app{number}").parse().unwrap() }
+        QuotaSubject::Images { registry, repository: format!("app{number}").parse().unwrap() }
     }
 
     /// How often `calls` calls at `now` count, of which each finds `count`; and whether the last had room.

@@ -1,7 +1,7 @@
 //! Repositories (`ECR.md` A.2, C).
 use crate::clock::Time;
 use crate::event::{self, Event};
-use crate::quota::{Quota, Subject};
+use crate::quota::{Quota, QuotaSubject};
 use crate::{Constraint, Cx, Error, resource_tags};
 use meta::RepositoryId;
 use meta::records::{self, repository::RepositoryRow};
@@ -138,7 +138,7 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
 async fn within_limit(cx: &Cx, name: &RepositoryName) -> Result<(), Error> {
     let limit = cx.limits.repositories_per_registry;
     let (registry, name) = (cx.registry.key(), name.to_string());
-    let room = Quota::of(cx).room(Subject::Repositories(cx.registry.clone()), limit, cx.now(), async || {
+    let room = Quota::of(cx).room(QuotaSubject::Repositories(cx.registry.clone()), limit, cx.now(), async || {
         let counted = cx.db.read(move |tx| {
             // That there is one of that name is said by its own rule.
             let known = tx.repository_by_name(&registry, &name)?.is_some();

@@ -6,7 +6,7 @@ use call::{Operation, need_on};
 use listen::app::App;
 use oci::{Digest, RepositoryName};
 use registry::access::Need;
-use registry::push_log::{self, Line, Outcome};
+use registry::push_log::{self, PushLogLine, PushOutcome};
 use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
@@ -116,13 +116,13 @@ impl Operation for ListPushLog {
     }
 }
 
-impl From<Line> for LineOut {
-    fn from(line: Line) -> LineOut {
+impl From<PushLogLine> for LineOut {
+    fn from(line: PushLogLine) -> LineOut {
         let text = |digest: Digest| digest.to_string();
         let (outcome, held, refusal) = match line.outcome {
-            Outcome::Pushed { replaced } => (OutcomeOut::Pushed, replaced, None),
-            Outcome::TagKept { holds } => (OutcomeOut::TagKept, holds, None),
-            Outcome::Refused(refused) => {
+            PushOutcome::Pushed { replaced } => (OutcomeOut::Pushed, replaced, None),
+            PushOutcome::TagKept { holds } => (OutcomeOut::TagKept, holds, None),
+            PushOutcome::Refused(refused) => {
                 let refusal = RefusalOut {
                     action: refused.action,
                     status_code: refused.status,

@@ -5,7 +5,7 @@ use http::{StatusCode, header};
 use listen::body::{self, Response};
 use listen::conditional::{self, Condition};
 use oci::{Digest, RepositoryName};
-use registry::layer::{self, Open};
+use registry::layer::{self, LayerOpening};
 use registry::quirks::Behaviour;
 use registry::{Error, LayersNotFoundBy, layer_url};
 
@@ -55,7 +55,7 @@ pub async fn get(call: Call<'_>, name: &RepositoryName, digest: &Digest) -> Resu
         }
     };
     let open = layer::open(call.cx, name, digest, range).await.map_err(|error| call.refuse(error))?;
-    if let Open::Unsatisfiable { size } = open {
+    if let LayerOpening::Unsatisfiable { size } = open {
         return Err(unsatisfiable(size, format!("The range is not within the {size} bytes of the layer")));
     }
     let response = body::ranged(open, range.is_some(), false, call.cx.share(), call.deadline).await;

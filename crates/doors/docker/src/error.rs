@@ -81,9 +81,9 @@ impl Refusal {
     }
 
     /// What the push log keeps of it.
-    pub fn logged(&self) -> push_log::Refusal {
+    pub fn logged(&self) -> push_log::PushRefusal {
         let Refusal { status, code, message, denied, .. } = self;
-        push_log::Refusal { status: status.as_u16(), code, message: message.clone(), denied: *denied }
+        push_log::PushRefusal { status: status.as_u16(), code, message: message.clone(), denied: *denied }
     }
 
     pub fn method_not_allowed(allow: &'static str) -> Refusal {

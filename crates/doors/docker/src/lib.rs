@@ -29,7 +29,7 @@ use listen::local_only::NotLocal;
 use listen::loggable;
 use oci::{Reference, RepositoryName};
 use query::Query;
-use registry::push_log::{self, Attempt};
+use registry::push_log::{self, PushAttempt};
 use registry::{Cx, RegistryId, RequestOrigin, access};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -103,7 +103,7 @@ struct Known {
     /// Once its caller is known.
     cx: Option<Cx>,
     /// Of a step of a push.
-    attempt: Option<Attempt>,
+    attempt: Option<PushAttempt>,
     /// The image that the call is about.
     image: Option<(RepositoryName, Reference)>,
 }

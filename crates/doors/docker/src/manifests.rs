@@ -6,7 +6,7 @@ use http::{HeaderName, StatusCode, header};
 use listen::body::{self, Response};
 use listen::memory::{self, Held, NotRead, Owner};
 use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
-use registry::image::{self, FailureCode, ImageHead, ImageRef, NewImage, PulledImage, PutBy};
+use registry::image::{self, ImageFailureCode, ImageHead, ImageRef, NewImage, PulledImage, PushClient};
 use registry::{Error, RequestOrigin};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -77,8 +77,9 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
     let media_type =
         call.head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let is_containerd = |request: &RequestOrigin| request.user_agent.contains(CONTAINERD_AGENT);
-    let by = PutBy::Docker { containerd: call.cx.origin.request().is_some_and(is_containerd) };
-    let pushed = image::put(call.cx, name, NewImage { bytes, media_type, tags, digest, by }).await.map_err(refuse)?;
+    let client = PushClient::Docker { containerd: call.cx.origin.request().is_some_and(is_containerd) };
+    let pushed =
+        image::put(call.cx, name, NewImage { bytes, media_type, tags, digest, client }).await.map_err(refuse)?;
     let mut response = bare(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &format!("/v2/{name}/manifests/{}", pushed.digest));
     set(&mut response, CONTENT_DIGEST.clone(), &pushed.digest.to_string());
@@ -90,7 +91,7 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
             add(&mut response, TAG.clone(), &line);
         }
     }
-    for tag in &pushed.kept {
+    for tag in &pushed.unmoved {
         let text = format!("299 - \"the manifest is stored; the immutable tag {tag} was not moved to it\"");
         add(&mut response, header::WARNING, &text);
     }
@@ -159,7 +160,7 @@ pub async fn delete(call: Call<'_>, name: &RepositoryName, reference: &Reference
             }
             Ok(response)
         }
-        Some(failure) if failure.code == FailureCode::ImageNotFound => Err(Refusal::manifest_unknown()),
+        Some(failure) if failure.code == ImageFailureCode::ImageNotFound => Err(Refusal::manifest_unknown()),
         // Referenced by an index: ECR.md B.5.
         Some(failure) => {
             Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", failure.reason)

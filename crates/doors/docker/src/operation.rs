@@ -3,7 +3,7 @@ use super::path::{Endpoint, InvalidPath, InvalidReference, UploadPath};
 use http::Method;
 use oci::{Digest, Reference, RepositoryName};
 use registry::access::{Need, Resource};
-use registry::push_log::Attempt;
+use registry::push_log::PushAttempt;
 
 /// A call of the docker door.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,16 +145,16 @@ impl Operation {
     }
 
     /// What the operation would push, for the repository's log if it is refused; `None` for one that is no step of a push.
-    pub fn attempt(&self) -> Option<Attempt> {
+    pub fn attempt(&self) -> Option<PushAttempt> {
         let attempt =
-            |action, name: &RepositoryName| Attempt { action, repository: name.clone(), tag: None, digest: None };
+            |action, name: &RepositoryName| PushAttempt { action, repository: name.clone(), tag: None, digest: None };
         match self {
             Operation::PutManifest { name, reference } => {
                 let (tag, digest) = match reference {
                     Reference::Tag(tag) => (Some(tag.to_string()), None),
                     Reference::Digest(digest) => (None, Some(*digest)),
                 };
-                Some(Attempt { tag, digest, ..attempt("PUT manifest", name) })
+                Some(PushAttempt { tag, digest, ..attempt("PUT manifest", name) })
             }
             Operation::StartUpload { name, .. } => Some(attempt("POST upload", name)),
             Operation::AppendUpload { name, .. } => Some(attempt("PATCH upload", name)),

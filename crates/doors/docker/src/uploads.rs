@@ -7,7 +7,7 @@ use http::{HeaderName, StatusCode, header};
 use listen::body::Response;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
 use registry::quirks::Behaviour;
-use registry::upload::{self, Completion, Place, Progress, UploadId};
+use registry::upload::{self, BodyPlace, CompletionRules, UploadId, UploadProgress};
 use registry::{Cx, Error, layer};
 
 /// Characters of an invented upload id at most that a refusal repeats.
@@ -34,7 +34,7 @@ pub async fn start(call: Call<'_>, name: &RepositoryName, mount: Option<Mount>) 
         }
     }
     let id = upload::start(call.cx, name, algorithm).await.map_err(|error| call.refuse(error))?;
-    Ok(progress(StatusCode::ACCEPTED, name, Progress { id, received: 0 }))
+    Ok(progress(StatusCode::ACCEPTED, name, UploadProgress { id, received: 0 }))
 }
 
 /// The mount that a query asks for, if it says what and from where.
@@ -78,7 +78,7 @@ pub async fn complete(call: Call<'_>, name: &RepositoryName, path: &UploadPath) 
     let id = upload_id(&call, name, &path.id).await?;
     let completed = async {
         let (digest, at) = (digest(&call)?, place(&call, name, id, path.offset).await?);
-        let completed = upload::complete(call.cx, name, id, &digest, at, call.body, Completion::Docker).await;
+        let completed = upload::complete(call.cx, name, id, &digest, at, call.body, CompletionRules::Docker).await;
         completed.map(|()| digest).map_err(|error| refuse(call.cx, error))
     };
     match completed.await {
@@ -124,8 +124,8 @@ async fn place(
     name: &RepositoryName,
     id: UploadId,
     offset: Option<u64>,
-) -> Result<Option<Place>, Refusal> {
-    let Some(value) = call.head.headers.get(header::CONTENT_RANGE) else { return Ok(offset.map(Place::Offset)) };
+) -> Result<Option<BodyPlace>, Refusal> {
+    let Some(value) = call.head.headers.get(header::CONTENT_RANGE) else { return Ok(offset.map(BodyPlace::Offset)) };
     let range = ChunkRange::parse(value.to_str().unwrap_or_default()).map_err(|error| {
         Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", format!("Content-Range: {error}"))
     })?;
@@ -160,12 +160,12 @@ async fn standing(cx: &Cx, name: &RepositoryName, id: UploadId, refusal: Refusal
 }
 
 /// Where the session's next bytes go. Its path says behind which byte, see [`UploadPath`]; it has no query, as on ECR.
-fn location(name: &RepositoryName, Progress { id, received }: Progress) -> String {
+fn location(name: &RepositoryName, UploadProgress { id, received }: UploadProgress) -> String {
     format!("/v2/{name}/blobs/uploads/{id}.{received}")
 }
 
 /// An answer that says where a session stands.
-fn progress(status: StatusCode, name: &RepositoryName, progress: Progress) -> Response {
+fn progress(status: StatusCode, name: &RepositoryName, progress: UploadProgress) -> Response {
     let mut response = if status == StatusCode::NO_CONTENT {
         let mut response = http::Response::new(listen::body::empty());
         *response.status_mut() = status;
@@ -180,7 +180,7 @@ fn progress(status: StatusCode, name: &RepositoryName, progress: Progress) -> Re
 }
 
 /// Ends with the last byte received; `0-0` before there is one, as the specification's own examples have it.
-fn range(progress: Progress) -> String {
+fn range(progress: UploadProgress) -> String {
     format!("0-{}", progress.received.saturating_sub(1))
 }
 

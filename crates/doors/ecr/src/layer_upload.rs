@@ -8,8 +8,8 @@ use call::{Blob, Operation};
 use listen::app::App;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
 use registry::access::Need;
-use registry::push_log::Attempt;
-use registry::upload::{self, Completion, UploadId, Whole};
+use registry::push_log::PushAttempt;
+use registry::upload::{self, CompletionRules, UploadId, WholeBody};
 use registry::{Constraint, Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,7 @@ impl Operation for InitiateLayerUpload {
         vec![types::need_on("ecr:InitiateLayerUpload", self.repository_name.as_deref())]
     }
 
-    fn attempt(&self) -> Option<Attempt> {
+    fn attempt(&self) -> Option<PushAttempt> {
         types::attempt(Self::NAME, self.repository_name.as_deref())
     }
 
@@ -127,7 +127,7 @@ impl Operation for UploadLayerPart {
         vec![types::need_on("ecr:UploadLayerPart", self.repository_name.as_deref())]
     }
 
-    fn attempt(&self) -> Option<Attempt> {
+    fn attempt(&self) -> Option<PushAttempt> {
         types::attempt(Self::NAME, self.repository_name.as_deref())
     }
 
@@ -210,9 +210,9 @@ impl Operation for CompleteLayerUpload {
         vec![types::need_on("ecr:CompleteLayerUpload", self.repository_name.as_deref())]
     }
 
-    fn attempt(&self) -> Option<Attempt> {
+    fn attempt(&self) -> Option<PushAttempt> {
         let digest = self.layer_digests.as_ref().and_then(|digests| digests.kept().first()?.parse().ok());
-        Some(Attempt { digest, ..types::attempt(Self::NAME, self.repository_name.as_deref())? })
+        Some(PushAttempt { digest, ..types::attempt(Self::NAME, self.repository_name.as_deref())? })
     }
 
     fn check(self) -> Result<Completing, Error> {
@@ -224,7 +224,7 @@ impl Operation for CompleteLayerUpload {
 
     async fn handle(Completing { name, session, digest }: Completing, cx: &Cx, _app: &App) -> Result<Completed, Error> {
         let id = session.id(&name, cx)?;
-        upload::complete(cx, &name, id, &digest, None, &mut Whole(None), Completion::Api).await?;
+        upload::complete(cx, &name, id, &digest, None, &mut WholeBody(None), CompletionRules::Api).await?;
         Ok(Completed {
             registry_id: cx.registry.account,
             repository_name: name.to_string(),

@@ -5,8 +5,8 @@ use call::check;
 use listen::app::App;
 use oci::{Digest, Manifest, RepositoryName, Tag};
 use registry::access::Need;
-use registry::image::{self, Change, NewImage, PutBy};
-use registry::push_log::Attempt;
+use registry::image::{self, ImageChange, NewImage, PushClient};
+use registry::push_log::PushAttempt;
 use registry::{Constraint, Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
@@ -54,10 +54,10 @@ impl Operation for PutImage {
         vec![types::need_on("ecr:PutImage", self.repository_name.as_deref())]
     }
 
-    fn attempt(&self) -> Option<Attempt> {
+    fn attempt(&self) -> Option<PushAttempt> {
         let tag = self.image_tag.clone().filter(|tag| tag.parse::<Tag>().is_ok());
         let digest = self.image_digest.as_deref().and_then(|digest| digest.parse().ok());
-        Some(Attempt { tag, digest, ..types::attempt(Self::NAME, self.repository_name.as_deref())? })
+        Some(PushAttempt { tag, digest, ..types::attempt(Self::NAME, self.repository_name.as_deref())? })
     }
 
     fn check(self) -> Result<Put, Error> {
@@ -72,10 +72,10 @@ impl Operation for PutImage {
     async fn handle(put: Put, cx: &Cx, _app: &App) -> Result<Output, Error> {
         let Put { name, manifest, media_type, tag, digest } = put;
         let tags = tag.iter().cloned().collect();
-        let new = NewImage { bytes: manifest.clone().into_bytes(), media_type, tags, digest, by: PutBy::Api };
+        let new = NewImage { bytes: manifest.clone().into_bytes(), media_type, tags, digest, client: PushClient::Api };
         let pushed = image::put(cx, &name, new).await?;
         match pushed.change {
-            Change::Stored | Change::Tagged => Ok(Output {
+            ImageChange::Stored | ImageChange::Tagged => Ok(Output {
                 image: Image {
                     registry_id: cx.registry.account,
                     repository_name: name.to_string(),
@@ -87,7 +87,7 @@ impl Operation for PutImage {
                     image_manifest_media_type: pushed.media_type,
                 },
             }),
-            Change::Nothing => Err(Error::ImageAlreadyExists {
+            ImageChange::Nothing => Err(Error::ImageAlreadyExists {
                 digest: pushed.digest.to_string(),
                 tag: tag.map_or_else(|| "null".to_owned(), |tag| tag.to_string()),
                 name: name.to_string(),

@@ -17,9 +17,9 @@ pub use tag::{MAX_TAGS, Tag, Tags, resource_tags, with_request_tags};
 
 pub use call::need_on;
 
-use registry::push_log::Attempt;
+use registry::push_log::PushAttempt;
 
 /// A step of a push to the repository that a member names.
-pub fn attempt(action: &'static str, name: Option<&str>) -> Option<Attempt> {
-    Some(Attempt { action, repository: name?.parse().ok()?, tag: None, digest: None })
+pub fn attempt(action: &'static str, name: Option<&str>) -> Option<PushAttempt> {
+    Some(PushAttempt { action, repository: name?.parse().ok()?, tag: None, digest: None })
 }

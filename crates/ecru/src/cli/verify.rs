@@ -4,7 +4,7 @@ use super::stores::{StoreArgs, StoreError, Stores};
 use crate::config::{SettingsError, Variables};
 use listen::body::Chain;
 use registry::clock::{Clock as _, SystemClock};
-use registry::layer::verify::{self, Event, Finding, Look, Named, Summary};
+use registry::layer::verify::{self, NamedLayer, VerifyEvent, VerifyFinding, VerifyOptions, VerifySummary};
 use std::collections::BTreeMap;
 use std::io::Write;
 
@@ -41,12 +41,12 @@ impl Verify {
         let stores = Stores::attach(&self.stores.settings(variables)?).await?;
         let (_, size) = verify::total(&stores.db).await?;
         let progress = Progress::new("Layers", size);
-        let look = Look { bytes: self.bytes, mark: self.mark };
-        let looked = verify::Stores { db: &stores.db, blobs: &*stores.layers, now: SystemClock.now() };
+        let look = VerifyOptions { bytes: self.bytes, mark: self.mark };
+        let looked = verify::VerifyStores { db: &stores.db, blobs: &*stores.layers, now: SystemClock.now() };
         let (mut found, mut written) = (BTreeMap::new(), Ok(()));
         let summary = verify::all(&looked, look, &mut |event| match event {
-            Event::Done(size) => progress.add(size),
-            Event::Found(finding) => {
+            VerifyEvent::Done(size) => progress.add(size),
+            VerifyEvent::Found(finding) => {
                 let (kind, line) = line(&finding);
                 *found.entry(kind).or_insert(0_u64) += 1;
                 if written.is_ok() {
@@ -65,27 +65,27 @@ impl Verify {
 }
 
 /// The kind of a finding, to be counted, and its line in the report.
-fn line(finding: &Finding) -> (String, String) {
+fn line(finding: &VerifyFinding) -> (String, String) {
     match finding {
-        Finding::Damaged { layer, damage, marked } => {
+        VerifyFinding::Damaged { layer, damage, marked } => {
             let state = if *marked { "; it counts as missing" } else { "" };
             (damage.name().to_owned(), format!("{}: {}{state}", damage.name(), named(layer)))
         }
-        Finding::Marked { layer } => (
+        VerifyFinding::Marked { layer } => (
             "marked before".to_owned(),
             format!(
                 "marked before: {}; it counts as missing, and --bytes says whether it is right again",
                 named(layer)
             ),
         ),
-        Finding::RightAgain { layer, unmarked } => {
+        VerifyFinding::RightAgain { layer, unmarked } => {
             let what = if *unmarked { "; it no longer counts as missing" } else { "; --mark takes its mark away" };
             ("right again".to_owned(), format!("right again: {}{what}", named(layer)))
         }
-        Finding::Unreadable { layer, error } => {
+        VerifyFinding::Unreadable { layer, error } => {
             ("unreadable".to_owned(), format!("unreadable: {}: {}", named(layer), Chain(error)))
         }
-        Finding::Unrecorded { location, size, under_way } => {
+        VerifyFinding::Unrecorded { location, size, under_way } => {
             let (kind, why) = match under_way {
                 true => ("under way", "young enough for an upload that runs or has just ended"),
                 false => ("without a record", "no upload can still need it"),
@@ -95,14 +95,14 @@ fn line(finding: &Finding) -> (String, String) {
     }
 }
 
-fn named(layer: &Named) -> String {
+fn named(layer: &NamedLayer) -> String {
     match layer.location {
         Some(location) => format!("{} at {location}", layer.digest),
         None => format!("{} in its record", layer.digest),
     }
 }
 
-fn last_lines(summary: &Summary, found: &BTreeMap<String, u64>, look: Look) -> String {
+fn last_lines(summary: &VerifySummary, found: &BTreeMap<String, u64>, look: VerifyOptions) -> String {
     let read = if look.bytes { "read" } else { "looked at, without reading them" };
     let mut text = format!("{} layers ({}) were {read}.\n", summary.layers, bytes(summary.size));
     if summary.checksums_added > 0 {

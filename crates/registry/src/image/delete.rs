@@ -1,5 +1,5 @@
 //! Removing tags and images (`ECR.md` A.3 BatchDeleteImage). There is no other way to delete an image.
-use super::{Failure, FailureCode, ImageRef, digest_of, distinct, find};
+use super::{ImageFailure, ImageFailureCode, ImageRef, digest_of, distinct, find};
 use crate::event::{self, Event};
 use crate::{Cx, Error};
 use meta::RepositoryId;
@@ -19,7 +19,7 @@ pub async fn delete_batch(
     cx: &Cx,
     name: &RepositoryName,
     ids: Vec<ImageRef>,
-) -> Result<(Vec<ImageRef>, Vec<Failure>), Error> {
+) -> Result<(Vec<ImageRef>, Vec<ImageFailure>), Error> {
     let ids = distinct(ids);
     let registry = cx.registry.key();
     let text = name.to_string();
@@ -42,16 +42,18 @@ struct Deletion<'a> {
 
 impl Deletion<'_> {
     /// Passes over what is left as long as a pass removes something, since an image goes only after the indexes that list it.
-    fn all(&self, tx: &mut Tx<'_>, mut wanted: Vec<ImageRef>) -> Result<(Vec<ImageRef>, Vec<Failure>), Error> {
+    fn all(&self, tx: &mut Tx<'_>, mut wanted: Vec<ImageRef>) -> Result<(Vec<ImageRef>, Vec<ImageFailure>), Error> {
         let mut deleted = Vec::new();
         let mut failures = Vec::new();
         loop {
             let before = deleted.len();
-            let mut blocked: Vec<Failure> = Vec::new();
+            let mut blocked: Vec<ImageFailure> = Vec::new();
             for id in wanted {
                 match self.one(tx, &id)? {
                     Ok(gone) => deleted.extend(gone),
-                    Err(failure) if failure.code == FailureCode::ImageReferencedByManifestList => blocked.push(failure),
+                    Err(failure) if failure.code == ImageFailureCode::ImageReferencedByManifestList => {
+                        blocked.push(failure)
+                    }
                     Err(failure) => failures.push(failure),
                 }
             }
@@ -63,7 +65,7 @@ impl Deletion<'_> {
         }
     }
 
-    fn one(&self, tx: &mut Tx<'_>, id: &ImageRef) -> Result<Result<Vec<ImageRef>, Failure>, Error> {
+    fn one(&self, tx: &mut Tx<'_>, id: &ImageRef) -> Result<Result<Vec<ImageRef>, ImageFailure>, Error> {
         let row = match find(tx, self.repository, id)? {
             Ok(row) => row,
             Err(failure) => return Ok(Err(failure)),
@@ -78,9 +80,9 @@ impl Deletion<'_> {
         }
         let parents = tx.image_parents(self.repository, &row.digest, MAX_PARENTS)?;
         if !parents.is_empty() {
-            return Ok(Err(Failure {
+            return Ok(Err(ImageFailure {
                 id: id.clone(),
-                code: FailureCode::ImageReferencedByManifestList,
+                code: ImageFailureCode::ImageReferencedByManifestList,
                 reason: referenced_by(&parents)?,
             }));
         }

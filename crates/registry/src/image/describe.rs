@@ -1,6 +1,6 @@
 //! Descriptions of images (`ECR.md` A.3 DescribeImages).
 use super::pull_times::PullTimes;
-use super::{FailureCode, ImageDetail, ImageRef, StatusFilter, TagStatus, cursor, digest_of, find, is_index};
+use super::{ImageDetail, ImageFailureCode, ImageRef, StatusFilter, TagStatus, cursor, digest_of, find, is_index};
 use crate::clock::Time;
 use crate::repository::{Page, read};
 use crate::{Constraint, Cx, Error};
@@ -69,8 +69,8 @@ fn with_tags(tx: &mut Tx<'_>, image: ImageRow) -> Result<Described, Error> {
     Ok(Described { pulled_at: tx.image_pull_get(image.id)?, tags, image })
 }
 
-fn is_missing(code: FailureCode) -> bool {
-    matches!(code, FailureCode::ImageNotFound | FailureCode::ImageTagDoesNotMatchDigest)
+fn is_missing(code: ImageFailureCode) -> bool {
+    matches!(code, ImageFailureCode::ImageNotFound | ImageFailureCode::ImageTagDoesNotMatchDigest)
 }
 
 /// DescribeImages with ids: all or nothing, one detail per distinct digest.

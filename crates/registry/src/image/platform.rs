@@ -8,7 +8,11 @@ const MAX_CONFIG: u64 = 4 * 1024 * 1024;
 const MAX_PLATFORM: usize = 256;
 
 /// `os/architecture/variant/os.version` of an image's config; `None` for an index and for a config that says none.
-pub(super) async fn of(cx: &Cx, name: &RepositoryName, manifest: &Manifest) -> Result<Option<String>, Error> {
+pub(super) async fn read_platform(
+    cx: &Cx,
+    name: &RepositoryName,
+    manifest: &Manifest,
+) -> Result<Option<String>, Error> {
     #[derive(serde::Deserialize)]
     struct Config {
         os: Option<String>,
@@ -20,7 +24,7 @@ pub(super) async fn of(cx: &Cx, name: &RepositoryName, manifest: &Manifest) -> R
     let Some(config) = manifest.config.as_ref().filter(|config| config.size <= MAX_CONFIG) else { return Ok(None) };
     // No image stands on the config yet.
     let opened = match layer::open_as(cx, name, &config.digest, None, false).await {
-        Ok(layer::Open::Opened(opened)) if opened.layer.size <= MAX_CONFIG => opened,
+        Ok(layer::LayerOpening::Opened(opened)) if opened.layer.size <= MAX_CONFIG => opened,
         // A missing or damaged config is refused in the transaction, by its own rule.
         Ok(_) | Err(Error::LayersNotFound { .. } | Error::LayerDamaged { .. }) => return Ok(None),
         Err(error) => return Err(error),

@@ -1,6 +1,6 @@
 //! Pulls: an image with its manifest, and the time of its last pull (`ECR.md` A.3 BatchGetImage, B.5, K.2).
 use super::pull_times::PullTimes;
-use super::{Failure, ImageHead, ImageRef, PulledImage, digest_of, distinct, find, stored_digest};
+use super::{ImageFailure, ImageHead, ImageRef, PulledImage, digest_of, distinct, find, stored_digest};
 use crate::repository::{not_found, read};
 use crate::{Cx, Error};
 use meta::ImageId;
@@ -31,7 +31,7 @@ fn load(tx: &mut Tx<'_>, row: &ImageRow, tag: Option<String>) -> Result<Found, E
 /// What a HEAD tells of one image, for the docker door; no pull. `None` when there is no such image;
 /// [`Error::RepositoryNotFound`] without its repository.
 pub async fn head(cx: &Cx, name: &RepositoryName, reference: &Reference) -> Result<Option<ImageHead>, Error> {
-    let Some(row) = look(cx, name, reference, image::head_named).await? else { return Ok(None) };
+    let Some(row) = find_for_pull(cx, name, reference, image::head_named).await? else { return Ok(None) };
     let size = u64::try_from(row.manifest_size).unwrap_or(0);
     Ok(Some(ImageHead { digest: stored_digest(&row.digest)?, media_type: row.media_type, size }))
 }
@@ -42,7 +42,7 @@ pub async fn pull(cx: &Cx, name: &RepositoryName, reference: &Reference) -> Resu
         Reference::Tag(tag) => Some(tag.to_string()),
         Reference::Digest(_) => None,
     };
-    let Some(row) = look(cx, name, reference, image::pull_named).await? else { return Ok(None) };
+    let Some(row) = find_for_pull(cx, name, reference, image::pull_named).await? else { return Ok(None) };
     let (digest, media_type) = (stored_digest(&row.digest)?, row.media_type);
     let image = PulledImage { digest, tag, media_type, manifest: row.manifest };
     let found = Found { image, id: row.id, pulled_at: row.pulled_at };
@@ -50,17 +50,17 @@ pub async fn pull(cx: &Cx, name: &RepositoryName, reference: &Reference) -> Resu
     Ok(Some(found.image))
 }
 
-/// What `of` says is to be read of an image.
-async fn look<T>(
+/// Finds an image by its tag or digest, with what `lookup` reads of it. [`Error::RepositoryNotFound`] without its repository.
+async fn find_for_pull<T>(
     cx: &Cx,
     name: &RepositoryName,
     reference: &Reference,
-    of: fn(&RegistryKey, &str, ImageName<'_>) -> Lookup<Option<T>>,
+    lookup: fn(&RegistryKey, &str, ImageName<'_>) -> Lookup<Option<T>>,
 ) -> Result<Option<T>, Error> {
     let registry = cx.registry.key();
     let lookup = match reference {
-        Reference::Tag(tag) => of(&registry, name.as_str(), ImageName::Tag(tag.as_str())),
-        Reference::Digest(digest) => of(&registry, name.as_str(), ImageName::Digest(&digest.to_bytes())),
+        Reference::Tag(tag) => lookup(&registry, name.as_str(), ImageName::Tag(tag.as_str())),
+        Reference::Digest(digest) => lookup(&registry, name.as_str(), ImageName::Digest(&digest.to_bytes())),
     };
     cx.db.look_up(lookup).await?.ok_or_else(|| not_found(cx, name))
 }
@@ -73,7 +73,7 @@ pub async fn get_batch(
     name: &RepositoryName,
     ids: Vec<ImageRef>,
     accepted: Option<Vec<String>>,
-) -> Result<(Vec<PulledImage>, Vec<Failure>), Error> {
+) -> Result<(Vec<PulledImage>, Vec<ImageFailure>), Error> {
     let ids = distinct(ids);
     let (found, failures) = read(cx, name, move |tx, row| {
         let mut found = Vec::new();
@@ -84,7 +84,7 @@ pub async fn get_batch(
             };
             match find(tx, row.id, id)? {
                 Ok(image) if acceptable(&image) => found.push(load(tx, &image, id.tag.clone())?),
-                Ok(_) => failures.push(Failure::not_found(id)),
+                Ok(_) => failures.push(ImageFailure::not_found(id)),
                 Err(failure) => failures.push(failure),
             }
         }

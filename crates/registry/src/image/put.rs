@@ -1,10 +1,10 @@
 //! A push: one transaction that stores the image, moves its tags by every rule of the repository, and writes the events.
-use super::tag_rules::{Held, Push, Verdict, first, judge};
-use super::{Change, NewImage, Pushed, PutBy, digest_of, is_index, platform};
+use super::tag_rules::{CurrentTag, Push, TagOutcome, judge, opening_window};
+use super::{ImageChange, NewImage, PushClient, PushedImage, digest_of, is_index, platform};
 use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::quirks::Behaviour;
-use crate::quota::{Quota, Subject};
+use crate::quota::{Quota, QuotaSubject};
 use crate::repository::{TagMutability, read};
 use crate::{Cx, Error, LayersNotFoundBy};
 use meta::records::image::ImageRow;
@@ -16,7 +16,7 @@ use serde_json::json;
 
 /// Stores an image and moves its tags, by every rule of the repository. All of it happens or nothing: a tag that may not move
 /// refuses the whole push, and is the one that the refusal names.
-pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed, Error> {
+pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<PushedImage, Error> {
     let manifest = Manifest::parse(&new.bytes, new.media_type.as_deref()).map_err(Error::InvalidManifest)?;
     let algorithm = new.digest.map_or(Algorithm::Sha256, |digest| digest.algorithm());
     let digest = Digest::of(algorithm, &new.bytes);
@@ -24,7 +24,7 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
         return Err(Error::ImageDigestDoesNotMatch { given: given.to_string(), computed: digest.to_string() });
     }
     // Whoever puts it: a push window may hold the image later, under another tag.
-    let platform = platform::of(cx, name, &manifest).await?;
+    let platform = platform::read_platform(cx, name, &manifest).await?;
     let named = manifest.manifests.len().max(manifest.layers.len());
     if named > cx.limits.manifest_descriptors {
         return Err(Error::limit(
@@ -59,20 +59,20 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
         untagged: event(None),
         tags: tags.into_iter().map(|tag| (tag.clone(), event(Some(tag.to_string())))).collect(),
         bytes: new.bytes,
-        by: new.by,
+        client: new.client,
         manifest,
         digest,
         platform,
     };
     let (media_type, subject) = (put.media_type.clone(), put.subject);
-    let Done { change, tags, kept } = cx.db.write(move |tx| put.run(tx)).await?;
-    Ok(Pushed { digest, media_type, subject, change, tags, kept })
+    let PutResult { change, tags, unmoved } = cx.db.write(move |tx| put.run(tx)).await?;
+    Ok(PushedImage { digest, media_type, subject, change, tags, unmoved })
 }
 
 /// The quota of images; see [`crate::quota`].
 async fn within_image_limit(cx: &Cx, name: &RepositoryName, digest: Digest) -> Result<(), Error> {
     let limit = cx.limits.images_per_repository;
-    let subject = Subject::Images { registry: cx.registry.clone(), repository: name.clone() };
+    let subject = QuotaSubject::Images { registry: cx.registry.clone(), repository: name.clone() };
     let room = Quota::of(cx).room(subject, limit, cx.now(), async || {
         read(cx, name, move |tx, row| {
             // What is here already takes no more room.
@@ -103,7 +103,7 @@ struct Put {
     tags: Vec<(Tag, Event)>,
     /// The event of a push without tags.
     untagged: Event,
-    by: PutBy,
+    client: PushClient,
     platform: Option<String>,
     id: ImageId,
     now: Time,
@@ -115,25 +115,25 @@ struct Put {
     tags_per_image: i64,
 }
 
-/// What the transaction did; see [`Pushed`].
-struct Done {
-    change: Change,
+/// What the transaction did; see [`PushedImage`].
+struct PutResult {
+    change: ImageChange,
     tags: Vec<Tag>,
-    kept: Vec<Tag>,
+    unmoved: Vec<Tag>,
 }
 
 /// A tag that exists, and the image that it holds.
-struct HeldTag {
+struct ExistingTag {
     tag: TagRow,
     image: ImageRow,
 }
 
 /// A tag of the push with what becomes of it.
-struct Judged<'a> {
+struct TagDecision<'a> {
     tag: &'a Tag,
     event: &'a Event,
-    held: Option<HeldTag>,
-    verdict: Verdict,
+    held: Option<ExistingTag>,
+    outcome: TagOutcome,
 }
 
 /// What an index lists.
@@ -150,7 +150,7 @@ struct Children<'a> {
 }
 
 /// What a push has tried, before it is known what of it was new.
-struct Tried<'a> {
+struct OptimisticInsert<'a> {
     tags: Vec<Attempt>,
     children: Children<'a>,
     image: Attempt,
@@ -169,14 +169,14 @@ struct TagWithoutImage;
 struct NeitherNewNorKnown;
 
 impl Put {
-    fn run(&self, tx: &mut Tx<'_>) -> Result<Done, Error> {
+    fn run(&self, tx: &mut Tx<'_>) -> Result<PutResult, Error> {
         let Some(repository) = tx.repository_by_name(&self.registry, &self.name)? else {
             return Err(Error::RepositoryNotFound { name: self.name.clone(), account: self.registry.account.clone() });
         };
         let mutability = TagMutability::from_row(&repository.tag_mutability, &repository.mutability_filters)?;
-        let tried = self.try_all(tx, repository.id, &mutability)?;
-        let judged = self.judge_all(tx, repository.id, &mutability, tried.tags)?;
-        let taken = judged.iter().filter(|judged| matches!(judged.verdict, Verdict::Take(_))).count();
+        let tried = self.insert_optimistically(tx, repository.id, &mutability)?;
+        let judged = self.decide_tags(tx, repository.id, &mutability, tried.tags)?;
+        let taken = judged.iter().filter(|judged| matches!(judged.outcome, TagOutcome::Move(_))).count();
         let taken = i64::try_from(taken).unwrap_or(i64::MAX);
         let (image, mut change) = if tx.succeeded(tried.image)? {
             self.store(tx, repository.id, tried.children, tried.layers)?;
@@ -184,24 +184,24 @@ impl Put {
             if taken != self.tag_count() {
                 tx.image_add_tags(self.id, taken - self.tag_count())?;
             }
-            (self.id, Change::Stored)
+            (self.id, ImageChange::Stored)
         } else {
             // It may have been here since before a layer was damaged: that one is to be pushed again.
             self.all_found(tx, tried.layers)?;
-            (self.add_tags(tx, repository.id, taken)?, Change::Nothing)
+            (self.add_tags(tx, repository.id, taken)?, ImageChange::Nothing)
         };
-        if self.tags.is_empty() && change == Change::Stored {
+        if self.tags.is_empty() && change == ImageChange::Stored {
             self.record(tx, repository.id, &self.untagged, None, false)?;
         }
-        if change == Change::Nothing && taken > 0 {
-            change = Change::Tagged;
+        if change == ImageChange::Nothing && taken > 0 {
+            change = ImageChange::Tagged;
         }
-        let mut done = Done { change, tags: Vec::new(), kept: Vec::new() };
+        let mut done = PutResult { change, tags: Vec::new(), unmoved: Vec::new() };
         for judged in judged {
             self.move_tag(tx, repository.id, image, &judged)?;
-            match judged.verdict {
-                Verdict::Take(_) | Verdict::Same(_) => done.tags.push(judged.tag.clone()),
-                Verdict::Keep(_) => done.kept.push(judged.tag.clone()),
+            match judged.outcome {
+                TagOutcome::Move(_) | TagOutcome::Unchanged(_) => done.tags.push(judged.tag.clone()),
+                TagOutcome::LeaveInPlace(_) => done.unmoved.push(judged.tag.clone()),
             }
         }
         Ok(done)
@@ -209,15 +209,15 @@ impl Put {
 
     /// Tries all rows of a push that is new in everything, as most are, and looks its layers up: together they cost one exchange.
     /// What was not new is put right later.
-    fn try_all(
+    fn insert_optimistically(
         &self,
         tx: &mut Tx<'_>,
         repository: RepositoryId,
         mutability: &TagMutability,
-    ) -> Result<Tried<'_>, Error> {
+    ) -> Result<OptimisticInsert<'_>, Error> {
         let mut tags = Vec::with_capacity(self.tags.len());
         for (tag, _) in &self.tags {
-            let window = first(mutability, tag.as_str(), &self.push());
+            let window = opening_window(mutability, tag.as_str(), &self.push());
             tags.push(tx.attempt(records::tag::insert(
                 repository,
                 tag.as_str(),
@@ -232,7 +232,7 @@ impl Put {
         for blob in self.manifest.required_blobs() {
             layers.push((blob, tx.ask(records::image::layer_named(repository, &blob.digest.to_bytes()))?));
         }
-        Ok(Tried { tags, children, image, layers })
+        Ok(OptimisticInsert { tags, children, image, layers })
     }
 
     /// The tags that the image has if all are new or move to it.
@@ -252,23 +252,23 @@ impl Put {
     }
 
     /// What becomes of each tag. The first that may not move refuses the push; a new one holds the pushed image at once.
-    fn judge_all(
+    fn decide_tags(
         &self,
         tx: &mut Tx<'_>,
         repository: RepositoryId,
         mutability: &TagMutability,
         tried: Vec<Attempt>,
-    ) -> Result<Vec<Judged<'_>>, Error> {
+    ) -> Result<Vec<TagDecision<'_>>, Error> {
         let mut judged = Vec::with_capacity(self.tags.len());
         for ((tag, event), tried) in self.tags.iter().zip(tried) {
             if tx.succeeded(tried)? {
-                let window = first(mutability, tag.as_str(), &self.push());
-                judged.push(Judged { tag, event, held: None, verdict: Verdict::Take(window) });
+                let window = opening_window(mutability, tag.as_str(), &self.push());
+                judged.push(TagDecision { tag, event, held: None, outcome: TagOutcome::Move(window) });
                 continue;
             }
-            let held = self.held_by(tx, repository, tag)?;
+            let held = self.existing_tag(tx, repository, tag)?;
             match judge(mutability, tag.as_str(), &self.push(), &self.facts(tx, &held)?) {
-                Some(verdict) => judged.push(Judged { tag, event, held: Some(held), verdict }),
+                Some(outcome) => judged.push(TagDecision { tag, event, held: Some(held), outcome }),
                 None => return Err(self.refused(tag, &held)?),
             }
         }
@@ -280,11 +280,11 @@ impl Put {
         tx: &mut Tx<'_>,
         repository: RepositoryId,
         image: ImageId,
-        Judged { tag, event, held, verdict }: &Judged<'_>,
+        TagDecision { tag, event, held, outcome }: &TagDecision<'_>,
     ) -> Result<(), Error> {
         let held = held.as_ref().map(|held| &held.image);
-        match verdict {
-            Verdict::Take(window) => {
+        match outcome {
+            TagOutcome::Move(window) => {
                 // A new tag holds the pushed image already, unless that was here before, under another id.
                 if held.is_some() || image != self.id {
                     tx.tag_put(repository, tag.as_str(), image, self.now.0, window.as_ref())?;
@@ -294,13 +294,13 @@ impl Put {
                 }
                 self.record(tx, repository, event, held, false)
             }
-            Verdict::Same(window) => {
+            TagOutcome::Unchanged(window) => {
                 if let Some(window) = window {
                     tx.tag_set_window(repository, tag.as_str(), window)?;
                 }
                 Ok(())
             }
-            Verdict::Keep(window) => {
+            TagOutcome::LeaveInPlace(window) => {
                 if let Some(window) = window {
                     tx.tag_set_window(repository, tag.as_str(), window)?;
                 }
@@ -321,7 +321,7 @@ impl Put {
 
     fn push(&self) -> Push<'_> {
         Push {
-            by: self.by,
+            client: self.client,
             principal: &self.principal,
             now: self.now,
             window: self.push_window,
@@ -331,17 +331,17 @@ impl Put {
         }
     }
 
-    fn held_by(&self, tx: &mut Tx<'_>, repository: RepositoryId, tag: &Tag) -> Result<HeldTag, Error> {
+    fn existing_tag(&self, tx: &mut Tx<'_>, repository: RepositoryId, tag: &Tag) -> Result<ExistingTag, Error> {
         let row = tx.ask(records::tag::by_name(repository, tag.as_str()))?;
         let image = tx.look_up(records::image::by_tag(repository, tag.as_str()))?;
         let tag = tx.answer(row)?.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
-        Ok(HeldTag { tag, image: image.ok_or_else(|| Error::server(TagWithoutImage))? })
+        Ok(ExistingTag { tag, image: image.ok_or_else(|| Error::server(TagWithoutImage))? })
     }
 
     /// What the rules look at of a tag that exists.
-    fn facts<'a>(&self, tx: &mut Tx<'_>, held: &'a HeldTag) -> Result<Held<'a>, Error> {
+    fn facts<'a>(&self, tx: &mut Tx<'_>, held: &'a ExistingTag) -> Result<CurrentTag<'a>, Error> {
         let held_digest = digest_of(&held.image)?;
-        Ok(Held {
+        Ok(CurrentTag {
             same_digest: held_digest == self.digest,
             is_index: is_index(&held.image.media_type),
             platform: held.image.platform.as_deref(),
@@ -351,7 +351,7 @@ impl Put {
         })
     }
 
-    fn refused(&self, tag: &Tag, held: &HeldTag) -> Result<Error, Error> {
+    fn refused(&self, tag: &Tag, held: &ExistingTag) -> Result<Error, Error> {
         Ok(Error::ImageTagAlreadyExists {
             tag: tag.to_string(),
             name: self.name.clone(),

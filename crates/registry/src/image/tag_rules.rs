@@ -1,14 +1,14 @@
 //! What a push may do to a tag that exists: mutability (`ECR.md` C) and the push window (`ECR.md` R).
-use super::PutBy;
+use super::PushClient;
 use crate::clock::Time;
 use crate::quirks::Behaviour;
 use crate::repository::TagMutability;
 use meta::records::tag::TagWindow;
 use std::time::Duration;
 
-/// What the rules look at.
+/// A push, as the rules look at it.
 pub(super) struct Push<'a> {
-    pub by: PutBy,
+    pub client: PushClient,
     pub principal: &'a str,
     pub now: Time,
     pub window: Duration,
@@ -18,8 +18,8 @@ pub(super) struct Push<'a> {
     pub platform: Option<&'a str>,
 }
 
-/// What the tag holds.
-pub(super) struct Held<'a> {
+/// The tag as it is, and how the image that it holds and the pushed one are related.
+pub(super) struct CurrentTag<'a> {
     pub same_digest: bool,
     pub is_index: bool,
     pub platform: Option<&'a str>,
@@ -30,33 +30,38 @@ pub(super) struct Held<'a> {
     pub listed_by_pushed: bool,
 }
 
-/// What becomes of a tag that may be pushed to.
+/// What a push does to a tag that it may push to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It comes to hold what is pushed; the window, if any, is open from now on.
-    Take(Option<TagWindow>),
-    /// It holds just that already; a new window, if any, opens.
-    Same(Option<TagWindow>),
-    /// It keeps what it holds, and the push succeeds; a new window, if any, opens.
-    Keep(Option<TagWindow>),
+pub(super) enum TagOutcome {
+    /// It moves to the pushed image; the window, if any, is open from now on.
+    Move(Option<TagWindow>),
+    /// It holds the pushed image already; a new window, if any, opens.
+    Unchanged(Option<TagWindow>),
+    /// It keeps the image that it holds, and the push succeeds all the same; a new window, if any, opens.
+    LeaveInPlace(Option<TagWindow>),
 }
 
 /// The window that opens when a tag comes to exist: its first part may wait for its index.
-pub(super) fn first(mutability: &TagMutability, tag: &str, push: &Push<'_>) -> Option<TagWindow> {
+pub(super) fn opening_window(mutability: &TagMutability, tag: &str, push: &Push<'_>) -> Option<TagWindow> {
     push.opened().filter(|_| !mutability.allows_move(tag) && !push.is_index)
 }
 
-/// What becomes of a tag that exists; `None` when the push is refused.
-pub(super) fn judge(mutability: &TagMutability, tag: &str, push: &Push<'_>, held: &Held<'_>) -> Option<Verdict> {
+/// What a push does to a tag that exists; `None` when the push is refused.
+pub(super) fn judge(
+    mutability: &TagMutability,
+    tag: &str,
+    push: &Push<'_>,
+    held: &CurrentTag<'_>,
+) -> Option<TagOutcome> {
     if mutability.allows_move(tag) {
-        return Some(if held.same_digest { Verdict::Same(None) } else { Verdict::Take(None) });
+        return Some(if held.same_digest { TagOutcome::Unchanged(None) } else { TagOutcome::Move(None) });
     }
-    let docker = matches!(push.by, PutBy::Docker { .. });
+    let docker = matches!(push.client, PushClient::Docker { .. });
     if held.same_digest {
         return match push.repush {
             Behaviour::Faithful if docker => None,
             // The retry of a push that was cut: the part is there and no index has closed the tag.
-            _ => Some(Verdict::Same(
+            _ => Some(TagOutcome::Unchanged(
                 push.opened().filter(|_| held.window.is_some_and(|window| window.principal == push.principal)),
             )),
         };
@@ -65,14 +70,14 @@ pub(super) fn judge(mutability: &TagMutability, tag: &str, push: &Push<'_>, held
         return None;
     }
     if held.is_index && held.lists_pushed {
-        return Some(Verdict::Keep(None));
+        return Some(TagOutcome::LeaveInPlace(None));
     }
     if !push.is_inside(held.window) {
         return None;
     }
     match push.is_index {
-        true if held.listed_by_pushed => Some(Verdict::Take(None)),
-        false if push.platform != held.platform => Some(Verdict::Keep(push.opened())),
+        true if held.listed_by_pushed => Some(TagOutcome::Move(None)),
+        false if push.platform != held.platform => Some(TagOutcome::LeaveInPlace(push.opened())),
         _ => None,
     }
 }
@@ -80,16 +85,16 @@ pub(super) fn judge(mutability: &TagMutability, tag: &str, push: &Push<'_>, held
 impl Push<'_> {
     /// A window that this push opens, if its client is one that needs it.
     fn opened(&self) -> Option<TagWindow> {
-        match self.by {
-            PutBy::Docker { containerd: true } => {
+        match self.client {
+            PushClient::Docker { containerd: true } => {
                 Some(TagWindow { principal: self.principal.to_owned(), until: self.now.plus(self.window).0 })
             }
-            PutBy::Docker { containerd: false } | PutBy::Api => None,
+            PushClient::Docker { containerd: false } | PushClient::Api => None,
         }
     }
 
     fn is_inside(&self, window: Option<&TagWindow>) -> bool {
-        self.by == PutBy::Docker { containerd: true }
+        self.client == PushClient::Docker { containerd: true }
             && window.is_some_and(|window| window.principal == self.principal && self.now.0 <= window.until)
     }
 }
@@ -100,9 +105,9 @@ mod tests {
 
     const NOW: Time = Time(1_000_000_000);
 
-    fn push(by: PutBy) -> Push<'static> {
+    fn push(by: PushClient) -> Push<'static> {
         Push {
-            by,
+            client: by,
             principal: "root",
             now: NOW,
             window: Duration::from_secs(5),
@@ -112,8 +117,8 @@ mod tests {
         }
     }
 
-    fn held() -> Held<'static> {
-        Held {
+    fn held() -> CurrentTag<'static> {
+        CurrentTag {
             same_digest: false,
             is_index: false,
             platform: Some("linux/amd64"),
@@ -123,8 +128,8 @@ mod tests {
         }
     }
 
-    const CONTAINERD: PutBy = PutBy::Docker { containerd: true };
-    const PODMAN: PutBy = PutBy::Docker { containerd: false };
+    const CONTAINERD: PushClient = PushClient::Docker { containerd: true };
+    const PODMAN: PushClient = PushClient::Docker { containerd: false };
 
     fn window(until: i64) -> TagWindow {
         TagWindow { principal: "root".to_owned(), until }
@@ -132,27 +137,27 @@ mod tests {
 
     #[test]
     fn a_mutable_tag_moves_for_everyone() {
-        for by in [CONTAINERD, PODMAN, PutBy::Api] {
-            assert_eq!(judge(&TagMutability::Mutable, "v1", &push(by), &held()), Some(Verdict::Take(None)));
+        for by in [CONTAINERD, PODMAN, PushClient::Api] {
+            assert_eq!(judge(&TagMutability::Mutable, "v1", &push(by), &held()), Some(TagOutcome::Move(None)));
         }
     }
 
     #[test]
     fn an_immutable_tag_that_does_not_exist_is_taken_and_only_containerd_opens_a_window() {
-        let opened = |by| first(&TagMutability::Immutable, "v1", &push(by));
+        let opened = |by| opening_window(&TagMutability::Immutable, "v1", &push(by));
         assert_eq!(opened(CONTAINERD), Some(window(NOW.0 + 5_000_000)));
         assert_eq!(opened(PODMAN), None);
-        assert_eq!(opened(PutBy::Api), None);
-        assert_eq!(first(&TagMutability::Mutable, "v1", &push(CONTAINERD)), None);
+        assert_eq!(opened(PushClient::Api), None);
+        assert_eq!(opening_window(&TagMutability::Mutable, "v1", &push(CONTAINERD)), None);
         let index = Push { is_index: true, ..push(CONTAINERD) };
-        assert_eq!(first(&TagMutability::Immutable, "v1", &index), None);
+        assert_eq!(opening_window(&TagMutability::Immutable, "v1", &index), None);
     }
 
     #[test]
     fn the_same_digest_is_a_success_unless_the_faithful_quirk_is_on() {
-        let same = Held { same_digest: true, ..held() };
-        for by in [CONTAINERD, PODMAN, PutBy::Api] {
-            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &same), Some(Verdict::Same(None)));
+        let same = CurrentTag { same_digest: true, ..held() };
+        for by in [CONTAINERD, PODMAN, PushClient::Api] {
+            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &same), Some(TagOutcome::Unchanged(None)));
         }
         let faithful = Push { repush: Behaviour::Faithful, ..push(PODMAN) };
         assert_eq!(judge(&TagMutability::Immutable, "v1", &faithful, &same), None);
@@ -160,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_real_move_is_refused() {
-        for by in [CONTAINERD, PODMAN, PutBy::Api] {
+        for by in [CONTAINERD, PODMAN, PushClient::Api] {
             assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &held()), None);
         }
     }
@@ -168,13 +173,13 @@ mod tests {
     #[test]
     fn inside_the_window_an_index_that_lists_the_part_takes_the_tag_and_closes_it() {
         let open = window(NOW.0 + 1);
-        let part = Held { window: Some(&open), listed_by_pushed: true, ..held() };
+        let part = CurrentTag { window: Some(&open), listed_by_pushed: true, ..held() };
         let index = Push { is_index: true, platform: None, ..push(CONTAINERD) };
-        assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &part), Some(Verdict::Take(None)));
-        let other = Held { window: Some(&open), ..held() };
+        assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &part), Some(TagOutcome::Move(None)));
+        let other = CurrentTag { window: Some(&open), ..held() };
         assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &other), None);
         let late = window(NOW.0 - 1);
-        let late = Held { window: Some(&late), listed_by_pushed: true, ..held() };
+        let late = CurrentTag { window: Some(&late), listed_by_pushed: true, ..held() };
         assert_eq!(judge(&TagMutability::Immutable, "v1", &index, &late), None);
         let stranger = Push { principal: "stranger", ..index };
         assert_eq!(judge(&TagMutability::Immutable, "v1", &stranger, &part), None);
@@ -183,19 +188,19 @@ mod tests {
     #[test]
     fn inside_the_window_another_platform_is_parked_and_the_same_is_a_move() {
         let open = window(NOW.0 + 1);
-        let part = Held { window: Some(&open), ..held() };
+        let part = CurrentTag { window: Some(&open), ..held() };
         let attestation = Push { platform: Some("unknown/unknown"), ..push(CONTAINERD) };
         let parked = judge(&TagMutability::Immutable, "v1", &attestation, &part);
-        assert_eq!(parked, Some(Verdict::Keep(Some(window(NOW.0 + 5_000_000)))));
+        assert_eq!(parked, Some(TagOutcome::LeaveInPlace(Some(window(NOW.0 + 5_000_000)))));
         assert_eq!(judge(&TagMutability::Immutable, "v1", &push(CONTAINERD), &part), None);
     }
 
     #[test]
     fn a_part_of_the_index_that_the_tag_holds_changes_nothing() {
-        let index = Held { is_index: true, lists_pushed: true, platform: None, ..held() };
+        let index = CurrentTag { is_index: true, lists_pushed: true, platform: None, ..held() };
         for by in [CONTAINERD, PODMAN] {
-            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &index), Some(Verdict::Keep(None)));
+            assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &index), Some(TagOutcome::LeaveInPlace(None)));
         }
-        assert_eq!(judge(&TagMutability::Immutable, "v1", &push(PutBy::Api), &index), None);
+        assert_eq!(judge(&TagMutability::Immutable, "v1", &push(PushClient::Api), &index), None);
     }
 }

@@ -19,16 +19,16 @@ use std::sync::Arc;
 const LOOKS: usize = 4;
 
 /// A layer, opened for reading.
-pub struct Opened {
+pub struct OpenedLayer {
     pub layer: Layer,
     /// The half-open range that `bytes` will give.
     pub range: Range<u64>,
-    pub bytes: Bytes,
+    pub bytes: LayerReader,
 }
 
 /// Why a layer's range can't be had, or its bytes.
-pub enum Open {
-    Opened(Opened),
+pub enum LayerOpening {
+    Opened(OpenedLayer),
     /// 416: the layer has `size` bytes.
     Unsatisfiable {
         size: u64,
@@ -36,7 +36,12 @@ pub enum Open {
 }
 
 /// A layer for the docker door. [`Error::LayersNotFound`] when the repository doesn't show it.
-pub async fn open(cx: &Cx, name: &RepositoryName, digest: &Digest, range: Option<ByteRange>) -> Result<Open, Error> {
+pub async fn open(
+    cx: &Cx,
+    name: &RepositoryName,
+    digest: &Digest,
+    range: Option<ByteRange>,
+) -> Result<LayerOpening, Error> {
     let referenced = cx.quirks.unreferenced_layer_get == Behaviour::Faithful;
     open_as(cx, name, digest, range, referenced).await
 }
@@ -48,7 +53,7 @@ pub(crate) async fn open_as(
     digest: &Digest,
     range: Option<ByteRange>,
     referenced: bool,
-) -> Result<Open, Error> {
+) -> Result<LayerOpening, Error> {
     let mut looks = Looks::default();
     for _ in 0..LOOKS {
         let found = find_shown(cx, name, digest, referenced).await?;
@@ -61,7 +66,11 @@ pub(crate) async fn open_as(
 }
 
 /// A layer by its record's id, for signed layer URLs. `None` when it is gone or damaged.
-pub async fn open_by_id(system: &Arc<System>, id: LayerId, range: Option<ByteRange>) -> Result<Option<Open>, Error> {
+pub async fn open_by_id(
+    system: &Arc<System>,
+    id: LayerId,
+    range: Option<ByteRange>,
+) -> Result<Option<LayerOpening>, Error> {
     let mut looks = Looks::default();
     for _ in 0..LOOKS {
         let found = system.db.look_up(records::layer::by_id_to_read(id)).await?;
@@ -96,13 +105,13 @@ async fn open_shown(
     shown: ShownLayer,
     content: Content,
     range: Option<ByteRange>,
-) -> Result<Result<Open, Damage>, Error> {
+) -> Result<Result<LayerOpening, Damage>, Error> {
     let size = size(&shown.layer);
     let range = match range {
         None => 0..size,
         Some(asked) => match asked.resolve(size) {
             Some(range) => range,
-            None => return Ok(Ok(Open::Unsatisfiable { size })),
+            None => return Ok(Ok(LayerOpening::Unsatisfiable { size })),
         },
     };
     let left = range.end - range.start;
@@ -119,7 +128,7 @@ async fn open_shown(
         Ok(from) => from,
         Err(damage) => return Ok(Err(damage)),
     };
-    Ok(Ok(Open::Opened(Opened { layer: layer(shown)?, range, bytes: Bytes { from, left } })))
+    Ok(Ok(LayerOpening::Opened(OpenedLayer { layer: layer(shown)?, range, bytes: LayerReader { from, left } })))
 }
 
 /// The bytes of a layer that lie in `layer_data`, if they are those that were pushed.
@@ -137,7 +146,7 @@ pub(super) fn record_bytes(row: &LayerRow, content: Content) -> Result<bytes::By
 }
 
 /// Bytes of a layer, front to back.
-pub struct Bytes {
+pub struct LayerReader {
     from: Stored,
     /// Bytes that have not been given yet.
     left: u64,
@@ -148,7 +157,7 @@ enum Stored {
     Location(Box<Blocks>),
 }
 
-impl Bytes {
+impl LayerReader {
     /// Bytes that are read from the store for what has not been given yet. That may be more than what is given, as blocks are read
     /// whole; 0 for a layer that lies in its record.
     pub fn left_to_read(&self) -> u64 {

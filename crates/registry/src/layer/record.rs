@@ -12,11 +12,11 @@ const STANDARD: &str = "STANDARD";
 
 /// Where the bytes of a new layer are.
 #[derive(Clone)]
-pub(crate) enum Kept {
+pub(crate) enum LayerBytes {
     /// To be written beside the record.
     Inline(Vec<u8>),
     /// Durable at a location of its own.
-    At(Location),
+    Stored(Location),
 }
 
 /// A layer whose bytes have come and whose digest was checked.
@@ -27,23 +27,23 @@ pub(crate) struct NewLayer {
     pub digest: Digest,
     /// Bytes.
     pub size: u64,
-    pub kept: Kept,
+    pub bytes: LayerBytes,
     /// Of its blocks, as [`blob::checksum`] stores them.
     pub checksums: Vec<u8>,
 }
 
 impl NewLayer {
     fn location(&self) -> Option<Location> {
-        match self.kept {
-            Kept::At(location) => Some(location),
-            Kept::Inline(_) => None,
+        match self.bytes {
+            LayerBytes::Stored(location) => Some(location),
+            LayerBytes::Inline(_) => None,
         }
     }
 }
 
 /// What [`record`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Recorded {
+pub(crate) struct RecordedLayer {
     /// The repository shows it only from now on. Else it showed it before, or it is gone, or the upload was cancelled.
     pub newly_shown: bool,
     /// The layer was there, but its bytes were missing or damaged; the new ones have taken their place.
@@ -55,7 +55,7 @@ pub(crate) struct Recorded {
 /// Why [`record`] wrote nothing.
 #[derive(Debug)]
 pub(crate) enum NotRecorded {
-    /// The layer is there, with `size` bytes at a location that must be looked at first ([`look_at`]), outside the transaction.
+    /// The layer is there, with `size` bytes at a location that must be looked at first ([`check_location`]), outside the transaction.
     LookAt {
         location: Location,
         size: i64,
@@ -71,12 +71,12 @@ impl<E: Into<Error>> From<E> for NotRecorded {
 
 /// Whether the bytes of a layer that was found at a location are there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LookedAt {
+pub(crate) struct LocationCheck {
     location: Location,
     sound: bool,
 }
 
-impl LookedAt {
+impl LocationCheck {
     pub(crate) fn sound(self) -> bool {
         self.sound
     }
@@ -84,7 +84,7 @@ impl LookedAt {
 
 /// Looks whether a location holds `size` bytes. Bytes that can't be looked at count as not sound: those that a push has just verified
 /// are better.
-pub(crate) async fn look_at(cx: &Cx, location: Location, size: i64) -> LookedAt {
+pub(crate) async fn check_location(cx: &Cx, location: Location, size: i64) -> LocationCheck {
     let sound = match cx.blobs.stat(location).await {
         Ok(stat) => stat.is_some_and(|stat| i64::try_from(stat.size) == Ok(size)),
         Err(error) => {
@@ -92,23 +92,23 @@ pub(crate) async fn look_at(cx: &Cx, location: Location, size: i64) -> LookedAt 
             false
         }
     };
-    LookedAt { location, sound }
+    LocationCheck { location, sound }
 }
 
 /// Shows the layer that an upload brought in a repository of that encryption identity, and begins the grace of an unreferenced one
 /// anew.
 ///
 /// A layer that exists already under that identity keeps its bytes if they are sound; damaged or missing ones are replaced by the new
-/// ones. Only `looked_at` can tell that of a location.
+/// ones. Only `check` can tell that of a location.
 pub(crate) fn record(
     tx: &mut meta::Tx<'_>,
     registry: &RegistryKey,
     (repository, encryption): (RepositoryId, &str),
     upload: UploadId,
     new: &NewLayer,
-    looked_at: Option<LookedAt>,
+    check: Option<LocationCheck>,
     now: i64,
-) -> Result<Recorded, NotRecorded> {
+) -> Result<RecordedLayer, NotRecorded> {
     let digest = new.digest.to_bytes();
     let row = LayerRow {
         id: new.id,
@@ -126,10 +126,10 @@ pub(crate) fn record(
     let shown = tx.attempt(layer::show_received(repository, &digest, new.id, upload))?;
     let newly_shown = tx.succeeded(shown)?;
     if tx.succeeded(recorded)? {
-        if let Kept::Inline(bytes) = &new.kept {
+        if let LayerBytes::Inline(bytes) = &new.bytes {
             tx.layer_data_insert(new.id, bytes)?;
         }
-        return Ok(Recorded { newly_shown, mended: false, surplus: None });
+        return Ok(RecordedLayer { newly_shown, mended: false, surplus: None });
     }
     let found = tx.layer_by_digest(registry, encryption, &digest)?;
     // Refused as a duplicate, so it is there, unless this transaction is about to be run again.
@@ -140,12 +140,12 @@ pub(crate) fn record(
     tx.layer_rearm(found.id, now)?;
     let ours = new.location();
     let theirs = found.location.map(|location| Location(location.0));
-    if is_sound(tx, &found, new, looked_at)? {
+    if is_sound(tx, &found, new, check)? {
         // A commit whose answer was lost may have recorded these very bytes.
-        return Ok(Recorded { newly_shown, mended: false, surplus: ours.filter(|_| ours != theirs) });
+        return Ok(RecordedLayer { newly_shown, mended: false, surplus: ours.filter(|_| ours != theirs) });
     }
     replace(tx, found.id, &row, new)?;
-    Ok(Recorded { newly_shown, mended: true, surplus: theirs.filter(|_| ours != theirs) })
+    Ok(RecordedLayer { newly_shown, mended: true, surplus: theirs.filter(|_| ours != theirs) })
 }
 
 /// Whether the bytes of a layer that exists are there, as far as is known without reading them whole.
@@ -153,7 +153,7 @@ fn is_sound(
     tx: &mut meta::Tx<'_>,
     found: &LayerRow,
     new: &NewLayer,
-    looked_at: Option<LookedAt>,
+    check: Option<LocationCheck>,
 ) -> Result<bool, NotRecorded> {
     if found.damaged_at.is_some() {
         return Ok(false);
@@ -165,8 +165,8 @@ fn is_sound(
     if new.location() == Some(location) {
         return Ok(true);
     }
-    match looked_at.filter(|looked_at| looked_at.location == location) {
-        Some(LookedAt { sound, .. }) => Ok(sound),
+    match check.filter(|check| check.location == location) {
+        Some(LocationCheck { sound, .. }) => Ok(sound),
         None => Err(NotRecorded::LookAt { location, size: found.size }),
     }
 }
@@ -174,7 +174,7 @@ fn is_sound(
 /// Puts the new bytes in the place of a layer's damaged ones.
 fn replace(tx: &mut meta::Tx<'_>, id: LayerId, row: &LayerRow, new: &NewLayer) -> Result<(), meta::Error> {
     tx.layer_data_delete(id)?;
-    if let Kept::Inline(bytes) = &new.kept {
+    if let LayerBytes::Inline(bytes) = &new.bytes {
         tx.layer_data_insert(id, bytes)?;
     }
     tx.layer_move(id, row.size, row.location, &new.checksums)

@@ -20,7 +20,7 @@ const UNDER_WAY: Duration = Duration::from_secs(48 * 3600);
 
 /// How thoroughly to look, and what to write down.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Look {
+pub struct VerifyOptions {
     /// Read every byte: compares digests and checksums, and gives checksums to layers that have none.
     pub bytes: bool,
     /// Mark what is damaged, so that it counts as missing and is pushed again. With `bytes`, take the mark from what is right again.
@@ -28,7 +28,7 @@ pub struct Look {
 }
 
 /// The stores to look at.
-pub struct Stores<'a> {
+pub struct VerifyStores<'a> {
     pub db: &'a meta::Db,
     pub blobs: &'a dyn Engine,
     pub now: Time,
@@ -36,34 +36,34 @@ pub struct Stores<'a> {
 
 /// What is said while it is looked at the layers.
 #[derive(Debug)]
-pub enum Event {
+pub enum VerifyEvent {
     /// So many bytes of layers are done.
     Done(u64),
-    Found(Finding),
+    Found(VerifyFinding),
 }
 
 /// What is not as it should be.
 #[derive(Debug)]
-pub enum Finding {
+pub enum VerifyFinding {
     Damaged {
-        layer: Named,
+        layer: NamedLayer,
         damage: Damage,
         /// Whether it counts as missing now.
         marked: bool,
     },
     /// It was marked before, and nobody has read all its bytes now.
-    Marked { layer: Named },
+    Marked { layer: NamedLayer },
     /// It was marked, and its bytes are those that were pushed; the mark is gone if `unmarked`.
-    RightAgain { layer: Named, unmarked: bool },
+    RightAgain { layer: NamedLayer, unmarked: bool },
     /// Its bytes can't be read now, which says nothing of them.
-    Unreadable { layer: Named, error: blob::Error },
+    Unreadable { layer: NamedLayer, error: blob::Error },
     /// Bytes that no record names. `under_way`: they are young enough for an upload that runs, or for one that was just acknowledged.
     Unrecorded { location: Location, size: u64, under_way: bool },
 }
 
 /// A layer, as a report names it.
 #[derive(Clone, Debug)]
-pub struct Named {
+pub struct NamedLayer {
     pub digest: Digest,
     /// `None`: its bytes lie in its record.
     pub location: Option<Location>,
@@ -71,7 +71,7 @@ pub struct Named {
 
 /// What was looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
+pub struct VerifySummary {
     pub layers: u64,
     /// Bytes.
     pub size: u64,
@@ -88,8 +88,13 @@ pub async fn total(db: &meta::Db) -> Result<(u64, u64), Error> {
 }
 
 /// Looks at every layer of every registry, then at every location. Memory is bounded by a page of either.
-pub async fn all(stores: &Stores<'_>, look: Look, tell: &mut (dyn FnMut(Event) + Send)) -> Result<Summary, Error> {
-    let mut verifier = Verifier { stores, look, tell, summary: Summary { well: true, ..Summary::default() }, done: 0 };
+pub async fn all(
+    stores: &VerifyStores<'_>,
+    look: VerifyOptions,
+    tell: &mut (dyn FnMut(VerifyEvent) + Send),
+) -> Result<VerifySummary, Error> {
+    let mut verifier =
+        Verifier { stores, look, tell, summary: VerifySummary { well: true, ..VerifySummary::default() }, done: 0 };
     let mut after = LayerId::MIN;
     loop {
         let page: Vec<LayerRow> = stores.db.read(move |tx| tx.layer_list(after, PAGE)).await?;
@@ -104,10 +109,10 @@ pub async fn all(stores: &Stores<'_>, look: Look, tell: &mut (dyn FnMut(Event) +
 }
 
 struct Verifier<'a> {
-    stores: &'a Stores<'a>,
-    look: Look,
-    tell: &'a mut (dyn FnMut(Event) + Send),
-    summary: Summary,
+    stores: &'a VerifyStores<'a>,
+    look: VerifyOptions,
+    tell: &'a mut (dyn FnMut(VerifyEvent) + Send),
+    summary: VerifySummary,
     /// Bytes of the layer under way that were said to be done.
     done: u64,
 }
@@ -121,17 +126,19 @@ enum Seen {
 }
 
 impl Verifier<'_> {
-    fn found(&mut self, finding: Finding) {
-        self.summary.well &=
-            matches!(finding, Finding::Unrecorded { under_way: true, .. } | Finding::RightAgain { unmarked: true, .. });
-        (self.tell)(Event::Found(finding));
+    fn found(&mut self, finding: VerifyFinding) {
+        self.summary.well &= matches!(
+            finding,
+            VerifyFinding::Unrecorded { under_way: true, .. } | VerifyFinding::RightAgain { unmarked: true, .. }
+        );
+        (self.tell)(VerifyEvent::Found(finding));
     }
 
     /// Says that so many bytes more of the layer under way are done, but never more than it has.
     fn done(&mut self, to: u64) {
         if let Some(more) = to.checked_sub(self.done).filter(|more| *more > 0) {
             self.done = to;
-            (self.tell)(Event::Done(more));
+            (self.tell)(VerifyEvent::Done(more));
         }
     }
 
@@ -149,16 +156,16 @@ impl Verifier<'_> {
         }
         self.done(size);
         self.done = 0;
-        let layer = Named {
+        let layer = NamedLayer {
             digest: Digest::from_bytes(&row.digest).map_err(Error::server)?,
             location: row.location.map(|location| Location(location.0)),
         };
         match seen {
-            Seen::Unreadable(error) => self.found(Finding::Unreadable { layer, error }),
+            Seen::Unreadable(error) => self.found(VerifyFinding::Unreadable { layer, error }),
             Seen::Wrong(damage) => {
                 let marked = row.damaged_at.is_some()
                     || self.look.mark && damage::mark(self.stores.db, self.stores.now, &row).await?;
-                self.found(Finding::Damaged { layer, damage, marked });
+                self.found(VerifyFinding::Damaged { layer, damage, marked });
             }
             Seen::Right(checksums) => self.right(&row, layer, checksums).await?,
         }
@@ -166,11 +173,11 @@ impl Verifier<'_> {
     }
 
     /// Gives checksums to a layer whose bytes are right, and takes a mark from it.
-    async fn right(&mut self, row: &LayerRow, layer: Named, checksums: Option<Vec<u8>>) -> Result<(), Error> {
+    async fn right(&mut self, row: &LayerRow, layer: NamedLayer, checksums: Option<Vec<u8>>) -> Result<(), Error> {
         let (id, location) = (row.id, row.location);
         let Some(checksums) = checksums else {
             if row.damaged_at.is_some() {
-                self.found(Finding::Marked { layer });
+                self.found(VerifyFinding::Marked { layer });
             }
             return Ok(());
         };
@@ -180,7 +187,7 @@ impl Verifier<'_> {
         }
         if row.damaged_at.is_some() {
             let unmarked = self.look.mark && damage::unmark(self.stores.db, row).await?;
-            self.found(Finding::RightAgain { layer, unmarked });
+            self.found(VerifyFinding::RightAgain { layer, unmarked });
         }
         Ok(())
     }
@@ -248,7 +255,7 @@ impl Verifier<'_> {
         let Some(stat) = self.stores.blobs.stat(location).await? else { return Ok(()) };
         let made_at = i64::try_from(location.made_at_ms().saturating_mul(1000)).unwrap_or(i64::MAX);
         let under_way = Time(made_at).plus(UNDER_WAY) > self.stores.now;
-        self.found(Finding::Unrecorded { location, size: stat.size, under_way });
+        self.found(VerifyFinding::Unrecorded { location, size: stat.size, under_way });
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! The way of a refusal from its call to its repository's ring.
-use super::{Attempt, RING, Refusal};
+use super::{PushAttempt, PushRefusal, RING};
 use crate::outbox::Outbox;
 use crate::{Cx, Error, RegistryId, System};
 use aws_lc_rs::digest::{Context, SHA256};
@@ -73,7 +73,7 @@ impl Queue {
 }
 
 /// Puts a refusal of the call's caller on its way to the repository's ring. It waits for nothing, and fails nothing.
-pub fn refused(cx: &Cx, attempt: Attempt, refusal: Refusal) {
+pub fn refused(cx: &Cx, attempt: PushAttempt, refusal: PushRefusal) {
     let now = cx.now().0;
     let principal = cx.caller.arn();
     let message = excerpt(&refusal.message, MAX_MESSAGE);
@@ -98,7 +98,7 @@ pub fn refused(cx: &Cx, attempt: Attempt, refusal: Refusal) {
 }
 
 /// A hash of what two refusals of a repository share when they are one line of its log.
-fn same(principal: &str, attempt: &Attempt, refusal: &Refusal, message: &str) -> [u8; 32] {
+fn same(principal: &str, attempt: &PushAttempt, refusal: &PushRefusal, message: &str) -> [u8; 32] {
     let about = (attempt.tag.as_deref().unwrap_or_default(), attempt.digest.map(|digest| digest.to_string()));
     let (tag, digest) = if refusal.denied { ("", None) } else { about };
     let mut hash = Context::new(&SHA256);
@@ -190,13 +190,14 @@ mod tests {
 
     #[test]
     fn a_denial_is_the_same_whatever_it_was_about_and_any_other_refusal_is_not() {
-        let attempt = |tag: &str| Attempt {
+        let attempt = |tag: &str| PushAttempt {
             action: "PUT manifest",
             repository: "app".parse().unwrap(),
             tag: Some(tag.to_owned()),
             digest: None,
         };
-        let refusal = |denied| Refusal { status: 403, code: "DENIED", message: "not authorized".to_owned(), denied };
+        let refusal =
+            |denied| PushRefusal { status: 403, code: "DENIED", message: "not authorized".to_owned(), denied };
         for denied in [true, false] {
             let hash = |tag| same("root", &attempt(tag), &refusal(denied), "not authorized");
             assert_eq!(hash("v1") == hash("v2"), denied);

@@ -1,8 +1,8 @@
 //! Adding to a session: docker's PATCH and UploadLayerPart (`ECR.md` B.4, A.3).
-use super::body::{Source, Whole};
-use super::session::{Session, Taken, Target, take};
-use super::transfer::{Chunk, Place, Transfer};
-use super::{Progress, UploadId};
+use super::body::{BodySource, WholeBody};
+use super::session::{SessionState, UploadSession, UploadTarget, take};
+use super::transfer::{BodyPlace, Chunk, Transfer};
+use super::{UploadId, UploadProgress};
 use crate::{Constraint, Cx, Error};
 use bytes::Bytes;
 use meta::records::upload::UploadRow;
@@ -19,13 +19,13 @@ pub async fn append(
     cx: &Cx,
     name: &RepositoryName,
     id: UploadId,
-    at: Option<Place>,
-    body: &mut dyn Source,
-) -> Result<Progress, Error> {
-    let (target, row, turn) = Target::to_write(cx, name, id).await?;
+    at: Option<BodyPlace>,
+    body: &mut dyn BodySource,
+) -> Result<UploadProgress, Error> {
+    let (target, row, lease) = UploadTarget::to_write(cx, name, id).await?;
     let session = open(cx, &target, row).await?;
     let chunk = Chunk { at, algorithm: target.claim.algorithm, resumable: true };
-    let mut transfer = Transfer::new(cx, &target, session, chunk, (body, turn))?;
+    let mut transfer = Transfer::new(cx, &target, session, chunk, (body, lease))?;
     store(&mut transfer).await
 }
 
@@ -37,37 +37,37 @@ pub async fn put_part(
     id: UploadId,
     at: ChunkRange,
     bytes: Bytes,
-) -> Result<Progress, Error> {
+) -> Result<UploadProgress, Error> {
     let size = bytes.len() as u64;
     let max = cx.limits.layer_part_bytes;
     if size > max {
         return Err(Error::invalid("layerPartBlob", Constraint::MaxLength(max)));
     }
-    let (target, row, turn) = Target::to_write(cx, name, id).await?;
+    let (target, row, lease) = UploadTarget::to_write(cx, name, id).await?;
     let mut session = open(cx, &target, row).await?;
     let received = session.received();
     if at.len() != size {
         return Err(target.invalid_part(format!("The part has {size} bytes, but its range has {}", at.len()), received));
     }
     if at.first < received && at.last + 1 == received {
-        return Ok(Progress { id, received });
+        return Ok(UploadProgress { id, received });
     }
     count(cx, &mut session, size)?;
     let chunk = Chunk { at: Some(at.into()), algorithm: target.claim.algorithm, resumable: true };
-    let mut body = Whole(Some(bytes));
-    let mut transfer = Transfer::new(cx, &target, session, chunk, (&mut body, turn))?;
+    let mut body = WholeBody(Some(bytes));
+    let mut transfer = Transfer::new(cx, &target, session, chunk, (&mut body, lease))?;
     store(&mut transfer).await
 }
 
-async fn open(cx: &Cx, target: &Target, row: Option<UploadRow>) -> Result<Session, Error> {
+async fn open(cx: &Cx, target: &UploadTarget, row: Option<UploadRow>) -> Result<UploadSession, Error> {
     match take(cx, target, row).await? {
-        Taken::Open(session) => Ok(session),
-        Taken::Complete(_) => Err(target.not_found()),
+        SessionState::Open(session) => Ok(session),
+        SessionState::Complete(_) => Err(target.not_found()),
     }
 }
 
 /// Counts a part, and remembers whether a small one came before another.
-fn count(cx: &Cx, session: &mut Session, size: u64) -> Result<(), Error> {
+fn count(cx: &Cx, session: &mut UploadSession, size: u64) -> Result<(), Error> {
     let max = cx.limits.layer_parts;
     if session.row.parts >= i64::from(max) {
         return Err(Error::limit(None, format!("The upload has its maximum of {max} parts")));
@@ -81,7 +81,7 @@ fn count(cx: &Cx, session: &mut Session, size: u64) -> Result<(), Error> {
     Ok(())
 }
 
-async fn store(transfer: &mut Transfer<'_>) -> Result<Progress, Error> {
+async fn store(transfer: &mut Transfer<'_>) -> Result<UploadProgress, Error> {
     if let Some(mut receiver) = transfer.run().await?
         && let Err(error) = transfer.commit(&mut receiver).await
     {

@@ -1,5 +1,5 @@
 //! Request bodies, gathered into the pool's buffers.
-use super::writers::Turn;
+use super::writers::SessionLease;
 use crate::Error;
 use blob::{Buffer, BufferShare, Buffers};
 use bytes::{Buf, Bytes};
@@ -9,23 +9,23 @@ const POOLLESS_BYTES: usize = 16 * 1024;
 
 /// A body as it comes in, piece by piece.
 #[async_trait::async_trait]
-pub trait Source: Send {
+pub trait BodySource: Send {
     /// The next piece; `None` at the body's end. [`Error::BodyTruncated`] when it ends early. Whoever stops waiting loses nothing.
     async fn next(&mut self) -> Result<Option<Bytes>, Error>;
 }
 
 /// A body that is at hand.
-pub struct Whole(pub Option<Bytes>);
+pub struct WholeBody(pub Option<Bytes>);
 
 #[async_trait::async_trait]
-impl Source for Whole {
+impl BodySource for WholeBody {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         Ok(self.0.take())
     }
 }
 
 /// What comes next of a body.
-pub(super) enum Piece {
+pub(super) enum BodyPiece {
     /// Bytes: a full buffer, or the last of the body.
     Bytes(Buffer),
     /// The body ended as it should.
@@ -38,41 +38,41 @@ pub(super) enum Piece {
 
 /// Gathers a body into full buffers. A buffer of the pool is taken when there are bytes for it that a small one can't hold.
 pub(super) struct Intake<'a> {
-    body: &'a mut dyn Source,
+    body: &'a mut dyn BodySource,
     buffers: &'a Buffers,
     /// What the caller may hold of `buffers`.
     share: BufferShare,
     /// Whether the body is longer than a small buffer.
     long: bool,
-    turn: Turn,
+    lease: SessionLease,
     /// What came and did not fit the last buffer.
     rest: Bytes,
     /// How the body ended, to be told after its last bytes.
-    end: Option<Piece>,
+    end: Option<BodyPiece>,
     /// The buffer that is being filled.
     filling: Option<Buffer>,
 }
 
 impl<'a> Intake<'a> {
     pub(super) fn new(
-        body: &'a mut dyn Source,
+        body: &'a mut dyn BodySource,
         (buffers, share): (&'a Buffers, BufferShare),
-        turn: Turn,
+        lease: SessionLease,
     ) -> Intake<'a> {
-        Intake { body, buffers, share, long: false, turn, rest: Bytes::new(), end: None, filling: None }
+        Intake { body, buffers, share, long: false, lease, rest: Bytes::new(), end: None, filling: None }
     }
 
     /// What comes next. Whoever stops waiting loses nothing.
-    pub(super) async fn next(&mut self) -> Piece {
+    pub(super) async fn next(&mut self) -> BodyPiece {
         while self.filling.as_ref().is_none_or(|buffer| !self.long || buffer.room() > 0) {
             while self.rest.is_empty() && self.end.is_none() {
                 self.read().await;
             }
-            if matches!(self.end, Some(Piece::Superseded)) || self.rest.is_empty() {
+            if matches!(self.end, Some(BodyPiece::Superseded)) || self.rest.is_empty() {
                 break;
             }
             if let Err(error) = self.make_room().await {
-                return Piece::Broken(error);
+                return BodyPiece::Broken(error);
             }
             let Some(buffer) = &mut self.filling else { break };
             let filled = buffer.fill(&self.rest);
@@ -83,9 +83,9 @@ impl<'a> Intake<'a> {
             }
         }
         match (self.filling.take(), &self.end) {
-            (_, Some(Piece::Superseded)) => Piece::Superseded,
-            (Some(buffer), _) => Piece::Bytes(buffer),
-            (None, _) => self.end.take().unwrap_or(Piece::End),
+            (_, Some(BodyPiece::Superseded)) => BodyPiece::Superseded,
+            (Some(buffer), _) => BodyPiece::Bytes(buffer),
+            (None, _) => self.end.take().unwrap_or(BodyPiece::End),
         }
     }
 
@@ -94,23 +94,23 @@ impl<'a> Intake<'a> {
         while self.rest.is_empty() && self.end.is_none() {
             self.read().await;
         }
-        self.rest.is_empty() && matches!(self.end, Some(Piece::End))
+        self.rest.is_empty() && matches!(self.end, Some(BodyPiece::End))
     }
 
     /// The body, if it is whole and has no more than `max` bytes; else its beginning is given by [`Intake::next`] again.
-    pub(super) async fn whole(&mut self, max: usize) -> Result<Option<Vec<u8>>, Piece> {
+    pub(super) async fn whole(&mut self, max: usize) -> Result<Option<Vec<u8>>, BodyPiece> {
         let bytes = match self.next().await {
             // Only the last buffer of a body is not full.
-            Piece::Bytes(buffer) if buffer.len() <= max && buffer.room() > 0 => buffer,
-            Piece::Bytes(buffer) => {
+            BodyPiece::Bytes(buffer) if buffer.len() <= max && buffer.room() > 0 => buffer,
+            BodyPiece::Bytes(buffer) => {
                 self.filling = Some(buffer);
                 return Ok(None);
             }
-            Piece::End => return Ok(Some(Vec::new())),
+            BodyPiece::End => return Ok(Some(Vec::new())),
             other => return Err(other),
         };
         match self.next().await {
-            Piece::End => Ok(Some(bytes.to_vec())),
+            BodyPiece::End => Ok(Some(bytes.to_vec())),
             other => Err(other),
         }
     }
@@ -141,18 +141,18 @@ impl<'a> Intake<'a> {
     async fn read(&mut self) {
         tokio::select! {
             biased;
-            () = self.turn.superseded() => self.end = Some(Piece::Superseded),
+            () = self.lease.superseded() => self.end = Some(BodyPiece::Superseded),
             read = self.body.next() => match read {
                 Ok(Some(bytes)) => self.rest = bytes,
-                Ok(None) => self.end = Some(Piece::End),
-                Err(error) => self.end = Some(Piece::Broken(error)),
+                Ok(None) => self.end = Some(BodyPiece::End),
+                Err(error) => self.end = Some(BodyPiece::Broken(error)),
             },
         }
     }
 }
 
 /// Reads a body to its end and forgets it: a client that still sends does not read its answer.
-pub(super) async fn drain(body: &mut dyn Source) -> Result<(), Error> {
+pub(super) async fn drain(body: &mut dyn BodySource) -> Result<(), Error> {
     while body.next().await?.is_some() {}
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Giving a session up (`ECR.md` B.3 DELETE upload URL).
 use super::UploadId;
 use super::expire::UploadExpire;
-use super::session::{Session, Target};
+use super::session::{UploadSession, UploadTarget};
 use crate::clock::Time;
 use crate::jobs::{self, JobQueue};
 use crate::{Cx, Error};
@@ -11,9 +11,9 @@ use oci::RepositoryName;
 
 /// Ends a session and drops its bytes. A request that still writes to it is ended first. The id stays dead until it expires.
 pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), Error> {
-    let (target, _, turn) = Target::to_write(cx, name, id).await?;
+    let (target, _, lease) = UploadTarget::to_write(cx, name, id).await?;
     let now = cx.now();
-    let unwritten = UploadRow { state: CANCELLED.to_owned(), turn: 1, ..Session::new(cx, &target).row };
+    let unwritten = UploadRow { state: CANCELLED.to_owned(), turn: 1, ..UploadSession::new(cx, &target).row };
     let row = cx
         .db
         .write_to_free(move |tx| match tx.upload_get(id)? {
@@ -37,6 +37,6 @@ pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), 
             tracing::warn!(upload.id = %id, error = %error, "A cancelled upload's bytes could not be removed yet");
         }
     }
-    drop(turn);
+    drop(lease);
     Ok(())
 }

@@ -1,12 +1,12 @@
 //! Ending a session with a layer (`ECR.md` B.4, A.3 CompleteLayerUpload).
 use super::append::INNER_PART_SMALL;
-use super::body::{Source, drain};
-use super::receiver::{Received, Receiver};
-use super::session::{Session, Taken, Target, take};
-use super::transfer::{Chunk, Place, Transfer, discard};
+use super::body::{BodySource, drain};
+use super::receiver::{ReceivedBytes, Receiver};
+use super::session::{SessionState, UploadSession, UploadTarget, take};
+use super::transfer::{BodyPlace, Chunk, Transfer, discard};
 use super::{UploadId, start};
 use crate::event::{self, Event};
-use crate::layer::{self, Kept, LookedAt, NewLayer, NotRecorded, Recorded};
+use crate::layer::{self, LayerBytes, LocationCheck, NewLayer, NotRecorded, RecordedLayer};
 use crate::{CommonError, Cx, Error};
 use blob::Location;
 use blob::checksum::{self, Checksummer};
@@ -20,7 +20,7 @@ const LOOKS: usize = 8;
 
 /// How a completion is asked for: the doors differ in what they refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completion {
+pub enum CompletionRules {
     /// Docker's PUT: a layer that is already there is a success; any part size goes; no bytes at all make the empty layer.
     Docker,
     /// CompleteLayerUpload: LayerAlreadyExists, LayerPartTooSmall, EmptyUpload.
@@ -30,7 +30,7 @@ pub enum Completion {
 /// Ends a session: appends what `body` still holds, compares the digest, and makes the layer exist in the repository.
 /// A replay of a completed session answers as the first did.
 ///
-/// A body at [`Place::Offset`] 0 is the whole layer: whatever the session had is left out of it. At any other offset it must
+/// A body at [`BodyPlace::Offset`] 0 is the whole layer: whatever the session had is left out of it. At any other offset it must
 /// begin where the session stands, unless it has no bytes.
 ///
 /// With [`Error::InvalidLayer`], or a body that breaks off, the session stays as it was before this body.
@@ -39,61 +39,66 @@ pub async fn complete(
     name: &RepositoryName,
     id: UploadId,
     digest: &Digest,
-    at: Option<Place>,
-    body: &mut dyn Source,
-    how: Completion,
+    at: Option<BodyPlace>,
+    body: &mut dyn BodySource,
+    how: CompletionRules,
 ) -> Result<(), Error> {
     match run(cx, (name, id), digest, at, body, how).await {
         // The API has no error of its own for this; its client tries again and finds what the newer request did.
-        Err(Error::InvalidLayerPart { .. }) if how == Completion::Api => Err(Error::Common(CommonError::Busy)),
+        Err(Error::InvalidLayerPart { .. }) if how == CompletionRules::Api => Err(Error::Common(CommonError::Busy)),
         other => other,
     }
 }
 
 /// A layer in one request (POST with `digest`).
-pub async fn put_whole(cx: &Cx, name: &RepositoryName, digest: &Digest, body: &mut dyn Source) -> Result<(), Error> {
+pub async fn put_whole(
+    cx: &Cx,
+    name: &RepositoryName,
+    digest: &Digest,
+    body: &mut dyn BodySource,
+) -> Result<(), Error> {
     let id = start(cx, name, digest.algorithm()).await?;
-    complete(cx, name, id, digest, None, body, Completion::Docker).await
+    complete(cx, name, id, digest, None, body, CompletionRules::Docker).await
 }
 
 async fn run(
     cx: &Cx,
     (name, id): (&RepositoryName, UploadId),
     digest: &Digest,
-    at: Option<Place>,
-    body: &mut dyn Source,
-    how: Completion,
+    at: Option<BodyPlace>,
+    body: &mut dyn BodySource,
+    how: CompletionRules,
 ) -> Result<(), Error> {
-    let (target, row, turn) = Target::to_write(cx, name, id).await?;
+    let (target, row, lease) = UploadTarget::to_write(cx, name, id).await?;
     let target = &target;
     let session = match take(cx, target, row).await? {
-        Taken::Open(session) => session,
-        Taken::Complete(layer) if layer == digest.to_bytes() => {
+        SessionState::Open(session) => session,
+        SessionState::Complete(layer) if layer == digest.to_bytes() => {
             still_there(cx, target, &layer).await?;
             return drain(body).await;
         }
-        Taken::Complete(_) => return Err(target.not_found()),
+        SessionState::Complete(_) => return Err(target.not_found()),
     };
-    if how == Completion::Api {
+    if how == CompletionRules::Api {
         check_parts(cx, target, &session)?;
     }
     // Bytes that came before were hashed as the id says; without any, the digest itself says how.
     let algorithm = if session.location().is_some() { target.claim.algorithm } else { digest.algorithm() };
     // Its client sends this body again as a whole, so nothing of it may stay behind in the session.
     let (at, offset) = match at {
-        Some(Place::Offset(offset)) => (None, Some(offset)),
+        Some(BodyPlace::Offset(offset)) => (None, Some(offset)),
         at => (at, None),
     };
     let chunk = Chunk { at, algorithm, resumable: false };
-    let mut transfer = Transfer::new(cx, target, session, chunk, (body, turn))?;
+    let mut transfer = Transfer::new(cx, target, session, chunk, (body, lease))?;
     let replaced = match offset {
         Some(offset) => transfer.close_at(offset, digest.algorithm()).await?,
         None => None,
     };
     let new = receive(cx, &mut transfer, digest).await?;
-    let location = match new.kept {
-        Kept::At(location) => Some(location),
-        Kept::Inline(_) => None,
+    let location = match new.bytes {
+        LayerBytes::Stored(location) => Some(location),
+        LayerBytes::Inline(_) => None,
     };
     let recorded = match record(cx, target, &transfer.session, new).await {
         Ok(recorded) => recorded,
@@ -109,13 +114,13 @@ async fn run(
         discard(cx, unneeded).await;
     }
     match how {
-        Completion::Api if !recorded.newly_shown && !recorded.mended => Err(target.layer_already_exists(digest)),
+        CompletionRules::Api if !recorded.newly_shown && !recorded.mended => Err(target.layer_already_exists(digest)),
         _ => Ok(()),
     }
 }
 
 /// A replay is a success only while the layer has its bytes; else its client must begin again.
-async fn still_there(cx: &Cx, target: &Target, digest: &[u8]) -> Result<(), Error> {
+async fn still_there(cx: &Cx, target: &UploadTarget, digest: &[u8]) -> Result<(), Error> {
     let found = cx.db.read({
         let (target, digest) = (target.clone(), digest.to_vec());
         move |tx| tx.layer_by_digest(&target.registry, &target.encryption, &digest)
@@ -123,7 +128,7 @@ async fn still_there(cx: &Cx, target: &Target, digest: &[u8]) -> Result<(), Erro
     let found: Option<records::layer::LayerRow> = found.await?;
     let sound = match found.filter(|row| row.damaged_at.is_none()) {
         Some(row) => match row.location {
-            Some(location) => layer::look_at(cx, Location(location.0), row.size).await.sound(),
+            Some(location) => layer::check_location(cx, Location(location.0), row.size).await.sound(),
             None => true,
         },
         None => false,
@@ -131,7 +136,7 @@ async fn still_there(cx: &Cx, target: &Target, digest: &[u8]) -> Result<(), Erro
     if sound { Ok(()) } else { Err(target.not_found()) }
 }
 
-fn check_parts(cx: &Cx, target: &Target, session: &Session) -> Result<(), Error> {
+fn check_parts(cx: &Cx, target: &UploadTarget, session: &UploadSession) -> Result<(), Error> {
     if session.received() == 0 {
         return Err(Error::EmptyUpload { id: target.id.to_string() });
     }
@@ -149,7 +154,7 @@ async fn receive(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Resul
     {
         compare(digest, Digest::of(digest.algorithm(), &bytes))?;
         let (size, checksums) = (bytes.len() as u64, checksum::of(&bytes));
-        return Ok(NewLayer { id, digest: *digest, size, kept: Kept::Inline(bytes), checksums });
+        return Ok(NewLayer { id, digest: *digest, size, bytes: LayerBytes::Inline(bytes), checksums });
     }
     let receiver = match transfer.run().await? {
         Some(receiver) => receiver,
@@ -160,7 +165,9 @@ async fn receive(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Resul
     };
     let location = receiver.location();
     match finish(cx, transfer, receiver, digest).await {
-        Ok((size, checksums)) => Ok(NewLayer { id, digest: *digest, size, kept: Kept::At(location), checksums }),
+        Ok((size, checksums)) => {
+            Ok(NewLayer { id, digest: *digest, size, bytes: LayerBytes::Stored(location), checksums })
+        }
         Err(error) => {
             transfer.abandon(location).await;
             Err(error)
@@ -175,7 +182,7 @@ async fn finish(
     receiver: Receiver,
     digest: &Digest,
 ) -> Result<(u64, Vec<u8>), Error> {
-    let Received { location, writer, digest: computed, checksums } = receiver.end();
+    let ReceivedBytes { location, writer, digest: computed, checksums } = receiver.end();
     let hashed = computed.algorithm() == digest.algorithm();
     if hashed {
         compare(digest, computed)?;
@@ -207,7 +214,7 @@ async fn finished_before(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) 
         }
         _ => verify(cx, location, size, digest).await?,
     };
-    Ok(NewLayer { id: cx.id(), digest: *digest, size, kept: Kept::At(location), checksums })
+    Ok(NewLayer { id: cx.id(), digest: *digest, size, bytes: LayerBytes::Stored(location), checksums })
 }
 
 fn compare(given: &Digest, computed: Digest) -> Result<(), Error> {
@@ -232,13 +239,20 @@ async fn verify(cx: &Cx, location: Location, size: u64, digest: &Digest) -> Resu
 }
 
 /// Makes the layer exist and ends the session, in one transaction. A layer that exists already is looked at between two tries.
-async fn record(cx: &Cx, target: &Target, session: &Session, new: NewLayer) -> Result<Recorded, Error> {
+async fn record(
+    cx: &Cx,
+    target: &UploadTarget,
+    session: &UploadSession,
+    new: NewLayer,
+) -> Result<RecordedLayer, Error> {
     let new = Arc::new(new);
-    let mut looked_at = None;
+    let mut check = None;
     for _ in 0..LOOKS {
-        match try_record(cx, target, session, new.clone(), looked_at).await {
+        match try_record(cx, target, session, new.clone(), check).await {
             Ok(recorded) => return Ok(recorded),
-            Err(NotRecorded::LookAt { location, size }) => looked_at = Some(layer::look_at(cx, location, size).await),
+            Err(NotRecorded::LookAt { location, size }) => {
+                check = Some(layer::check_location(cx, location, size).await)
+            }
             Err(NotRecorded::Failed(error)) => return Err(error),
         }
     }
@@ -247,11 +261,11 @@ async fn record(cx: &Cx, target: &Target, session: &Session, new: NewLayer) -> R
 
 async fn try_record(
     cx: &Cx,
-    target: &Target,
-    session: &Session,
+    target: &UploadTarget,
+    session: &UploadSession,
     new: Arc<NewLayer>,
-    looked_at: Option<LookedAt>,
-) -> Result<Recorded, NotRecorded> {
+    check: Option<LocationCheck>,
+) -> Result<RecordedLayer, NotRecorded> {
     let (target, now, turn, received) = (target.clone(), cx.now().0, session.row.turn, session.received());
     let detail = json!({ "size": new.size });
     let event = Event { digest: Some(new.digest), detail, ..Event::new(cx, "layer.push", Some(target.repository)) };
@@ -262,7 +276,7 @@ async fn try_record(
                 _ => Some(tx.attempt(records::upload::complete(target.id, turn, &new.digest.to_bytes()))?),
             };
             let repository = (target.repository, target.encryption.as_str());
-            let recorded = layer::record(tx, &target.registry, repository, target.id, &new, looked_at, now)?;
+            let recorded = layer::record(tx, &target.registry, repository, target.id, &new, check, now)?;
             // What is not new may be so because the repository or the session is gone.
             let row = if recorded.newly_shown { None } else { target.again(tx)? };
             if let Some(ended) = ended {

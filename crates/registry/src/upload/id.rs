@@ -22,7 +22,7 @@ const MAC_BYTES: usize = 6;
 
 /// What an id says once its MAC was found right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Claim {
+pub(super) struct UploadClaim {
     /// The second at which it was made.
     pub made_at: Time,
     pub algorithm: Algorithm,
@@ -30,14 +30,14 @@ pub(super) struct Claim {
 
 /// Whose upload it is; part of what the MAC covers.
 #[derive(Clone, Copy)]
-pub(super) struct Owner<'a> {
+pub(super) struct UploadOwner<'a> {
     pub registry: &'a crate::RegistryId,
     pub repository: RepositoryId,
 }
 
-impl Claim {
+impl UploadClaim {
     /// A new id that says this.
-    pub(super) fn into_id(self, keys: &Keys, random: &dyn Random, owner: Owner<'_>) -> UploadId {
+    pub(super) fn into_id(self, keys: &Keys, random: &dyn Random, owner: UploadOwner<'_>) -> UploadId {
         let mut chance = [0; 8];
         random.fill(&mut chance[..(RANDOM_BITS / 8) as usize]);
         let random = u128::from(u64::from_le_bytes(chance));
@@ -49,7 +49,7 @@ impl Claim {
     }
 
     /// What the id says; `None` for one that this installation did not make, or made for another repository.
-    pub(super) fn verify(id: UploadId, keys: &Keys, owner: Owner<'_>) -> Option<Claim> {
+    pub(super) fn verify(id: UploadId, keys: &Keys, owner: UploadOwner<'_>) -> Option<UploadClaim> {
         let bits = unpack(id)?;
         let (head, mac) = (bits >> MAC_BITS, bits & mask(MAC_BITS));
         let message = message(owner, head);
@@ -63,11 +63,11 @@ impl Claim {
         }
         let seconds = i64::try_from(head >> (RANDOM_BITS + 1)).ok()?;
         let algorithm = if head >> RANDOM_BITS & 1 == 1 { Algorithm::Sha512 } else { Algorithm::Sha256 };
-        Some(Claim { made_at: Time(seconds.saturating_mul(1_000_000)), algorithm })
+        Some(UploadClaim { made_at: Time(seconds.saturating_mul(1_000_000)), algorithm })
     }
 }
 
-fn message(owner: Owner<'_>, head: u128) -> Vec<u8> {
+fn message(owner: UploadOwner<'_>, head: u128) -> Vec<u8> {
     let (account, region) = (owner.registry.account.to_string(), owner.registry.region.to_string());
     let mut message = Vec::new();
     for text in [account, region] {
@@ -123,12 +123,12 @@ mod tests {
     #[test]
     fn an_id_says_when_and_for_which_hash_it_was_made() {
         let (keys, registry) = (keys(&[1]), registry("000000000000", "us-east-1"));
-        let owner = Owner { registry: &registry, repository: RepositoryId([7; 16]) };
+        let owner = UploadOwner { registry: &registry, repository: RepositoryId([7; 16]) };
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let made_at = Time(1_795_255_200_999_999);
-            let id = Claim { made_at, algorithm }.into_id(&keys, &SystemRandom, owner);
+            let id = UploadClaim { made_at, algorithm }.into_id(&keys, &SystemRandom, owner);
             let made_at = Time(1_795_255_200_000_000);
-            assert_eq!(Claim::verify(id, &keys, owner), Some(Claim { made_at, algorithm }));
+            assert_eq!(UploadClaim::verify(id, &keys, owner), Some(UploadClaim { made_at, algorithm }));
             let uuid = uuid::Uuid::from_bytes(id.0);
             assert_eq!((uuid.get_version_num(), uuid.get_variant()), (8, uuid::Variant::RFC4122));
         }
@@ -137,14 +137,14 @@ mod tests {
     #[test]
     fn an_id_is_good_for_its_repository_only_and_outlives_a_new_root_key() {
         let (old, home) = (keys(&[1]), registry("000000000000", "us-east-1"));
-        let owner = Owner { registry: &home, repository: RepositoryId([7; 16]) };
-        let claim = Claim { made_at: Time(1_795_255_200_000_000), algorithm: Algorithm::Sha256 };
+        let owner = UploadOwner { registry: &home, repository: RepositoryId([7; 16]) };
+        let claim = UploadClaim { made_at: Time(1_795_255_200_000_000), algorithm: Algorithm::Sha256 };
         let id = claim.into_id(&old, &SystemRandom, owner);
-        assert_eq!(Claim::verify(id, &keys(&[1, 2]), owner), Some(claim));
-        assert_eq!(Claim::verify(id, &keys(&[2]), owner), None);
-        assert_eq!(Claim::verify(id, &old, Owner { repository: RepositoryId([8; 16]), ..owner }), None);
+        assert_eq!(UploadClaim::verify(id, &keys(&[1, 2]), owner), Some(claim));
+        assert_eq!(UploadClaim::verify(id, &keys(&[2]), owner), None);
+        assert_eq!(UploadClaim::verify(id, &old, UploadOwner { repository: RepositoryId([8; 16]), ..owner }), None);
         for other in [registry("000000000001", "us-east-1"), registry("000000000000", "us-east-2")] {
-            assert_eq!(Claim::verify(id, &old, Owner { registry: &other, ..owner }), None);
+            assert_eq!(UploadClaim::verify(id, &old, UploadOwner { registry: &other, ..owner }), None);
         }
     }
 
@@ -157,11 +157,11 @@ mod tests {
         #[test]
         fn one_changed_bit_makes_an_id_invalid(bit in 0..128_u32) {
             let (keys, registry) = (keys(&[1]), registry("000000000000", "us-east-1"));
-            let owner = Owner { registry: &registry, repository: RepositoryId([7; 16]) };
-            let claim = Claim { made_at: Time(1_795_255_200_000_000), algorithm: Algorithm::Sha256 };
+            let owner = UploadOwner { registry: &registry, repository: RepositoryId([7; 16]) };
+            let claim = UploadClaim { made_at: Time(1_795_255_200_000_000), algorithm: Algorithm::Sha256 };
             let id = claim.into_id(&keys, &SystemRandom, owner);
             let changed = UploadId((u128::from_be_bytes(id.0) ^ 1 << bit).to_be_bytes());
-            prop_assert_eq!(Claim::verify(changed, &keys, owner), None);
+            prop_assert_eq!(UploadClaim::verify(changed, &keys, owner), None);
         }
     }
 }

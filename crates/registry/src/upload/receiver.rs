@@ -4,7 +4,7 @@ use blob::{Buffer, Durable, Error, Location, Writer};
 use oci::{Digest, Hasher};
 
 /// How far a location is: what a session's row may be told.
-pub(super) struct Covered {
+pub(super) struct DurableProgress {
     pub location: Location,
     pub durable: Durable,
     /// The state of the hash at the durable offset.
@@ -34,7 +34,7 @@ struct State {
 }
 
 /// A location whose bytes have all come; `writer` is still to make them readable.
-pub(super) struct Received {
+pub(super) struct ReceivedBytes {
     pub location: Location,
     pub writer: Box<dyn Writer>,
     pub digest: Digest,
@@ -82,20 +82,20 @@ impl Receiver {
     }
 
     /// Makes durable what the engine can.
-    pub(super) async fn sync(&mut self) -> Result<Covered, Error> {
+    pub(super) async fn sync(&mut self) -> Result<DurableProgress, Error> {
         let durable = self.writer.sync().await?;
         Ok(self.cover(durable))
     }
 
     /// What became durable beside the writes since this was asked last.
-    pub(super) fn synced(&mut self) -> Option<Covered> {
+    pub(super) fn synced(&mut self) -> Option<DurableProgress> {
         let durable = self.writer.synced()?;
         Some(self.cover(durable))
     }
 
     /// An engine may lag, but only to where a buffer ended; where it stands between two, the hash has no state to go on from, and
     /// the former place holds.
-    fn cover(&mut self, durable: Durable) -> Covered {
+    fn cover(&mut self, durable: Durable) -> DurableProgress {
         if let Some(at) = self.states.iter().position(|state| state.offset == durable.offset) {
             self.states.drain(..at);
             self.durable = durable;
@@ -104,12 +104,12 @@ impl Receiver {
         let hash_state = state.map(|state| state.hash.clone()).unwrap_or_default();
         let place = state.and_then(|state| state.checksums);
         let checksums = self.summer.as_ref().zip(place).map(|(summer, place)| summer.stored_at(place));
-        Covered { location: self.location, durable: self.durable.clone(), hash_state, checksums }
+        DurableProgress { location: self.location, durable: self.durable.clone(), hash_state, checksums }
     }
 
     /// Splits off what makes the bytes readable, and what was computed over all of them.
-    pub(super) fn end(self) -> Received {
-        Received {
+    pub(super) fn end(self) -> ReceivedBytes {
+        ReceivedBytes {
             location: self.location,
             writer: self.writer,
             digest: self.hasher.finish(),

@@ -1,8 +1,8 @@
 //! A session's row: taken by raising its turn, and changed only under the turn that was taken.
 use super::expire::UploadExpire;
-use super::id::{Claim, Owner};
-use super::receiver::Covered;
-use super::writers::{self, Named, Turn};
+use super::id::{UploadClaim, UploadOwner};
+use super::receiver::DurableProgress;
+use super::writers::{self, SessionKey, SessionLease};
 use crate::clock::Time;
 use crate::jobs::{self, JobQueue};
 use crate::repository::not_found;
@@ -16,9 +16,9 @@ use oci::{Algorithm, Digest, Hasher, RepositoryName};
 
 /// The session that a call names, once its id was found right.
 #[derive(Clone)]
-pub(super) struct Target {
+pub(super) struct UploadTarget {
     pub id: UploadId,
-    pub claim: Claim,
+    pub claim: UploadClaim,
     /// The repository's id.
     pub repository: RepositoryId,
     /// The repository's encryption identity.
@@ -27,20 +27,22 @@ pub(super) struct Target {
     name: String,
 }
 
-impl Target {
+impl UploadTarget {
     /// Finds the session, with its row if it left something behind. [`Error::RepositoryNotFound`], or [`Error::UploadNotFound`]
     /// for an id that was not made here for this repository.
     pub(super) async fn find(
         cx: &Cx,
         name: &RepositoryName,
         id: UploadId,
-    ) -> Result<(Target, Option<UploadRow>), Error> {
+    ) -> Result<(UploadTarget, Option<UploadRow>), Error> {
         let registry = cx.registry.key();
         let found = cx.db.look_up(records::upload::named(&registry, name.as_str(), id)).await?;
         let NamedUpload { repository, encryption, upload } = found.ok_or_else(|| not_found(cx, name))?;
-        let owner = Owner { registry: &cx.registry, repository };
-        match Claim::verify(id, &cx.keys, owner) {
-            Some(claim) => Ok((Target { id, claim, repository, encryption, registry, name: name.to_string() }, upload)),
+        let owner = UploadOwner { registry: &cx.registry, repository };
+        match UploadClaim::verify(id, &cx.keys, owner) {
+            Some(claim) => {
+                Ok((UploadTarget { id, claim, repository, encryption, registry, name: name.to_string() }, upload))
+            }
             None => Err(Error::UploadNotFound {
                 id: id.to_string(),
                 name: name.to_string(),
@@ -54,17 +56,17 @@ impl Target {
         cx: &Cx,
         name: &RepositoryName,
         id: UploadId,
-    ) -> Result<(Target, Option<UploadRow>, Turn), Error> {
-        let session = Named { registry: cx.registry.clone(), repository: name.clone(), id };
-        let turn = writers::take(cx, session).await.map_err(|_| Error::InvalidLayerPart {
+    ) -> Result<(UploadTarget, Option<UploadRow>, SessionLease), Error> {
+        let session = SessionKey { registry: cx.registry.clone(), repository: name.clone(), id };
+        let lease = writers::take(cx, session).await.map_err(|_| Error::InvalidLayerPart {
             reason: SUPERSEDED.to_owned(),
             account: cx.registry.account.to_string(),
             name: name.to_string(),
             id: id.to_string(),
             last_valid_byte: None,
         })?;
-        let (target, row) = Target::find(cx, name, id).await?;
-        Ok((target, row, turn))
+        let (target, row) = UploadTarget::find(cx, name, id).await?;
+        Ok((target, row, lease))
     }
 
     /// When a session without a row ends.
@@ -119,25 +121,25 @@ impl Target {
 const SUPERSEDED: &str = "A newer request has taken this upload";
 
 /// An open session that this request has taken.
-pub(super) struct Session {
+pub(super) struct UploadSession {
     /// Its turn is 0 until the first row is written.
     pub row: UploadRow,
 }
 
 /// What [`take`] found.
-pub(super) enum Taken {
-    Open(Session),
+pub(super) enum SessionState {
+    Open(UploadSession),
     /// It ended with this layer.
     Complete(Vec<u8>),
 }
 
 /// Takes the session, which has that row, from whoever has it on other nodes. [`Error::UploadNotFound`] for one that expired or
 /// was cancelled.
-pub(super) async fn take(cx: &Cx, target: &Target, row: Option<UploadRow>) -> Result<Taken, Error> {
+pub(super) async fn take(cx: &Cx, target: &UploadTarget, row: Option<UploadRow>) -> Result<SessionState, Error> {
     let now = cx.now();
     let Some(row) = row else {
         return match target.expires_at(cx) > now {
-            true => Ok(Taken::Open(Session::new(cx, target))),
+            true => Ok(SessionState::Open(UploadSession::new(cx, target))),
             false => Err(target.not_found()),
         };
     };
@@ -150,17 +152,17 @@ pub(super) async fn take(cx: &Cx, target: &Target, row: Option<UploadRow>) -> Re
             if !cx.db.write(move |tx| tx.change(records::upload::take(id, turn, received))).await? {
                 return Err(target.superseded(unsigned(row.received)));
             }
-            Ok(Taken::Open(Session { row: UploadRow { turn: turn + 1, ..row } }))
+            Ok(SessionState::Open(UploadSession { row: UploadRow { turn: turn + 1, ..row } }))
         }
-        COMPLETE => Ok(Taken::Complete(row.digest.unwrap_or_default())),
+        COMPLETE => Ok(SessionState::Complete(row.digest.unwrap_or_default())),
         _ => Err(target.not_found()),
     }
 }
 
-impl Session {
+impl UploadSession {
     /// One that left nothing behind yet.
-    pub(super) fn new(cx: &Cx, target: &Target) -> Session {
-        Session {
+    pub(super) fn new(cx: &Cx, target: &UploadTarget) -> UploadSession {
+        UploadSession {
             row: UploadRow {
                 id: target.id,
                 repository: target.repository,
@@ -217,21 +219,21 @@ impl Session {
         self.row.checksums.as_ref().map(resume).transpose().map_err(Error::server)
     }
 
-    /// Stores how far the session is, and answers it as it is then. The bytes that `covered` speaks of are durable.
+    /// Stores how far the session is, and answers it as it is then. The bytes that `progress` speaks of are durable.
     pub(super) fn commit<'a>(
         &self,
         cx: &'a Cx,
-        target: &'a Target,
-        covered: Covered,
-    ) -> impl Future<Output = Result<Session, Error>> + Send + use<'a> {
+        target: &'a UploadTarget,
+        progress: DurableProgress,
+    ) -> impl Future<Output = Result<UploadSession, Error>> + Send + use<'a> {
         let (first, received) = (self.row.turn == 0, self.received());
         let row = UploadRow {
             turn: self.row.turn.max(1),
-            received: signed(covered.durable.offset),
-            engine_state: covered.durable.state.0,
-            hash_state: covered.hash_state,
-            checksums: covered.checksums,
-            location: Some(LocationId(covered.location.0)),
+            received: signed(progress.durable.offset),
+            engine_state: progress.durable.state.0,
+            hash_state: progress.hash_state,
+            checksums: progress.checksums,
+            location: Some(LocationId(progress.location.0)),
             ..self.row.clone()
         };
         async move {
@@ -255,7 +257,7 @@ impl Session {
             if first {
                 JobQueue::of(cx).ring();
             }
-            Ok(Session { row })
+            Ok(UploadSession { row })
         }
     }
 }

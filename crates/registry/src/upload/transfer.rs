@@ -1,9 +1,9 @@
 //! Streaming a body onto the end of a session.
-use super::Progress;
-use super::body::{Intake, Piece, Source};
-use super::receiver::{Covered, Receiver};
-use super::session::{Session, Target};
-use super::writers::Turn;
+use super::UploadProgress;
+use super::body::{BodyPiece, BodySource, Intake};
+use super::receiver::{DurableProgress, Receiver};
+use super::session::{UploadSession, UploadTarget};
+use super::writers::SessionLease;
 use crate::{Cx, Error};
 use blob::{Buffer, Durable, Location};
 use oci::{Algorithm, ChunkRange};
@@ -11,24 +11,24 @@ use std::pin::Pin;
 
 /// Where a body belongs in its upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum BodyPlace {
     /// Behind this many bytes, and of any length.
     Offset(u64),
     /// At this range, and of its length.
     Chunk(ChunkRange),
 }
 
-impl From<ChunkRange> for Place {
-    fn from(range: ChunkRange) -> Place {
-        Place::Chunk(range)
+impl From<ChunkRange> for BodyPlace {
+    fn from(range: ChunkRange) -> BodyPlace {
+        BodyPlace::Chunk(range)
     }
 }
 
-impl Place {
+impl BodyPlace {
     fn first(self) -> u64 {
         match self {
-            Place::Offset(offset) => offset,
-            Place::Chunk(range) => range.first,
+            BodyPlace::Offset(offset) => offset,
+            BodyPlace::Chunk(range) => range.first,
         }
     }
 }
@@ -36,11 +36,11 @@ impl Place {
 /// A body on its way to a session's location.
 pub(super) struct Transfer<'a> {
     cx: &'a Cx,
-    target: &'a Target,
+    target: &'a UploadTarget,
     intake: Intake<'a>,
-    pub session: Session,
+    pub session: UploadSession,
     /// Where the body is to be, if the request says so.
-    at: Option<Place>,
+    at: Option<BodyPlace>,
     /// Bytes that the session had before this body.
     begin: u64,
     /// The hash of a session that has no bytes yet.
@@ -54,11 +54,11 @@ pub(super) struct Transfer<'a> {
 }
 
 /// A commit that is under way, which answers the session as it is then.
-type Storing<'a> = Pin<Box<dyn Future<Output = Result<Session, Error>> + Send + 'a>>;
+type Storing<'a> = Pin<Box<dyn Future<Output = Result<UploadSession, Error>> + Send + 'a>>;
 
 /// What a body is to a session.
 pub(super) struct Chunk {
-    pub at: Option<Place>,
+    pub at: Option<BodyPlace>,
     pub algorithm: Algorithm,
     pub resumable: bool,
 }
@@ -67,16 +67,16 @@ impl<'a> Transfer<'a> {
     /// [`Error::InvalidLayerPart`] for a body that does not begin where the session stands.
     pub(super) fn new(
         cx: &'a Cx,
-        target: &'a Target,
-        session: Session,
+        target: &'a UploadTarget,
+        session: UploadSession,
         chunk: Chunk,
-        (body, turn): (&'a mut dyn Source, Turn),
+        (body, lease): (&'a mut dyn BodySource, SessionLease),
     ) -> Result<Transfer<'a>, Error> {
         let begin = session.received();
         if let Some(at) = chunk.at.filter(|at| at.first() != begin) {
             return Err(misplaced(target, at.first(), begin));
         }
-        let intake = Intake::new(body, (&cx.buffers, cx.share()), turn);
+        let intake = Intake::new(body, (&cx.buffers, cx.share()), lease);
         let Chunk { at, algorithm, resumable } = chunk;
         Ok(Transfer { cx, target, intake, session, at, begin, algorithm, resumable, storing: None, in_doubt: false })
     }
@@ -105,7 +105,7 @@ impl<'a> Transfer<'a> {
                 Ok(Some(bytes))
             }
             Ok(None) => Ok(None),
-            Err(Piece::Broken(error)) => Err(error),
+            Err(BodyPiece::Broken(error)) => Err(error),
             Err(_) => Err(self.target.superseded(self.begin)),
         }
     }
@@ -137,14 +137,14 @@ impl<'a> Transfer<'a> {
     /// Stores how far the session is, as far as the engine can make it durable.
     pub(super) async fn commit(&mut self, receiver: &mut Receiver) -> Result<(), Error> {
         self.stored().await?;
-        let covered = receiver.sync().await.map_err(|error| self.store_error(error))?;
-        self.store(covered);
+        let progress = receiver.sync().await.map_err(|error| self.store_error(error))?;
+        self.store(progress);
         self.stored().await
     }
 
     /// Begins to store how far the session is, after what is being stored.
-    fn store(&mut self, covered: Covered) {
-        self.storing = Some(Box::pin(self.session.commit(self.cx, self.target, covered)));
+    fn store(&mut self, progress: DurableProgress) {
+        self.storing = Some(Box::pin(self.session.commit(self.cx, self.target, progress)));
     }
 
     /// Waits until nothing is being stored. Whoever stops waiting loses nothing.
@@ -158,7 +158,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    fn end_storing(&mut self, stored: Result<Session, Error>) -> Result<(), Error> {
+    fn end_storing(&mut self, stored: Result<UploadSession, Error>) -> Result<(), Error> {
         self.storing = None;
         self.in_doubt |= stored.as_ref().is_err_and(Error::is_in_doubt);
         self.session = stored?;
@@ -168,32 +168,32 @@ impl<'a> Transfer<'a> {
     async fn stream(&mut self, receiver: &mut Option<Receiver>) -> Result<(), Error> {
         loop {
             match self.next().await? {
-                Piece::Bytes(buffer) => self.receive(receiver, buffer).await?,
-                Piece::End => {
+                BodyPiece::Bytes(buffer) => self.receive(receiver, buffer).await?,
+                BodyPiece::End => {
                     let position = receiver.as_ref().map_or(self.begin, Receiver::written);
                     return self.check(position, true);
                 }
-                Piece::Broken(error) => {
+                BodyPiece::Broken(error) => {
                     if let Some(receiver) = receiver.as_mut().filter(|_| self.resumable) {
                         self.commit(receiver).await?;
                     }
                     return Err(error);
                 }
-                Piece::Superseded => return Err(self.target.superseded(self.session.received())),
+                BodyPiece::Superseded => return Err(self.target.superseded(self.session.received())),
             }
             // So that a long body that a crash cuts off need not be sent again whole. Of another body the receiver forgets what it
             // need not know any more.
             if let Some(receiver) = receiver.as_mut().filter(|_| self.storing.is_none())
-                && let Some(covered) = receiver.synced()
+                && let Some(progress) = receiver.synced()
                 && self.resumable
             {
-                self.store(covered);
+                self.store(progress);
             }
         }
     }
 
     /// What comes next of the body, while progress is being stored beside it.
-    async fn next(&mut self) -> Result<Piece, Error> {
+    async fn next(&mut self) -> Result<BodyPiece, Error> {
         while let Some(storing) = &mut self.storing {
             tokio::select! {
                 biased;
@@ -239,15 +239,15 @@ impl<'a> Transfer<'a> {
         self.target.not_found()
     }
 
-    pub(super) fn progress(&self) -> Progress {
-        Progress { id: self.target.id, received: self.session.received() }
+    pub(super) fn progress(&self) -> UploadProgress {
+        UploadProgress { id: self.target.id, received: self.session.received() }
     }
 
     /// A chunk is as long as it says, and a layer no longer than the limit. `position`: bytes of the session with those that
     /// came; `ended`: no more will come.
     fn check(&self, position: u64, ended: bool) -> Result<(), Error> {
         let (came, received) = (position - self.begin, self.session.received());
-        if let Some(Place::Chunk(at)) = self.at {
+        if let Some(BodyPlace::Chunk(at)) = self.at {
             let expected = at.len();
             if came > expected {
                 return Err(self
@@ -280,7 +280,7 @@ impl<'a> Transfer<'a> {
 }
 
 /// The failure of a body that does not begin where the session stands.
-fn misplaced(target: &Target, first: u64, received: u64) -> Error {
+fn misplaced(target: &UploadTarget, first: u64, received: u64) -> Error {
     target.invalid_part(format!("The part begins at byte {first}, but the upload has {received} bytes"), received)
 }
 

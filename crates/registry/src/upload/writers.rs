@@ -16,12 +16,12 @@ pub(super) struct Writers(Arc<Mutex<Running>>);
 struct Running {
     /// Tickets that were given out; a higher one is newer.
     tickets: u64,
-    by_session: HashMap<Named, Writer>,
+    by_session: HashMap<SessionKey, Writer>,
 }
 
 /// A session as a call names it: with its repository, since an id alone does not show yet that the caller may write it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Named {
+pub(super) struct SessionKey {
     pub registry: RegistryId,
     pub repository: RepositoryName,
     pub id: UploadId,
@@ -43,7 +43,7 @@ impl Writers {
     }
 
     /// Ends whoever writes the session, waits until that is so, and becomes its writer. A call that came later wins.
-    async fn take(&self, session: Named) -> Result<Turn, Superseded> {
+    async fn take(&self, session: SessionKey) -> Result<SessionLease, Superseded> {
         let ticket = {
             let mut running = lock(&self.0);
             running.tickets += 1;
@@ -58,7 +58,7 @@ impl Writers {
                     None => {
                         let (stop, stopped) = watch::channel(false);
                         running.by_session.insert(session.clone(), Writer { ticket, stop: Arc::new(stop) });
-                        return Ok(Turn { writers: self.0.clone(), session, ticket, stopped });
+                        return Ok(SessionLease { writers: self.0.clone(), session, ticket, stopped });
                     }
                 }
             };
@@ -69,30 +69,30 @@ impl Writers {
 }
 
 /// Ends whoever writes the session on this node, waits until that is so, and becomes its writer. A call that came later wins.
-pub(super) async fn take(system: &System, session: Named) -> Result<Turn, Superseded> {
+pub(super) async fn take(system: &System, session: SessionKey) -> Result<SessionLease, Superseded> {
     Writers::of(system).take(session).await
 }
 
 /// The right to write a session on this node, until it is dropped.
-pub(super) struct Turn {
+pub(super) struct SessionLease {
     writers: Arc<Mutex<Running>>,
-    session: Named,
+    session: SessionKey,
     ticket: u64,
     /// Dropped last: whoever waits for that finds the entry gone.
     stopped: watch::Receiver<bool>,
 }
 
-impl Turn {
+impl SessionLease {
     /// Resolves when a newer request wants the session.
     pub(super) async fn superseded(&mut self) {
-        // The sender goes only with the entry, which only this turn removes.
+        // The sender goes only with the entry, which only this lease removes.
         if self.stopped.wait_for(|stop| *stop).await.is_err() {
             std::future::pending::<()>().await;
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for SessionLease {
     fn drop(&mut self) {
         let mut running = lock(&self.writers);
         if running.by_session.get(&self.session).is_some_and(|writer| writer.ticket == self.ticket) {
@@ -105,9 +105,9 @@ impl Drop for Turn {
 mod tests {
     use super::*;
 
-    fn session(repository: &str, id: u8) -> Named {
+    fn session(repository: &str, id: u8) -> SessionKey {
         let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
-        Named { registry, repository: repository.parse().unwrap(), id: UploadId([id; 16]) }
+        SessionKey { registry, repository: repository.parse().unwrap(), id: UploadId([id; 16]) }
     }
 
     #[tokio::test]
@@ -137,8 +137,8 @@ mod tests {
                 let taken = writers.take(session("app", 1)).await;
                 match taken {
                     // Holds it until a newer one comes; nobody disturbs the newest.
-                    Ok(mut turn) => tokio::select! {
-                        () = turn.superseded() => Err(Superseded),
+                    Ok(mut lease) => tokio::select! {
+                        () = lease.superseded() => Err(Superseded),
                         () = std::future::pending() => Ok(()),
                     },
                     Err(superseded) => Err(superseded),
@@ -158,11 +158,11 @@ mod tests {
     #[tokio::test]
     async fn sessions_do_not_disturb_each_other() {
         let writers = Writers::default();
-        let mut turns = Vec::new();
+        let mut leases = Vec::new();
         // An id that was made for another repository is another session, as far as anybody knows.
         for (repository, id) in [("app", 1), ("app", 2), ("other", 1)] {
-            turns.push(writers.take(session(repository, id)).await.unwrap());
+            leases.push(writers.take(session(repository, id)).await.unwrap());
         }
-        assert!(turns.iter().all(|turn| !*turn.stopped.borrow()));
+        assert!(leases.iter().all(|lease| !*lease.stopped.borrow()));
     }
 }

@@ -1,8 +1,8 @@
 //! What a background job may do by itself: all that a call may, without a request.
 use super::support::*;
 use registry::access::{Caller, Need, Resource, authorize};
-use registry::image::{self, ImageRef, NewImage, PutBy};
-use registry::push_log::{self, Attempt, Refusal};
+use registry::image::{self, ImageRef, NewImage, PushClient};
+use registry::push_log::{self, PushAttempt, PushRefusal};
 use registry::{Cx, repository};
 use serde_json::json;
 
@@ -18,9 +18,9 @@ async fn a_job_deletes_images_as_a_call_does_and_its_events_name_the_service() {
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.to_string(), "size": 2},
         "layers": [],
     });
-    let by = PutBy::Docker { containerd: false };
+    let client = PushClient::Docker { containerd: false };
     let (bytes, tags) = (manifest.to_string().into_bytes(), vec!["v1".parse().unwrap()]);
-    image::put(&world.cx, &app(), NewImage { bytes, media_type: None, tags, digest: None, by }).await.unwrap();
+    image::put(&world.cx, &app(), NewImage { bytes, media_type: None, tags, digest: None, client }).await.unwrap();
 
     let job = Cx::for_job(world.cx.system.clone(), SERVICE, world.cx.registry.clone(), "lifecycle");
     let id = ImageRef { tag: Some("v1".to_owned()), digest: None };
@@ -43,9 +43,9 @@ async fn a_job_has_no_right_that_no_policy_gives_it_and_its_refusals_are_logged(
     assert!(matches!(&job.caller, Caller::Service { name } if *name == SERVICE));
     let need = Need::new("ecr:PutImage", Resource::Repository(app()));
     let denied = authorize(&job, &[need]).await.unwrap_err();
-    let attempt = Attempt { action: "PutImage", repository: app(), tag: None, digest: None };
+    let attempt = PushAttempt { action: "PutImage", repository: app(), tag: None, digest: None };
     let (message, denied) = (denied.to_string(), true);
-    push_log::refused(&job, attempt, Refusal { status: 403, code: "DENIED", message, denied });
+    push_log::refused(&job, attempt, PushRefusal { status: 403, code: "DENIED", message, denied });
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(world.cx.system.clone().run(stopped));
     let page = push_log::list(&world.cx, &app(), true, None, 10).await.unwrap();

@@ -4,8 +4,8 @@ use blob::checksum::{self, BLOCK_BYTES};
 use bytes::Bytes;
 use meta::records::layer::FIRST_CHECKSUMS;
 use oci::{Algorithm, ByteRange, Digest, Hasher};
-use registry::layer::{self, Open};
-use registry::upload::{self, Completion, Source};
+use registry::layer::{self, LayerOpening};
+use registry::upload::{self, BodySource, CompletionRules};
 use registry::{Cx, Error};
 
 /// Pieces of a body by length: some shorter than a block, some that end on one, some longer than a buffer.
@@ -39,7 +39,7 @@ async fn however_an_upload_is_cut_and_resumed_the_checksums_are_those_of_one_pas
             sent.extend_from_slice(&last);
             let digest = sha256(&sent);
             let mut body = Pieces::new(&last, 10_000);
-            upload::complete(&world.cx, &app(), id, &digest, None, &mut body, Completion::Docker).await.unwrap();
+            upload::complete(&world.cx, &app(), id, &digest, None, &mut body, CompletionRules::Docker).await.unwrap();
             assert_eq!(world.layer_checksums(&digest).await, Some(checksum::of(&sent)), "{store:?}, {seed}");
             assert_eq!(world.row(id).await.unwrap().checksums, None, "an ended session keeps none");
             assert_eq!(world.read(&digest).await.unwrap(), sent);
@@ -83,7 +83,7 @@ async fn a_session_from_before_there_were_checksums_goes_on_and_its_layer_has_th
         assert!(world.cx.db.write(move |tx| tx.upload_progress(&row)).await.unwrap());
         upload::append(&world.cx, &app(), id, None, &mut whole(&bytes[300_000..600_000])).await.unwrap();
         let mut rest = whole(&bytes[600_000..]);
-        upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, Completion::Docker).await.unwrap();
+        upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, CompletionRules::Docker).await.unwrap();
         assert_eq!(world.layer_checksums(&digest).await, Some(checksum::of(&bytes)), "{store:?}");
     }
 }
@@ -99,7 +99,7 @@ fn numbered(number: u64) -> Vec<u8> {
 }
 
 #[async_trait::async_trait]
-impl Source for Numbered {
+impl BodySource for Numbered {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         let number = self.next;
         self.next += 1;
@@ -109,8 +109,8 @@ impl Source for Numbered {
 
 async fn range(cx: &Cx, digest: &Digest, from: u64, to: u64) -> Result<Vec<u8>, Error> {
     match layer::open(cx, &app(), digest, Some(ByteRange::FromTo(from, to))).await? {
-        Open::Opened(opened) => collect(opened.bytes).await,
-        Open::Unsatisfiable { size } => panic!("{from} to {to} of {size}"),
+        LayerOpening::Opened(opened) => collect(opened.bytes).await,
+        LayerOpening::Unsatisfiable { size } => panic!("{from} to {to} of {size}"),
     }
 }
 

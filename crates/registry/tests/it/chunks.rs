@@ -4,7 +4,7 @@ use bytes::Bytes;
 use oci::ChunkRange;
 use registry::limits::Limits;
 use registry::quirks::Quirks;
-use registry::upload::{self, Completion, UploadId};
+use registry::upload::{self, CompletionRules, UploadId};
 use registry::{CommonError, Error};
 
 fn chunk(first: usize, len: usize) -> ChunkRange {
@@ -44,7 +44,7 @@ async fn a_layer_in_chunks_reads_back_on_every_store() {
         let digest = sha256(&bytes);
         let rest = chunk(at, bytes.len() - at);
         let mut body = Pieces::new(&bytes[at..], 70_000);
-        upload::complete(&world.cx, &app(), id, &digest, Some(rest.into()), &mut body, Completion::Docker)
+        upload::complete(&world.cx, &app(), id, &digest, Some(rest.into()), &mut body, CompletionRules::Docker)
             .await
             .unwrap();
         assert_eq!(world.read(&digest).await.unwrap(), bytes, "{store:?}");
@@ -78,7 +78,7 @@ async fn an_upload_goes_on_after_a_restart() {
         patch(&world, id, None, &bytes[S3_PART..2 * S3_PART]).await.unwrap();
         world.restart().await;
         let mut rest = whole(&bytes[2 * S3_PART..]);
-        upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, Completion::Docker).await.unwrap();
+        upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, CompletionRules::Docker).await.unwrap();
         assert_eq!(world.read(&digest).await.unwrap(), bytes, "{store:?}");
     }
 }

@@ -4,7 +4,7 @@ use blob::Error as BlobError;
 use blob::checksum;
 use blob::faulty::EngineCall;
 use oci::{Algorithm, Digest};
-use registry::upload::{self, Completion, Place};
+use registry::upload::{self, BodyPlace, CompletionRules};
 use registry::{CommonError, Error, layer};
 
 #[tokio::test]
@@ -16,7 +16,7 @@ async fn a_layer_in_one_request_writes_no_session() {
             let bytes = layer_bytes(size as u64, size);
             let (id, digest) = (world.start().await, sha256(&bytes));
             let mut body = Pieces::new(&bytes, 100_000);
-            upload::complete(&world.cx, &app(), id, &digest, None, &mut body, Completion::Docker).await.unwrap();
+            upload::complete(&world.cx, &app(), id, &digest, None, &mut body, CompletionRules::Docker).await.unwrap();
             assert!(world.row(id).await.is_none(), "{store:?}, {size}");
             assert_eq!(world.locations().await, locations, "{store:?}, {size}");
             assert_eq!(world.read(&digest).await.unwrap(), bytes);
@@ -32,7 +32,7 @@ async fn a_put_whose_answer_was_lost_can_be_sent_again() {
         let (id, digest) = (world.start().await, sha256(&bytes));
         for _ in 0..2 {
             let mut body = whole(&bytes);
-            upload::complete(&world.cx, &app(), id, &digest, None, &mut body, Completion::Docker).await.unwrap();
+            upload::complete(&world.cx, &app(), id, &digest, None, &mut body, CompletionRules::Docker).await.unwrap();
         }
         assert_eq!(world.read(&digest).await.unwrap(), bytes);
     }
@@ -49,7 +49,7 @@ async fn a_completed_session_answers_its_own_digest_again_and_nothing_else() {
     close(&world.cx, id, &digest).await.unwrap();
     close_by_api(&world.cx, id, &digest).await.unwrap();
     let mut rest = Pieces::new(&bytes, 1000);
-    upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, Completion::Docker).await.unwrap();
+    upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, CompletionRules::Docker).await.unwrap();
     let again = [
         close(&world.cx, id, &sha256(b"other")).await,
         upload::append(&world.cx, &app(), id, None, &mut whole(b"more")).await.map(drop),
@@ -78,13 +78,14 @@ async fn a_wrong_digest_makes_no_layer_and_leaves_the_session_as_it_was() {
         upload::append(&world.cx, &app(), id, None, &mut whole(&bytes[..S3_PART])).await.unwrap();
         for body in [&b"garbage"[..], b""] {
             let mut body = whole(body);
-            let refused = upload::complete(&world.cx, &app(), id, &digest, None, &mut body, Completion::Docker).await;
+            let refused =
+                upload::complete(&world.cx, &app(), id, &digest, None, &mut body, CompletionRules::Docker).await;
             assert!(matches!(refused, Err(Error::InvalidLayer { .. })));
             let status = upload::status(&world.cx, &app(), id).await.unwrap();
             assert_eq!(status.received, S3_PART as u64, "{store:?}");
         }
         let mut rest = whole(&bytes[S3_PART..]);
-        upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, Completion::Docker).await.unwrap();
+        upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, CompletionRules::Docker).await.unwrap();
         assert_eq!(world.read(&digest).await.unwrap(), bytes, "{store:?}");
         assert!(layer::check(&world.cx, &app(), vec![wrong]).await.unwrap().is_empty());
     }
@@ -100,12 +101,12 @@ async fn nothing_of_a_put_that_failed_stays_in_the_session_however_long_it_was()
     let id = world.start().await;
     upload::append(&world.cx, &app(), id, None, &mut whole(first)).await.unwrap();
     for (mut body, asked) in [(Pieces::new(rest, MIB), sha256(b"wrong")), (Pieces::new(rest, MIB).broken(), digest)] {
-        let refused = upload::complete(&world.cx, &app(), id, &asked, None, &mut body, Completion::Docker).await;
+        let refused = upload::complete(&world.cx, &app(), id, &asked, None, &mut body, CompletionRules::Docker).await;
         assert!(matches!(refused, Err(Error::InvalidLayer { .. } | Error::BodyTruncated(_))));
         assert_eq!(upload::status(&world.cx, &app(), id).await.unwrap().received, first.len() as u64);
     }
     let mut again = Pieces::new(rest, MIB);
-    upload::complete(&world.cx, &app(), id, &digest, None, &mut again, Completion::Docker).await.unwrap();
+    upload::complete(&world.cx, &app(), id, &digest, None, &mut again, CompletionRules::Docker).await.unwrap();
     assert_eq!(world.read(&digest).await.unwrap(), bytes);
 }
 
@@ -120,7 +121,16 @@ async fn a_whole_layer_at_byte_0_replaces_what_came_before_it_and_leaves_nothing
             upload::append(&world.cx, &app(), id, None, &mut whole(&other)).await.unwrap();
             let received = upload::status(&world.cx, &app(), id).await.unwrap().received;
             let close = async |body: &mut Pieces, asked: &Digest| {
-                upload::complete(&world.cx, &app(), id, asked, Some(Place::Offset(0)), body, Completion::Docker).await
+                upload::complete(
+                    &world.cx,
+                    &app(),
+                    id,
+                    asked,
+                    Some(BodyPlace::Offset(0)),
+                    body,
+                    CompletionRules::Docker,
+                )
+                .await
             };
             // Neither a body that breaks off nor one of another digest takes anything from the session.
             let mut broken = Pieces::new(&bytes, 70_000).broken();
@@ -153,7 +163,7 @@ async fn a_digest_of_either_hash_is_checked_whatever_the_session_began_with() {
                 upload::append(&world.cx, &app(), id, None, &mut whole(&bytes[..sent])).await.unwrap();
                 let mut rest = whole(&bytes[sent..]);
                 let refused =
-                    upload::complete(&world.cx, &app(), id, &wrong, None, &mut rest, Completion::Docker).await;
+                    upload::complete(&world.cx, &app(), id, &wrong, None, &mut rest, CompletionRules::Docker).await;
                 assert!(matches!(refused, Err(Error::InvalidLayer { .. })), "{store:?}");
                 // Under S3's rules the object was finished to be read, and nothing can be added to it.
                 let id = match store {
@@ -166,7 +176,9 @@ async fn a_digest_of_either_hash_is_checked_whatever_the_session_began_with() {
                     _ => id,
                 };
                 let mut rest = whole(&bytes[sent..]);
-                upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, Completion::Docker).await.unwrap();
+                upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, CompletionRules::Docker)
+                    .await
+                    .unwrap();
             }
             assert_eq!(world.read(&digest).await.unwrap(), bytes, "{store:?}, {begun:?}, {asked:?}");
             assert_eq!(world.locations().await, 1);

@@ -2,13 +2,13 @@
 use super::support::*;
 use bytes::Bytes;
 use meta::records;
-use registry::upload::{self, Completion, Progress, UploadId};
+use registry::upload::{self, CompletionRules, UploadId, UploadProgress};
 use registry::{CommonError, Cx, Error};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// A PATCH whose body the test sends.
-fn slow_patch(cx: &Cx, id: UploadId) -> (mpsc::Sender<Bytes>, JoinHandle<Result<Progress, Error>>) {
+fn slow_patch(cx: &Cx, id: UploadId) -> (mpsc::Sender<Bytes>, JoinHandle<Result<UploadProgress, Error>>) {
     let (sender, mut body) = Slow::new();
     let cx = cx.clone();
     (sender, tokio::spawn(async move { upload::append(&cx, &app(), id, None, &mut body).await }))
@@ -138,10 +138,9 @@ async fn a_one_body_put_that_is_cancelled_on_another_node_makes_no_layer() {
     let (id, bytes) = (world.start().await, layer_bytes(3, S3_PART));
     let (sender, mut body) = Slow::new();
     let (cx, digest) = (world.cx.clone(), sha256(&bytes));
-    let request =
-        tokio::spawn(
-            async move { upload::complete(&cx, &app(), id, &digest, None, &mut body, Completion::Docker).await },
-        );
+    let request = tokio::spawn(async move {
+        upload::complete(&cx, &app(), id, &digest, None, &mut body, CompletionRules::Docker).await
+    });
     sender.send(bytes[..10].to_vec().into()).await.unwrap();
     sender.send(bytes[10..].to_vec().into()).await.unwrap();
     upload::cancel(&other, &app(), id).await.unwrap();
@@ -167,7 +166,7 @@ async fn many_clients_that_push_one_digest_make_one_copy() {
                             return upload::put_whole(&cx, &app(), &digest, &mut body).await;
                         }
                         let id = upload::start(&cx, &app(), digest.algorithm()).await?;
-                        upload::complete(&cx, &app(), id, &digest, None, &mut body, Completion::Docker).await
+                        upload::complete(&cx, &app(), id, &digest, None, &mut body, CompletionRules::Docker).await
                     })
                 })
                 .collect();

@@ -1,8 +1,8 @@
 //! What an operation asks of the metadata store: a guard of its speed that counts and does not measure.
 use crate::support::{Store, World, app, layer_bytes, on_postgres, put_to, sha256, whole};
 use oci::{Algorithm, Digest, Reference};
-use registry::image::{self, NewImage, PutBy};
-use registry::upload::{self, Completion};
+use registry::image::{self, NewImage, PushClient};
+use registry::upload::{self, CompletionRules};
 use registry::{Cx, layer};
 use serde_json::json;
 
@@ -45,8 +45,8 @@ fn manifest(blobs: &[Digest]) -> Vec<u8> {
 }
 
 async fn put(cx: &Cx, bytes: Vec<u8>, tag: &str) {
-    let by = PutBy::Docker { containerd: false };
-    let new = NewImage { bytes, media_type: None, tags: vec![tag.parse().unwrap()], digest: None, by };
+    let client = PushClient::Docker { containerd: false };
+    let new = NewImage { bytes, media_type: None, tags: vec![tag.parse().unwrap()], digest: None, client };
     image::put(cx, &app(), new).await.unwrap();
 }
 
@@ -60,7 +60,7 @@ async fn a_small_layer_costs_one_write_transaction() {
     assert_eq!(cost(cx, upload::start(cx, &app(), Algorithm::Sha256)).await, of(0, 1, 1));
     let id = upload::start(cx, &app(), Algorithm::Sha256).await.unwrap();
     let put = async {
-        upload::complete(cx, &app(), id, &digest, None, &mut whole(&bytes), Completion::Docker).await.unwrap();
+        upload::complete(cx, &app(), id, &digest, None, &mut whole(&bytes), CompletionRules::Docker).await.unwrap();
     };
     assert_eq!(cost(cx, put).await, of(1, 5, 3));
 }

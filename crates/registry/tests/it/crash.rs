@@ -2,10 +2,10 @@
 use super::support::*;
 use bytes::Bytes;
 use oci::{Digest, RepositoryName};
-use registry::image::{self, NewImage, PutBy};
+use registry::image::{self, NewImage, PushClient};
 use registry::limits::Limits;
 use registry::quirks::Quirks;
-use registry::upload::{self, Completion, Source, UploadId};
+use registry::upload::{self, BodySource, CompletionRules, UploadId};
 use registry::{Cx, Error};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -115,7 +115,7 @@ struct UntilStored {
 }
 
 #[async_trait::async_trait]
-impl Source for UntilStored {
+impl BodySource for UntilStored {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         if upload::status(&self.cx, &app(), self.id).await?.received > 0 {
             self.enough.notify_one();
@@ -144,7 +144,7 @@ async fn push_images(cx: &Cx, seed: u64, told: &Mutex<Told>) -> Result<(), Error
             media_type: None,
             tags: vec![format!("v{seed}").parse().unwrap()],
             digest: None,
-            by: PutBy::Docker { containerd: false },
+            client: PushClient::Docker { containerd: false },
         };
         let pushed = image::put(cx, &app(), new).await?;
         told.lock().unwrap().images.push((pushed.digest, manifest));
@@ -176,7 +176,7 @@ async fn push_layer(
         assert_eq!(sent, next);
     }
     let mut rest = Pieces::new(&bytes[sent..], 5000);
-    upload::complete(cx, name, id, &digest, None, &mut rest, Completion::Docker).await
+    upload::complete(cx, name, id, &digest, None, &mut rest, CompletionRules::Docker).await
 }
 
 fn manifest(config: &[u8], layer: &[u8]) -> Vec<u8> {
@@ -204,7 +204,7 @@ async fn every_record_has_its_bytes(world: &World, seed: u64) {
 
 async fn layer_of(world: &World, id: meta::LayerId) -> Result<Vec<u8>, Error> {
     match registry::layer::open_by_id(&world.cx.system, id, None).await? {
-        Some(registry::layer::Open::Opened(opened)) => collect(opened.bytes).await,
+        Some(registry::layer::LayerOpening::Opened(opened)) => collect(opened.bytes).await,
         _ => panic!("a record vanished"),
     }
 }
@@ -219,7 +219,7 @@ async fn go_on(cx: &Cx, id: UploadId, bytes: &[u8], seed: u64) -> bool {
     };
     let mut rest = whole(&bytes[received..]);
     let digest = sha256(bytes);
-    let completed = upload::complete(cx, &app(), id, &digest, None, &mut rest, Completion::Docker).await;
+    let completed = upload::complete(cx, &app(), id, &digest, None, &mut rest, CompletionRules::Docker).await;
     assert!(completed.is_ok(), "seed {seed}: {received} of {} bytes: {completed:?}", bytes.len());
     assert_eq!(read(cx, &app(), &digest).await.unwrap(), bytes, "seed {seed}");
     received > 0 && received < bytes.len()

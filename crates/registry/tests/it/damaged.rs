@@ -4,9 +4,9 @@ use blob::checksum::BLOCK_BYTES;
 use blob::faulty::EngineCall;
 use blob::{Error as BlobError, Location};
 use oci::{Algorithm, ByteRange, Digest};
-use registry::image::{self, NewImage, PutBy};
-use registry::layer::{self, Open};
-use registry::upload::{self, Completion};
+use registry::image::{self, NewImage, PushClient};
+use registry::layer::{self, LayerOpening};
+use registry::upload::{self, CompletionRules};
 use registry::{CommonError, Cx, Error, LayersNotFoundBy};
 use serde_json::json;
 use std::io;
@@ -84,11 +84,15 @@ async fn put_image(cx: &Cx, digest: &Digest, size: usize) -> Result<(), Error> {
         "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": config.to_string(), "size": 2},
         "layers": [{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest.to_string(), "size": size}],
     });
-    let by = PutBy::Docker { containerd: false };
+    let client = PushClient::Docker { containerd: false };
     let bytes = manifest.to_string().into_bytes();
-    image::put(cx, &app(), NewImage { bytes, media_type: None, tags: vec!["v1".parse().unwrap()], digest: None, by })
-        .await
-        .map(drop)
+    image::put(
+        cx,
+        &app(),
+        NewImage { bytes, media_type: None, tags: vec!["v1".parse().unwrap()], digest: None, client },
+    )
+    .await
+    .map(drop)
 }
 
 fn is_damaged<T>(result: Result<T, Error>) -> bool {
@@ -200,12 +204,15 @@ async fn what_of_a_damaged_layer_is_right_is_given_and_nothing_else() {
             [(0, 6 * block), (7, 5 * block + 3), (7 * block, 10 * block + 5), (9 * block - 1, 9 * block + 1)]
         {
             let asked = ByteRange::FromTo(from, to - 1);
-            let Open::Opened(opened) = layer::open(&world.cx, &app(), &digest, Some(asked)).await.unwrap() else {
+            let LayerOpening::Opened(opened) = layer::open(&world.cx, &app(), &digest, Some(asked)).await.unwrap()
+            else {
                 panic!("{asked:?}")
             };
             assert!(collect(opened.bytes).await.unwrap() == bytes[from as usize..to as usize], "{store:?}, {asked:?}");
         }
-        let Open::Opened(mut opened) = layer::open(&world.cx, &app(), &digest, None).await.unwrap() else { panic!() };
+        let LayerOpening::Opened(mut opened) = layer::open(&world.cx, &app(), &digest, None).await.unwrap() else {
+            panic!()
+        };
         let mut given = Vec::new();
         let error = loop {
             match opened.bytes.next().await {
@@ -228,7 +235,9 @@ async fn a_byte_of_a_wrong_block_is_not_given_whichever_byte_is_asked_for() {
     let digest = world.put(&bytes).await;
     harm(&world, LastBit, &digest, &bytes).await;
     let asked = ByteRange::FromTo(2 * BLOCK_BYTES as u64, 2 * BLOCK_BYTES as u64);
-    let Open::Opened(opened) = layer::open(&world.cx, &app(), &digest, Some(asked)).await.unwrap() else { panic!() };
+    let LayerOpening::Opened(opened) = layer::open(&world.cx, &app(), &digest, Some(asked)).await.unwrap() else {
+        panic!()
+    };
     assert!(is_damaged(collect(opened.bytes).await));
     counts_as_missing(&world, &digest, bytes.len()).await;
 }
@@ -413,7 +422,9 @@ async fn a_reader_goes_on_where_a_push_has_put_the_bytes() {
     let mut wrong = bytes.clone();
     wrong[3 * S3_PART] ^= 1;
     world.set_stored(location, Some(&wrong)).await;
-    let Open::Opened(mut opened) = layer::open(&world.cx, &app(), &digest, None).await.unwrap() else { panic!() };
+    let LayerOpening::Opened(mut opened) = layer::open(&world.cx, &app(), &digest, None).await.unwrap() else {
+        panic!()
+    };
     let mut given = opened.bytes.next().await.unwrap().unwrap().to_vec();
     let row = world.layer_row(&digest).await;
     assert!(world.cx.db.write(move |tx| tx.change(meta::records::layer::mark(row.id, row.location, 1))).await.unwrap());
@@ -449,7 +460,7 @@ async fn the_answer_of_a_completed_upload_is_not_given_again_once_its_layer_is_d
             assert!(is_damaged(world.read(&digest).await));
         }
         let mut body = whole(&bytes);
-        let replay = upload::complete(&world.cx, &app(), id, &digest, None, &mut body, Completion::Docker).await;
+        let replay = upload::complete(&world.cx, &app(), id, &digest, None, &mut body, CompletionRules::Docker).await;
         assert!(matches!(replay, Err(Error::UploadNotFound { .. })));
         world.put(&bytes).await;
         assert!(world.read(&digest).await.unwrap() == bytes);

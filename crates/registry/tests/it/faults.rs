@@ -2,7 +2,7 @@
 use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::EngineCall;
-use registry::upload::{self, Completion};
+use registry::upload::{self, CompletionRules};
 use registry::{CommonError, Error};
 
 #[tokio::test]
@@ -15,7 +15,8 @@ async fn on_a_full_disk_nothing_is_acknowledged_and_all_is_well_after_space_retu
     let refused = [
         upload::put_whole(&world.cx, &app(), &digest, &mut whole(&bytes)).await,
         upload::append(&world.cx, &app(), id, None, &mut whole(&bytes[300_000..])).await.map(drop),
-        upload::complete(&world.cx, &app(), id, &digest, None, &mut whole(&bytes[300_000..]), Completion::Docker).await,
+        upload::complete(&world.cx, &app(), id, &digest, None, &mut whole(&bytes[300_000..]), CompletionRules::Docker)
+            .await,
     ];
     for result in refused {
         assert!(matches!(result, Err(Error::Common(CommonError::Unavailable { .. }))));
@@ -23,7 +24,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_and_all_is_well_after_space_retu
     assert_eq!(upload::status(&world.cx, &app(), id).await.unwrap().received, 300_000);
     assert_eq!(world.locations().await, 1, "only the session's");
     world.disk.set_space(None);
-    upload::complete(&world.cx, &app(), id, &digest, None, &mut whole(&bytes[300_000..]), Completion::Docker)
+    upload::complete(&world.cx, &app(), id, &digest, None, &mut whole(&bytes[300_000..]), CompletionRules::Docker)
         .await
         .unwrap();
     assert_eq!(world.read(&digest).await.unwrap(), bytes);
@@ -52,7 +53,7 @@ async fn a_failure_at_any_call_of_the_disk_loses_nothing_that_was_acknowledged()
         let push = async {
             upload::append(&world.cx, &app(), id, None, &mut whole(&bytes[..300_000])).await?;
             let mut rest = whole(&bytes[300_000..]);
-            upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, Completion::Docker).await
+            upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, CompletionRules::Docker).await
         };
         let pushed = push.await;
         let finished = world.disk.calls() - before < nth;
@@ -73,7 +74,7 @@ async fn a_failure_at_any_call_of_the_disk_loses_nothing_that_was_acknowledged()
             Err(error) => panic!("call {nth}: {error}"),
         }
         let mut rest = whole(&bytes[received..]);
-        upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, Completion::Docker).await.unwrap();
+        upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, CompletionRules::Docker).await.unwrap();
         assert_eq!(world.read(&digest).await.unwrap(), bytes, "call {nth}");
     }
 }

@@ -2,7 +2,7 @@
 use super::support::*;
 use oci::{Digest, Manifest, MediaType};
 use registry::bootstrap::{self, BootstrapError};
-use registry::image::{self, Change, NewImage, Pushed, PutBy};
+use registry::image::{self, ImageChange, NewImage, PushClient, PushedImage};
 use registry::keys::Keys;
 use registry::repository::{self, TagMutability};
 use registry::{Cx, Error, Parts, System, referrers, resource_tags};
@@ -44,10 +44,16 @@ async fn any_keys_may_be_untagged_and_only_those_that_are_there_change_something
     assert_eq!(events(&world, "repository.untag").await, [json!({"removed": [["a", "v"]]}).to_string()]);
 }
 
-const CONTAINERD: PutBy = PutBy::Docker { containerd: true };
+const CONTAINERD: PushClient = PushClient::Docker { containerd: true };
 
 /// Puts a manifest over `config`.
-async fn put(world: &World, by: PutBy, config: &[u8], more: Value, tag: Option<&str>) -> Result<Pushed, Error> {
+async fn put(
+    world: &World,
+    client: PushClient,
+    config: &[u8],
+    more: Value,
+    tag: Option<&str>,
+) -> Result<PushedImage, Error> {
     let digest = world.put(config).await;
     let mut manifest = json!({
         "schemaVersion": 2,
@@ -61,7 +67,7 @@ async fn put(world: &World, by: PutBy, config: &[u8], more: Value, tag: Option<&
         media_type: None,
         tags: tag.map(|tag| tag.parse().unwrap()).into_iter().collect(),
         digest: None,
-        by,
+        client,
     };
     image::put(&world.cx, &app(), new).await
 }
@@ -69,14 +75,14 @@ async fn put(world: &World, by: PutBy, config: &[u8], more: Value, tag: Option<&
 #[tokio::test]
 async fn a_part_of_another_platform_is_parked_whoever_stored_what_the_tag_holds() {
     let image = json!({"os": "linux", "architecture": "amd64"}).to_string();
-    for first in [PutBy::Api, PutBy::Docker { containerd: false }, CONTAINERD] {
+    for first in [PushClient::Api, PushClient::Docker { containerd: false }, CONTAINERD] {
         let world = World::new(Store::Memory).await;
         put(&world, first, image.as_bytes(), json!({}), None).await.unwrap();
         repository::put_tag_mutability(&world.cx, &app(), TagMutability::Immutable).await.unwrap();
         let put = async |config: &[u8], more: Value| put(&world, CONTAINERD, config, more, Some("v1")).await;
-        assert_eq!(put(image.as_bytes(), json!({})).await.unwrap().change, Change::Tagged);
+        assert_eq!(put(image.as_bytes(), json!({})).await.unwrap().change, ImageChange::Tagged);
         let parked = put(b"{}", json!({})).await.unwrap();
-        assert_eq!((parked.change, parked.kept), (Change::Stored, vec!["v1".parse().unwrap()]), "{first:?}");
+        assert_eq!((parked.change, parked.unmoved), (ImageChange::Stored, vec!["v1".parse().unwrap()]), "{first:?}");
         let other = put(image.as_bytes(), json!({"annotations": {"another": "build"}})).await;
         assert!(matches!(other, Err(Error::ImageTagAlreadyExists { .. })), "{first:?}");
     }
@@ -116,7 +122,7 @@ async fn a_page_of_referrers_reads_no_more_than_a_manifest_may_have() {
             "subject": {"mediaType": MediaType::OCI_MANIFEST, "digest": subject.to_string(), "size": 7},
             "annotations": {"number": number.to_string(), "text": "x".repeat(bytes)},
         });
-        pushed.push(put(&world, PutBy::Api, b"{}", more, None).await.unwrap().digest);
+        pushed.push(put(&world, PushClient::Api, b"{}", more, None).await.unwrap().digest);
         world.clock.advance(HOUR);
     }
     let (mut found, mut sizes, mut after) = (Vec::new(), Vec::new(), None);

@@ -4,7 +4,7 @@ use meta::ImageId;
 use meta::records::image::ImageRow;
 use oci::{ByteRange, Digest};
 use registry::access::{Need, authorize};
-use registry::layer::{self, Open};
+use registry::layer::{self, LayerOpening};
 use registry::limits::Limits;
 use registry::quirks::{Behaviour, Quirks};
 use registry::{CommonError, Cx, Error, repository};
@@ -64,12 +64,12 @@ async fn ranges_of_a_layer_can_be_had_wherever_its_bytes_lie() {
             ];
             for (asked, expected) in cases {
                 match (layer::open(&world.cx, &app(), &digest, Some(asked)).await.unwrap(), expected) {
-                    (Open::Opened(opened), Some(range)) => {
+                    (LayerOpening::Opened(opened), Some(range)) => {
                         assert_eq!(opened.range, range.start as u64..range.end as u64);
                         assert_eq!(opened.layer.size, size as u64);
                         assert_eq!(collect(opened.bytes).await.unwrap(), bytes[range], "{store:?}, {asked:?}");
                     }
-                    (Open::Unsatisfiable { size: told }, None) => assert_eq!(told, size as u64),
+                    (LayerOpening::Unsatisfiable { size: told }, None) => assert_eq!(told, size as u64),
                     (_, expected) => panic!("{asked:?}: expected {expected:?}"),
                 }
             }

@@ -1,6 +1,6 @@
 //! The push log's ring of refusals, and the queue before it.
 use super::support::*;
-use registry::push_log::{self, Attempt, Line, Outcome, QUEUE, RING, Refusal};
+use registry::push_log::{self, PushAttempt, PushLogLine, PushOutcome, PushRefusal, QUEUE, RING};
 use registry::{CommonError, Cx, Error, repository};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -9,8 +9,8 @@ use tokio::task::JoinHandle;
 /// A refusal of a push to a tag, with its own message.
 fn refuse(cx: &Cx, repository: &str, tag: &str, message: &str) {
     let attempt =
-        Attempt { action: "PUT manifest", repository: name(repository), tag: Some(tag.to_owned()), digest: None };
-    let refusal = Refusal { status: 400, code: "TAG_INVALID", message: message.to_owned(), denied: false };
+        PushAttempt { action: "PUT manifest", repository: name(repository), tag: Some(tag.to_owned()), digest: None };
+    let refusal = PushRefusal { status: 400, code: "TAG_INVALID", message: message.to_owned(), denied: false };
     push_log::refused(cx, attempt, refusal);
 }
 
@@ -21,7 +21,7 @@ fn writer(cx: &Cx) -> (watch::Sender<bool>, JoinHandle<()>) {
 }
 
 /// The whole log, in pages of `limit`.
-async fn log(cx: &Cx, repository: &str, limit: u32) -> Vec<Line> {
+async fn log(cx: &Cx, repository: &str, limit: u32) -> Vec<PushLogLine> {
     let (mut lines, mut after) = (Vec::new(), None);
     loop {
         let page = push_log::list(cx, &name(repository), false, after, limit).await.unwrap();
@@ -34,13 +34,13 @@ async fn log(cx: &Cx, repository: &str, limit: u32) -> Vec<Line> {
     }
 }
 
-fn tags(lines: &[Line]) -> Vec<&str> {
+fn tags(lines: &[PushLogLine]) -> Vec<&str> {
     lines.iter().map(|line| line.tag.as_deref().unwrap()).collect()
 }
 
-fn times(line: &Line) -> u64 {
+fn times(line: &PushLogLine) -> u64 {
     match &line.outcome {
-        Outcome::Refused(refused) => refused.times,
+        PushOutcome::Refused(refused) => refused.times,
         other => panic!("{other:?}"),
     }
 }
@@ -79,7 +79,7 @@ async fn the_same_refusal_again_is_counted_and_comes_to_the_front() {
     let lines = log(&world.cx, "team/app", 10).await;
     assert_eq!(tags(&lines), ["v1", "v1", "v2"]);
     assert_eq!(lines.iter().map(times).collect::<Vec<_>>(), [3, 1, 1]);
-    let Outcome::Refused(refused) = &lines[0].outcome else { panic!("{:?}", lines[0]) };
+    let PushOutcome::Refused(refused) = &lines[0].outcome else { panic!("{:?}", lines[0]) };
     assert_eq!((refused.first_at, lines[0].at), (first, first.plus(Duration::from_secs(4))));
     assert_eq!((refused.message.as_str(), refused.status, refused.code.as_str()), ("held", 400, "TAG_INVALID"));
     assert_eq!(
@@ -100,7 +100,7 @@ async fn a_flood_of_refusals_holds_nobody_up_and_takes_no_more_than_the_queue() 
     let lines = log(&world.cx, "team/app", 1000).await;
     assert_eq!(lines.len(), RING as usize);
     for line in &lines {
-        let Outcome::Refused(refused) = &line.outcome else { panic!("{line:?}") };
+        let PushOutcome::Refused(refused) = &line.outcome else { panic!("{line:?}") };
         assert_eq!(refused.message.len(), 1000);
     }
     assert_eq!(push_log::waiting(&world.cx), 0);

@@ -1,7 +1,7 @@
 //! The life of a session: its id, its row, its end.
 use super::support::*;
 use oci::Algorithm;
-use registry::upload::{self, Completion, UploadId};
+use registry::upload::{self, CompletionRules, UploadId};
 use registry::{Error, repository};
 
 fn is_unknown(error: &Error) -> bool {
@@ -40,7 +40,7 @@ async fn an_id_that_was_invented_or_made_elsewhere_is_unknown_to_every_call() {
             upload::status(cx, app, id).await.map(drop),
             upload::append(cx, app, id, None, &mut whole(b"bytes")).await.map(drop),
             upload::put_part(cx, app, id, at, bytes::Bytes::from_static(b"bytes")).await.map(drop),
-            upload::complete(cx, app, id, &digest, None, &mut whole(b"bytes"), Completion::Docker).await,
+            upload::complete(cx, app, id, &digest, None, &mut whole(b"bytes"), CompletionRules::Docker).await,
             upload::cancel(cx, app, id).await,
         ];
         for result in refused {

@@ -12,12 +12,12 @@ use oci::{Algorithm, Digest, RepositoryName};
 use registry::access::Caller;
 use registry::clock::{Clock, Time};
 use registry::keys::Keys;
-use registry::layer::{self, Open};
+use registry::layer::{self, LayerOpening};
 use registry::limits::Limits;
 use registry::quirks::Quirks;
 use registry::random::Random;
 use registry::repository::{self, Encryption, NewRepository, TagMutability};
-use registry::upload::{self, Completion, Source, UploadId, Whole};
+use registry::upload::{self, BodySource, CompletionRules, UploadId, WholeBody};
 use registry::{Cx, Error, Origin, Parts, RegistryId, RequestOrigin, System};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -370,16 +370,16 @@ pub async fn put_to(cx: &Cx, name: &RepositoryName, bytes: &[u8]) -> Digest {
 
 pub async fn read(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<Vec<u8>, Error> {
     match layer::open(cx, name, digest, None).await? {
-        Open::Opened(opened) => {
+        LayerOpening::Opened(opened) => {
             let bytes = collect(opened.bytes).await?;
             assert_eq!((opened.range, opened.layer.size), (0..bytes.len() as u64, bytes.len() as u64));
             Ok(bytes)
         }
-        Open::Unsatisfiable { size } => panic!("the whole of a layer of {size} bytes can't be had"),
+        LayerOpening::Unsatisfiable { size } => panic!("the whole of a layer of {size} bytes can't be had"),
     }
 }
 
-pub async fn collect(mut bytes: layer::Bytes) -> Result<Vec<u8>, Error> {
+pub async fn collect(mut bytes: layer::LayerReader) -> Result<Vec<u8>, Error> {
     let mut all = Vec::new();
     while let Some(piece) = bytes.next().await? {
         all.extend_from_slice(&piece);
@@ -387,23 +387,23 @@ pub async fn collect(mut bytes: layer::Bytes) -> Result<Vec<u8>, Error> {
     Ok(all)
 }
 
-pub fn whole(bytes: &[u8]) -> Whole {
-    Whole(Some(Bytes::copy_from_slice(bytes)))
+pub fn whole(bytes: &[u8]) -> WholeBody {
+    WholeBody(Some(Bytes::copy_from_slice(bytes)))
 }
 
 /// No body.
-pub fn empty() -> Whole {
-    Whole(None)
+pub fn empty() -> WholeBody {
+    WholeBody(None)
 }
 
 /// Docker's PUT without a body.
 pub async fn close(cx: &Cx, id: UploadId, digest: &Digest) -> Result<(), Error> {
-    upload::complete(cx, &app(), id, digest, None, &mut empty(), Completion::Docker).await
+    upload::complete(cx, &app(), id, digest, None, &mut empty(), CompletionRules::Docker).await
 }
 
 /// CompleteLayerUpload.
 pub async fn close_by_api(cx: &Cx, id: UploadId, digest: &Digest) -> Result<(), Error> {
-    upload::complete(cx, &app(), id, digest, None, &mut empty(), Completion::Api).await
+    upload::complete(cx, &app(), id, digest, None, &mut empty(), CompletionRules::Api).await
 }
 
 /// A body in pieces that may break off.
@@ -424,7 +424,7 @@ impl Pieces {
 }
 
 #[async_trait::async_trait]
-impl Source for Pieces {
+impl BodySource for Pieces {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         match self.pieces.pop_front() {
             None if self.broken => Err(Error::BodyTruncated("the connection was closed".to_owned())),
@@ -445,7 +445,7 @@ impl Slow {
 }
 
 #[async_trait::async_trait]
-impl Source for Slow {
+impl BodySource for Slow {
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         Ok(self.0.recv().await)
     }

@@ -5,27 +5,31 @@ use blob::{Error as BlobError, Location};
 use meta::records::layer;
 use oci::Digest;
 use registry::layer::Damage;
-use registry::layer::verify::{self, Event, Finding, Look, Summary};
+use registry::layer::verify::{self, VerifyEvent, VerifyFinding, VerifyOptions, VerifySummary};
 use registry::upload;
 use std::collections::BTreeMap;
 use std::io;
 
 /// What a look found: of each layer's digest, or location, one line.
-async fn look(world: &World, look: Look) -> (Summary, BTreeMap<String, String>) {
-    let stores = verify::Stores { db: &world.cx.db, blobs: &*world.cx.blobs, now: world.cx.now() };
+async fn look(world: &World, look: VerifyOptions) -> (VerifySummary, BTreeMap<String, String>) {
+    let stores = verify::VerifyStores { db: &world.cx.db, blobs: &*world.cx.blobs, now: world.cx.now() };
     let (mut found, mut done) = (BTreeMap::new(), 0);
     let before = world.list_locations().await;
     let mut tell = |event| match event {
-        Event::Done(bytes) => done += bytes,
-        Event::Found(finding) => {
+        VerifyEvent::Done(bytes) => done += bytes,
+        VerifyEvent::Found(finding) => {
             let (key, text) = match finding {
-                Finding::Damaged { layer, damage, marked } => {
+                VerifyFinding::Damaged { layer, damage, marked } => {
                     (layer.digest.to_string(), format!("{damage:?} {marked}"))
                 }
-                Finding::Marked { layer } => (layer.digest.to_string(), "marked".to_owned()),
-                Finding::RightAgain { layer, unmarked } => (layer.digest.to_string(), format!("right {unmarked}")),
-                Finding::Unreadable { layer, .. } => (layer.digest.to_string(), "unreadable".to_owned()),
-                Finding::Unrecorded { location, under_way, .. } => (location.to_string(), format!("stray {under_way}")),
+                VerifyFinding::Marked { layer } => (layer.digest.to_string(), "marked".to_owned()),
+                VerifyFinding::RightAgain { layer, unmarked } => {
+                    (layer.digest.to_string(), format!("right {unmarked}"))
+                }
+                VerifyFinding::Unreadable { layer, .. } => (layer.digest.to_string(), "unreadable".to_owned()),
+                VerifyFinding::Unrecorded { location, under_way, .. } => {
+                    (location.to_string(), format!("stray {under_way}"))
+                }
             };
             assert_eq!(found.insert(key, text), None, "it is said once");
         }
@@ -37,10 +41,10 @@ async fn look(world: &World, look: Look) -> (Summary, BTreeMap<String, String>) 
     (summary, found)
 }
 
-const LOOK: Look = Look { bytes: false, mark: false };
-const BYTES: Look = Look { bytes: true, mark: false };
-const MARK: Look = Look { bytes: false, mark: true };
-const BYTES_AND_MARK: Look = Look { bytes: true, mark: true };
+const LOOK: VerifyOptions = VerifyOptions { bytes: false, mark: false };
+const BYTES: VerifyOptions = VerifyOptions { bytes: true, mark: false };
+const MARK: VerifyOptions = VerifyOptions { bytes: false, mark: true };
+const BYTES_AND_MARK: VerifyOptions = VerifyOptions { bytes: true, mark: true };
 
 /// Several layers, small and large; their bytes.
 async fn layers(world: &World) -> Vec<(Digest, Vec<u8>)> {
@@ -65,7 +69,7 @@ async fn a_whole_store_is_well_however_it_is_looked_at() {
         layers(&world).await;
         for how in [LOOK, BYTES, MARK, BYTES_AND_MARK] {
             let (summary, found) = look(&world, how).await;
-            let expected = Summary { layers: 6, size: 2_500_100, checksums_added: 0, well: true };
+            let expected = VerifySummary { layers: 6, size: 2_500_100, checksums_added: 0, well: true };
             assert_eq!((summary, found), (expected, BTreeMap::new()), "{store:?}");
         }
     }
@@ -88,7 +92,7 @@ async fn what_is_missing_cut_too_long_or_altered_is_said_and_marked_only_when_as
             tx.layer_data_insert(small, &[7; 100])
         };
         world.cx.db.write(other).await.unwrap();
-        let expected = |how: Look| -> BTreeMap<String, String> {
+        let expected = |how: VerifyOptions| -> BTreeMap<String, String> {
             let damages = [Damage::Altered, Damage::Missing, Damage::Short, Damage::Long, Damage::Altered];
             let seen = |(number, damage)| (number != 4 || how.bytes).then_some((number, damage));
             let found = damages.into_iter().enumerate().filter_map(seen);

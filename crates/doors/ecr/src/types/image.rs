@@ -4,7 +4,7 @@ use aws::AccountId;
 use call::Structure;
 use call::check;
 use registry::Error;
-use registry::image::{Failure, ImageRef, StatusFilter, TagStatus};
+use registry::image::{self, ImageRef, StatusFilter, TagStatus};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -49,8 +49,8 @@ pub struct ImageFailure {
     failure_reason: String,
 }
 
-impl From<Failure> for ImageFailure {
-    fn from(failure: Failure) -> ImageFailure {
+impl From<image::ImageFailure> for ImageFailure {
+    fn from(failure: image::ImageFailure) -> ImageFailure {
         ImageFailure { image_id: failure.id.into(), failure_code: failure.code.name(), failure_reason: failure.reason }
     }
 }
