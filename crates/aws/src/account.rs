@@ -39,6 +39,11 @@ pub struct Region(Arc<str>);
 impl Region {
     pub const PATTERN: &'static str = "[0-9a-z-]{2,25}";
 
+    /// The partition that the region lies in.
+    pub fn partition(&self) -> crate::Partition {
+        crate::Partition::of(self)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,5 +1,6 @@
 //! Amazon Resource Names.
 
+use crate::Partition;
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,6 +15,14 @@ pub struct Arn {
     pub region: String,
     pub account: String,
     pub resource: String,
+}
+
+impl Arn {
+    /// # Errors
+    /// The ARN is of another partition than `partition`, which is that of its region or, if it has none, that of the call's.
+    pub fn check_partition(&self, partition: Partition) -> Result<(), WrongPartition> {
+        if self.partition == partition.id() { Ok(()) } else { Err(WrongPartition { partition }) }
+    }
 }
 
 impl fmt::Display for Arn {
@@ -44,3 +53,10 @@ impl FromStr for Arn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an ARN: arn:partition:service:region:account:resource")]
 pub struct InvalidArn;
+
+/// An ARN of another partition than its region's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an ARN of this region begins with arn:{partition}:, since the region is one of the partition {partition}")]
+pub struct WrongPartition {
+    pub partition: Partition,
+}

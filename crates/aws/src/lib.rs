@@ -7,12 +7,14 @@ mod arn;
 mod blob;
 pub mod json;
 mod page;
+mod partition;
 pub mod query;
 pub mod sigv4;
 mod timestamp;
 
 pub use account::{AccountId, InvalidAccountId, InvalidRegion, Region};
-pub use arn::{Arn, InvalidArn};
+pub use arn::{Arn, InvalidArn, WrongPartition};
 pub use blob::Blob;
 pub use page::{InvalidPageToken, PageTokens};
+pub use partition::{InvalidPartition, Partition};
 pub use timestamp::Timestamp;

@@ -170,8 +170,9 @@ async fn json(
         let received = inbound::receive(lease, body, declared, entry.body_limit).await?;
         let (caller, region) = claim.verify(head, received.sha256)?;
         app.budgets.known.verified(&pair);
-        called_by = Some(caller.arn());
-        let owner = Owner::caller(&caller.arn(), origin.address);
+        let arn = caller.arn(region.partition());
+        let owner = Owner::caller(&arn, origin.address);
+        called_by = Some(arn);
         // The lease is held until the call is done.
         let (bytes, _lease) = received.accept(&app.budgets.calls, owner).await?;
         let call = Call { app: app.clone(), caller, account: service.account, region, origin };
@@ -235,7 +236,7 @@ async fn query(
         operation = entry.name;
         let claim = Claim::read(app, head, service).await?;
         let (caller, region) = claim.verify(head, received.sha256)?;
-        called_by = Some(caller.arn());
+        called_by = Some(caller.arn(region.partition()));
         let call = Call { app: app.clone(), caller, account: service.account, region, origin };
         entry.run(Input::Form(form), call).await
     };

@@ -1,12 +1,12 @@
 //! Who calls, and what they may do. Nothing is allowed by default.
 use crate::{CommonError, Cx};
-use aws::AccountId;
+use aws::{AccountId, Partition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who makes a call. Only administrators exist until the IAM API does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// The account's root principal, `arn:aws:iam::ACCT:root`, UserId = ACCT.
+    /// The account's root principal, `arn:PARTITION:iam::ACCT:root`, UserId = ACCT.
     Administrator {
         account: AccountId,
         access_key_id: String,
@@ -52,15 +52,19 @@ impl Caller {
         }
     }
 
-    /// The ARN as refusals, events and GetCallerIdentity print it.
-    pub fn arn(&self) -> String {
+    /// The ARN as refusals, events and GetCallerIdentity print it. An account is in the partition where it calls.
+    pub fn arn(&self, partition: Partition) -> String {
         match self {
-            Caller::Administrator { account, .. } => format!("arn:aws:iam::{account}:root"),
-            Caller::User { account, path_and_name, .. } => format!("arn:aws:iam::{account}:user/{path_and_name}"),
-            Caller::RoleSession { account, role, session, .. } => {
-                format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")
+            Caller::Administrator { account, .. } => format!("arn:{partition}:iam::{account}:root"),
+            Caller::User { account, path_and_name, .. } => {
+                format!("arn:{partition}:iam::{account}:user/{path_and_name}")
             }
-            Caller::FederatedUser { account, name, .. } => format!("arn:aws:sts::{account}:federated-user/{name}"),
+            Caller::RoleSession { account, role, session, .. } => {
+                format!("arn:{partition}:sts::{account}:assumed-role/{role}/{session}")
+            }
+            Caller::FederatedUser { account, name, .. } => {
+                format!("arn:{partition}:sts::{account}:federated-user/{name}")
+            }
             Caller::Service { name } => (*name).to_owned(),
             Caller::Nobody => "anonymous".to_owned(),
         }
@@ -109,7 +113,7 @@ impl Caller {
 pub enum Resource {
     /// A repository of the call's registry, by name; it need not exist.
     Repository(oci::RepositoryName),
-    /// `arn:aws:ecr:REGION:ACCT:repository/*`: every repository at once (unnamed listings).
+    /// `arn:PARTITION:ecr:REGION:ACCT:repository/*`: every repository at once (unnamed listings).
     AllRepositories,
     /// `*`: the registry, an account, or nothing in particular.
     Any,
@@ -179,7 +183,7 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
     // Without its directory this process has nothing to say of the registry, whatever the metadata still knows.
     cx.blobs.present()?;
     let mut optional = true;
-    let principal = principal(&cx.caller);
+    let principal = principal(&cx.caller, cx.registry.region.partition());
     for need in needs {
         let FoundPolicies { policies, resource_tags } = cx.policies().find(cx, &need.resource).await?;
         let resource = need.resource.arn(cx);
@@ -212,18 +216,18 @@ impl Resource {
     }
 }
 
-fn principal(caller: &Caller) -> policy::Principal {
+fn principal(caller: &Caller, partition: Partition) -> policy::Principal {
     let kind = match caller {
         Caller::Administrator { .. } => policy::PrincipalKind::Root,
         Caller::User { .. } => policy::PrincipalKind::User,
         Caller::RoleSession { account, path, role, .. } => {
-            policy::PrincipalKind::RoleSession { role: format!("arn:aws:iam::{account}:role{path}{role}") }
+            policy::PrincipalKind::RoleSession { role: format!("arn:{partition}:iam::{account}:role{path}{role}") }
         }
         Caller::FederatedUser { of, .. } => policy::PrincipalKind::FederatedUser { of: of.clone() },
         Caller::Service { .. } => policy::PrincipalKind::Service,
         Caller::Nobody => policy::PrincipalKind::Anonymous,
     };
-    policy::Principal { account: caller.account(), arn: caller.arn(), kind }
+    policy::Principal { account: caller.account(), arn: caller.arn(partition), kind }
 }
 
 /// The values of condition keys (`ECR.md` G.2 and the global keys of IAM).
@@ -302,8 +306,11 @@ mod tests {
                 PrincipalKind::FederatedUser { of: user.to_owned() },
             ),
         ] {
-            let principal = principal(&caller);
-            assert_eq!((principal.arn.as_str(), principal.kind), (arn, kind));
+            let known = principal(&caller, Partition::Aws);
+            assert_eq!((known.arn.as_str(), known.kind), (arn, kind));
+            // Called in China, everybody is of China.
+            let known = principal(&caller, Partition::AwsCn);
+            assert_eq!(known.arn, arn.replacen("arn:aws:", "arn:aws-cn:", 1));
         }
     }
 }

@@ -15,9 +15,9 @@ impl RegistryId {
     pub fn key(&self) -> meta::records::RegistryKey {
         meta::records::RegistryKey { account: self.account.to_string(), region: self.region.to_string() }
     }
-    /// `arn:aws:ecr:REGION:ACCT:repository/NAME`
+    /// `arn:PARTITION:ecr:REGION:ACCT:repository/NAME`
     pub fn repository_arn(&self, name: &str) -> String {
-        format!("arn:aws:ecr:{}:{}:repository/{name}", self.region, self.account)
+        format!("arn:{}:ecr:{}:{}:repository/{name}", self.region.partition(), self.region, self.account)
     }
 }
 
@@ -76,6 +76,11 @@ pub fn excerpt(text: &str, characters: usize) -> String {
 }
 
 impl Cx {
+    /// The caller's ARN, in the partition of the registry's region.
+    pub fn caller_arn(&self) -> String {
+        self.caller.arn(self.registry.region.partition())
+    }
+
     /// The context of a job of this kind about a registry, which a service such as `ecr.amazonaws.com` does by itself.
     pub fn for_job(system: Arc<System>, service: &'static str, registry: RegistryId, kind: &'static str) -> Cx {
         Cx { system, caller: Caller::Service { name: service }, registry, origin: Origin::Job(kind) }
@@ -93,14 +98,14 @@ impl Cx {
 
     /// The source of the call as records name it: the client's address or, as in CloudTrail, the service whose job it is.
     pub fn source(&self) -> String {
-        self.origin.request().map_or_else(|| self.caller.arn(), |request| request.address.to_string())
+        self.origin.request().map_or_else(|| self.caller_arn(), |request| request.address.to_string())
     }
 
     /// The beginning of the client's User-Agent or, as in CloudTrail, the service whose job it is.
     pub fn user_agent(&self) -> String {
         match &self.origin {
             Origin::Request(request) => excerpt(&request.user_agent, MAX_USER_AGENT),
-            Origin::Job(_) => self.caller.arn(),
+            Origin::Job(_) => self.caller_arn(),
         }
     }
 

@@ -33,7 +33,7 @@ impl Event {
             registry: cx.registry.key(),
             repository,
             kind,
-            actor: cx.caller.arn(),
+            actor: cx.caller_arn(),
             digest: None,
             tag: None,
             detail: serde_json::Value::Null,

@@ -1,5 +1,5 @@
 //! Which registry a host name means, and how every URI is spelled (DESIGN "Names, addresses, settings").
-use aws::{AccountId, Region};
+use aws::{AccountId, Partition, Region};
 use http::header;
 use http::request::Parts;
 use registry::RegistryId;
@@ -68,6 +68,16 @@ pub enum HostName {
     Other,
 }
 
+impl HostName {
+    fn region(&self) -> Option<&Region> {
+        match self {
+            HostName::Registry(registry) => Some(&registry.region),
+            HostName::Api(region) => Some(region),
+            HostName::Other => None,
+        }
+    }
+}
+
 impl Addresses {
     pub fn new(names: Names) -> Addresses {
         let default = RegistryId { account: AccountId::DEFAULT, region: names.regions.first().clone() };
@@ -94,11 +104,13 @@ impl Addresses {
 
     pub fn host(&self, host_header: &str) -> HostName {
         let host = without_port(host_header.trim()).trim_end_matches('.').to_ascii_lowercase();
-        let domains = self.domain.iter().map(|domain| domain.0.as_str()).chain([LOCALHOST]);
-        domains
-            .filter_map(|domain| host.strip_suffix(domain)?.strip_suffix('.'))
-            .find_map(named)
-            .unwrap_or(HostName::Other)
+        let below = |domain: &str| named(host.strip_suffix(domain)?.strip_suffix('.')?);
+        let of_domain = |domain: &Domain, suffix: &str| {
+            // The region says which of AWS's domains the name has to end in.
+            below(suffix).filter(|name| name.region().is_some_and(|region| domain.of(region) == suffix))
+        };
+        let found = self.domain.as_ref().and_then(|domain| domain.all().find_map(|suffix| of_domain(domain, suffix)));
+        found.or_else(|| below(LOCALHOST)).unwrap_or(HostName::Other)
     }
 
     /// Whether a `Host` header names this machine, or the server by a name that it was given: a loopback address, `localhost` and
@@ -122,7 +134,7 @@ impl Addresses {
     pub fn registry_host(&self, registry: &RegistryId) -> String {
         let RegistryId { account, region } = registry;
         match &self.domain {
-            Some(domain) => format!("{account}.dkr.ecr.{region}.{}{}", domain.0, self.base.port()),
+            Some(domain) => format!("{account}.dkr.ecr.{region}.{}{}", domain.of(region), self.base.port()),
             None if *registry == self.default => self.base.authority.clone(),
             None => format!("{account}.dkr.ecr.{region}.{LOCALHOST}{}", self.local_port),
         }
@@ -258,9 +270,30 @@ impl FromStr for BaseUrl {
 #[error("it must be http:// or https://, a host, and perhaps a port, such as https://registry.example.com")]
 pub struct InvalidUrl;
 
-/// A domain under which registries have AWS-shaped names, in lower case.
+/// A domain under which registries have AWS-shaped names, in lower case. AWS's own domains stand for each other: every region's
+/// names end in the one of its partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain(String);
+
+impl Domain {
+    /// What the names of a region end in: the domain itself, or for AWS's own domains that of the region's partition.
+    pub fn of(&self, region: &Region) -> &str {
+        if self.is_of_aws() { region.partition().dns_suffix() } else { &self.0 }
+    }
+
+    /// Every text that [`Domain::of`] may return.
+    fn all(&self) -> impl Iterator<Item = &str> {
+        let all: Vec<&str> = match self.is_of_aws() {
+            true => Partition::ALL.map(Partition::dns_suffix).into(),
+            false => vec![&self.0],
+        };
+        all.into_iter()
+    }
+
+    fn is_of_aws(&self) -> bool {
+        Partition::ALL.iter().any(|partition| partition.dns_suffix() == self.0)
+    }
+}
 
 impl std::fmt::Display for Domain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -449,6 +482,31 @@ mod tests {
             (":", HostName::Other),
         ] {
             assert_eq!(addresses.host(host), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn under_awss_domains_each_region_has_the_names_of_its_partition() {
+        for domain in ["amazonaws.com", "amazonaws.com.cn", "sc2s.sgov.gov"] {
+            let addresses = addresses(None, Some(domain), 443);
+            for (region, suffix) in [
+                ("us-east-1", "amazonaws.com"),
+                ("us-gov-west-1", "amazonaws.com"),
+                ("cn-north-1", "amazonaws.com.cn"),
+                ("us-iso-east-1", "c2s.ic.gov"),
+                ("us-isob-east-1", "sc2s.sgov.gov"),
+                ("eusc-de-east-1", "amazonaws.eu"),
+            ] {
+                let registry = registry("111122223333", region);
+                let host = format!("111122223333.dkr.ecr.{region}.{suffix}");
+                assert_eq!(addresses.registry_host(&registry), format!("{host}:443"));
+                assert_eq!(addresses.host(&host), HostName::Registry(registry), "{domain}");
+                let api = HostName::Api(region.parse().unwrap());
+                assert_eq!(addresses.host(&format!("api.ecr.{region}.{suffix}")), api, "{domain}");
+            }
+            for other in ["us-east-1.amazonaws.com.cn", "cn-north-1.amazonaws.com", "us-east-1.corp.example"] {
+                assert_eq!(addresses.host(&format!("api.ecr.{other}")), HostName::Other, "{domain}");
+            }
         }
     }
 

@@ -103,8 +103,8 @@ impl Owner {
     /// The caller of a call, at its address if it has one.
     pub fn of(cx: &Cx) -> Owner {
         match cx.origin.request() {
-            Some(request) => Owner::caller(&cx.caller.arn(), request.address),
-            None => Owner::service(&cx.caller.arn()),
+            Some(request) => Owner::caller(&cx.caller_arn(), request.address),
+            None => Owner::service(&cx.caller_arn()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The principals that a statement of a resource policy names, and how strong a grant its allow is to them.
 
 use crate::request::{Principal, PrincipalKind};
-use aws::{AccountId, Arn};
+use aws::{AccountId, Arn, Partition};
 
 /// Tells the principals that a statement concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,11 @@ pub(crate) enum PrincipalMatcher {
 pub(crate) enum PrincipalName {
     /// `*`
     Everyone,
-    /// A bare account id or the account's root ARN.
-    Account(AccountId),
+    /// A bare account id, which means the account in every partition, or the account's root ARN, which is of one.
+    Account {
+        account: AccountId,
+        partition: Option<Partition>,
+    },
     /// A user, role, role session or federated user, by ARN.
     Arn(String),
     Service(String),
@@ -43,7 +46,7 @@ impl PrincipalName {
             return Ok(PrincipalName::Everyone);
         }
         if let Ok(account) = text.parse() {
-            return Ok(PrincipalName::Account(account));
+            return Ok(PrincipalName::Account { account, partition: None });
         }
         if text.contains(['*', '?']) {
             return Err("a principal takes no wildcard except a lone '*'");
@@ -51,9 +54,10 @@ impl PrincipalName {
         let unknown = "it is not an account or the ARN of a user, a role or a session";
         let arn: Arn = text.parse().map_err(|_| unknown)?;
         let account: AccountId = arn.account.parse().map_err(|_| unknown)?;
+        let partition: Partition = arn.partition.parse().map_err(|_| unknown)?;
         let is_of = |kinds: &[&str]| kinds.iter().any(|kind| arn.resource.starts_with(kind));
         match arn.service.as_str() {
-            "iam" if arn.resource == "root" => Ok(PrincipalName::Account(account)),
+            "iam" if arn.resource == "root" => Ok(PrincipalName::Account { account, partition: Some(partition) }),
             "iam" if is_of(&["user/", "role/"]) => Ok(PrincipalName::Arn(text.to_owned())),
             "sts" if is_of(&["assumed-role/", "federated-user/"]) => Ok(PrincipalName::Arn(text.to_owned())),
             _ => Err(unknown),
@@ -65,8 +69,9 @@ impl PrincipalName {
         match self {
             // A lone `*` is taken to be as strong as a role's ARN.
             PrincipalName::Everyone => Some(GrantStrength::Limited),
-            PrincipalName::Account(account) => {
-                (principal.account == Some(*account)).then_some(GrantStrength::Delegates)
+            PrincipalName::Account { account, partition } => {
+                let is_it = principal.account == Some(*account) && partition.is_none_or(|of| principal.is_of(of));
+                is_it.then_some(GrantStrength::Delegates)
             }
             PrincipalName::Arn(arn) => match &principal.kind {
                 PrincipalKind::Service | PrincipalKind::Anonymous => None,

@@ -13,6 +13,14 @@ pub struct Principal {
     pub kind: PrincipalKind,
 }
 
+impl Principal {
+    /// Whether its ARN is of that partition.
+    pub(crate) fn is_of(&self, partition: aws::Partition) -> bool {
+        let rest = self.arn.strip_prefix("arn:").and_then(|rest| rest.strip_prefix(partition.id()));
+        rest.is_some_and(|rest| rest.starts_with(':'))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrincipalKind {
     /// The account itself, which its own identity policies do not bind.

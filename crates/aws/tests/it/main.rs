@@ -5,6 +5,7 @@
 mod botocore;
 mod forms;
 mod pages;
+mod partitions;
 mod properties;
 mod query;
 mod refusals;

@@ -92,7 +92,7 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: RequestOrigin) -> 
     };
     response.headers_mut().insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
     if let Some(cx) = known.cx {
-        response.extensions_mut().insert(CalledBy(cx.caller.arn()));
+        response.extensions_mut().insert(CalledBy(cx.caller_arn()));
     }
     response
 }

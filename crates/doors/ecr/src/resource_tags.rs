@@ -1,6 +1,6 @@
 //! TagResource, UntagResource, ListTagsForResource: resource tags of repositories (`ECR.md` A.2).
 use super::types::{self, Bounded, MAX_TAGS, Tag};
-use aws::Arn;
+use aws::{Arn, WrongPartition};
 use call::Operation;
 use call::check;
 use listen::app::App;
@@ -19,20 +19,29 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads `resourceArn`: `arn:aws:ecr:REGION:ACCT:repository/NAME`.
+    /// Reads `resourceArn`: `arn:PARTITION:ecr:REGION:ACCT:repository/NAME`.
     fn check(arn: Option<&str>) -> Result<Target, Error> {
-        let invalid = || Error::invalid("resourceArn", Constraint::Text("Invalid ARN".into()));
+        let invalid = |why: String| Error::invalid("resourceArn", Constraint::Text(why.into()));
         let arn = check::required("resourceArn", arn)?;
-        Target::read(arn).ok_or_else(invalid)
+        let malformed = || invalid("Invalid ARN".to_owned());
+        let (target, partition) = Target::parse(arn).ok_or_else(malformed)?;
+        partition.map_err(|why| invalid(format!("Invalid ARN: {why}")))?;
+        Ok(target)
     }
 
     fn read(arn: &str) -> Option<Target> {
+        Target::parse(arn).filter(|(_, partition)| partition.is_ok()).map(|(target, _)| target)
+    }
+
+    /// What a well-formed ARN names, and whether it is of its region's partition.
+    fn parse(arn: &str) -> Option<(Target, Result<(), WrongPartition>)> {
         let arn: Arn = arn.parse().ok()?;
         let name = arn.resource.strip_prefix("repository/")?.parse().ok()?;
         let account: aws::AccountId = arn.account.parse().ok()?;
         let region: aws::Region = arn.region.parse().ok()?;
-        let known = arn.service == "ecr" && arn.partition.starts_with("aws");
-        known.then(|| Target { account: account.to_string(), region: region.to_string(), name })
+        let partition = arn.check_partition(region.partition());
+        let target = Target { account: account.to_string(), region: region.to_string(), name };
+        (arn.service == "ecr").then_some((target, partition))
     }
 
     fn is_of(&self, registry: &RegistryId) -> bool {
@@ -190,6 +199,21 @@ mod tests {
         ] {
             let text = Target::check(Some(arn)).unwrap_err().to_string();
             assert_eq!(text, "Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'", "{arn}");
+        }
+    }
+
+    #[test]
+    fn an_arn_is_of_its_regions_partition() {
+        Target::check(Some("arn:aws-cn:ecr:cn-north-1:012345678901:repository/app")).unwrap();
+        for (arn, partition) in [
+            ("arn:aws:ecr:cn-north-1:012345678901:repository/app", "aws-cn"),
+            ("arn:aws-cn:ecr:us-east-1:012345678901:repository/app", "aws"),
+            ("arn:awsome:ecr:us-gov-east-1:012345678901:repository/app", "aws-us-gov"),
+        ] {
+            let text = Target::check(Some(arn)).unwrap_err().to_string();
+            let cure = format!("'Invalid ARN: an ARN of this region begins with arn:{partition}:,");
+            assert!(text.contains(&cure), "{text}");
+            assert_eq!(account(Some(arn)), None, "{arn}");
         }
     }
 }

@@ -32,6 +32,6 @@ impl Operation for GetCallerIdentity {
     }
 
     async fn handle((): (), cx: &Cx, _app: &App) -> Result<Output, Error> {
-        Ok(Output { arn: cx.caller.arn(), user_id: cx.caller.user_id(), account: cx.registry.account })
+        Ok(Output { arn: cx.caller_arn(), user_id: cx.caller.user_id(), account: cx.registry.account })
     }
 }

@@ -24,6 +24,33 @@ async fn the_caller_identity_is_the_administrator_of_its_account() {
 }
 
 #[tokio::test]
+async fn every_arn_is_of_the_partition_of_its_region() {
+    let app = TestApp::start().await;
+    for (region, partition) in [("us-gov-west-1", "aws-us-gov"), ("cn-north-1", "aws-cn"), ("eu-west-1", "aws")] {
+        let caller = app.account("111122223333", region);
+        let answer = caller.sts("GetCallerIdentity", "").await.expect(200);
+        assert!(
+            answer.text().contains(&format!("<Arn>arn:{partition}:iam::111122223333:root</Arn>")),
+            "{}",
+            answer.text()
+        );
+        let made = caller.repository("app").await;
+        let arn = format!("arn:{partition}:ecr:{region}:111122223333:repository/app");
+        assert_eq!(made["repository"]["repositoryArn"], arn.as_str());
+        caller.ecr("ListTagsForResource", json!({ "resourceArn": arn })).await.ok();
+        let other = arn.replacen(&format!("arn:{partition}:"), "arn:aws-iso:", 1);
+        let refused = caller.ecr("ListTagsForResource", json!({ "resourceArn": other })).await;
+        let message = refused.error("InvalidParameter");
+        assert!(message.contains(&format!("an ARN of this region begins with arn:{partition}:")), "{message}");
+        // Refusals name the caller as it calls.
+        let stranger = app.account("222233334444", region);
+        let denied = stranger.ecr("ListTagsForResource", json!({ "resourceArn": arn })).await;
+        let message = denied.error("AccessDenied");
+        assert!(message.contains(&format!("arn:{partition}:iam::222233334444:root")), "{message}");
+    }
+}
+
+#[tokio::test]
 async fn every_other_action_is_invalid_before_anything_else_is_looked_at() {
     let app = TestApp::start().await;
     let actions = Model::load("sts").operations();

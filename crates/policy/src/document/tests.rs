@@ -167,6 +167,7 @@ fn statements_that_are_not_understood_name_the_member() {
         (aws("arn:aws:iam::111111111111:user/*"), "Principal.AWS", wildcard),
         (aws("arn:aws:iam::111111111111:group/g"), "Principal.AWS", unknown),
         (aws("arn:aws:iam::1:root"), "Principal.AWS", unknown),
+        (aws("arn:aws-xx:iam::111111111111:root"), "Principal.AWS", unknown),
         (aws("arn:aws:ecr::111111111111:user/x"), "Principal.AWS", unknown),
         (aws("1111"), "Principal.AWS", unknown),
         (aws(""), "Principal.AWS", unknown),

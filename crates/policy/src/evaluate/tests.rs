@@ -299,6 +299,21 @@ fn a_resource_policy_gives_as_much_as_it_names_the_caller_for() {
 }
 
 #[test]
+fn an_account_is_named_in_one_partition_by_its_arn_and_in_all_by_its_number() {
+    let root_of =
+        |partition: &str| principal(STRANGER, &format!("arn:{partition}:iam::ACCT:root"), PrincipalKind::Root);
+    for (named, in_aws, in_china) in [
+        (aws(STRANGER), true, true),
+        (aws("arn:aws:iam::222222222222:root"), true, false),
+        (aws("arn:aws-cn:iam::222222222222:root"), false, true),
+    ] {
+        let policies = policies(Vec::new(), shared("Allow", &named));
+        assert_eq!(outcome(&root_of("aws"), &policies).is_ok(), in_aws, "{named}");
+        assert_eq!(outcome(&root_of("aws-cn"), &policies).is_ok(), in_china, "{named}");
+    }
+}
+
+#[test]
 fn a_foreign_caller_needs_both_sides() {
     let named = [json!("*"), aws(STRANGER), aws("arn:aws:iam::222222222222:root")];
     for named in named {

@@ -50,7 +50,7 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
         subject: manifest.subject.as_ref().map(|subject| subject.digest),
         id: cx.id(),
         now: cx.now(),
-        principal: cx.caller.arn(),
+        principal: cx.caller_arn(),
         push_window: cx.limits.push_window,
         repush: cx.quirks.immutable_repush,
         sparse_index: cx.quirks.sparse_index,

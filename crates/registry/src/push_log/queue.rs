@@ -75,7 +75,7 @@ impl Queue {
 /// Puts a refusal of the call's caller on its way to the repository's ring. It waits for nothing, and fails nothing.
 pub fn refused(cx: &Cx, attempt: PushAttempt, refusal: PushRefusal) {
     let now = cx.now().0;
-    let principal = cx.caller.arn();
+    let principal = cx.caller_arn();
     let message = excerpt(&refusal.message, MAX_MESSAGE);
     let row = PushRefusalRow {
         same: same(&principal, &attempt, &refusal, &message).to_vec(),

@@ -27,13 +27,12 @@ impl Wanted<'_> {
         // A host name that is none in DNS can't be asked for either.
         all.extend(host_name().parse());
         all.extend(get_if_addrs()?.iter().map(|interface| interface.ip()).filter(is_reached).map(Name::Ip));
-        let domains = self.domains.iter().map(ToString::to_string);
-        for domain in domains.chain([LOCALHOST.to_owned()]) {
+        for domain in self.domains {
             all.insert(Name::Dns(format!("public.ecr.{domain}")));
-            for region in self.regions {
-                all.extend(services(region, &domain));
-            }
+            all.extend(self.regions.iter().flat_map(|region| services(region, domain.of(region))));
         }
+        all.insert(Name::Dns(format!("public.ecr.{LOCALHOST}")));
+        all.extend(self.regions.iter().flat_map(|region| services(region, LOCALHOST)));
         all.extend(self.names.iter().cloned());
         Ok(all.into_iter().collect())
     }
@@ -72,7 +71,11 @@ mod tests {
 
     #[test]
     fn every_name_that_a_client_may_use_is_there_once() {
-        let all = names(&["amazonaws.com"], &["us-east-1", "eu-west-1"], &["Registry.corp", "10.1.2.3", "localhost"]);
+        let all = names(
+            &["amazonaws.com"],
+            &["us-east-1", "eu-west-1", "cn-north-1"],
+            &["Registry.corp", "10.1.2.3", "localhost"],
+        );
         for name in [
             "localhost",
             "127.0.0.1",
@@ -86,6 +89,7 @@ mod tests {
             "api.ecr.us-east-1.amazonaws.com",
             "ecr.us-east-1.amazonaws.com",
             "sts.eu-west-1.amazonaws.com",
+            "*.dkr.ecr.cn-north-1.amazonaws.com.cn",
             "public.ecr.amazonaws.com",
         ] {
             assert_eq!(all.iter().filter(|other| *other == name).count(), 1, "{name} in {all:?}");

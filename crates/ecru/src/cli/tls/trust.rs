@@ -59,9 +59,14 @@ impl Trust<'_> {
 
     /// The host, and the port where it has to be said, that images are named with.
     fn registry(&self) -> String {
-        let region = self.regions.first().map_or(DEFAULT_REGION.to_owned(), ToString::to_string);
         match (self.domain, self.name) {
-            (Some(domain), _) => format!("{}.dkr.ecr.{region}.{domain}", AccountId::DEFAULT),
+            (Some(domain), _) => {
+                let (region, domain) = match self.regions.first() {
+                    Some(region) => (region.as_str(), domain.of(region).to_owned()),
+                    None => (DEFAULT_REGION, domain.to_string()),
+                };
+                format!("{}.dkr.ecr.{region}.{domain}", AccountId::DEFAULT)
+            }
             (None, Some(Name::Ip(IpAddr::V6(address)))) => format!("[{address}]:{DEFAULT_PORT}"),
             (None, Some(name)) => format!("{name}:{DEFAULT_PORT}"),
             (None, None) => format!("localhost:{DEFAULT_PORT}"),

@@ -1,0 +1,109 @@
+//! AWS's partitions: which one a region lies in, and what differs from one to the next.
+
+use crate::Region;
+use std::fmt;
+use std::str::FromStr;
+
+/// A group of regions with accounts, ARNs and domain names of its own (botocore's `partitions.json`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Partition {
+    Aws,
+    AwsCn,
+    AwsUsGov,
+    AwsIso,
+    AwsIsoB,
+    AwsIsoE,
+    AwsIsoF,
+    AwsEusc,
+}
+
+/// What AWS documents of a partition.
+struct Known {
+    id: &'static str,
+    /// What stands before `-AREA-NUMBER` in the names of its regions.
+    regions: &'static [&'static str],
+    dns_suffix: &'static str,
+    dual_stack_dns_suffix: &'static str,
+}
+
+impl Partition {
+    pub const ALL: [Partition; 8] = [
+        Partition::Aws,
+        Partition::AwsCn,
+        Partition::AwsUsGov,
+        Partition::AwsIso,
+        Partition::AwsIsoB,
+        Partition::AwsIsoE,
+        Partition::AwsIsoF,
+        Partition::AwsEusc,
+    ];
+
+    /// The partition of a region: by its name, also for one that AWS has not opened yet. A name of any other form, such as that of a
+    /// region of one's own, is in `aws`.
+    pub fn of(region: &Region) -> Partition {
+        let has = |partition: &Partition| {
+            let known = partition.known();
+            let named = format!("{}-global", known.id) == region.as_str();
+            named || known.regions.iter().any(|prefix| is_region(region.as_str(), prefix))
+        };
+        Partition::ALL.into_iter().find(has).unwrap_or(Partition::Aws)
+    }
+
+    /// The second part of an ARN: `aws`, `aws-cn`, …
+    pub fn id(self) -> &'static str {
+        self.known().id
+    }
+
+    /// The domain of its services' names: `amazonaws.com`, `amazonaws.com.cn`, …
+    pub fn dns_suffix(self) -> &'static str {
+        self.known().dns_suffix
+    }
+
+    /// The domain of the names that have addresses of IPv6 too: `api.aws`, …
+    pub fn dual_stack_dns_suffix(self) -> &'static str {
+        self.known().dual_stack_dns_suffix
+    }
+
+    const fn known(self) -> Known {
+        let (id, regions, dns_suffix, dual_stack_dns_suffix): (_, &[&str], _, _) = match self {
+            Partition::Aws => {
+                ("aws", &["us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx"], "amazonaws.com", "api.aws")
+            }
+            Partition::AwsCn => ("aws-cn", &["cn"], "amazonaws.com.cn", "api.amazonwebservices.com.cn"),
+            Partition::AwsUsGov => ("aws-us-gov", &["us-gov"], "amazonaws.com", "api.aws"),
+            Partition::AwsIso => ("aws-iso", &["us-iso"], "c2s.ic.gov", "api.aws.ic.gov"),
+            Partition::AwsIsoB => ("aws-iso-b", &["us-isob"], "sc2s.sgov.gov", "api.aws.scloud"),
+            Partition::AwsIsoE => ("aws-iso-e", &["eu-isoe"], "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk"),
+            Partition::AwsIsoF => ("aws-iso-f", &["us-isof"], "csp.hci.ic.gov", "api.aws.hci.ic.gov"),
+            Partition::AwsEusc => ("aws-eusc", &["eusc-de"], "amazonaws.eu", "api.amazonwebservices.eu"),
+        };
+        Known { id, regions, dns_suffix, dual_stack_dns_suffix }
+    }
+}
+
+/// Whether a name is `PREFIX-AREA-NUMBER`; an area is one word.
+fn is_region(name: &str, prefix: &str) -> bool {
+    let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('-'));
+    let Some((area, number)) = rest.and_then(|rest| rest.split_once('-')) else { return false };
+    !area.is_empty() && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.id())
+    }
+}
+
+impl FromStr for Partition {
+    type Err = InvalidPartition;
+
+    fn from_str(text: &str) -> Result<Partition, InvalidPartition> {
+        Partition::ALL.into_iter().find(|partition| partition.id() == text).ok_or(InvalidPartition)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no partition is called so: aws, aws-cn, aws-us-gov, aws-iso, aws-iso-b, aws-iso-e, aws-iso-f and aws-eusc are"
+)]
+pub struct InvalidPartition;
