@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use std::fmt;
 
-/// Bytes that the wire has as standard base64 with its padding.
+/// Bytes that the wire has as standard base64 with its padding. They are decoded straight from the input's text, so that no copy
+/// of the text is made.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Blob(pub Bytes);
 
@@ -36,5 +37,27 @@ impl<'de> serde::Deserialize<'de> for Blob {
 impl serde::Serialize for Blob {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Blob;
+
+    #[test]
+    fn only_standard_base64_with_its_padding_is_read() {
+        for (text, expected) in [
+            (r#""""#, Some(&b""[..])),
+            (r#""YQ==""#, Some(b"a")),
+            (r#""+/+/""#, Some(b"\xfb\xff\xbf")),
+            (r#""+\/+\/""#, Some(b"\xfb\xff\xbf")),
+            (r#""YQ""#, None),
+            (r#""YR==""#, None),
+            (r#""Y Q=""#, None),
+            (r#""-_-_""#, None),
+        ] {
+            let read = serde_json::from_str::<Blob>(text).ok().map(|blob| blob.0);
+            assert_eq!(read.as_deref(), expected, "{text}");
+        }
     }
 }

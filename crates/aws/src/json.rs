@@ -3,11 +3,11 @@
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-pub const CONTENT_TYPE: &str = Version::V1_1.content_type();
+pub const CONTENT_TYPE: &str = JsonVersion::V1_1.content_type();
 
 /// The version of AWS JSON that a service speaks. They differ in the media type, and in what they call an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
+pub enum JsonVersion {
     /// `namespace` is that of the service's model, such as `com.amazonaws.dynamodb.v20120810`.
     V1_0 {
         namespace: &'static str,
@@ -15,12 +15,12 @@ pub enum Version {
     V1_1,
 }
 
-impl Version {
+impl JsonVersion {
     /// The media type of requests and answers.
     pub const fn content_type(self) -> &'static str {
         match self {
-            Version::V1_0 { .. } => "application/x-amz-json-1.0",
-            Version::V1_1 => "application/x-amz-json-1.1",
+            JsonVersion::V1_0 { .. } => "application/x-amz-json-1.0",
+            JsonVersion::V1_1 => "application/x-amz-json-1.1",
         }
     }
 
@@ -28,8 +28,8 @@ impl Version {
     /// "Operation error serialization").
     pub fn error_type(self, name: &str) -> Cow<'_, str> {
         match self {
-            Version::V1_0 { namespace } => Cow::Owned(format!("{namespace}#{name}")),
-            Version::V1_1 => Cow::Borrowed(name),
+            JsonVersion::V1_0 { namespace } => Cow::Owned(format!("{namespace}#{name}")),
+            JsonVersion::V1_1 => Cow::Borrowed(name),
         }
     }
 }

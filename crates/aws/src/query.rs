@@ -7,29 +7,8 @@ mod de;
 mod form;
 mod output;
 
-pub use form::{CONTENT_TYPE, Form, FormError, MAX_DEPTH, MAX_INDEX, MAX_PARAMETERS, parameter};
-pub use output::{Output, OutputError};
-
-use serde_json::value::RawValue;
-use std::fmt::Write;
-
-/// The XML of a successful call with a flat output of texts.
-///
-/// `<ACTIONResponse xmlns=NAMESPACE><ACTIONResult>…members…</ACTIONResult><ResponseMetadata><RequestId>…` with escaped
-/// text; `members` are (name, value) pairs.
-pub fn response(namespace: &str, action: &str, members: &[(&str, &str)], request_id: &str) -> String {
-    let namespace = escape(namespace);
-    let request_id = escape(request_id);
-    let mut result = String::new();
-    for (name, value) in members {
-        // Writing to a String cannot fail.
-        let _ = write!(result, "<{name}>{}</{name}>", escape(value));
-    }
-    format!(
-        "<{action}Response xmlns=\"{namespace}\"><{action}Result>{result}</{action}Result>\
-         <ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></{action}Response>"
-    )
-}
+pub use form::{CONTENT_TYPE, MAX_DEPTH, MAX_INDEX, MAX_PARAMETERS, QueryForm, QueryFormError, parameter};
+pub use output::{QueryOutput, QueryOutputError};
 
 /// The XML of a refused call.
 ///
@@ -41,15 +20,6 @@ pub fn error(namespace: &str, sender: bool, code: &str, message: &str, request_i
         "<ErrorResponse xmlns=\"{namespace}\"><Error><Type>{fault}</Type><Code>{code}</Code>\
          <Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
     )
-}
-
-/// The JSON of a successful call, as STS writes it where `Accept` asks for it: the same structure as the XML.
-///
-/// `result` is the output in JSON, with times as seconds since 1970.
-pub fn response_json(action: &str, result: &RawValue, request_id: &str) -> String {
-    let metadata = serde_json::json!({ "RequestId": request_id });
-    // An action's name is a word.
-    format!(r#"{{"{action}Response":{{"{action}Result":{result},"ResponseMetadata":{metadata}}}}}"#)
 }
 
 /// The JSON of a refused call: `{"Error":{"Type","Code","Message"},"RequestId"}`.

@@ -1,14 +1,14 @@
-//! The one writer of AWS answers: JSON 1.1, and the query protocol's XML or JSON.
+//! The one writer of AWS answers: JSON, and the query protocol's XML or JSON.
+use super::wire::Output;
 use super::{Outcome, Protocol, Refusal};
+use aws::json;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 use listen::access_log::{Called, CalledBy, RefusedFor};
 use listen::body::{Body, Chain, Response, full};
+use listen::memory::Held;
 use registry::Error;
-use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -20,24 +20,23 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
     let as_json = outcome.as_json;
     let mut response = match (outcome.protocol, outcome.output) {
         (_, Err(Refusal::Foreign(foreign))) => foreign.answer(request_id),
-        (Protocol::Json { .. }, Ok(output)) => {
-            respond_with(StatusCode::OK, aws::json::CONTENT_TYPE, output.into_body())
+        (Protocol::Json { version, .. }, Ok(Output::Json(held))) => {
+            respond_with(StatusCode::OK, version.content_type(), held.into_body())
         }
-        (Protocol::Json { .. }, Err(refusal)) => json_error(&refusal),
-        (Protocol::Query { namespace, .. }, Ok(output)) => {
-            let written = match as_json {
-                true => query_json(outcome.operation, output.bytes(), request_id).map(|text| (JSON, text)),
-                false => query_output(namespace, outcome.operation, output.bytes(), request_id).map(|text| (XML, text)),
+        (Protocol::Query { namespace, .. }, Ok(Output::Query { output, room })) => {
+            let (content_type, text) = match as_json {
+                true => (JSON, output.json(outcome.operation, request_id)),
+                false => (XML, output.xml(namespace, outcome.operation, request_id)),
             };
-            match written {
-                Ok((content_type, text)) => respond(StatusCode::OK, content_type, text.into_bytes()),
-                Err(error) => {
-                    let refusal = Refusal::Failed(Error::server(error));
-                    log(&refusal, request_id);
-                    query_error(namespace, as_json, &refusal, request_id)
-                }
-            }
+            respond_with(StatusCode::OK, content_type, Held::new(text.into_bytes(), room).into_body())
         }
+        // An operation is listed under a service of another protocol, which the table's test rules out.
+        (protocol, Ok(_)) => {
+            let refusal = Refusal::Failed(Error::server(WrongProtocol));
+            log(&refusal, request_id);
+            return encode(Outcome { protocol, output: Err(refusal), ..outcome }, request_id);
+        }
+        (Protocol::Json { version, .. }, Err(refusal)) => json_error(version, &refusal),
         (Protocol::Query { namespace, .. }, Err(refusal)) => query_error(namespace, as_json, &refusal, request_id),
     };
     if let Ok(id) = HeaderValue::from_str(request_id) {
@@ -52,6 +51,11 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
     response
 }
 
+/// An operation's output is of another protocol than its service.
+#[derive(Debug, thiserror::Error)]
+#[error("an output of another protocol than its service's")]
+struct WrongProtocol;
+
 fn respond(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response {
     respond_with(status, content_type, full(body))
 }
@@ -63,15 +67,15 @@ fn respond_with(status: StatusCode, content_type: &'static str, body: Body) -> R
     response
 }
 
-fn json_error(refusal: &Refusal) -> Response {
+fn json_error(version: json::JsonVersion, refusal: &Refusal) -> Response {
     let exception = refusal.json();
     let message = refusal.message();
     // AWS says no more of an unknown operation than its type.
     let message = (!matches!(refusal, Refusal::UnknownOperation)).then_some(message.as_str());
     let mut response = respond(
         exception.status,
-        aws::json::CONTENT_TYPE,
-        aws::json::error_body(exception.name, message, &exception.extra),
+        version.content_type(),
+        json::error_body(&version.error_type(exception.name), message, &exception.extra),
     );
     response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(exception.name));
     response.extensions_mut().insert(RefusedFor::new(exception.name, &refusal.message()));
@@ -92,42 +96,6 @@ fn query_error(namespace: &str, as_json: bool, refusal: &Refusal, request_id: &s
     response
 }
 
-/// An output as the query protocol writes it in JSON.
-fn query_json(action: &str, output: &[u8], request_id: &str) -> Result<String, serde_json::Error> {
-    let result: &RawValue = serde_json::from_slice(output)?;
-    Ok(aws::query::response_json(action, result, request_id))
-}
-
-/// The members of a flat output as the query protocol writes them.
-fn query_output(namespace: &str, action: &str, output: &[u8], request_id: &str) -> Result<String, serde_json::Error> {
-    let Members(members) = serde_json::from_slice(output)?;
-    let members: Vec<(&str, &str)> = members.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    Ok(aws::query::response(namespace, action, &members, request_id))
-}
-
-/// The members of an object of texts, in their order.
-struct Members(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Texts;
-        impl<'de> Visitor<'de> for Texts {
-            type Value = Members;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("an object of texts")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Texts)
-    }
-}
-
 /// Every 503 passes: says when to try again.
 fn come_again(response: &mut Response) {
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
@@ -145,19 +113,23 @@ pub fn log(refusal: &Refusal, request_id: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use listen::memory::Held;
+    use crate::wire::{Query, Wire};
 
     #[test]
     fn the_access_line_learns_the_operation_and_the_caller_where_they_are_known() {
         let outcome = |operation, called_by: Option<&str>, output| Outcome {
-            protocol: Protocol::Json { target: "Test" },
+            protocol: Protocol::Json { target: "Test", version: json::JsonVersion::V1_1 },
             as_json: false,
             operation,
             called_by: called_by.map(str::to_owned),
             output,
         };
         for (outcome, operation, caller) in [
-            (outcome("PutImage", Some("arn"), Ok(Held::new(b"{}".to_vec(), None))), Some("PutImage"), Some("arn")),
+            (
+                outcome("PutImage", Some("arn"), Ok(Output::Json(Held::new(b"{}".to_vec(), None)))),
+                Some("PutImage"),
+                Some("arn"),
+            ),
             (outcome("PutImage", None, Err(Refusal::MissingSignature)), Some("PutImage"), None),
             (outcome("", None, Err(Refusal::UnknownOperation)), None, None),
         ] {
@@ -166,5 +138,69 @@ mod tests {
             assert_eq!(extensions.get::<Called>().map(|called| called.0), operation);
             assert_eq!(extensions.get::<CalledBy>().map(|caller| caller.0.as_str()), caller);
         }
+    }
+
+    #[tokio::test]
+    async fn a_nested_output_is_answered_in_the_form_that_is_asked_for_and_the_services_namespace() {
+        #[derive(serde::Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Listing {
+            users: Vec<User>,
+            is_truncated: bool,
+        }
+        #[derive(serde::Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct User {
+            user_name: &'static str,
+            create_date: aws::Timestamp,
+        }
+        let listing = || {
+            let user = User { user_name: "a&b", create_date: aws::Timestamp(1_699_999_999_000_000) };
+            Query::write(&Listing { users: vec![user], is_truncated: false }, None)
+        };
+        let outcome = |as_json| Outcome {
+            protocol: Protocol::Query { namespace: "urn:iam", version: "2010-05-08" },
+            as_json,
+            operation: "ListUsers",
+            called_by: None,
+            output: listing(),
+        };
+        for (as_json, content_type, expected) in [
+            (
+                false,
+                "text/xml",
+                "<ListUsersResponse xmlns=\"urn:iam\"><ListUsersResult><Users><member><UserName>a&amp;b</UserName>\
+                 <CreateDate>2023-11-14T22:13:19Z</CreateDate></member></Users><IsTruncated>false</IsTruncated>\
+                 </ListUsersResult><ResponseMetadata><RequestId>id</RequestId></ResponseMetadata></ListUsersResponse>",
+            ),
+            (
+                true,
+                "application/json",
+                r#"{"ListUsersResponse":{"ListUsersResult":{"Users":[{"UserName":"a&b","CreateDate":1699999999.0}],"IsTruncated":false},"ResponseMetadata":{"RequestId":"id"}}}"#,
+            ),
+        ] {
+            let response = encode(outcome(as_json), "id");
+            assert_eq!(
+                (response.status(), &response.headers()[CONTENT_TYPE]),
+                (StatusCode::OK, &content_type.parse().unwrap())
+            );
+            let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+            assert_eq!(body, expected);
+        }
+    }
+
+    #[test]
+    fn an_error_of_json_1_0_has_its_namespace_and_an_output_of_another_protocol_is_our_fault() {
+        let json_1_0 = json::JsonVersion::V1_0 { namespace: "com.example" };
+        let outcome = |output| Outcome {
+            protocol: Protocol::Json { target: "Test", version: json_1_0 },
+            as_json: false,
+            operation: "Get",
+            called_by: None,
+            output,
+        };
+        let response = encode(outcome(Err(Refusal::MissingSignature)), "id");
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/x-amz-json-1.0");
+        assert_eq!(encode(outcome(Query::write(&(), None)), "id").status(), StatusCode::INTERNAL_SERVER_ERROR);
     }
 }

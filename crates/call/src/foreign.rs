@@ -1,6 +1,7 @@
 //! Calls of AWS services that are not here, which `AWS_ENDPOINT_URL` sends along. Each is answered in the form that its service's
 //! clients read, so that they print what this server is and which variable names it for ECR alone.
-use crate::{Services, form};
+use crate::Services;
+use aws::query;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -61,7 +62,7 @@ impl fmt::Display for Foreign {
 impl Foreign {
     /// The call of another service that a request's head is. `None` for one that names none of them in a signature's scope.
     pub fn read(services: Services, head: &Parts) -> Option<Foreign> {
-        let in_query = || head.uri.query().and_then(|query| form::parameter(query.as_bytes(), "X-Amz-Credential"));
+        let in_query = || head.uri.query().and_then(|text| query::parameter(text.as_bytes(), "X-Amz-Credential"));
         let service =
             in_header(services, head).or_else(|| in_query().and_then(|credential| scope(services, &credential)))?;
         let protocol = spoken(head, &service);
@@ -199,7 +200,7 @@ mod tests {
             namesake: None,
             global_region: None,
             account: None,
-            protocol: Protocol::Json { target: signing_name },
+            protocol: Protocol::Json { target: signing_name, version: aws::json::JsonVersion::V1_1 },
             stated_life: true,
             operations: &[],
             not_yet: &[],

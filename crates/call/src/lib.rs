@@ -5,24 +5,24 @@
 //! between services is data ([`Service`]), what differs between operations is an [`Operation`].
 
 mod answer;
-mod blob;
 pub mod check;
 mod foreign;
-mod form;
 mod inbound;
 mod operation;
 pub mod page;
 mod refusal;
 mod serialization;
 pub mod sigv4;
+mod wire;
 
-pub use blob::Blob;
+pub use aws::json::JsonVersion;
 pub use foreign::Foreign;
 pub use operation::{Entry, Operation, Structure, need_on};
 pub use refusal::Refusal;
 
 use crate::sigv4::Claim;
-use aws::AccountId;
+use aws::query::QueryForm;
+use aws::{AccountId, json, query};
 use http::request::Parts;
 use http::{Method, header};
 use inbound::{BODY_TIME, SMALL_BODY_BYTES, SMALL_BODY_TIME};
@@ -30,11 +30,12 @@ use listen::app::App;
 use listen::body::{Request, RequestBody, Response};
 use listen::local_only::NotLocal;
 use listen::loggable::excerpt;
-use listen::memory::{Held, Owner};
-use operation::{Call, Input};
+use listen::memory::Owner;
+use operation::Call;
 use registry::RequestOrigin;
 use std::sync::Arc;
 use tokio::time::Instant;
+use wire::{Input, Output};
 
 /// The largest body of a call whose operation needs no more (DESIGN "Promises").
 pub const BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -77,8 +78,8 @@ impl Service {
 /// How a service is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// AWS JSON 1.1; `target` stands before the operation in `X-Amz-Target`.
-    Json { target: &'static str },
+    /// AWS JSON; `target` stands before the operation in `X-Amz-Target`.
+    Json { target: &'static str, version: json::JsonVersion },
     /// The query protocol: a form in, XML out.
     Query { namespace: &'static str, version: &'static str },
 }
@@ -91,9 +92,9 @@ pub async fn handle(services: Services, app: &Arc<App>, request: Request, origin
     let mut body = RequestBody::new(body, &head.headers, Instant::now() + time);
     let request_id = origin.request_id.clone();
     let outcome = if is_query(&head) {
-        query(services, app, &head, &mut body, origin).await
+        call_query(services, app, &head, &mut body, origin).await
     } else {
-        json(services, app, &head, &mut body, origin).await
+        call_json(services, app, &head, &mut body, origin).await
     };
     body.discard();
     if let Err(refusal) = &outcome.output
@@ -112,7 +113,7 @@ pub fn refuse_not_local(services: Services, head: &Parts, not_local: &NotLocal, 
     answer::encode(outcome, request_id)
 }
 
-/// What a call comes to: the JSON of its output, or why there is none.
+/// What a call comes to: its output, or why there is none.
 struct Outcome {
     protocol: Protocol,
     /// Whether the query protocol answers in JSON instead of XML, which `Accept` decides.
@@ -121,7 +122,7 @@ struct Outcome {
     operation: &'static str,
     /// The ARN of a caller that was authenticated, for the access line.
     called_by: Option<String>,
-    output: Result<Held, Refusal>,
+    output: Result<Output, Refusal>,
 }
 
 /// Whether a request speaks the query protocol: a form, or a presigned GET that names its action.
@@ -129,8 +130,8 @@ fn is_query(head: &Parts) -> bool {
     let form = head
         .headers
         .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().starts_with(form::CONTENT_TYPE.as_bytes()));
-    let action = head.uri.query().is_some_and(|query| form::parameter(query.as_bytes(), "Action").is_some());
+        .is_some_and(|value| value.as_bytes().starts_with(query::CONTENT_TYPE.as_bytes()));
+    let action = head.uri.query().is_some_and(|text| query::parameter(text.as_bytes(), "Action").is_some());
     !head.headers.contains_key(TARGET) && (action || (head.method == Method::POST && form))
 }
 
@@ -143,9 +144,9 @@ fn first_query(services: Services) -> Protocol {
 }
 
 /// The protocol that answers when no operation was found: errors of JSON services.
-const UNKNOWN: Protocol = Protocol::Json { target: "" };
+const UNKNOWN: Protocol = Protocol::Json { target: "", version: json::JsonVersion::V1_1 };
 
-async fn json(
+async fn call_json(
     services: Services,
     app: &Arc<App>,
     head: &Parts,
@@ -188,9 +189,9 @@ fn find_target(services: Services, head: &Parts) -> Result<(&'static Service, &'
         // A browser or a health check that asks for `/`: AWS says first that nothing is signed.
         return Err(if head.method == Method::POST { Refusal::UnknownOperation } else { Refusal::MissingSignature });
     };
-    let named = target.to_str().ok().and_then(aws::json::target);
+    let named = target.to_str().ok().and_then(json::target);
     let (prefix, name) = named.filter(|_| head.method == Method::POST).ok_or(Refusal::UnknownOperation)?;
-    let speaks = |service: &Service| matches!(service.protocol, Protocol::Json { target } if target == prefix);
+    let speaks = |service: &Service| matches!(service.protocol, Protocol::Json { target, .. } if target == prefix);
     let service = services.iter().find(|service| speaks(service)).ok_or(Refusal::UnknownOperation)?;
     let entry = service.operations.iter().find(|entry| entry.name == name);
     Ok((service, entry.ok_or_else(|| service.lacks(name).unwrap_or(Refusal::UnknownOperation))?))
@@ -207,18 +208,27 @@ fn of_another_service(services: Services, head: &Parts, refusal: Refusal) -> Ref
     }
 }
 
-/// The query operation that a form's `Action` and `Version` name.
-fn find_action(services: Services, form: &form::Form) -> Result<(&'static Service, &'static Entry), Refusal> {
+/// The query service that a form's `Version` names.
+fn find_service(services: Services, form: &QueryForm) -> Option<&'static Service> {
+    let asked = form.get("Version")?;
+    let speaks = |service: &Service| matches!(service.protocol, Protocol::Query { version, .. } if version == asked);
+    services.iter().copied().find(|service| speaks(service))
+}
+
+/// The operation that a form's `Action` names.
+fn find_action(
+    service: Option<&'static Service>,
+    form: &QueryForm,
+) -> Result<(&'static Service, &'static Entry), Refusal> {
     let action = form.get("Action").ok_or(Refusal::MissingAction)?;
     let asked = form.get("Version").unwrap_or("NO_VERSION_SPECIFIED");
-    let speaks = |service: &Service| matches!(service.protocol, Protocol::Query { version, .. } if version == asked);
     let unknown = || Refusal::UnknownAction { action: excerpt(action), version: excerpt(asked) };
-    let service = services.iter().find(|service| speaks(service)).ok_or_else(unknown)?;
+    let service = service.ok_or_else(unknown)?;
     let entry = service.operations.iter().find(|entry| entry.name == action);
     Ok((service, entry.ok_or_else(|| service.lacks(action).unwrap_or_else(unknown))?))
 }
 
-async fn query(
+async fn call_query(
     services: Services,
     app: &Arc<App>,
     head: &Parts,
@@ -226,13 +236,17 @@ async fn query(
     origin: RequestOrigin,
 ) -> Outcome {
     let (declared, mut called_by, mut operation) = (body.declared(), None, "");
+    let mut protocol = first_query(services);
     let output = async {
         let lease = app.budgets.forms.receive(Owner::stranger(origin.address));
         let mut received = inbound::receive(lease, body, declared, FORM_BYTES).await?;
         // The lease is held until the call is done.
-        let form = form::Form::read(head.uri.query().unwrap_or_default(), &received.bytes()?);
+        let form = wire::form(head.uri.query().unwrap_or_default(), &received.bytes()?)?;
+        let named = find_service(services, &form);
+        // Whatever comes of it is told in the protocol of the service that was called.
+        protocol = named.map_or(protocol, |service| service.protocol);
         let (service, entry) =
-            find_action(services, &form).map_err(|refusal| of_another_service(services, head, refusal))?;
+            find_action(named, &form).map_err(|refusal| of_another_service(services, head, refusal))?;
         operation = entry.name;
         let claim = Claim::read(app, head, service).await?;
         let (caller, region) = claim.verify(head, received.sha256)?;
@@ -241,11 +255,50 @@ async fn query(
         entry.run(Input::Form(form), call).await
     };
     let output = output.await;
-    Outcome { protocol: first_query(services), as_json: prefers_json(head), operation, called_by, output }
+    Outcome { protocol, as_json: prefers_json(head), operation, called_by, output }
 }
 
 /// Whether a caller of the query protocol wants JSON in the place of XML.
 fn prefers_json(head: &Parts) -> bool {
     let accept = head.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    accept.is_some_and(aws::query::prefers_json)
+    accept.is_some_and(query::prefers_json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn service(signing_name: &'static str, version: &'static str, namespace: &'static str) -> Service {
+        Service {
+            signing_name,
+            namesake: None,
+            global_region: None,
+            account: None,
+            protocol: Protocol::Query { namespace, version },
+            stated_life: false,
+            operations: &[],
+            not_yet: &["GetUser"],
+        }
+    }
+
+    const SERVICES: Services = &[&service("sts", "2011-06-15", "urn:sts"), &service("iam", "2010-05-08", "urn:iam")];
+
+    #[test]
+    fn a_forms_version_names_the_service_that_answers() {
+        let form = |text: &str| wire::form("", text.as_bytes()).unwrap();
+        for (text, service) in [
+            ("Action=GetUser&Version=2010-05-08", Some("iam")),
+            ("Action=NoSuch&Version=2010-05-08", Some("iam")),
+            ("Version=2011-06-15", Some("sts")),
+            ("Action=GetUser&Version=2012-01-01", None),
+            ("Action=GetUser", None),
+        ] {
+            let found = find_service(SERVICES, &form(text));
+            assert_eq!(found.map(|service| service.signing_name), service, "{text}");
+            assert!(find_action(found, &form(text)).is_err(), "{text}");
+        }
+        let found = find_service(SERVICES, &form("Action=GetUser&Version=2010-05-08"));
+        let refused = find_action(found, &form("Action=GetUser&Version=2010-05-08")).err().unwrap();
+        assert!(matches!(refused, Refusal::NotYet { operation: "GetUser", .. }), "{refused:?}");
+    }
 }

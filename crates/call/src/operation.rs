@@ -1,12 +1,11 @@
 //! One operation of the AWS API, and the way that every call of one goes.
 use super::Refusal;
-use super::form::Form;
-use super::serialization;
+use super::wire::{Input, Output, Wire};
 use crate::check;
 use aws::{AccountId, Region};
 use bytes::Bytes;
 use listen::app::App;
-use listen::memory::{Held, Owner};
+use listen::memory::Owner;
 use registry::access::{self, Caller, Need, Resource};
 use registry::push_log::{self, PushAttempt};
 use registry::{CommonError, Cx, Error, RegistryId, RequestOrigin};
@@ -59,64 +58,59 @@ pub struct Call {
     pub origin: RequestOrigin,
 }
 
-/// An input as its protocol carries it, and so the form of its output.
-pub enum Input {
-    Json(Bytes),
-    Form(Form),
-}
-
-impl Input {
-    fn parse<O: DeserializeOwned>(self) -> Result<O, Refusal> {
-        let parsed = match self {
-            Input::Json(bytes) if bytes.is_empty() => serde_json::from_str::<Structure<O>>("{}"),
-            Input::Json(bytes) => serde_json::from_slice::<Structure<O>>(&bytes),
-            Input::Form(form) => serde_json::from_value::<Structure<O>>(form.into_members()),
-        };
-        parsed.map(|Structure(input)| input).map_err(|error| Refusal::Serialization(serialization::message(&error)))
-    }
-}
-
-type Running = Pin<Box<dyn Future<Output = Result<Held, Refusal>> + Send>>;
+type Running = Pin<Box<dyn Future<Output = Result<Output, Refusal>> + Send>>;
 
 /// An operation as the tables of the doors hold it: its type is forgotten, its way is not.
+///
+/// Each operation is made for the one protocol of its service, so that serde's code for its input and output exists once.
 pub struct Entry {
     pub name: &'static str,
     pub body_limit: usize,
     run: fn(Input, Call) -> Running,
-    check: fn(Input) -> Result<(), Refusal>,
-    needs: fn(Input, &RegistryId) -> Result<Vec<Need>, Refusal>,
+    check: fn(Bytes) -> Result<(), Refusal>,
+    needs: fn(Bytes, &RegistryId) -> Result<Vec<Need>, Refusal>,
 }
 
 impl Entry {
-    pub const fn of<O: Operation>() -> Entry {
+    /// An operation of a service that speaks AWS JSON.
+    pub const fn json<O: Operation>() -> Entry {
+        Entry::of::<O, super::wire::Json>()
+    }
+
+    /// An operation of a service that speaks the query protocol.
+    pub const fn query<O: Operation>() -> Entry {
+        Entry::of::<O, super::wire::Query>()
+    }
+
+    const fn of<O: Operation, W: Wire>() -> Entry {
         Entry {
             name: O::NAME,
             body_limit: O::BODY_LIMIT,
-            run: |input, call| Box::pin(run::<O>(input, call)),
-            check: |input| Ok(input.parse::<O>()?.check().map(|_| ())?),
-            needs: |input, registry| Ok(input.parse::<O>()?.needs(registry)),
+            run: |input, call| Box::pin(run::<O, W>(input, call)),
+            check: |body| Ok(W::read::<O>(W::input(body)?)?.check().map(|_| ())?),
+            needs: |body, registry| Ok(W::read::<O>(W::input(body)?)?.needs(registry)),
         }
     }
 
-    /// Does the call; the output is JSON, which the query protocol turns into its own form.
-    pub fn run(&self, input: Input, call: Call) -> impl Future<Output = Result<Held, Refusal>> + Send + use<> {
+    /// Does the call.
+    pub fn run(&self, input: Input, call: Call) -> impl Future<Output = Result<Output, Refusal>> + Send + use<> {
         (self.run)(input, call)
     }
 
-    /// Holds a JSON input to the operation's constraints without doing anything.
-    pub fn check(&self, input: Bytes) -> Result<(), Refusal> {
-        (self.check)(Input::Json(input))
+    /// Holds an input, as the operation's protocol has it, to the operation's constraints without doing anything.
+    pub fn check(&self, body: Bytes) -> Result<(), Refusal> {
+        (self.check)(body)
     }
 
-    /// What a JSON input would need, for tests that walk all operations.
-    pub fn needs(&self, input: Bytes, registry: &RegistryId) -> Result<Vec<Need>, Refusal> {
-        (self.needs)(Input::Json(input), registry)
+    /// What an input, as the operation's protocol has it, would need, for tests that walk all operations.
+    pub fn needs(&self, body: Bytes, registry: &RegistryId) -> Result<Vec<Need>, Refusal> {
+        (self.needs)(body, registry)
     }
 }
 
 /// The way of a call behind its authentication: parse → authorize → check → handle → encode.
-async fn run<O: Operation>(input: Input, call: Call) -> Result<Held, Refusal> {
-    let operation: O = input.parse()?;
+async fn run<O: Operation, W: Wire>(input: Input, call: Call) -> Result<Output, Refusal> {
+    let operation: O = W::read(input)?;
     let Call { app, caller, account, region, origin } = call;
     // A malformed registry id names no registry: the call is authorized in the caller's own, and then refused.
     let registry_id = check::registry_id(operation.registry_id());
@@ -125,7 +119,7 @@ async fn run<O: Operation>(input: Input, call: Call) -> Result<Held, Refusal> {
     let cx = Cx { system: app.system.clone(), caller, registry: RegistryId { account, region }, origin: origin.into() };
     // A call that names no registry is about no repository either.
     let attempt = operation.attempt().filter(|_| registry_id.is_ok());
-    let outcome = authorized(operation, registry_id, &cx, &app).await;
+    let outcome = authorized::<O, W>(operation, registry_id, &cx, &app).await;
     if let (Err(refusal), Some(attempt)) = (&outcome, attempt) {
         push_log::refused(&cx, attempt, logged(refusal));
     }
@@ -133,12 +127,12 @@ async fn run<O: Operation>(input: Input, call: Call) -> Result<Held, Refusal> {
 }
 
 /// The rest of the way, once it is known which registry is meant.
-async fn authorized<O: Operation>(
+async fn authorized<O: Operation, W: Wire>(
     operation: O,
     registry_id: Result<Option<AccountId>, Error>,
     cx: &Cx,
     app: &App,
-) -> Result<Held, Refusal> {
+) -> Result<Output, Refusal> {
     access::authorize(cx, &operation.needs(&cx.registry)).await?;
     registry_id?;
     let checked = operation.check()?;
@@ -147,8 +141,7 @@ async fn authorized<O: Operation>(
         bytes => Some(app.budgets.answers.take(Owner::of(cx), bytes).await?),
     };
     let output = O::handle(checked, cx, app).await?;
-    let json = serde_json::to_vec(&output).map_err(|error| Refusal::Failed(Error::server(error)))?;
-    Ok(Held::new(json, room))
+    W::write(&output, room)
 }
 
 /// A refusal as the push log keeps it: as the client reads it.
@@ -187,6 +180,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Structure<T> {
                 T::deserialize(MapAccessDeserializer::new(map)).map(Structure)
             }
         }
-        deserializer.deserialize_map(Object(PhantomData))
+        // Not a map: the query protocol spells those otherwise.
+        deserializer.deserialize_struct("Structure", &[], Object(PhantomData))
     }
 }

@@ -44,7 +44,8 @@ fn wrong_type(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::message;
-    use crate::{Blob, Structure};
+    use crate::Structure;
+    use aws::Blob;
     use serde::Deserialize;
 
     #[derive(Debug, Deserialize)]

@@ -1,6 +1,6 @@
 //! Reads an operation's input from a form, as serde sees it.
 
-use super::form::{FormError, MAX_INDEX, Node};
+use super::form::{MAX_INDEX, Node, QueryFormError};
 use crate::timestamp;
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor};
@@ -32,18 +32,18 @@ impl Items {
 
 impl<'de> Node<'de> {
     /// The node's own value. A name with members below it has none.
-    fn text(&self) -> Result<&'de str, FormError> {
+    fn text(&self) -> Result<&'de str, QueryFormError> {
         let value = self.value.filter(|_| self.members.is_empty());
-        value.ok_or_else(|| FormError::new("must be a single value").within(self.path))
+        value.ok_or_else(|| QueryFormError::new("must be a single value").within(self.path))
     }
 
-    fn parse<T: FromStr>(&self, expected: &str) -> Result<T, FormError> {
-        self.text()?.parse().map_err(|_| FormError::new(format!("must be {expected}")).within(self.path))
+    fn parse<T: FromStr>(&self, expected: &str) -> Result<T, QueryFormError> {
+        self.text()?.parse().map_err(|_| QueryFormError::new(format!("must be {expected}")).within(self.path))
     }
 
     /// The items of a list or map, in the order of their indexes; indexes may be left out.
-    fn items<'n>(&'n self, kind: Items) -> Result<std::vec::IntoIter<&'n Node<'de>>, FormError> {
-        let refuse = |node: &Node<'_>, problem: String| Err(FormError::new(problem).within(node.path));
+    fn items<'n>(&'n self, kind: Items) -> Result<std::vec::IntoIter<&'n Node<'de>>, QueryFormError> {
+        let refuse = |node: &Node<'_>, problem: String| Err(QueryFormError::new(problem).within(node.path));
         let label = kind.label();
         if self.value.is_some_and(|value| !value.is_empty()) {
             return refuse(self, format!("must be {}: its items are NAME.{label}.N", kind.noun()));
@@ -65,9 +65,9 @@ impl<'de> Node<'de> {
     }
 
     /// A structure has no value of its own; an empty one may be spelled `NAME=`.
-    fn structure<'n>(&'n self) -> Result<Structure<'n, 'de>, FormError> {
+    fn structure<'n>(&'n self) -> Result<Structure<'n, 'de>, QueryFormError> {
         if self.value.is_some_and(|value| !value.is_empty()) {
-            return Err(FormError::new("must be a structure: its members are NAME.MEMBER").within(self.path));
+            return Err(QueryFormError::new("must be a structure: its members are NAME.MEMBER").within(self.path));
         }
         Ok(Structure { members: self.members.iter(), value: None })
     }
@@ -81,40 +81,40 @@ fn read_index(text: &str) -> Option<usize> {
 
 macro_rules! numbers {
     ($($method:ident, $visit:ident, $expected:literal;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
             visitor.$visit(self.parse($expected)?)
         }
     )*};
 }
 
 impl<'de> Deserializer<'de> for &Node<'de> {
-    type Error = FormError;
+    type Error = QueryFormError;
 
     /// Without a type to go by, a name with members is a structure, any other a text.
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         if self.members.is_empty() && !self.path.is_empty() {
             return visitor.visit_borrowed_str(self.text()?);
         }
         visitor.visit_map(self.structure()?)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
-        visitor.visit_borrowed_str(self.text()?).map_err(|error: FormError| error.within(self.path))
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
+        visitor.visit_borrowed_str(self.text()?).map_err(|error: QueryFormError| error.within(self.path))
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         let text = self.text()?;
         match [true, false].into_iter().find(|value| text.eq_ignore_ascii_case(&value.to_string())) {
             Some(value) => visitor.visit_bool(value),
-            None => Err(FormError::new("must be true or false").within(self.path)),
+            None => Err(QueryFormError::new("must be true or false").within(self.path)),
         }
     }
 
@@ -131,7 +131,7 @@ impl<'de> Deserializer<'de> for &Node<'de> {
         deserialize_f64, visit_f64, "a number";
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         visitor.visit_some(self)
     }
 
@@ -139,7 +139,7 @@ impl<'de> Deserializer<'de> for &Node<'de> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, FormError> {
+    ) -> Result<V::Value, QueryFormError> {
         if name != timestamp::MARKER {
             return visitor.visit_newtype_struct(self);
         }
@@ -147,11 +147,11 @@ impl<'de> Deserializer<'de> for &Node<'de> {
         visitor.visit_i64(time.as_microsecond())
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         visitor.visit_seq(List(self.items(Items::List)?))
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         visitor.visit_map(Map { entries: self.items(Items::Map)?, entry: None })
     }
 
@@ -160,7 +160,7 @@ impl<'de> Deserializer<'de> for &Node<'de> {
         _name: &'static str,
         _fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, FormError> {
+    ) -> Result<V::Value, QueryFormError> {
         visitor.visit_map(self.structure()?)
     }
 
@@ -169,15 +169,15 @@ impl<'de> Deserializer<'de> for &Node<'de> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, FormError> {
-        visitor.visit_enum(self.text()?.into_deserializer()).map_err(|error: FormError| error.within(self.path))
+    ) -> Result<V::Value, QueryFormError> {
+        visitor.visit_enum(self.text()?.into_deserializer()).map_err(|error: QueryFormError| error.within(self.path))
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         visitor.visit_unit()
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         visitor.visit_unit()
     }
 
@@ -190,16 +190,19 @@ struct Structure<'n, 'de> {
 }
 
 impl<'de> MapAccess<'de> for Structure<'_, 'de> {
-    type Error = FormError;
+    type Error = QueryFormError;
 
-    fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, FormError> {
+    fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, QueryFormError> {
         let Some((name, node)) = self.members.next() else { return Ok(None) };
         self.value = Some(node);
         seed.deserialize(BorrowedStrDeserializer::new(name)).map(Some)
     }
 
-    fn next_value_seed<V: serde::de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, FormError> {
-        let node = self.value.take().ok_or_else(|| FormError::new("a value was asked for before its name"))?;
+    fn next_value_seed<V: serde::de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, QueryFormError> {
+        let node = self.value.take().ok_or_else(|| QueryFormError::new("a value was asked for before its name"))?;
         seed.deserialize(node).map_err(|error| error.within(node.path))
     }
 }
@@ -207,12 +210,12 @@ impl<'de> MapAccess<'de> for Structure<'_, 'de> {
 struct List<'n, 'de>(std::vec::IntoIter<&'n Node<'de>>);
 
 impl<'de> SeqAccess<'de> for List<'_, 'de> {
-    type Error = FormError;
+    type Error = QueryFormError;
 
     fn next_element_seed<T: serde::de::DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, FormError> {
+    ) -> Result<Option<T::Value>, QueryFormError> {
         let Some(node) = self.0.next() else { return Ok(None) };
         seed.deserialize(node).map(Some).map_err(|error| error.within(node.path))
     }
@@ -229,17 +232,20 @@ struct Map<'n, 'de> {
 }
 
 impl<'de> MapAccess<'de> for Map<'_, 'de> {
-    type Error = FormError;
+    type Error = QueryFormError;
 
-    fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, FormError> {
+    fn next_key_seed<K: serde::de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, QueryFormError> {
         let Some(entry) = self.entries.next() else { return Ok(None) };
         self.entry = Some(entry);
-        let key = entry.members.get("key").ok_or_else(|| FormError::new("must have a key").within(entry.path))?;
+        let key = entry.members.get("key").ok_or_else(|| QueryFormError::new("must have a key").within(entry.path))?;
         seed.deserialize(key).map(Some).map_err(|error| error.within(key.path))
     }
 
-    fn next_value_seed<V: serde::de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, FormError> {
-        let entry = self.entry.take().ok_or_else(|| FormError::new("a value was asked for before its key"))?;
+    fn next_value_seed<V: serde::de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, QueryFormError> {
+        let entry = self.entry.take().ok_or_else(|| QueryFormError::new("a value was asked for before its key"))?;
         match entry.members.get("value") {
             Some(value) => seed.deserialize(value).map_err(|error| error.within(value.path)),
             // An empty structure has no spelling of its own.
@@ -253,24 +259,24 @@ impl<'de> MapAccess<'de> for Map<'_, 'de> {
 }
 
 /// Serde's own words repeat what the caller sent, which may be a secret: these do not.
-impl serde::de::Error for FormError {
-    fn custom<T: Display>(message: T) -> FormError {
-        FormError::new(message.to_string())
+impl serde::de::Error for QueryFormError {
+    fn custom<T: Display>(message: T) -> QueryFormError {
+        QueryFormError::new(message.to_string())
     }
 
-    fn invalid_type(_unexpected: Unexpected<'_>, expected: &dyn Expected) -> FormError {
-        FormError::new(format!("must be {expected}"))
+    fn invalid_type(_unexpected: Unexpected<'_>, expected: &dyn Expected) -> QueryFormError {
+        QueryFormError::new(format!("must be {expected}"))
     }
 
-    fn invalid_value(_unexpected: Unexpected<'_>, expected: &dyn Expected) -> FormError {
-        FormError::new(format!("must be {expected}"))
+    fn invalid_value(_unexpected: Unexpected<'_>, expected: &dyn Expected) -> QueryFormError {
+        QueryFormError::new(format!("must be {expected}"))
     }
 
-    fn unknown_variant(_variant: &str, expected: &'static [&'static str]) -> FormError {
-        FormError::new(format!("must be one of {}", expected.join(", ")))
+    fn unknown_variant(_variant: &str, expected: &'static [&'static str]) -> QueryFormError {
+        QueryFormError::new(format!("must be one of {}", expected.join(", ")))
     }
 
-    fn missing_field(field: &'static str) -> FormError {
-        FormError::new(format!("{field} is missing"))
+    fn missing_field(field: &'static str) -> QueryFormError {
+        QueryFormError::new(format!("{field} is missing"))
     }
 }

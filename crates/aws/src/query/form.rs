@@ -16,22 +16,22 @@ pub const MAX_INDEX: usize = MAX_PARAMETERS;
 pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
 /// A call's parameters in the order of the wire; of a repeated name the first counts.
-pub struct Form(Vec<(String, String)>);
+pub struct QueryForm(Vec<(String, String)>);
 
-impl Form {
+impl QueryForm {
     /// Reads the body first, then the query string of the URI, which presigned calls use.
     ///
     /// What is not UTF-8 after decoding is replaced by U+FFFD.
     ///
     /// # Errors
     /// More than [`MAX_PARAMETERS`].
-    pub fn read(query: &str, body: &[u8]) -> Result<Form, FormError> {
+    pub fn read(query: &str, body: &[u8]) -> Result<QueryForm, QueryFormError> {
         let all = [body, query.as_bytes()].into_iter().flat_map(|text| form_urlencoded::parse(text).into_owned());
         let parameters: Vec<_> = all.take(MAX_PARAMETERS + 1).collect();
         if parameters.len() > MAX_PARAMETERS {
-            return Err(FormError::new(format!("A request has at most {MAX_PARAMETERS} parameters")));
+            return Err(QueryFormError::new(format!("A request has at most {MAX_PARAMETERS} parameters")));
         }
-        Ok(Form(parameters))
+        Ok(QueryForm(parameters))
     }
 
     /// The value of the first parameter of that name.
@@ -47,16 +47,16 @@ impl Form {
     /// # Errors
     /// A value that is not of its member's type, a list's index that is none, a name deeper than [`MAX_DEPTH`]. The error names
     /// the member, never its value.
-    pub fn input<T: DeserializeOwned>(&self) -> Result<T, FormError> {
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T, QueryFormError> {
         self.input_of(PhantomData::<T>)
     }
 
     /// The same for a type that is known only where the program runs.
-    pub fn input_of<'a, S: DeserializeSeed<'a>>(&'a self, seed: S) -> Result<S::Value, FormError> {
+    pub fn input_of<'a, S: DeserializeSeed<'a>>(&'a self, seed: S) -> Result<S::Value, QueryFormError> {
         seed.deserialize(&self.tree()?)
     }
 
-    fn tree(&self) -> Result<Node<'_>, FormError> {
+    fn tree(&self) -> Result<Node<'_>, QueryFormError> {
         let mut root = Node::at("");
         for (name, value) in self.0.iter().filter(|(name, _)| !of_protocol(name)) {
             root.insert(name, value)?;
@@ -89,11 +89,11 @@ impl<'a> Node<'a> {
         Node { path, value: None, members: BTreeMap::new() }
     }
 
-    fn insert(&mut self, name: &'a str, value: &'a str) -> Result<(), FormError> {
+    fn insert(&mut self, name: &'a str, value: &'a str) -> Result<(), QueryFormError> {
         let (mut node, mut end) = (self, 0);
         for (depth, part) in name.split('.').enumerate() {
             if depth == MAX_DEPTH {
-                return Err(FormError::new(format!("must not have more than {MAX_DEPTH} parts")).within(name));
+                return Err(QueryFormError::new(format!("must not have more than {MAX_DEPTH} parts")).within(name));
             }
             end += part.len() + usize::from(depth > 0);
             node = node.members.entry(part).or_insert_with(|| Node::at(&name[..end]));
@@ -105,19 +105,19 @@ impl<'a> Node<'a> {
 
 /// Why a form is not the input of its operation. The text names the member, and repeats no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FormError {
+pub struct QueryFormError {
     /// The member's name as it stands on the wire, shortened; empty while it is not known.
     member: String,
     problem: String,
 }
 
-impl FormError {
-    pub(super) fn new(problem: impl Into<String>) -> FormError {
-        FormError { member: String::new(), problem: problem.into() }
+impl QueryFormError {
+    pub(super) fn new(problem: impl Into<String>) -> QueryFormError {
+        QueryFormError { member: String::new(), problem: problem.into() }
     }
 
     /// The same error, of the member at `path` unless a member below it was named before.
-    pub(super) fn within(mut self, path: &str) -> FormError {
+    pub(super) fn within(mut self, path: &str) -> QueryFormError {
         const CHARACTERS: usize = 128;
         if self.member.is_empty() {
             self.member = path.chars().take(CHARACTERS).collect();
@@ -126,7 +126,7 @@ impl FormError {
     }
 }
 
-impl fmt::Display for FormError {
+impl fmt::Display for QueryFormError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.member.as_str() {
             "" => f.write_str(&self.problem),
@@ -135,7 +135,7 @@ impl fmt::Display for FormError {
     }
 }
 
-impl std::error::Error for FormError {}
+impl std::error::Error for QueryFormError {}
 
 #[cfg(test)]
 mod tests {
@@ -143,8 +143,9 @@ mod tests {
 
     #[test]
     fn the_body_counts_before_the_query_string_and_the_first_of_a_name_before_the_second() {
-        let form = Form::read("Action=Other&Name=q&Late=z", b"Action=GetUser&Name=a+b%20c%2Bd&Name=second&Empty=&Bare")
-            .unwrap();
+        let form =
+            QueryForm::read("Action=Other&Name=q&Late=z", b"Action=GetUser&Name=a+b%20c%2Bd&Name=second&Empty=&Bare")
+                .unwrap();
         let found = ["Action", "Name", "Empty", "Bare", "Late", "Absent", "action"].map(|name| form.get(name));
         assert_eq!(found, [Some("GetUser"), Some("a b c+d"), Some(""), Some(""), Some("z"), None, None]);
         assert_eq!(parameter(b"a=1&b=%3D", "b").as_deref(), Some("="));
@@ -153,8 +154,8 @@ mod tests {
     #[test]
     fn a_form_has_a_bounded_number_of_parameters() {
         let text = "a=1&".repeat(MAX_PARAMETERS);
-        assert!(Form::read("", text.as_bytes()).is_ok());
-        let error = Form::read("one=more", text.as_bytes()).err().unwrap();
+        assert!(QueryForm::read("", text.as_bytes()).is_ok());
+        let error = QueryForm::read("one=more", text.as_bytes()).err().unwrap();
         assert_eq!(error.to_string(), "A request has at most 10000 parameters");
     }
 }

@@ -9,7 +9,7 @@ use std::fmt::{self, Display, Write};
 ///
 /// It is gathered first so that an operation's output is serialized by one instantiation, not by one for each spelling. `()` is
 /// the output of an operation that has none.
-pub struct Output(Value);
+pub struct QueryOutput(Value);
 
 /// A value of the wire. What is absent (`None`) is no member of its structure.
 enum Value {
@@ -25,13 +25,13 @@ enum Value {
     Map(Vec<(String, Value)>),
 }
 
-impl Output {
+impl QueryOutput {
     /// # Errors
     /// A type that the protocol has no spelling for: an enum with data, a tuple, a map whose keys are no texts, an output that is
     /// not a structure, a time that is not between the years -9999 and 9999.
-    pub fn of(output: &impl Serialize) -> Result<Output, OutputError> {
+    pub fn of(output: &impl Serialize) -> Result<QueryOutput, QueryOutputError> {
         match output.serialize(Gather)? {
-            value @ (Value::Structure(_) | Value::Absent) => Ok(Output(value)),
+            value @ (Value::Structure(_) | Value::Absent) => Ok(QueryOutput(value)),
             _ => Err(ser::Error::custom("an operation's output is a structure or ()")),
         }
     }
@@ -133,15 +133,15 @@ fn float(value: f64) -> String {
 /// An output that the protocol has no spelling for: a fault of the operation's type, never of the caller.
 #[derive(Debug, thiserror::Error)]
 #[error("an output can't be written: {0}")]
-pub struct OutputError(String);
+pub struct QueryOutputError(String);
 
-impl ser::Error for OutputError {
-    fn custom<T: Display>(message: T) -> OutputError {
-        OutputError(message.to_string())
+impl ser::Error for QueryOutputError {
+    fn custom<T: Display>(message: T) -> QueryOutputError {
+        QueryOutputError(message.to_string())
     }
 }
 
-fn unsupported<T>(what: &str) -> Result<T, OutputError> {
+fn unsupported<T>(what: &str) -> Result<T, QueryOutputError> {
     Err(ser::Error::custom(format_args!("{what} has no spelling in the query protocol")))
 }
 
@@ -150,7 +150,7 @@ struct Gather;
 
 macro_rules! scalars {
     ($($method:ident($type:ty) => $variant:ident;)*) => {$(
-        fn $method(self, value: $type) -> Result<Value, OutputError> {
+        fn $method(self, value: $type) -> Result<Value, QueryOutputError> {
             Ok(Value::$variant(value.into()))
         }
     )*};
@@ -158,14 +158,14 @@ macro_rules! scalars {
 
 impl Serializer for Gather {
     type Ok = Value;
-    type Error = OutputError;
+    type Error = QueryOutputError;
     type SerializeSeq = GatherList;
     type SerializeMap = GatherMap;
     type SerializeStruct = GatherStructure;
-    type SerializeTuple = Impossible<Value, OutputError>;
-    type SerializeTupleStruct = Impossible<Value, OutputError>;
-    type SerializeTupleVariant = Impossible<Value, OutputError>;
-    type SerializeStructVariant = Impossible<Value, OutputError>;
+    type SerializeTuple = Impossible<Value, QueryOutputError>;
+    type SerializeTupleStruct = Impossible<Value, QueryOutputError>;
+    type SerializeTupleVariant = Impossible<Value, QueryOutputError>;
+    type SerializeStructVariant = Impossible<Value, QueryOutputError>;
 
     scalars! {
         serialize_bool(bool) => Boolean;
@@ -183,23 +183,23 @@ impl Serializer for Gather {
         serialize_str(&str) => Text;
     }
 
-    fn serialize_bytes(self, _value: &[u8]) -> Result<Value, OutputError> {
+    fn serialize_bytes(self, _value: &[u8]) -> Result<Value, QueryOutputError> {
         unsupported("a byte array that is no Blob")
     }
 
-    fn serialize_none(self) -> Result<Value, OutputError> {
+    fn serialize_none(self) -> Result<Value, QueryOutputError> {
         Ok(Value::Absent)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Value, OutputError> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Value, QueryOutputError> {
         value.serialize(self)
     }
 
-    fn serialize_unit(self) -> Result<Value, OutputError> {
+    fn serialize_unit(self) -> Result<Value, QueryOutputError> {
         Ok(Value::Absent)
     }
 
-    fn serialize_unit_struct(self, _name: &'static str) -> Result<Value, OutputError> {
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<Value, QueryOutputError> {
         Ok(Value::Structure(Vec::new()))
     }
 
@@ -208,7 +208,7 @@ impl Serializer for Gather {
         _name: &'static str,
         _index: u32,
         variant: &'static str,
-    ) -> Result<Value, OutputError> {
+    ) -> Result<Value, QueryOutputError> {
         Ok(Value::Text(variant.to_owned()))
     }
 
@@ -216,7 +216,7 @@ impl Serializer for Gather {
         self,
         name: &'static str,
         value: &T,
-    ) -> Result<Value, OutputError> {
+    ) -> Result<Value, QueryOutputError> {
         match value.serialize(self)? {
             Value::Float(seconds) if name == timestamp::MARKER => {
                 let milliseconds = (seconds * 1_000.0).round() as i64;
@@ -233,23 +233,23 @@ impl Serializer for Gather {
         _index: u32,
         _variant: &'static str,
         _value: &T,
-    ) -> Result<Value, OutputError> {
+    ) -> Result<Value, QueryOutputError> {
         unsupported("an enum with data")
     }
 
-    fn serialize_seq(self, length: Option<usize>) -> Result<GatherList, OutputError> {
+    fn serialize_seq(self, length: Option<usize>) -> Result<GatherList, QueryOutputError> {
         Ok(GatherList(Vec::with_capacity(length.unwrap_or(0))))
     }
 
-    fn serialize_map(self, _length: Option<usize>) -> Result<GatherMap, OutputError> {
+    fn serialize_map(self, _length: Option<usize>) -> Result<GatherMap, QueryOutputError> {
         Ok(GatherMap { entries: Vec::new(), key: None })
     }
 
-    fn serialize_struct(self, _name: &'static str, length: usize) -> Result<GatherStructure, OutputError> {
+    fn serialize_struct(self, _name: &'static str, length: usize) -> Result<GatherStructure, QueryOutputError> {
         Ok(GatherStructure(Vec::with_capacity(length)))
     }
 
-    fn serialize_tuple(self, _length: usize) -> Result<Self::SerializeTuple, OutputError> {
+    fn serialize_tuple(self, _length: usize) -> Result<Self::SerializeTuple, QueryOutputError> {
         unsupported("a tuple")
     }
 
@@ -257,7 +257,7 @@ impl Serializer for Gather {
         self,
         _name: &'static str,
         _length: usize,
-    ) -> Result<Self::SerializeTupleStruct, OutputError> {
+    ) -> Result<Self::SerializeTupleStruct, QueryOutputError> {
         unsupported("a tuple")
     }
 
@@ -267,7 +267,7 @@ impl Serializer for Gather {
         _index: u32,
         _variant: &'static str,
         _length: usize,
-    ) -> Result<Self::SerializeTupleVariant, OutputError> {
+    ) -> Result<Self::SerializeTupleVariant, QueryOutputError> {
         unsupported("an enum with data")
     }
 
@@ -277,7 +277,7 @@ impl Serializer for Gather {
         _index: u32,
         _variant: &'static str,
         _length: usize,
-    ) -> Result<Self::SerializeStructVariant, OutputError> {
+    ) -> Result<Self::SerializeStructVariant, QueryOutputError> {
         unsupported("an enum with data")
     }
 
@@ -291,14 +291,14 @@ struct GatherList(Vec<Value>);
 
 impl ser::SerializeSeq for GatherList {
     type Ok = Value;
-    type Error = OutputError;
+    type Error = QueryOutputError;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), OutputError> {
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), QueryOutputError> {
         self.0.push(value.serialize(Gather)?);
         Ok(())
     }
 
-    fn end(self) -> Result<Value, OutputError> {
+    fn end(self) -> Result<Value, QueryOutputError> {
         Ok(Value::List(self.0))
     }
 }
@@ -310,21 +310,21 @@ struct GatherMap {
 
 impl ser::SerializeMap for GatherMap {
     type Ok = Value;
-    type Error = OutputError;
+    type Error = QueryOutputError;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), OutputError> {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), QueryOutputError> {
         let Value::Text(key) = key.serialize(Gather)? else { return unsupported("a map's key that is no text") };
         self.key = Some(key);
         Ok(())
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), OutputError> {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), QueryOutputError> {
         let Some(key) = self.key.take() else { return unsupported("a map's value without a key") };
         self.entries.push((key, value.serialize(Gather)?));
         Ok(())
     }
 
-    fn end(self) -> Result<Value, OutputError> {
+    fn end(self) -> Result<Value, QueryOutputError> {
         Ok(Value::Map(self.entries))
     }
 }
@@ -333,21 +333,25 @@ struct GatherStructure(Vec<(&'static str, Value)>);
 
 impl ser::SerializeStruct for GatherStructure {
     type Ok = Value;
-    type Error = OutputError;
+    type Error = QueryOutputError;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Result<(), OutputError> {
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), QueryOutputError> {
         self.0.push((name, value.serialize(Gather)?));
         Ok(())
     }
 
-    fn end(self) -> Result<Value, OutputError> {
+    fn end(self) -> Result<Value, QueryOutputError> {
         Ok(Value::Structure(self.0))
     }
 }
 
-impl fmt::Debug for Output {
+impl fmt::Debug for QueryOutput {
     /// An output may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Output(..)")
+        f.write_str("QueryOutput(..)")
     }
 }

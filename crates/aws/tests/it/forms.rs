@@ -88,12 +88,12 @@ fn a_target_header_names_a_prefix_and_an_operation() {
 
 #[test]
 fn a_version_of_json_has_its_media_type_and_its_name_of_an_error() {
-    let old = json::Version::V1_0 { namespace: "com.example" };
+    let old = json::JsonVersion::V1_0 { namespace: "com.example" };
     assert_eq!(
         (old.content_type(), &*old.error_type("NotFound")),
         ("application/x-amz-json-1.0", "com.example#NotFound")
     );
-    let new = json::Version::V1_1;
+    let new = json::JsonVersion::V1_1;
     assert_eq!((new.content_type(), &*new.error_type("NotFound")), ("application/x-amz-json-1.1", "NotFound"));
 }
 
@@ -106,15 +106,7 @@ fn an_error_body_has_the_type_the_message_and_the_extra_members() {
 }
 
 #[test]
-fn the_query_protocol_answers_in_escaped_xml() {
-    let members = [("Arn", "arn:aws:iam::000000000000:user/<a>&\"b\""), ("Account", "000000000000")];
-    assert_eq!(
-        query::response("https://sts.amazonaws.com/doc/2011-06-15/", "GetCallerIdentity", &members, "id"),
-        "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
-         <Arn>arn:aws:iam::000000000000:user/&lt;a&gt;&amp;&quot;b&quot;</Arn><Account>000000000000</Account>\
-         </GetCallerIdentityResult><ResponseMetadata><RequestId>id</RequestId></ResponseMetadata>\
-         </GetCallerIdentityResponse>"
-    );
+fn the_query_protocol_refuses_in_escaped_xml() {
     assert_eq!(
         query::error("urn:n", true, "InvalidAction", "no '<x>'", "id"),
         "<ErrorResponse xmlns=\"urn:n\"><Error><Type>Sender</Type><Code>InvalidAction</Code>\

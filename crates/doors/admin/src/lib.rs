@@ -9,7 +9,7 @@ mod retry_jobs;
 mod server_status;
 
 use aws::AccountId;
-use call::{Entry, Protocol, Service};
+use call::{Entry, JsonVersion, Protocol, Service};
 
 pub use list_jobs::{JobOut as ListJobsJob, JobStateOut, ListJobs, Output as ListJobsOutput};
 pub use list_push_log::{
@@ -29,13 +29,13 @@ pub const SERVICE: Service = Service {
     namesake: None,
     global_region: None,
     account: Some(AccountId::DEFAULT),
-    protocol: Protocol::Json { target: TARGET },
+    protocol: Protocol::Json { target: TARGET, version: JsonVersion::V1_1 },
     stated_life: true,
     operations: &[
-        Entry::of::<ListJobs>(),
-        Entry::of::<ListPushLog>(),
-        Entry::of::<RetryJobs>(),
-        Entry::of::<ServerStatus>(),
+        Entry::json::<ListJobs>(),
+        Entry::json::<ListPushLog>(),
+        Entry::json::<RetryJobs>(),
+        Entry::json::<ServerStatus>(),
     ],
     not_yet: &[],
 };

@@ -3,8 +3,9 @@
 //! A session is the docker door's session: either door continues what the other began.
 use super::types::{self, Bounded};
 use aws::AccountId;
+use aws::Blob;
+use call::Operation;
 use call::check;
-use call::{Blob, Operation};
 use listen::app::App;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
 use registry::access::Need;

@@ -1,13 +1,13 @@
 //! The ECR Public door (`ECR.md` A.11 to A.14): none of its operations is finished.
 
-use call::{Protocol, Service};
+use call::{JsonVersion, Protocol, Service};
 
 pub const SERVICE: Service = Service {
     signing_name: "ecr-public",
     namesake: Some("ECR Public"),
     global_region: None,
     account: None,
-    protocol: Protocol::Json { target: "SpencerFrontendService" },
+    protocol: Protocol::Json { target: "SpencerFrontendService", version: JsonVersion::V1_1 },
     stated_life: true,
     operations: &[],
     not_yet: &[

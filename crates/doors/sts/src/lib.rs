@@ -11,7 +11,7 @@ pub const SERVICE: Service = Service {
     account: None,
     protocol: Protocol::Query { namespace: "https://sts.amazonaws.com/doc/2011-06-15/", version: "2011-06-15" },
     stated_life: false,
-    operations: &[Entry::of::<get_caller_identity::GetCallerIdentity>()],
+    operations: &[Entry::query::<get_caller_identity::GetCallerIdentity>()],
     not_yet: &[
         "AssumeRole",
         "AssumeRoleWithSAML",

@@ -75,8 +75,8 @@ async fn shown(owner: &AwsCaller<'_>) -> Value {
 fn call(service: &Service, operation: &str, input: &Value) -> Call {
     let call = Call::new("POST", "/");
     match service.protocol {
-        Protocol::Json { target } => call
-            .header("content-type", "application/x-amz-json-1.1")
+        Protocol::Json { target, version } => call
+            .header("content-type", version.content_type())
             .header("x-amz-target", format!("{target}.{operation}"))
             .body(input.to_string()),
         Protocol::Query { version, .. } => call

@@ -1,7 +1,7 @@
 //! What botocore sends is read, and what is written botocore reads, for every operation of STS and IAM.
 
 use crate::botocore::{file, run};
-use aws::query::{self, Form, Output};
+use aws::query::{self, QueryForm, QueryOutput};
 use aws::{Blob, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, Serializer};
@@ -142,7 +142,7 @@ fn every_operation_of_sts_and_iam_is_read_and_written_as_botocore_does() {
     let mut answers = Vec::new();
     for case in &cases {
         let what = format!("{} {}", case.service, case.body);
-        let form = Form::read("", case.body.as_bytes()).unwrap();
+        let form = QueryForm::read("", case.body.as_bytes()).unwrap();
         assert_eq!(form.get("Action"), Some(case.operation.as_str()), "{what}");
         assert_eq!(form.get("Version"), Some(case.version.as_str()), "{what}");
         if let (Some(shape), Some(input)) = (&case.input_shape, &case.input) {
@@ -151,8 +151,8 @@ fn every_operation_of_sts_and_iam_is_read_and_written_as_botocore_does() {
         }
 
         let output = match (&case.output_shape, &case.output) {
-            (Some(shape), Some(output)) => Output::of(&Shaped(shape, output)),
-            _ => Output::of(&()),
+            (Some(shape), Some(output)) => QueryOutput::of(&Shaped(shape, output)),
+            _ => QueryOutput::of(&()),
         };
         let xml = output.unwrap().xml(&case.namespace, &case.operation, "id<1>");
         let (service, operation) = (&case.service, &case.operation);

@@ -1,6 +1,6 @@
 //! What strangers may send: every form is read or refused, and a refusal names its member and repeats no value.
 
-use aws::query::{Form, MAX_DEPTH, MAX_INDEX};
+use aws::query::{MAX_DEPTH, MAX_INDEX, QueryForm};
 use aws::{Blob, Timestamp};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -46,7 +46,7 @@ struct Tag {
 }
 
 fn read(form: &str) -> Result<Input, String> {
-    let form = Form::read("", form.as_bytes()).map_err(|error| error.to_string())?;
+    let form = QueryForm::read("", form.as_bytes()).map_err(|error| error.to_string())?;
     form.input().map_err(|error| error.to_string())
 }
 

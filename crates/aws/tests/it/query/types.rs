@@ -1,6 +1,6 @@
 //! How outputs are spelled, in XML and in JSON, and which can't be.
 
-use aws::query::Output;
+use aws::query::QueryOutput;
 use aws::{AccountId, Blob, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -62,7 +62,7 @@ fn everything() -> Everything {
 
 #[test]
 fn an_output_is_written_in_xml() {
-    let xml = Output::of(&everything()).unwrap().xml("urn:\"n\"", "GetAll", "id&1");
+    let xml = QueryOutput::of(&everything()).unwrap().xml("urn:\"n\"", "GetAll", "id&1");
     let result = [
         "<Text>&lt;a&gt; &amp; &quot;b&quot;&#13;\n</Text><Account>000000000000</Account><Number>18446744073709551615</Number>",
         "<Float>0.5</Float><NotANumber>NaN</NotANumber><Flag>true</Flag><Time>2023-11-14T22:13:19.123Z</Time>",
@@ -92,12 +92,12 @@ fn an_output_is_written_in_json() {
         r#"{{"GetAllResponse":{{"GetAllResult":{{{}}},"ResponseMetadata":{{"RequestId":"id\"1"}}}}}}"#,
         result.concat()
     );
-    assert_eq!(Output::of(&everything()).unwrap().json("GetAll", "id\"1"), expected);
+    assert_eq!(QueryOutput::of(&everything()).unwrap().json("GetAll", "id\"1"), expected);
 }
 
 #[test]
 fn an_operation_without_an_output_has_no_result() {
-    let output = Output::of(&()).unwrap();
+    let output = QueryOutput::of(&()).unwrap();
     assert_eq!(
         output.xml("urn:n", "DeleteUser", "id"),
         "<DeleteUserResponse xmlns=\"urn:n\"><ResponseMetadata><RequestId>id</RequestId></ResponseMetadata>\
@@ -119,12 +119,12 @@ enum WithData {
 #[test]
 fn what_the_protocol_cannot_spell_is_refused() {
     let errors = [
-        Output::of(&"text").err(),
-        Output::of(&vec![1]).err(),
-        Output::of(&Of { member: ("a", 1) }).err(),
-        Output::of(&Of { member: WithData::Text(String::new()) }).err(),
-        Output::of(&Of { member: BTreeMap::from([(1, "a")]) }).err(),
-        Output::of(&Of { member: Timestamp(i64::MAX) }).err(),
+        QueryOutput::of(&"text").err(),
+        QueryOutput::of(&vec![1]).err(),
+        QueryOutput::of(&Of { member: ("a", 1) }).err(),
+        QueryOutput::of(&Of { member: WithData::Text(String::new()) }).err(),
+        QueryOutput::of(&Of { member: BTreeMap::from([(1, "a")]) }).err(),
+        QueryOutput::of(&Of { member: Timestamp(i64::MAX) }).err(),
     ];
     for (number, error) in errors.into_iter().enumerate() {
         assert!(error.is_some_and(|error| error.to_string().starts_with("an output can't be written: ")), "{number}");
@@ -133,5 +133,5 @@ fn what_the_protocol_cannot_spell_is_refused() {
 
 #[test]
 fn an_output_keeps_what_it_holds_from_logs() {
-    assert_eq!(format!("{:?}", Output::of(&everything()).unwrap()), "Output(..)");
+    assert_eq!(format!("{:?}", QueryOutput::of(&everything()).unwrap()), "QueryOutput(..)");
 }
