@@ -17,7 +17,7 @@ mod wire;
 
 pub use aws::json::JsonVersion;
 pub use foreign::Foreign;
-pub use operation::{Entry, Operation, Structure, need_on};
+pub use operation::{Entry, Operation, Structure};
 pub use refusal::Refusal;
 
 use crate::sigv4::Claim;

@@ -6,7 +6,7 @@ use aws::{AccountId, Region};
 use bytes::Bytes;
 use listen::app::App;
 use listen::memory::Owner;
-use registry::access::{self, Caller, Need, Resource};
+use registry::access::{self, Caller, Need};
 use registry::push_log::{self, PushAttempt};
 use registry::{CommonError, Cx, Error, RegistryId, RequestOrigin};
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
@@ -152,15 +152,6 @@ fn logged(refusal: &Refusal) -> push_log::PushRefusal {
         code: exception.name,
         message: refusal.message(),
         denied: matches!(refusal, Refusal::Failed(Error::Common(CommonError::AccessDenied(_)))),
-    }
-}
-
-/// A need of `action` on the repository that a member names. A malformed name is no repository's: the call is authorized
-/// on anything, and refused for its name afterwards.
-pub fn need_on(action: &'static str, name: Option<&str>) -> Need {
-    match name.and_then(|name| name.parse().ok()) {
-        Some(name) => Need::on(action, &name),
-        None => Need::new(action, Resource::Any),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who calls, and what they may do. Nothing is allowed by default.
 use crate::{CommonError, Cx};
 use aws::{AccountId, Partition};
+use policy::ResourceRule;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who makes a call. Only administrators exist until the IAM API does.
@@ -108,15 +109,24 @@ impl Caller {
     }
 }
 
-/// What an action is done to.
+/// What an action is done to. It need not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resource {
-    /// A repository of the call's registry, by name; it need not exist.
-    Repository(oci::RepositoryName),
-    /// `arn:PARTITION:ecr:REGION:ACCT:repository/*`: every repository at once (unnamed listings).
-    AllRepositories,
-    /// `*`: the registry, an account, or nothing in particular.
-    Any,
+pub struct Resource {
+    /// Such as `arn:PARTITION:ecr:REGION:ACCT:repository/NAME`; a listing of all has a `*` in it. `*` alone is an account, a registry, or
+    /// nothing in particular.
+    pub arn: String,
+    /// The account that owns it.
+    pub owner: AccountId,
+}
+
+impl Resource {
+    pub fn new(arn: String, owner: AccountId) -> Resource {
+        Resource { arn, owner }
+    }
+    /// `*`, in an account.
+    pub fn any(owner: AccountId) -> Resource {
+        Resource { arn: "*".to_owned(), owner }
+    }
 }
 
 /// One permission that a call needs: declared by the operation, checked by [`authorize`].
@@ -125,6 +135,8 @@ pub struct Need {
     /// Such as `ecr:PutImage`.
     pub action: &'static str,
     pub resource: Resource,
+    /// Whether the resource's own policy must allow the action, or may.
+    pub rule: ResourceRule,
     /// Tags that the request carries (`aws:RequestTag/KEY`).
     pub request_tags: BTreeMap<String, String>,
     /// Keys of tags that the request takes away; with those of `request_tags` they are `aws:TagKeys`.
@@ -140,14 +152,16 @@ impl Need {
         Need {
             action,
             resource,
+            rule: ResourceRule::Either,
             request_tags: BTreeMap::new(),
             removed_tags: BTreeSet::new(),
             conditions: BTreeMap::new(),
             optional: false,
         }
     }
-    pub fn on(action: &'static str, name: &oci::RepositoryName) -> Need {
-        Need::new(action, Resource::Repository(name.clone()))
+    /// The same need, which the resource's own policy must allow: a role's trust policy, the policy of a KMS key.
+    pub fn required_of_resource(self) -> Need {
+        Need { rule: ResourceRule::Required, ..self }
     }
     /// The same need, without which the call goes on.
     pub fn optional(self) -> Need {
@@ -186,13 +200,12 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
     let principal = principal(&cx.caller, cx.registry.region.partition());
     for need in needs {
         let FoundPolicies { policies, resource_tags } = cx.policies().find(cx, &need.resource).await?;
-        let resource = need.resource.arn(cx);
         let request = policy::Request {
             principal: &principal,
             action: need.action,
-            resource: &resource,
-            resource_account: cx.registry.account,
-            resource_rule: policy::ResourceRule::Either,
+            resource: &need.resource.arn,
+            resource_account: need.resource.owner,
+            resource_rule: need.rule,
             context: &|| context(cx, need, &resource_tags),
         };
         match policy::evaluate(&request, &policies) {
@@ -204,16 +217,6 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
         }
     }
     Ok(optional)
-}
-
-impl Resource {
-    fn arn(&self, cx: &Cx) -> String {
-        match self {
-            Resource::Repository(name) => cx.registry.repository_arn(name.as_str()),
-            Resource::AllRepositories => cx.registry.repository_arn("*"),
-            Resource::Any => "*".to_owned(),
-        }
-    }
 }
 
 fn principal(caller: &Caller, partition: Partition) -> policy::Principal {
@@ -257,9 +260,11 @@ fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> policy::
     for (key, value) in &need.conditions {
         put((*key).to_owned(), value.clone());
     }
+    // Most services have their own name for the same key.
+    let service = need.action.split(':').next().unwrap_or_default();
     for (key, value) in resource_tags {
         put(format!("aws:ResourceTag/{key}"), value.clone());
-        put(format!("ecr:ResourceTag/{key}"), value.clone());
+        put(format!("{service}:ResourceTag/{key}"), value.clone());
     }
     context
 }

@@ -11,6 +11,7 @@ pub mod image;
 pub mod layer;
 pub mod layer_url;
 pub mod login;
+pub mod permission;
 mod policies;
 pub mod push_log;
 mod quota;

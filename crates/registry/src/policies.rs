@@ -1,6 +1,6 @@
 //! The one look-up of the policies and tags that decide who may do what.
 use crate::access::{FoundPolicies, PolicySource, Resource};
-use crate::{CommonError, Cx, Error, resource_tags};
+use crate::{CommonError, Cx, Error, permission, resource_tags};
 
 /// The policies in the store. There are none until the IAM API and repository policies exist, so that only the root principal of
 /// the registry's own account passes.
@@ -18,8 +18,8 @@ impl PolicySource for StoredPolicies {
 
 /// The tags of a repository; none if it does not exist.
 async fn tags(cx: &Cx, resource: &Resource) -> Result<Vec<(String, String)>, CommonError> {
-    let Resource::Repository(name) = resource else { return Ok(Vec::new()) };
-    match resource_tags::list(cx, name).await {
+    let Some(name) = permission::repository_of(&cx.registry, resource) else { return Ok(Vec::new()) };
+    match resource_tags::list(cx, &name).await {
         Ok(tags) => Ok(tags),
         Err(Error::RepositoryNotFound { .. }) => Ok(Vec::new()),
         Err(Error::Common(error)) => Err(error),

@@ -3,9 +3,9 @@ use aws::Timestamp;
 use call::page::{Asked, Listing};
 use call::{Operation, check};
 use listen::app::App;
-use registry::access::{Need, Resource};
+use registry::access::Need;
 use registry::jobs::{self, Job, JobQuery, JobState};
-use registry::{Constraint, Cx, Error, RegistryId};
+use registry::{Constraint, Cx, Error, RegistryId, permission};
 use serde::{Deserialize, Serialize};
 
 /// Jobs of a page where the caller does not say, and at most: a job's error and progress have up to 1 KiB each.
@@ -70,8 +70,8 @@ impl Operation for ListJobs {
     type Output = Output;
 
     /// Judged in the default account, as every call of this service is.
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![Need::new("ecru:ListJobs", Resource::Any)]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![Need::new("ecru:ListJobs", permission::registry(registry))]
     }
 
     fn check(self) -> Result<Checked, Error> {

@@ -1,13 +1,13 @@
 //! ListPushLog: what was pushed to a repository and what was refused, newest first.
 use aws::Timestamp;
+use call::Operation;
 use call::check;
 use call::page::{Asked, Listing};
-use call::{Operation, need_on};
 use listen::app::App;
 use oci::{Digest, RepositoryName};
 use registry::access::Need;
 use registry::push_log::{self, PushLogLine, PushOutcome};
-use registry::{Cx, Error, RegistryId};
+use registry::{Cx, Error, RegistryId, permission};
 use serde::{Deserialize, Serialize};
 
 /// Lines of a page where the caller does not say, and at most.
@@ -97,8 +97,8 @@ impl Operation for ListPushLog {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![need_on("ecru:ListPushLog", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![permission::need_on("ecru:ListPushLog", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Checked, Error> {

@@ -1,8 +1,8 @@
 //! RetryJobs: runs jobs again that were given up.
 use call::{Operation, check};
 use listen::app::App;
-use registry::access::{Need, Resource};
-use registry::{Cx, Error, RegistryId, jobs};
+use registry::access::Need;
+use registry::{Cx, Error, RegistryId, jobs, permission};
 use serde::{Deserialize, Serialize};
 
 /// Characters of a kind or a key at most.
@@ -33,8 +33,8 @@ impl Operation for RetryJobs {
     type Output = Output;
 
     /// Judged in the default account, as every call of this service is.
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![Need::new("ecru:RetryJobs", Resource::Any)]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![Need::new("ecru:RetryJobs", permission::registry(registry))]
     }
 
     fn check(self) -> Result<Checked, Error> {

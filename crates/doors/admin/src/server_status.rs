@@ -2,8 +2,8 @@
 use aws::Timestamp;
 use call::Operation;
 use listen::app::App;
-use registry::access::{Need, Resource};
-use registry::{Cx, Error, RegistryId};
+use registry::access::Need;
+use registry::{Cx, Error, RegistryId, permission};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -34,8 +34,8 @@ impl Operation for ServerStatus {
     type Output = Output;
 
     /// Judged in the default account, as every call of this service is.
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![Need::new("ecru:ServerStatus", Resource::Any)]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![Need::new("ecru:ServerStatus", permission::registry(registry))]
     }
 
     fn check(self) -> Result<(), Error> {

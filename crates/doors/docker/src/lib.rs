@@ -169,8 +169,9 @@ async fn answer(
         NoOperation::Path(path) => Refusal::path(path, quirks),
     })?;
     (*attempt, *image) = (operation.attempt(), operation.image());
-    let optional =
-        access::authorize(cx, &operation.needs()).await.map_err(|error| error::refuse(error.into(), quirks))?;
+    let optional = access::authorize(cx, &operation.needs(&cx.registry))
+        .await
+        .map_err(|error| error::refuse(error.into(), quirks))?;
     body.authorize();
     let response = run(Call { app, cx, head, query, body, deadline, optional }, operation).await?;
     Ok(conditionally(head, response)?)

@@ -2,8 +2,9 @@
 use super::path::{Endpoint, InvalidPath, InvalidReference, UploadPath};
 use http::Method;
 use oci::{Digest, Reference, RepositoryName};
-use registry::access::{Need, Resource};
+use registry::access::Need;
 use registry::push_log::PushAttempt;
+use registry::{RegistryId, permission};
 
 /// A call of the docker door.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,37 +198,38 @@ impl Operation {
     }
 
     /// What the caller must be allowed, in the order in which a refusal names what is missing.
-    pub fn needs(&self) -> Vec<Need> {
+    pub fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        let on = |action, name| Need::new(action, permission::repository(registry, name));
         match self {
             // A good token is all.
             Operation::Ping => Vec::new(),
-            Operation::Catalog => vec![Need::new("ecr:DescribeRepositories", Resource::AllRepositories)],
-            Operation::ListTags { name } => vec![Need::on("ecr:ListImages", name)],
+            Operation::Catalog => vec![Need::new("ecr:DescribeRepositories", permission::every_repository(registry))],
+            Operation::ListTags { name } => vec![on("ecr:ListImages", name)],
             Operation::GetManifest { name, .. }
             | Operation::MissingManifest { name, delete: false, .. }
-            | Operation::ListReferrers { name, .. } => vec![Need::on("ecr:BatchGetImage", name)],
-            Operation::PutManifest { name, .. } => vec![Need::on("ecr:PutImage", name)],
+            | Operation::ListReferrers { name, .. } => vec![on("ecr:BatchGetImage", name)],
+            Operation::PutManifest { name, .. } => vec![on("ecr:PutImage", name)],
             Operation::DeleteManifest { name, .. }
             | Operation::MissingManifest { name, delete: true, .. }
-            | Operation::DeleteBlob { name, .. } => vec![Need::on("ecr:BatchDeleteImage", name)],
-            Operation::HeadBlob { name, .. } => vec![Need::on("ecr:BatchCheckLayerAvailability", name)],
-            Operation::GetBlob { name, .. } => vec![Need::on("ecr:GetDownloadUrlForLayer", name)],
+            | Operation::DeleteBlob { name, .. } => vec![on("ecr:BatchDeleteImage", name)],
+            Operation::HeadBlob { name, .. } => vec![on("ecr:BatchCheckLayerAvailability", name)],
+            Operation::GetBlob { name, .. } => vec![on("ecr:GetDownloadUrlForLayer", name)],
             Operation::StartUpload { name, whole: false, mount } => {
-                let source = mount.iter().map(|mount| Need::on("ecr:GetDownloadUrlForLayer", &mount.from).optional());
-                std::iter::once(Need::on("ecr:InitiateLayerUpload", name)).chain(source).collect()
+                let source = mount.iter().map(|mount| on("ecr:GetDownloadUrlForLayer", &mount.from).optional());
+                std::iter::once(on("ecr:InitiateLayerUpload", name)).chain(source).collect()
             }
             Operation::StartUpload { name, whole: true, .. } => vec![
-                Need::on("ecr:InitiateLayerUpload", name),
-                Need::on("ecr:UploadLayerPart", name),
-                Need::on("ecr:CompleteLayerUpload", name),
+                on("ecr:InitiateLayerUpload", name),
+                on("ecr:UploadLayerPart", name),
+                on("ecr:CompleteLayerUpload", name),
             ],
             Operation::CompleteUpload { name, bytes: true, .. } => {
-                vec![Need::on("ecr:UploadLayerPart", name), Need::on("ecr:CompleteLayerUpload", name)]
+                vec![on("ecr:UploadLayerPart", name), on("ecr:CompleteLayerUpload", name)]
             }
-            Operation::CompleteUpload { name, bytes: false, .. } => vec![Need::on("ecr:CompleteLayerUpload", name)],
+            Operation::CompleteUpload { name, bytes: false, .. } => vec![on("ecr:CompleteLayerUpload", name)],
             Operation::AppendUpload { name, .. }
             | Operation::UploadStatus { name, .. }
-            | Operation::CancelUpload { name, .. } => vec![Need::on("ecr:UploadLayerPart", name)],
+            | Operation::CancelUpload { name, .. } => vec![on("ecr:UploadLayerPart", name)],
         }
     }
 }
@@ -239,11 +241,13 @@ mod tests {
     #[test]
     fn a_mount_needs_its_source_and_goes_on_without_it() {
         let name = |text: &str| text.parse::<RepositoryName>().unwrap();
+        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
         let mount = Mount { digest: Digest::of(oci::Algorithm::Sha512, b""), from: name("source") };
         let hints = Hints { digest_without_mount: false, mount: Some(mount), has_body: false };
         let operation = Operation::find(&Method::POST, Endpoint::Uploads { name: name("app") }, hints).unwrap();
-        let needs: Vec<_> = operation.needs().into_iter().map(|n| (n.action, n.resource, n.optional)).collect();
-        let on = |text| Resource::Repository(name(text));
+        let needs: Vec<_> =
+            operation.needs(&registry).into_iter().map(|n| (n.action, n.resource, n.optional)).collect();
+        let on = |text| permission::repository(&registry, &name(text));
         assert_eq!(
             needs,
             [("ecr:InitiateLayerUpload", on("app"), false), ("ecr:GetDownloadUrlForLayer", on("source"), true)]

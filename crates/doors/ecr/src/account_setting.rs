@@ -2,8 +2,8 @@
 use call::Operation;
 use call::check;
 use listen::app::App;
-use registry::access::{Need, Resource};
-use registry::{Cx, Error, RegistryId, account_setting};
+use registry::access::Need;
+use registry::{Cx, Error, RegistryId, account_setting, permission};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize)]
@@ -13,8 +13,8 @@ pub struct Setting {
 }
 
 /// A need with the setting's name as its condition (`ECR.md` G.2 "Condition keys").
-fn need(action: &'static str, name: Option<&str>) -> Need {
-    let mut need = Need::new(action, Resource::Any);
+fn need(action: &'static str, registry: &RegistryId, name: Option<&str>) -> Need {
+    let mut need = Need::new(action, permission::registry(registry));
     if let Some(name) = name {
         need.conditions.insert("ecr:AccountSetting", name.to_owned());
     }
@@ -37,8 +37,8 @@ impl Operation for GetAccountSetting {
     type Checked = String;
     type Output = Setting;
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![need("ecr:GetAccountSetting", self.name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![need("ecr:GetAccountSetting", registry, self.name.as_deref())]
     }
 
     fn check(self) -> Result<String, Error> {
@@ -62,8 +62,8 @@ impl Operation for PutAccountSetting {
     type Checked = Setting;
     type Output = Setting;
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![need("ecr:PutAccountSetting", self.name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![need("ecr:PutAccountSetting", registry, self.name.as_deref())]
     }
 
     fn check(self) -> Result<Setting, Error> {

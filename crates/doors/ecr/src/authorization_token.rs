@@ -6,8 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use call::Operation;
 use call::check;
 use listen::app::App;
-use registry::access::{Need, Resource};
-use registry::{Cx, Error, RegistryId, token};
+use registry::access::Need;
+use registry::{Cx, Error, RegistryId, permission, token};
 use serde::{Deserialize, Serialize};
 
 /// Registries of one call (`ECR.md` M.1 "batch sizes").
@@ -44,8 +44,8 @@ impl Operation for GetAuthorizationToken {
     type Checked = Option<Vec<AccountId>>;
     type Output = Output;
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![Need::new("ecr:GetAuthorizationToken", Resource::Any)]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![Need::new("ecr:GetAuthorizationToken", permission::registry(registry))]
     }
 
     fn check(self) -> Result<Self::Checked, Error> {

@@ -33,8 +33,8 @@ impl Operation for BatchDeleteImage {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:BatchDeleteImage", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:BatchDeleteImage", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Self::Checked, Error> {

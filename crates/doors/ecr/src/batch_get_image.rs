@@ -47,8 +47,8 @@ impl Operation for BatchGetImage {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:BatchGetImage", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:BatchGetImage", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Batch, Error> {

@@ -32,9 +32,10 @@ impl Operation for CreateRepository {
     }
 
     /// Tags need a permission of their own (`ECR.md` G.2 "dependent").
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let tags = self.tags.as_ref().map(Tags::kept).unwrap_or_default();
-        let need = |action| types::with_request_tags(types::need_on(action, self.repository_name.as_deref()), tags);
+        let need =
+            |action| types::with_request_tags(types::need_on(action, registry, self.repository_name.as_deref()), tags);
         let mut needs = vec![need("ecr:CreateRepository")];
         if !tags.is_empty() {
             needs.push(need("ecr:TagResource"));

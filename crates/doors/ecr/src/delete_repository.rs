@@ -32,8 +32,8 @@ impl Operation for DeleteRepository {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:DeleteRepository", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:DeleteRepository", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Checked, Error> {

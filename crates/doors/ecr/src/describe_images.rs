@@ -73,8 +73,8 @@ impl Operation for DescribeImages {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:DescribeImages", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:DescribeImages", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Checked, Error> {

@@ -2,8 +2,8 @@
 use aws::AccountId;
 use call::Operation;
 use listen::app::App;
-use registry::access::{Need, Resource};
-use registry::{Cx, Error, RegistryId};
+use registry::access::Need;
+use registry::{Cx, Error, RegistryId, permission};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -27,8 +27,8 @@ impl Operation for DescribeRegistry {
     type Checked = ();
     type Output = Output;
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![Need::new("ecr:DescribeRegistry", Resource::Any)]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![Need::new("ecr:DescribeRegistry", permission::registry(registry))]
     }
 
     fn check(self) -> Result<(), Error> {

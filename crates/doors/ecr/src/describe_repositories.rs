@@ -5,8 +5,8 @@ use call::Operation;
 use call::check;
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::{Need, Resource};
-use registry::{Cx, Error, RegistryId, repository};
+use registry::access::Need;
+use registry::{Cx, Error, RegistryId, permission, repository};
 use serde::{Deserialize, Serialize};
 
 /// Names of one call (`ECR.md` M.1 "batch sizes").
@@ -46,14 +46,14 @@ impl Operation for DescribeRepositories {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         const ACTION: &str = "ecr:DescribeRepositories";
         match &self.repository_names {
             // More names than one call may have are refused whatever they are, and so is a list of none: to who may list all.
             Some(names) if names.count() > 0 => {
-                names.kept().iter().map(|name| types::need_on(ACTION, Some(name))).collect()
+                names.kept().iter().map(|name| types::need_on(ACTION, registry, Some(name))).collect()
             }
-            _ => vec![Need::new(ACTION, Resource::AllRepositories)],
+            _ => vec![Need::new(ACTION, permission::every_repository(registry))],
         }
     }
 

@@ -41,8 +41,8 @@ impl Operation for GetDownloadUrlForLayer {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:GetDownloadUrlForLayer", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:GetDownloadUrlForLayer", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Wanted, Error> {

@@ -74,8 +74,8 @@ impl Operation for BatchCheckLayerAvailability {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:BatchCheckLayerAvailability", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:BatchCheckLayerAvailability", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Self::Checked, Error> {

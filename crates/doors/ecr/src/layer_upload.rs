@@ -66,8 +66,8 @@ impl Operation for InitiateLayerUpload {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:InitiateLayerUpload", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:InitiateLayerUpload", registry, self.repository_name.as_deref())]
     }
 
     fn attempt(&self) -> Option<PushAttempt> {
@@ -124,8 +124,8 @@ impl Operation for UploadLayerPart {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:UploadLayerPart", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:UploadLayerPart", registry, self.repository_name.as_deref())]
     }
 
     fn attempt(&self) -> Option<PushAttempt> {
@@ -207,8 +207,8 @@ impl Operation for CompleteLayerUpload {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:CompleteLayerUpload", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:CompleteLayerUpload", registry, self.repository_name.as_deref())]
     }
 
     fn attempt(&self) -> Option<PushAttempt> {

@@ -111,7 +111,6 @@ mod tests {
     use call::Refusal;
     use proptest::collection::{hash_map, vec};
     use proptest::prelude::*;
-    use registry::access::Resource;
     use registry::{CommonError, Error, RegistryId};
     use serde_json::{Value, json};
 
@@ -182,7 +181,7 @@ mod tests {
         let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
         let operation = SERVICE.operations.iter().find(|operation| operation.name == "DescribeRepositories").unwrap();
         let needs = |input: &'static str| operation.needs(Bytes::from(input), &registry).unwrap();
-        assert_eq!(needs(r#"{"repositoryNames":[]}"#)[0].resource, Resource::AllRepositories);
+        assert_eq!(needs(r#"{"repositoryNames":[]}"#)[0].resource, ::registry::permission::every_repository(&registry));
         assert_eq!(needs(r#"{"repositoryNames":["app", "team/app"]}"#).len(), 2);
     }
 

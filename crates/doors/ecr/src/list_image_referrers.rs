@@ -92,8 +92,8 @@ impl Operation for ListImageReferrers {
     }
 
     /// There is no action of its own (`ECR.md` G.2).
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:BatchGetImage", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:BatchGetImage", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Checked, Error> {

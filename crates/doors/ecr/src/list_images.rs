@@ -44,8 +44,8 @@ impl Operation for ListImages {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:ListImages", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:ListImages", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Checked, Error> {

@@ -50,8 +50,8 @@ impl Operation for PutImage {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:PutImage", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:PutImage", registry, self.repository_name.as_deref())]
     }
 
     fn attempt(&self) -> Option<PushAttempt> {

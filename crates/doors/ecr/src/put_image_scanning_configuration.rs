@@ -41,8 +41,8 @@ impl Operation for PutImageScanningConfiguration {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:PutImageScanningConfiguration", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:PutImageScanningConfiguration", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Checked, Error> {

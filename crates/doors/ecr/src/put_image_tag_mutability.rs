@@ -38,8 +38,8 @@ impl Operation for PutImageTagMutability {
         self.registry_id.as_deref()
     }
 
-    fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:PutImageTagMutability", self.repository_name.as_deref())]
+    fn needs(&self, registry: &RegistryId) -> Vec<Need> {
+        vec![types::need_on("ecr:PutImageTagMutability", registry, self.repository_name.as_deref())]
     }
 
     fn check(self) -> Result<Self::Checked, Error> {

@@ -5,8 +5,8 @@ use call::Operation;
 use call::check;
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::{Need, Resource};
-use registry::{Constraint, Cx, Error, RegistryId, resource_tags};
+use registry::access::Need;
+use registry::{Constraint, Cx, Error, RegistryId, permission, resource_tags};
 use serde::{Deserialize, Serialize};
 
 /// A repository as an ARN names it. The ARN's account is the registry that the call means, as `registryId` is elsewhere;
@@ -68,8 +68,8 @@ fn account(arn: Option<&str>) -> Option<&str> {
 /// A need on the repository that an ARN names in the call's registry; on anything where it names none.
 fn need(action: &'static str, arn: Option<&str>, registry: &RegistryId) -> Need {
     match arn.and_then(Target::read).filter(|target| target.is_of(registry)) {
-        Some(target) => Need::on(action, &target.name),
-        None => Need::new(action, Resource::Any),
+        Some(target) => Need::new(action, permission::repository(registry, &target.name)),
+        None => Need::new(action, permission::registry(registry)),
     }
 }
 

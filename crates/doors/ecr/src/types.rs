@@ -15,7 +15,7 @@ pub use repository::{
 };
 pub use tag::{MAX_TAGS, Tag, Tags, resource_tags, with_request_tags};
 
-pub use call::need_on;
+pub use registry::permission::need_on;
 
 use registry::push_log::PushAttempt;
 

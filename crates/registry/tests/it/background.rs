@@ -1,9 +1,9 @@
 //! What a background job may do by itself: all that a call may, without a request.
 use super::support::*;
-use registry::access::{Caller, Need, Resource, authorize};
+use registry::access::{Caller, Need, authorize};
 use registry::image::{self, ImageRef, NewImage, PushClient};
 use registry::push_log::{self, PushAttempt, PushRefusal};
-use registry::{Cx, repository};
+use registry::{Cx, permission, repository};
 use serde_json::json;
 
 const SERVICE: &str = "ecr.amazonaws.com";
@@ -41,7 +41,7 @@ async fn a_job_has_no_right_that_no_policy_gives_it_and_its_refusals_are_logged(
     let world = World::new(Store::Memory).await;
     let job = Cx::for_job(world.cx.system.clone(), SERVICE, world.cx.registry.clone(), "replication");
     assert!(matches!(&job.caller, Caller::Service { name } if *name == SERVICE));
-    let need = Need::new("ecr:PutImage", Resource::Repository(app()));
+    let need = Need::new("ecr:PutImage", permission::repository(&job.registry, &app()));
     let denied = authorize(&job, &[need]).await.unwrap_err();
     let attempt = PushAttempt { action: "PutImage", repository: app(), tag: None, digest: None };
     let (message, denied) = (denied.to_string(), true);

@@ -7,7 +7,7 @@ use registry::access::{Need, authorize};
 use registry::layer::{self, LayerOpening};
 use registry::limits::Limits;
 use registry::quirks::{Behaviour, Quirks};
-use registry::{CommonError, Cx, Error, repository};
+use registry::{CommonError, Cx, Error, permission, repository};
 
 /// An image that stands on one layer, written as its record alone.
 async fn reference(cx: &Cx, repository: &str, digest: Digest) -> ImageId {
@@ -212,8 +212,9 @@ async fn a_mount_that_can_not_be_says_only_that() {
 async fn an_optional_need_that_is_denied_stops_nothing_and_is_told() {
     let world = World::new(Store::Fs).await;
     let nobody = Cx { caller: registry::access::Caller::Nobody, ..world.cx.clone() };
-    let download = || Need::on("ecr:GetDownloadUrlForLayer", &app());
-    let start = || Need::on("ecr:InitiateLayerUpload", &app());
+    let resource = || permission::repository(&world.cx.registry, &app());
+    let download = || Need::new("ecr:GetDownloadUrlForLayer", resource());
+    let start = || Need::new("ecr:InitiateLayerUpload", resource());
     assert!(authorize(&world.cx, &[start(), download().optional()]).await.unwrap());
     assert!(!authorize(&nobody, &[download().optional()]).await.unwrap());
     for needs in [vec![start(), download().optional()], vec![download().optional(), start()]] {

@@ -1,0 +1,88 @@
+//! The resources of a registry as permissions name them.
+use crate::RegistryId;
+use kernel::access::{Need, Resource};
+use kernel::excerpt;
+use oci::RepositoryName;
+
+/// Characters of a name at most that a permission quotes: those of the longest repository name.
+const MAX_NAME: usize = 256;
+
+/// A repository of a registry.
+pub fn repository(registry: &RegistryId, name: &RepositoryName) -> Resource {
+    Resource::new(registry.repository_arn(name.as_str()), registry.account)
+}
+
+/// Every repository of a registry at once, as listings without a name need.
+pub fn every_repository(registry: &RegistryId) -> Resource {
+    Resource::new(registry.repository_arn("*"), registry.account)
+}
+
+/// The registry itself.
+pub fn registry(registry: &RegistryId) -> Resource {
+    Resource::any(registry.account)
+}
+
+/// A need of `action` on the repository that a client names, whatever it wrote. A call with a malformed name is judged on that name,
+/// and refused for it afterwards: who may act on all repositories reads what is wrong with the name, and nobody learns more.
+pub fn need_on(action: &'static str, registry: &RegistryId, name: Option<&str>) -> Need {
+    let name = excerpt(name.unwrap_or_default(), MAX_NAME);
+    Need::new(action, Resource::new(registry.repository_arn(&name), registry.account))
+}
+
+/// The name of the repository that a resource of this registry is, if it is one.
+pub(crate) fn repository_of(registry: &RegistryId, resource: &Resource) -> Option<RepositoryName> {
+    resource.arn.strip_prefix(&registry.repository_arn(""))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::{Document, Grammar, Policies, Principal, PrincipalKind, ResourceRule, evaluate};
+
+    fn here() -> RegistryId {
+        RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() }
+    }
+
+    /// Whether a user who may do all to these repositories may do this.
+    fn allows(pattern: &str, need: &Need) -> bool {
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"ecr:*","Resource":"{}"}}}}"#,
+            here().repository_arn(pattern)
+        );
+        let identity = vec![Document::parse(&text, Grammar::Identity).unwrap()];
+        let arn = "arn:aws:iam::000000000000:user/ann".to_owned();
+        let request = policy::Request {
+            principal: &Principal { account: Some(here().account), arn, kind: PrincipalKind::User },
+            action: need.action,
+            resource: &need.resource.arn,
+            resource_account: need.resource.owner,
+            resource_rule: ResourceRule::Either,
+            context: &policy::Keys::new,
+        };
+        evaluate(&request, &Policies { identity, ..Policies::default() }).is_allowed()
+    }
+
+    #[test]
+    fn a_malformed_name_is_judged_as_it_is_written_so_that_who_may_use_all_reads_what_is_wrong() {
+        for name in [None, Some(""), Some("UPPER"), Some("a b"), Some("a\nb"), Some("*"), Some("team/app")] {
+            let need = need_on("ecr:PutImage", &here(), name);
+            assert!(allows("*", &need), "{name:?}");
+            assert_eq!(allows("team/*", &need), name == Some("team/app"), "{name:?}");
+            assert!(!need.resource.arn.contains(char::is_control), "{name:?}");
+        }
+        let long = "a/".repeat(10_000);
+        let arn = need_on("ecr:PutImage", &here(), Some(&long)).resource.arn;
+        assert_eq!(arn.len(), here().repository_arn("").len() + MAX_NAME);
+    }
+
+    #[test]
+    fn only_a_repository_of_the_same_registry_is_one() {
+        let name: RepositoryName = "team/app".parse().unwrap();
+        assert_eq!(repository_of(&here(), &repository(&here(), &name)), Some(name.clone()));
+        let there = RegistryId { region: "eu-west-1".parse().unwrap(), ..here() };
+        assert_eq!(repository_of(&here(), &repository(&there, &name)), None);
+        for other in [every_repository(&here()), registry(&here())] {
+            assert_eq!(repository_of(&here(), &other), None);
+        }
+    }
+}
