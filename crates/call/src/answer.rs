@@ -5,10 +5,10 @@ use aws::json;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
+use kernel::CommonError;
 use listen::access_log::{Called, CalledBy, RefusedFor};
 use listen::body::{Body, Chain, Response, full};
 use listen::memory::Held;
-use registry::Error;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -32,7 +32,7 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
         }
         // An operation is listed under a service of another protocol, which the table's test rules out.
         (protocol, Ok(_)) => {
-            let refusal = Refusal::Failed(Error::server(WrongProtocol));
+            let refusal = Refusal::from(CommonError::server(WrongProtocol));
             log(&refusal, request_id);
             return encode(Outcome { protocol, output: Err(refusal), ..outcome }, request_id);
         }
@@ -69,7 +69,7 @@ fn respond_with(status: StatusCode, content_type: &'static str, body: Body) -> R
 
 fn json_error(version: json::JsonVersion, refusal: &Refusal) -> Response {
     let exception = refusal.json();
-    let message = refusal.message();
+    let message = refusal.to_string();
     // AWS says no more of an unknown operation than its type.
     let message = (!matches!(refusal, Refusal::UnknownOperation)).then_some(message.as_str());
     let mut response = respond(
@@ -78,14 +78,14 @@ fn json_error(version: json::JsonVersion, refusal: &Refusal) -> Response {
         json::error_body(&version.error_type(exception.name), message, &exception.extra),
     );
     response.headers_mut().insert(ERROR_TYPE, HeaderValue::from_static(exception.name));
-    response.extensions_mut().insert(RefusedFor::new(exception.name, &refusal.message()));
+    response.extensions_mut().insert(RefusedFor::new(exception.name, &refusal.to_string()));
     come_again(&mut response);
     response
 }
 
 fn query_error(namespace: &str, as_json: bool, refusal: &Refusal, request_id: &str) -> Response {
     let exception = refusal.query();
-    let (sender, name, message) = (exception.status.is_client_error(), exception.name, refusal.message());
+    let (sender, name, message) = (exception.status.is_client_error(), exception.name, refusal.to_string());
     let (content_type, text) = match as_json {
         true => (JSON, aws::query::error_json(sender, name, &message, request_id)),
         false => (XML, aws::query::error(namespace, sender, name, &message, request_id)),

@@ -4,8 +4,8 @@
 //! A member inside others is named by its whole way, as AWS's own validation does: names joined by dots, a list's element as
 //! its 1-based number and `member`, so `imageIds.2.member.imageTag` and `filter.tagStatus`.
 use aws::AccountId;
+use kernel::{CommonError, Constraint};
 use oci::{Digest, InvalidName, RepositoryName};
-use registry::{Constraint, Error};
 use std::borrow::Cow;
 
 type Name = Cow<'static, str>;
@@ -20,33 +20,33 @@ pub fn element(list: &str, index: usize, member: &str) -> Name {
     Name::Owned(format!("{list}.{}.member{dot}{member}", index + 1))
 }
 
-pub fn required<T>(member: impl Into<Name>, value: Option<T>) -> Result<T, Error> {
-    value.ok_or_else(|| Error::invalid(member, Constraint::Null))
+pub fn required<T>(member: impl Into<Name>, value: Option<T>) -> Result<T, CommonError> {
+    value.ok_or_else(|| CommonError::invalid(member, Constraint::Null))
 }
 
 /// A text's length in characters.
-pub fn length(member: impl Into<Name>, value: &str, min: u64, max: u64) -> Result<(), Error> {
+pub fn length(member: impl Into<Name>, value: &str, min: u64, max: u64) -> Result<(), CommonError> {
     size(member, value.chars().count(), min, max)
 }
 
 /// The number of a list's elements, or any other length.
-pub fn size(member: impl Into<Name>, count: usize, min: u64, max: u64) -> Result<(), Error> {
+pub fn size(member: impl Into<Name>, count: usize, min: u64, max: u64) -> Result<(), CommonError> {
     let count = count as u64;
     if count < min {
-        return Err(Error::invalid(member, Constraint::MinLength(min)));
+        return Err(CommonError::invalid(member, Constraint::MinLength(min)));
     }
     if count > max {
-        return Err(Error::invalid(member, Constraint::MaxLength(max)));
+        return Err(CommonError::invalid(member, Constraint::MaxLength(max)));
     }
     Ok(())
 }
 
-pub fn range(member: impl Into<Name>, value: i64, min: i64, max: i64) -> Result<(), Error> {
+pub fn range(member: impl Into<Name>, value: i64, min: i64, max: i64) -> Result<(), CommonError> {
     if value < min {
-        return Err(Error::invalid(member, Constraint::MinValue(min)));
+        return Err(CommonError::invalid(member, Constraint::MinValue(min)));
     }
     if value > max {
-        return Err(Error::invalid(member, Constraint::MaxValue(max)));
+        return Err(CommonError::invalid(member, Constraint::MaxValue(max)));
     }
     Ok(())
 }
@@ -57,47 +57,55 @@ pub fn one_of<T: Copy>(
     value: &str,
     names: &'static [&'static str],
     table: &[(&str, T)],
-) -> Result<T, Error> {
+) -> Result<T, CommonError> {
     let known = table.iter().find(|(name, _)| *name == value);
-    known.map(|(_, meaning)| *meaning).ok_or_else(|| Error::invalid(member, Constraint::Enum(names)))
+    known.map(|(_, meaning)| *meaning).ok_or_else(|| CommonError::invalid(member, Constraint::Enum(names)))
 }
 
 /// The value as one of the model's names.
-pub fn name_of(member: impl Into<Name>, value: &str, names: &'static [&'static str]) -> Result<&'static str, Error> {
-    names.iter().find(|name| **name == value).copied().ok_or_else(|| Error::invalid(member, Constraint::Enum(names)))
+pub fn name_of(
+    member: impl Into<Name>,
+    value: &str,
+    names: &'static [&'static str],
+) -> Result<&'static str, CommonError> {
+    names
+        .iter()
+        .find(|name| **name == value)
+        .copied()
+        .ok_or_else(|| CommonError::invalid(member, Constraint::Enum(names)))
 }
 
-pub fn pattern(member: impl Into<Name>, matches: bool, pattern: &'static str) -> Result<(), Error> {
-    if matches { Ok(()) } else { Err(Error::invalid(member, Constraint::Pattern(pattern))) }
+pub fn pattern(member: impl Into<Name>, matches: bool, pattern: &'static str) -> Result<(), CommonError> {
+    if matches { Ok(()) } else { Err(CommonError::invalid(member, Constraint::Pattern(pattern))) }
 }
 
 /// `registryId` where it is given.
-pub fn registry_id(value: Option<&str>) -> Result<Option<AccountId>, Error> {
+pub fn registry_id(value: Option<&str>) -> Result<Option<AccountId>, CommonError> {
     value.map(|value| account("registryId", value)).transpose()
 }
 
-pub fn account(member: impl Into<Name>, value: &str) -> Result<AccountId, Error> {
-    value.parse().map_err(|_| Error::invalid(member, Constraint::Pattern(AccountId::PATTERN)))
+pub fn account(member: impl Into<Name>, value: &str) -> Result<AccountId, CommonError> {
+    value.parse().map_err(|_| CommonError::invalid(member, Constraint::Pattern(AccountId::PATTERN)))
 }
 
 /// `repositoryName`, which every operation that has it requires.
-pub fn repository_name(value: Option<&str>) -> Result<RepositoryName, Error> {
+pub fn repository_name(value: Option<&str>) -> Result<RepositoryName, CommonError> {
     named_repository("repositoryName", required("repositoryName", value)?)
 }
 
-pub fn named_repository(member: impl Into<Name>, value: &str) -> Result<RepositoryName, Error> {
+pub fn named_repository(member: impl Into<Name>, value: &str) -> Result<RepositoryName, CommonError> {
     value.parse().map_err(|broken| {
         let constraint = match broken {
             InvalidName::TooShort => Constraint::MinLength(RepositoryName::MIN_LENGTH as u64),
             InvalidName::TooLong => Constraint::MaxLength(RepositoryName::MAX_LENGTH as u64),
             InvalidName::Grammar => Constraint::Pattern(RepositoryName::PATTERN),
         };
-        Error::invalid(member, constraint)
+        CommonError::invalid(member, constraint)
     })
 }
 
 /// A digest that follows the model's pattern, which allows upper case; `None` for one that no store could hold, such as `md5:ab`.
-pub fn digest(member: impl Into<Name>, value: &str) -> Result<Option<Digest>, Error> {
+pub fn digest(member: impl Into<Name>, value: &str) -> Result<Option<Digest>, CommonError> {
     pattern(member, is_digest(value), DIGEST_PATTERN)?;
     Ok(value.to_ascii_lowercase().parse().ok())
 }
@@ -124,7 +132,7 @@ pub fn is_upload_id(value: &str) -> bool {
 }
 
 /// `maxResults`, or the operation's default.
-pub fn max_results(value: Option<i64>, default: u32, max: u32) -> Result<u32, Error> {
+pub fn max_results(value: Option<i64>, default: u32, max: u32) -> Result<u32, CommonError> {
     let Some(value) = value else { return Ok(default) };
     range("maxResults", value, 1, i64::from(max))?;
     Ok(u32::try_from(value).unwrap_or(max))
@@ -138,7 +146,7 @@ mod tests {
     fn a_refused_member_is_named_with_the_rule_it_breaks() {
         let long = "a".repeat(257);
         let name_pattern = format!("must satisfy regular expression '{}'", RepositoryName::PATTERN);
-        let cases: Vec<(Error, &str, &str)> = vec![
+        let cases: Vec<(CommonError, &str, &str)> = vec![
             (required::<()>("name", None).unwrap_err(), "name", "Member must not be null"),
             (length("name", "", 1, 64).unwrap_err(), "name", "Member must have length greater than or equal to 1"),
             (length("name", &long, 1, 64).unwrap_err(), "name", "Member must have length less than or equal to 64"),

@@ -1,10 +1,9 @@
 //! Reading a call's body: bounded in bytes, and in what all calls hold at once. `body` bounds it in time.
 use super::Refusal;
 use bytes::Bytes;
+use listen::body::BodySource;
 use listen::memory::{self, Budget, Lease, NotRead, Owner};
 use oci::{Algorithm, Hasher};
-use registry::upload::BodySource;
-use registry::{CommonError, Error};
 use std::time::Duration;
 
 /// The longest that a whole body may take: 28 MiB at 1 Mbit/s.
@@ -44,8 +43,8 @@ pub async fn receive(
     let read = memory::read(&mut lease, body, declared, limit, |piece| hasher.update(piece)).await;
     read.map_err(|why| match why {
         NotRead::TooLarge => Refusal::BodyTooLarge { limit },
-        NotRead::Failed(Error::Common(CommonError::Busy)) => Refusal::Busy,
-        NotRead::Failed(error) => Refusal::Failed(error),
+        NotRead::Truncated(cause) => Refusal::BodyTruncated(cause),
+        NotRead::Failed(error) => error.into(),
     })?;
     let mut sha256 = [0; 32];
     sha256.copy_from_slice(hasher.finish().hash());
@@ -55,6 +54,8 @@ pub async fn receive(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kernel::CommonError;
+    use registry::Error;
 
     const LIMIT: usize = 8;
 
@@ -111,7 +112,7 @@ mod tests {
     async fn a_body_that_breaks_off_is_refused_and_gives_its_room_back() {
         let budget = budget();
         let outcome = read(&budget, vec![Ok(b"12"), Err(Error::BodyTruncated("reset".to_owned()))], Some(4)).await;
-        assert!(matches!(outcome, Err(Refusal::Failed(Error::BodyTruncated(_)))));
+        assert!(matches!(outcome, Err(Refusal::BodyTruncated(_))));
         assert_eq!(budget.free(), 16);
     }
 
@@ -119,6 +120,7 @@ mod tests {
     async fn a_call_that_finds_no_room_is_told_to_try_again() {
         let budget = budget();
         let _all = budget.take(owner(), 16).await.unwrap();
-        assert!(matches!(read(&budget, vec![Ok(b"12")], Some(2)).await, Err(Refusal::Busy)));
+        let refusal = read(&budget, vec![Ok(b"12")], Some(2)).await.err().unwrap();
+        assert!(matches!(refusal.common(), Some(CommonError::Busy)), "{refusal:?}");
     }
 }

@@ -5,6 +5,7 @@
 //! between services is data ([`Service`]), what differs between operations is an [`Operation`].
 
 mod answer;
+mod api;
 pub mod check;
 mod foreign;
 mod inbound;
@@ -15,10 +16,11 @@ mod serialization;
 pub mod sigv4;
 mod wire;
 
+pub use api::{Api, Failure, RefusedCall};
 pub use aws::json::JsonVersion;
 pub use foreign::Foreign;
-pub use operation::{Entry, Operation, Structure};
-pub use refusal::Refusal;
+pub use operation::{AttemptOf, Entry, ErrorOf, Operation, Structure};
+pub use refusal::{Exception, Refusal};
 
 use crate::sigv4::Claim;
 use aws::query::QueryForm;
@@ -26,13 +28,13 @@ use aws::{AccountId, json, query};
 use http::request::Parts;
 use http::{Method, header};
 use inbound::{BODY_TIME, SMALL_BODY_BYTES, SMALL_BODY_TIME};
+use kernel::RequestOrigin;
 use listen::app::App;
 use listen::body::{Request, RequestBody, Response};
 use listen::local_only::NotLocal;
 use listen::loggable::excerpt;
 use listen::memory::Owner;
 use operation::Call;
-use registry::RequestOrigin;
 use std::sync::Arc;
 use tokio::time::Instant;
 use wire::{Input, Output};
@@ -98,7 +100,7 @@ pub async fn handle(services: Services, app: &Arc<App>, request: Request, origin
     };
     body.discard();
     if let Err(refusal) = &outcome.output
-        && !refusal.failure().is_some_and(|error| app.health.outages.refused(error))
+        && !refusal.common().is_some_and(|error| app.health.outages.refused(error))
     {
         answer::log(refusal, &request_id);
     }

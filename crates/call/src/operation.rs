@@ -1,14 +1,14 @@
 //! One operation of the AWS API, and the way that every call of one goes.
 use super::Refusal;
+use super::api::{Api, Failure, RefusedCall};
 use super::wire::{Input, Output, Wire};
 use crate::check;
 use aws::{AccountId, Region};
 use bytes::Bytes;
+use kernel::access::{self, Caller, Need};
+use kernel::{CommonError, Cx, RegistryId, RequestOrigin};
 use listen::app::App;
 use listen::memory::Owner;
-use registry::access::{self, Caller, Need};
-use registry::push_log::{self, PushAttempt};
-use registry::{CommonError, Cx, Error, RegistryId, RequestOrigin};
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Serialize};
 use std::marker::PhantomData;
@@ -24,6 +24,8 @@ pub trait Operation: DeserializeOwned + Send + 'static {
     /// Whether a call is about a registry though its service belongs to one account ([`super::Service::account`]): it is judged in
     /// the registry that it names, or in the caller's.
     const OF_REGISTRY: bool = false;
+    /// The service that it is an operation of.
+    type Api: Api;
     /// The input once it was checked: typed values only.
     type Checked: Send;
     /// The output as it stands on the wire.
@@ -35,18 +37,28 @@ pub trait Operation: DeserializeOwned + Send + 'static {
     }
     /// What the caller must be allowed to do, in the registry that is meant. Asked before the input is checked.
     fn needs(&self, registry: &RegistryId) -> Vec<Need>;
-    /// What the call would push, for the repository's log if it is refused; `None` for one that is no step of a push.
-    fn attempt(&self) -> Option<PushAttempt> {
+    /// What the service remembers of the call if it is refused ([`Api::refused`]); `None` for a call that is not remembered.
+    fn attempt(&self) -> Option<AttemptOf<Self>> {
         None
     }
     /// Holds every member to the constraints of the service model.
-    fn check(self) -> Result<Self::Checked, Error>;
+    fn check(self) -> Result<Self::Checked, ErrorOf<Self>>;
     /// Bytes at most that the output takes of the budget of all bodies; 0 for one that is always small.
     fn output_bytes(_checked: &Self::Checked) -> usize {
         0
     }
-    fn handle(checked: Self::Checked, cx: &Cx, app: &App) -> impl Future<Output = Result<Self::Output, Error>> + Send;
+    fn handle(
+        checked: Self::Checked,
+        cx: &Cx,
+        app: &App,
+    ) -> impl Future<Output = Result<Self::Output, ErrorOf<Self>>> + Send;
 }
+
+/// What an operation can fail with.
+pub type ErrorOf<O> = <<O as Operation>::Api as Api>::Error;
+
+/// What an operation's service remembers of a call that is refused.
+pub type AttemptOf<O> = <<O as Operation>::Api as Api>::Attempt;
 
 /// What a call stands on once it is authenticated.
 pub struct Call {
@@ -87,7 +99,10 @@ impl Entry {
             name: O::NAME,
             body_limit: O::BODY_LIMIT,
             run: |input, call| Box::pin(run::<O, W>(input, call)),
-            check: |body| Ok(W::read::<O>(W::input(body)?)?.check().map(|_| ())?),
+            check: |body| {
+                let input = W::read::<O>(W::input(body)?)?;
+                Ok(input.check().map(|_| ()).map_err(Failure::of::<O::Api>)?)
+            },
             needs: |body, registry| Ok(W::read::<O>(W::input(body)?)?.needs(registry)),
         }
     }
@@ -121,7 +136,7 @@ async fn run<O: Operation, W: Wire>(input: Input, call: Call) -> Result<Output, 
     let attempt = operation.attempt().filter(|_| registry_id.is_ok());
     let outcome = authorized::<O, W>(operation, registry_id, &cx, &app).await;
     if let (Err(refusal), Some(attempt)) = (&outcome, attempt) {
-        push_log::refused(&cx, attempt, logged(refusal));
+        O::Api::refused(&cx, attempt, remembered(refusal));
     }
     outcome
 }
@@ -129,29 +144,29 @@ async fn run<O: Operation, W: Wire>(input: Input, call: Call) -> Result<Output, 
 /// The rest of the way, once it is known which registry is meant.
 async fn authorized<O: Operation, W: Wire>(
     operation: O,
-    registry_id: Result<Option<AccountId>, Error>,
+    registry_id: Result<Option<AccountId>, CommonError>,
     cx: &Cx,
     app: &App,
 ) -> Result<Output, Refusal> {
     access::authorize(cx, &operation.needs(&cx.registry)).await?;
     registry_id?;
-    let checked = operation.check()?;
+    let checked = operation.check().map_err(Failure::of::<O::Api>)?;
     let room = match O::output_bytes(&checked) {
         0 => None,
         bytes => Some(app.budgets.answers.take(Owner::of(cx), bytes).await?),
     };
-    let output = O::handle(checked, cx, app).await?;
+    let output = O::handle(checked, cx, app).await.map_err(Failure::of::<O::Api>)?;
     W::write(&output, room)
 }
 
-/// A refusal as the push log keeps it: as the client reads it.
-fn logged(refusal: &Refusal) -> push_log::PushRefusal {
+/// A refusal as the service remembers it: as the client reads it.
+fn remembered(refusal: &Refusal) -> RefusedCall {
     let exception = refusal.json();
-    push_log::PushRefusal {
+    RefusedCall {
         status: exception.status.as_u16(),
         code: exception.name,
-        message: refusal.message(),
-        denied: matches!(refusal, Refusal::Failed(Error::Common(CommonError::AccessDenied(_)))),
+        message: refusal.to_string(),
+        denied: refusal.is_denied(),
     }
 }
 

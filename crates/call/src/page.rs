@@ -1,7 +1,7 @@
 //! Pages of a listing: tokens that are good for one listing only (`ECR.md` 0 "Pagination").
 use aws::PageTokens;
-use registry::keys::Purpose;
-use registry::{Constraint, Cx, Error};
+use kernel::keys::Purpose;
+use kernel::{CommonError, Constraint, Cx};
 
 /// A listing, so that a token of another one is refused: the operation, and what it lists in the call's registry.
 pub struct Listing {
@@ -18,11 +18,11 @@ impl Listing {
     }
 
     /// The cursor that `nextToken` holds.
-    pub fn after(&self, token: Option<&str>) -> Result<Option<Vec<u8>>, Error> {
+    pub fn after(&self, token: Option<&str>) -> Result<Option<Vec<u8>>, CommonError> {
         let open = |token| {
             self.tokens
                 .open(&self.name, token)
-                .map_err(|_| Error::invalid("nextToken", Constraint::Text("Invalid token".into())))
+                .map_err(|_| CommonError::invalid("nextToken", Constraint::Text("Invalid token".into())))
         };
         token.map(open).transpose()
     }
@@ -34,13 +34,13 @@ impl Listing {
 }
 
 /// Refuses a page's members beside a list of names or ids, which is never paged.
-pub fn refuse_with(list: &'static str, token: Option<&str>, max_results: Option<i64>) -> Result<(), Error> {
+pub fn refuse_with(list: &'static str, token: Option<&str>, max_results: Option<i64>) -> Result<(), CommonError> {
     let member = match (token, max_results) {
         (None, None) => return Ok(()),
         (Some(_), _) => "nextToken",
         (None, Some(_)) => "maxResults",
     };
-    Err(Error::invalid(member, Constraint::Text(format!("Member must not be given together with {list}").into())))
+    Err(CommonError::invalid(member, Constraint::Text(format!("Member must not be given together with {list}").into())))
 }
 
 /// A page that a call asks for.

@@ -4,12 +4,13 @@
 //! a body over its limit and one that breaks off or stops coming are SerializationException, since that is the common error
 //! that every SDK knows and none retries.
 use super::Foreign;
+use crate::api::Failure;
 use crate::sigv4::Unauthenticated;
 use aws::sigv4::Rejection;
 use http::StatusCode;
+use kernel::CommonError;
 use listen::local_only::NotLocal;
-use registry::{CommonError, Error};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Why there is no output. Display is what the client reads.
 #[derive(Debug, thiserror::Error)]
@@ -38,21 +39,16 @@ pub enum Refusal {
     /// `--dev` answers this machine alone.
     #[error(transparent)]
     NotLocal(NotLocal),
-    /// Too many bodies at once.
-    #[error("The service is busy; try again")]
-    Busy,
+    /// The request's body ended early or could not be read.
+    #[error("the request body ended early: {0}")]
+    BodyTruncated(String),
+    /// The operation failed, or something before it that every operation stands on.
     #[error(transparent)]
-    Failed(#[from] Error),
-}
-
-impl From<CommonError> for Refusal {
-    fn from(error: CommonError) -> Refusal {
-        Refusal::Failed(error.into())
-    }
+    Failed(#[from] Failure),
 }
 
 /// An error as a protocol names it.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exception {
     pub name: &'static str,
     pub status: StatusCode,
@@ -61,13 +57,14 @@ pub struct Exception {
 }
 
 impl Exception {
-    fn new(name: &'static str, status: StatusCode) -> Exception {
+    pub fn new(name: &'static str, status: StatusCode) -> Exception {
         Exception { name, status, extra: Vec::new() }
     }
-    fn bad(name: &'static str) -> Exception {
+    /// The status of nearly all: 400.
+    pub fn bad(name: &'static str) -> Exception {
         Exception::new(name, StatusCode::BAD_REQUEST)
     }
-    fn with(mut self, name: &'static str, value: impl Into<Value>) -> Exception {
+    pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Exception {
         self.extra.push((name, value.into()));
         self
     }
@@ -79,16 +76,6 @@ fn name(namesake: Option<&str>, operation: &str) -> String {
 }
 
 impl Refusal {
-    /// What the client reads: AWS's text, then what is wrong with a manifest, of which AWS says no more than that.
-    pub fn message(&self) -> String {
-        match self {
-            Refusal::Failed(Error::InvalidManifest(reason)) => {
-                format!("{self}: {}", reason.clause())
-            }
-            other => other.to_string(),
-        }
-    }
-
     /// The name and status of the JSON services.
     pub fn json(&self) -> Exception {
         match self {
@@ -100,13 +87,14 @@ impl Refusal {
             Refusal::MissingSignature => Exception::bad("MissingAuthenticationTokenException"),
             Refusal::Unauthenticated(why) => why.json(),
             Refusal::NotLocal(_) => Exception::new("AccessDeniedException", StatusCode::FORBIDDEN),
-            Refusal::Serialization(_) | Refusal::BodyTooLarge { .. } => Exception::bad("SerializationException"),
-            Refusal::Busy => Exception::new("ServerException", StatusCode::SERVICE_UNAVAILABLE),
-            Refusal::Failed(error) => json_exception(error),
+            Refusal::Serialization(_) | Refusal::BodyTooLarge { .. } | Refusal::BodyTruncated(_) => {
+                Exception::bad("SerializationException")
+            }
+            Refusal::Failed(failure) => named(failure, json_exception),
         }
     }
 
-    /// The code and status of STS.
+    /// The code and status of the services of the query protocol.
     pub fn query(&self) -> Exception {
         match self {
             Refusal::UnknownOperation
@@ -117,23 +105,45 @@ impl Refusal {
             Refusal::MissingSignature => Exception::new("MissingAuthenticationToken", StatusCode::FORBIDDEN),
             Refusal::Unauthenticated(why) => why.query(),
             Refusal::NotLocal(_) => Exception::new("AccessDenied", StatusCode::FORBIDDEN),
-            Refusal::Serialization(_) | Refusal::BodyTooLarge { .. } => Exception::bad("ValidationError"),
-            Refusal::Busy => Exception::new("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE),
-            Refusal::Failed(error) => query_exception(error),
+            Refusal::Serialization(_) | Refusal::BodyTooLarge { .. } | Refusal::BodyTruncated(_) => {
+                Exception::bad("ValidationError")
+            }
+            Refusal::Failed(failure) => named(failure, query_exception),
         }
     }
 
-    /// The domain's failure, if that is why.
-    pub fn failure(&self) -> Option<&Error> {
+    /// The common failure that is why, if one is.
+    pub fn common(&self) -> Option<&CommonError> {
         match self {
-            Refusal::Failed(error) | Refusal::Unauthenticated(Unauthenticated::Failed(error)) => Some(error),
+            Refusal::Failed(failure) => failure.common(),
+            Refusal::Unauthenticated(Unauthenticated::Failed(error)) => Some(error),
             _ => None,
         }
     }
 
     /// Whether it is a fault of ours that the client can't do anything about.
     pub fn is_fault(&self) -> bool {
-        matches!(self.failure(), Some(Error::Common(CommonError::Server(_))))
+        matches!(self.common(), Some(CommonError::Server(_)))
+    }
+
+    /// Whether the caller lacks a permission.
+    pub fn is_denied(&self) -> bool {
+        matches!(self.common(), Some(CommonError::AccessDenied(_)))
+    }
+}
+
+impl From<CommonError> for Refusal {
+    fn from(error: CommonError) -> Refusal {
+        Refusal::Failed(error.into())
+    }
+}
+
+/// A failure's own name, or that of a protocol for a common one. One that has neither is a fault of ours.
+fn named(failure: &Failure, common: fn(&CommonError) -> Exception) -> Exception {
+    match (failure.exception(), failure.common()) {
+        (Some(exception), _) => exception.clone(),
+        (None, Some(error)) => common(error),
+        (None, None) => Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
@@ -167,94 +177,34 @@ impl Unauthenticated {
     }
 }
 
-/// Every failure of the domain as the JSON services name it (`ECR.md` A.15).
-fn json_exception(error: &Error) -> Exception {
+/// The failures that every service has, as the JSON services name them (`ECR.md` A.15).
+fn json_exception(error: &CommonError) -> Exception {
     match error {
-        Error::Common(CommonError::AccessDenied(_)) => Exception::bad("AccessDeniedException"),
-        Error::Common(CommonError::InvalidParameter { .. }) | Error::InvalidManifest(_) => {
-            Exception::bad("InvalidParameterException")
-        }
-        Error::Validation(_) => Exception::bad("ValidationException"),
-        Error::InvalidTagParameter { .. } => Exception::bad("InvalidTagParameterException"),
-        Error::TooManyTags { .. } => Exception::bad("TooManyTagsException"),
-        Error::RepositoryNotFound { .. } => Exception::bad("RepositoryNotFoundException"),
-        Error::RepositoryAlreadyExists { .. } => Exception::bad("RepositoryAlreadyExistsException"),
-        Error::RepositoryNotEmpty { .. } => Exception::bad("RepositoryNotEmptyException"),
-        Error::Kms { kms_error, .. } => Exception::bad("KmsException").with("kmsError", *kms_error),
-        Error::LimitExceeded { .. } => Exception::bad("LimitExceededException"),
-        Error::ImageAlreadyExists { .. } => Exception::bad("ImageAlreadyExistsException"),
-        Error::ImageTagAlreadyExists { .. } => Exception::bad("ImageTagAlreadyExistsException"),
-        Error::ImageNotFound { .. } => Exception::bad("ImageNotFoundException"),
-        Error::ImageDigestDoesNotMatch { .. } => Exception::bad("ImageDigestDoesNotMatchException"),
-        Error::ReferencedImagesNotFound { .. } => Exception::bad("ReferencedImagesNotFoundException"),
-        Error::LayersNotFound { .. } | Error::LayerDamaged { .. } => Exception::bad("LayersNotFoundException"),
-        // Only the docker door deletes by a call of its own; on the API these are failures of a batch.
-        Error::LayerInUse { .. } => Exception::bad("InvalidParameterException"),
-        Error::LayerInaccessible { .. } => Exception::bad("LayerInaccessibleException"),
-        Error::LayerAlreadyExists { .. } => Exception::bad("LayerAlreadyExistsException"),
-        Error::UploadNotFound { .. } => Exception::bad("UploadNotFoundException"),
-        Error::InvalidLayerPart { account, name, id, last_valid_byte, .. } => {
-            let exception = Exception::bad("InvalidLayerPartException")
-                .with("registryId", account.as_str())
-                .with("repositoryName", name.as_str())
-                .with("uploadId", id.as_str());
-            match last_valid_byte {
-                Some(last) => exception.with("lastValidByteReceived", json!(last)),
-                None => exception,
-            }
-        }
-        Error::InvalidLayer { .. } => Exception::bad("InvalidLayerException"),
-        Error::LayerPartTooSmall { .. } => Exception::bad("LayerPartTooSmallException"),
-        Error::EmptyUpload { .. } => Exception::bad("EmptyUploadException"),
-        Error::BodyTruncated(_) => Exception::bad("SerializationException"),
-        Error::Common(CommonError::Busy | CommonError::Unavailable { .. }) => {
+        CommonError::AccessDenied(_) => Exception::bad("AccessDeniedException"),
+        CommonError::InvalidParameter { .. } => Exception::bad("InvalidParameterException"),
+        CommonError::Busy | CommonError::Unavailable { .. } => {
             Exception::new("ServerException", StatusCode::SERVICE_UNAVAILABLE)
         }
-        Error::Common(CommonError::Server(_)) => Exception::new("ServerException", StatusCode::INTERNAL_SERVER_ERROR),
+        CommonError::Server(_) => Exception::new("ServerException", StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
-/// Every failure of the domain as STS names it: who is refused, what is malformed, what is our fault.
-fn query_exception(error: &Error) -> Exception {
+/// The same as the services of the query protocol name them.
+fn query_exception(error: &CommonError) -> Exception {
     match error {
-        Error::Common(CommonError::AccessDenied(_)) => Exception::new("AccessDenied", StatusCode::FORBIDDEN),
-        Error::Common(CommonError::Busy | CommonError::Unavailable { .. }) => {
+        CommonError::AccessDenied(_) => Exception::new("AccessDenied", StatusCode::FORBIDDEN),
+        CommonError::InvalidParameter { .. } => Exception::bad("ValidationError"),
+        CommonError::Busy | CommonError::Unavailable { .. } => {
             Exception::new("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE)
         }
-        Error::Common(CommonError::Server(_)) => Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
-        Error::Common(CommonError::InvalidParameter { .. })
-        | Error::InvalidManifest(_)
-        | Error::Validation(_)
-        | Error::InvalidTagParameter { .. }
-        | Error::TooManyTags { .. }
-        | Error::RepositoryNotFound { .. }
-        | Error::RepositoryAlreadyExists { .. }
-        | Error::RepositoryNotEmpty { .. }
-        | Error::Kms { .. }
-        | Error::LimitExceeded { .. }
-        | Error::ImageAlreadyExists { .. }
-        | Error::ImageTagAlreadyExists { .. }
-        | Error::ImageNotFound { .. }
-        | Error::ImageDigestDoesNotMatch { .. }
-        | Error::ReferencedImagesNotFound { .. }
-        | Error::LayersNotFound { .. }
-        | Error::LayerInUse { .. }
-        | Error::LayerInaccessible { .. }
-        | Error::LayerDamaged { .. }
-        | Error::LayerAlreadyExists { .. }
-        | Error::UploadNotFound { .. }
-        | Error::InvalidLayerPart { .. }
-        | Error::InvalidLayer { .. }
-        | Error::LayerPartTooSmall { .. }
-        | Error::EmptyUpload { .. }
-        | Error::BodyTruncated(_) => Exception::bad("ValidationError"),
+        CommonError::Server(_) => Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use registry::{Constraint, LayersNotFoundBy};
+    use kernel::Constraint;
 
     /// The name and status that each protocol gives a refusal.
     fn names(refusal: &Refusal) -> [(&'static str, u16); 2] {
@@ -270,7 +220,7 @@ mod tests {
     #[test]
     fn each_refusal_has_the_name_and_status_of_its_protocol() {
         let rejected = |rejection| Refusal::Unauthenticated(Unauthenticated::Rejected(rejection));
-        let failed = Refusal::Failed;
+        let failed = |error: CommonError| Refusal::from(error);
         let cause = || Box::new(std::io::Error::other("disk"));
         for (refusal, json, query) in [
             (Refusal::UnknownOperation, ("UnknownOperationException", 400), ("InvalidAction", 400)),
@@ -312,59 +262,32 @@ mod tests {
                 ("AccessDenied", 403),
             ),
             (Refusal::BodyTooLarge { limit: 1 }, ("SerializationException", 400), ("ValidationError", 400)),
-            (Refusal::Busy, ("ServerException", 503), ("ServiceUnavailable", 503)),
+            (Refusal::BodyTruncated(String::new()), ("SerializationException", 400), ("ValidationError", 400)),
             (
-                failed(Error::Common(CommonError::AccessDenied(Box::new(denial())))),
+                failed(CommonError::AccessDenied(Box::new(denial()))),
                 ("AccessDeniedException", 400),
                 ("AccessDenied", 403),
             ),
             (
-                failed(Error::invalid("name", Constraint::Null)),
+                failed(CommonError::invalid("name", Constraint::Null)),
                 ("InvalidParameterException", 400),
                 ("ValidationError", 400),
             ),
-            (failed(Error::Common(CommonError::Busy)), ("ServerException", 503), ("ServiceUnavailable", 503)),
+            (failed(CommonError::Busy), ("ServerException", 503), ("ServiceUnavailable", 503)),
             (
-                failed(Error::Common(CommonError::Unavailable { message: "No space", cure: "", source: cause() })),
+                failed(CommonError::Unavailable { message: "No space", cure: "", source: cause() }),
                 ("ServerException", 503),
                 ("ServiceUnavailable", 503),
             ),
-            (failed(Error::Common(CommonError::Server(cause()))), ("ServerException", 500), ("InternalFailure", 500)),
+            (failed(CommonError::Server(cause())), ("ServerException", 500), ("InternalFailure", 500)),
         ] {
             assert_eq!(names(&refusal), [json, query], "{refusal:?}");
         }
     }
 
     #[test]
-    fn an_exception_bears_the_members_that_its_shape_has() {
-        let part = |last_valid_byte| Error::InvalidLayerPart {
-            reason: "not consecutive".to_owned(),
-            account: "000000000000".to_owned(),
-            name: "app".to_owned(),
-            id: "an id".to_owned(),
-            last_valid_byte,
-        };
-        let session =
-            [("registryId", json!("000000000000")), ("repositoryName", json!("app")), ("uploadId", json!("an id"))];
-        assert_eq!(Refusal::Failed(part(None)).json().extra, session);
-        let with_last = [session.as_slice(), &[("lastValidByteReceived", json!(99))]].concat();
-        assert_eq!(Refusal::Failed(part(Some(99))).json().extra, with_last);
-        let kms = Error::Kms { kms_error: "NotFoundException", message: "no key".to_owned() };
-        assert_eq!(Refusal::Failed(kms).json().extra, [("kmsError", json!("NotFoundException"))]);
-        let none = Error::LayersNotFound {
-            by: LayersNotFoundBy::Read,
-            digests: String::new(),
-            name: String::new(),
-            account: String::new(),
-        };
-        assert_eq!(Refusal::Failed(none).json().extra, []);
-    }
-
-    #[test]
     fn only_a_failure_of_the_server_is_a_fault() {
-        assert!(!Refusal::Busy.is_fault() && !Refusal::Failed(Error::Common(CommonError::Busy)).is_fault());
-        assert!(
-            Refusal::Failed(Error::Common(CommonError::Server(Box::new(std::io::Error::other("disk"))))).is_fault()
-        );
+        assert!(!Refusal::from(CommonError::Busy).is_fault() && !Refusal::UnknownOperation.is_fault());
+        assert!(Refusal::from(CommonError::Server(Box::new(std::io::Error::other("disk")))).is_fault());
     }
 }

@@ -5,10 +5,10 @@ use aws::Region;
 use aws::sigv4::{Checked, Head, Presented, Rejection};
 use http::header::HOST;
 use http::request::Parts;
+use kernel::CommonError;
+use kernel::access::Caller;
 use listen::addresses::HostName;
-use listen::app::App;
-use registry::access::Caller;
-use registry::credential::{self, Credential};
+use listen::app::{App, Credential};
 
 /// What a request claims, once its access key was found and nothing but its signature can be wrong.
 pub struct Claim {
@@ -29,7 +29,7 @@ pub enum Unauthenticated {
     #[error("Credential should be scoped to a valid region. '{0}' is not one that this endpoint serves.")]
     Region(String),
     #[error(transparent)]
-    Failed(#[from] registry::Error),
+    Failed(#[from] CommonError),
 }
 
 impl Claim {
@@ -38,7 +38,7 @@ impl Claim {
     pub async fn read(app: &App, parts: &Parts, service: &Service) -> Result<Claim, Unauthenticated> {
         let presented = with_head(parts, Presented::read)?;
         let presented = if service.stated_life { presented } else { presented.without_stated_life() };
-        let found = credential::find(&app.system, &app.process_keys, &presented.access_key_id).await?;
+        let found = app.credential(&presented.access_key_id).await?;
         // Sessions don't exist yet, so no session token is one of ours; AWS answers a wrong one like a wrong key.
         let credential = found.filter(|_| presented.session_token.is_none()).ok_or(Unauthenticated::UnknownKey)?;
         let skew = i64::try_from(app.system.limits.clock_skew.as_secs()).unwrap_or(i64::MAX);

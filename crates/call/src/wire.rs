@@ -4,8 +4,8 @@ use super::serialization;
 use crate::Structure;
 use aws::query::{self, QueryForm};
 use bytes::Bytes;
+use kernel::CommonError;
 use listen::memory::{Held, Lease};
-use registry::Error;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -50,7 +50,7 @@ impl Wire for Json {
     }
 
     fn write<T: Serialize>(output: &T, room: Option<Lease>) -> Result<Output, Refusal> {
-        let json = serde_json::to_vec(output).map_err(|error| Refusal::Failed(Error::server(error)))?;
+        let json = serde_json::to_vec(output).map_err(CommonError::server)?;
         Ok(Output::Json(Held::new(json, room)))
     }
 }
@@ -69,7 +69,7 @@ impl Wire for Query {
     }
 
     fn write<T: Serialize>(output: &T, room: Option<Lease>) -> Result<Output, Refusal> {
-        let output = query::QueryOutput::of(output).map_err(|error| Refusal::Failed(Error::server(error)))?;
+        let output = query::QueryOutput::of(output).map_err(CommonError::server)?;
         Ok(Output::Query { output, room })
     }
 }

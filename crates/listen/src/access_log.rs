@@ -72,7 +72,7 @@ impl Line {
         connection: RequestGuard,
         door: Door,
         request: (&Method, &Uri),
-        origin: &registry::RequestOrigin,
+        origin: &kernel::RequestOrigin,
     ) -> Line {
         Line {
             app: app.clone(),

@@ -2,7 +2,7 @@
 use aws::{AccountId, Partition, Region};
 use http::header;
 use http::request::Parts;
-use registry::RegistryId;
+use kernel::RegistryId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 

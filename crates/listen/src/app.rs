@@ -5,9 +5,10 @@ use crate::health::Health;
 use crate::local_only::Answers;
 use crate::memory::{BudgetSizes, Budgets};
 use crate::metrics::Metrics;
-use registry::System;
-use registry::clock::Time;
-use registry::credential::ProcessKeys;
+use kernel::clock::Time;
+use kernel::{CommonError, System};
+pub use registry::credential::Credential;
+use registry::credential::{self, ProcessKeys};
 use std::sync::Arc;
 
 /// Shared by all listeners and doors of the process.
@@ -54,5 +55,10 @@ impl App {
             metrics,
             health,
         })
+    }
+
+    /// Looks an access key up; `None` for one that is unknown or inactive.
+    pub async fn credential(&self, access_key_id: &str) -> Result<Option<Credential>, CommonError> {
+        credential::find(&self.system, &self.process_keys, access_key_id).await
     }
 }

@@ -3,7 +3,7 @@ use crate::app::App;
 use crate::body::{Request, Response};
 use crate::local_only::NotLocal;
 use http::request::Parts;
-use registry::RequestOrigin;
+use kernel::RequestOrigin;
 use std::fmt::Debug;
 use std::sync::Arc;
 

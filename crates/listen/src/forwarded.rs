@@ -5,8 +5,8 @@
 use crate::body::Request;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Uri};
+use kernel::RequestOrigin;
 use policy::Network;
-use registry::RequestOrigin;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 

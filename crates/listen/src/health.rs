@@ -1,8 +1,8 @@
 //! Whether this process can serve: `/readyz`.
 use crate::body::Chain;
 use crate::outage::Outages;
-use registry::clock::Time;
-use registry::{CommonError, Error, System};
+use kernel::clock::Time;
+use kernel::{CommonError, System};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -85,15 +85,19 @@ impl Health {
 /// Asks both stores at once.
 async fn check(system: &System, outages: &Outages) -> Answer {
     let (metadata, layers) = tokio::join!(
-        bounded("metadata", outages, async { system.db.check().await.map_err(Error::from) }),
-        bounded("layers", outages, async { system.blobs.check().await.map_err(Error::from) }),
+        bounded("metadata", outages, async { system.db.check().await.map_err(CommonError::from) }),
+        bounded("layers", outages, async { system.blobs.check().await.map_err(CommonError::from) }),
     );
     let problems: Vec<String> = [metadata, layers].into_iter().flatten().collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// What is wrong with a store; `None` when nothing is. Its cause goes to the log, since probes are not authenticated.
-async fn bounded(store: &str, outages: &Outages, check: impl Future<Output = Result<(), Error>>) -> Option<String> {
+async fn bounded(
+    store: &str,
+    outages: &Outages,
+    check: impl Future<Output = Result<(), CommonError>>,
+) -> Option<String> {
     let Ok(checked) = tokio::time::timeout(CHECK_TIME, check).await else {
         let reason = format!("{store}: no answer in {} s", CHECK_TIME.as_secs());
         outages.found(&reason, &reason);
@@ -101,10 +105,8 @@ async fn bounded(store: &str, outages: &Outages, check: impl Future<Output = Res
     };
     let error = checked.err()?;
     let (reason, found) = match &error {
-        Error::Common(CommonError::Unavailable { message, .. }) => {
-            (format!("{store}: {message}"), (*message).to_owned())
-        }
-        Error::Common(CommonError::Busy) => (format!("{store}: busy"), format!("{store}: busy")),
+        CommonError::Unavailable { message, .. } => (format!("{store}: {message}"), (*message).to_owned()),
+        CommonError::Busy => (format!("{store}: busy"), format!("{store}: busy")),
         _ => (format!("{store}: it fails"), format!("{store}: it fails")),
     };
     outages.found(&found, &format_args!("{store}: {}", Chain(&error)));

@@ -14,7 +14,7 @@ use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
-use registry::RequestOrigin;
+use kernel::RequestOrigin;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -30,9 +30,10 @@ pub use answer::Held;
 pub use budget::{Budget, Lease, Owner, REQUESTS_PER_OWNER, ROOM_TIME, STALL_TIME};
 
 use bytes::Bytes;
+use kernel::{CommonError, Cx};
 use known::KnownPairs;
+use registry::Error;
 use registry::upload::BodySource;
-use registry::{CommonError, Cx, Error};
 
 const MIB: usize = 1024 * 1024;
 
@@ -114,18 +115,25 @@ impl Owner {
 pub enum NotRead {
     /// It has more bytes than the limit.
     TooLarge,
-    Failed(Error),
+    /// It ended early, or could not be read; the text says why.
+    Truncated(String),
+    Failed(CommonError),
 }
 
 impl From<Error> for NotRead {
     fn from(error: Error) -> NotRead {
-        NotRead::Failed(error)
+        match error {
+            Error::Common(error) => NotRead::Failed(error),
+            Error::BodyTruncated(cause) => NotRead::Truncated(cause),
+            // A source fails in no other way.
+            other => NotRead::Failed(CommonError::server(other)),
+        }
     }
 }
 
 impl From<CommonError> for NotRead {
     fn from(error: CommonError) -> NotRead {
-        NotRead::Failed(error.into())
+        NotRead::Failed(error)
     }
 }
 
@@ -148,7 +156,7 @@ pub async fn read(
     loop {
         let piece = tokio::select! {
             biased;
-            () = lease.evicted() => return Err(Error::Common(CommonError::Busy).into()),
+            () = lease.evicted() => return Err(NotRead::Failed(CommonError::Busy)),
             piece = body.next() => piece?,
         };
         let Some(piece) = piece else { return Ok(()) };

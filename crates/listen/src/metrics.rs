@@ -6,6 +6,7 @@ use crate::outage::Outages;
 use crate::tls::Served;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
+use kernel::System;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
 use prometheus_client::metrics::MetricType;
@@ -14,7 +15,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use registry::System;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -132,7 +132,7 @@ impl std::fmt::Debug for Stores {
 
 impl Collector for Stores {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let (stats, jobs) = (self.system.db.stats(), registry::jobs::JobQueue::of(&self.system).counts());
+        let (stats, jobs) = (self.system.db.stats(), kernel::jobs::JobQueue::of(&self.system).counts());
         for (name, help, value) in [
             ("metadata_transactions", "Write transactions that were run", stats.jobs),
             ("metadata_commits", "Commits that made them durable", stats.commits),

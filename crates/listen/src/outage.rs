@@ -2,9 +2,9 @@
 //! meanwhile.
 use crate::body::Chain;
 use crate::health::Health;
+use kernel::{CommonError, System};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use registry::{CommonError, Error, System};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -27,8 +27,8 @@ pub struct Outages {
 
 impl Outages {
     /// Notes that a call failed. `false` if no store is to blame; else the caller need not log it.
-    pub fn refused(&self, error: &Error) -> bool {
-        let Error::Common(CommonError::Unavailable { message, .. }) = error else { return false };
+    pub fn refused(&self, error: &CommonError) -> bool {
+        let CommonError::Unavailable { message, .. } = error else { return false };
         self.refused.inc();
         self.found(message, &Chain(error));
         true
@@ -99,8 +99,8 @@ mod tests {
         text.lines().map(|line| line.trim_start().to_owned()).collect()
     }
 
-    fn unavailable(message: &'static str) -> Error {
-        Error::Common(CommonError::Unavailable { message, cure: "", source: Box::new(io::Error::other("refused")) })
+    fn unavailable(message: &'static str) -> CommonError {
+        CommonError::Unavailable { message, cure: "", source: Box::new(io::Error::other("refused")) }
     }
 
     #[test]
@@ -112,8 +112,8 @@ mod tests {
                 assert!(outages.refused(&unavailable("it was lost meanwhile")));
             }
             assert!(
-                !outages.refused(&Error::Common(CommonError::Busy))
-                    && !outages.refused(&Error::server(io::Error::other("a fault")))
+                !outages.refused(&CommonError::Busy)
+                    && !outages.refused(&CommonError::server(io::Error::other("a fault")))
             );
             assert_eq!((outages.current.get(), outages.refused.get()), (2, 200));
             outages.end();

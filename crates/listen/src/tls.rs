@@ -14,7 +14,7 @@ pub use gathered::Gathered;
 pub use pair::{Files, NEAR_EXPIRY, Pair, PairError};
 pub use reload::{LOOK_EVERY, Reloader};
 
-use registry::clock::Clock;
+use kernel::clock::Clock;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::UnixTime;
 use rustls::server::{ClientHello, ResolvesServerCert};

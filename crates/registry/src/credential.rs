@@ -1,7 +1,7 @@
 //! Access keys: what signs a call and who is behind it.
 use crate::access::Caller;
 use crate::keys::Purpose;
-use crate::{Error, System};
+use crate::{CommonError, System};
 use aws::AccountId;
 use meta::records::account;
 use zeroize::Zeroizing;
@@ -46,7 +46,11 @@ impl ProcessKeys {
 }
 
 /// Looks an access key up. `None` for one that is unknown or inactive.
-pub async fn find(system: &System, process: &ProcessKeys, access_key_id: &str) -> Result<Option<Credential>, Error> {
+pub async fn find(
+    system: &System,
+    process: &ProcessKeys,
+    access_key_id: &str,
+) -> Result<Option<Credential>, CommonError> {
     if let Some(credential) = process.find(access_key_id) {
         return Ok(Some(credential));
     }
@@ -55,7 +59,7 @@ pub async fn find(system: &System, process: &ProcessKeys, access_key_id: &str) -
     }
     let row = system.db.look_up(account::access_key(access_key_id)).await?;
     let Some(row) = row.filter(|row| row.active) else { return Ok(None) };
-    let account = row.account.parse().map_err(Error::server)?;
+    let account = row.account.parse().map_err(CommonError::server)?;
     let secret = system
         .keys
         .open(Purpose::Credential, access_key_id.as_bytes(), &row.secret)
@@ -67,12 +71,16 @@ pub async fn find(system: &System, process: &ProcessKeys, access_key_id: &str) -
 }
 
 /// The caller behind an access key that a token names, if the key still exists and is active.
-pub async fn caller(system: &System, process: &ProcessKeys, access_key_id: &str) -> Result<Option<Caller>, Error> {
+pub async fn caller(
+    system: &System,
+    process: &ProcessKeys,
+    access_key_id: &str,
+) -> Result<Option<Caller>, CommonError> {
     Ok(find(system, process, access_key_id).await?.map(|credential| credential.caller))
 }
 
-fn unsealable(access_key_id: &str) -> Error {
-    Error::server(std::io::Error::other(format!(
+fn unsealable(access_key_id: &str) -> CommonError {
+    CommonError::server(std::io::Error::other(format!(
         "the secret of access key {access_key_id} can't be opened with the root keys given"
     )))
 }

@@ -122,6 +122,46 @@ impl Error {
     }
 }
 
+impl Error {
+    /// AWS's name for a failure that is not a common one, as services that speak JSON have it (`ECR.md` A.15). The common ones
+    /// have the names of each protocol; here they bear ECR's.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Error::Common(CommonError::AccessDenied(_)) => "AccessDeniedException",
+            Error::Common(CommonError::InvalidParameter { .. }) | Error::InvalidManifest(_) => {
+                "InvalidParameterException"
+            }
+            Error::Common(CommonError::Busy | CommonError::Unavailable { .. } | CommonError::Server(_)) => {
+                "ServerException"
+            }
+            Error::Validation(_) => "ValidationException",
+            Error::InvalidTagParameter { .. } => "InvalidTagParameterException",
+            Error::TooManyTags { .. } => "TooManyTagsException",
+            Error::RepositoryNotFound { .. } => "RepositoryNotFoundException",
+            Error::RepositoryAlreadyExists { .. } => "RepositoryAlreadyExistsException",
+            Error::RepositoryNotEmpty { .. } => "RepositoryNotEmptyException",
+            Error::Kms { .. } => "KmsException",
+            Error::LimitExceeded { .. } => "LimitExceededException",
+            Error::ImageAlreadyExists { .. } => "ImageAlreadyExistsException",
+            Error::ImageTagAlreadyExists { .. } => "ImageTagAlreadyExistsException",
+            Error::ImageNotFound { .. } => "ImageNotFoundException",
+            Error::ImageDigestDoesNotMatch { .. } => "ImageDigestDoesNotMatchException",
+            Error::ReferencedImagesNotFound { .. } => "ReferencedImagesNotFoundException",
+            Error::LayersNotFound { .. } | Error::LayerDamaged { .. } => "LayersNotFoundException",
+            // Only the docker door deletes by a call of its own; on the API these are failures of a batch.
+            Error::LayerInUse { .. } => "InvalidParameterException",
+            Error::LayerInaccessible { .. } => "LayerInaccessibleException",
+            Error::LayerAlreadyExists { .. } => "LayerAlreadyExistsException",
+            Error::UploadNotFound { .. } => "UploadNotFoundException",
+            Error::InvalidLayerPart { .. } => "InvalidLayerPartException",
+            Error::InvalidLayer { .. } => "InvalidLayerException",
+            Error::LayerPartTooSmall { .. } => "LayerPartTooSmallException",
+            Error::EmptyUpload { .. } => "EmptyUploadException",
+            Error::BodyTruncated(_) => "SerializationException",
+        }
+    }
+}
+
 impl Fault for Error {
     fn common(&self) -> Option<&CommonError> {
         if let Error::Common(common) = self { Some(common) } else { None }

@@ -64,7 +64,7 @@ pub async fn login(system: &System, process: &ProcessKeys, password: &str) -> Re
         return Ok(known.login);
     }
     let token = token::verify(system, password)?;
-    let found = credential::caller(system, process, &token.access_key_id).await?;
+    let found = credential::caller(system, process, &token.access_key_id).await.map_err(Error::from)?;
     let same =
         |caller: &Caller| caller.account() == Some(token.registry.account) && caller.user_id() == token.principal;
     let caller = found.filter(same).ok_or(NoLogin::Gone)?;

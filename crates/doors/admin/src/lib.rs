@@ -9,7 +9,8 @@ mod retry_jobs;
 mod server_status;
 
 use aws::AccountId;
-use call::{Entry, JsonVersion, Protocol, Service};
+use call::{Api, Entry, Exception, JsonVersion, Protocol, Service};
+use registry::Error;
 
 pub use list_jobs::{JobOut as ListJobsJob, JobStateOut, ListJobs, Output as ListJobsOutput};
 pub use list_push_log::{
@@ -39,3 +40,15 @@ pub const SERVICE: Service = Service {
     ],
     not_yet: &[],
 };
+
+/// The service, as its operations see it.
+pub struct Admin;
+
+impl Api for Admin {
+    type Error = Error;
+    type Attempt = ();
+
+    fn exception(error: &Error) -> Exception {
+        Exception::bad(error.name())
+    }
+}

@@ -1,11 +1,13 @@
 //! ListJobs: the queue of background jobs, in the order of kind and key.
+use crate::Admin;
 use aws::Timestamp;
 use call::page::{Asked, Listing};
 use call::{Operation, check};
+use kernel::access::Need;
+use kernel::jobs::{self, Job, JobQuery, JobState};
+use kernel::{Constraint, Cx, RegistryId};
 use listen::app::App;
-use registry::access::Need;
-use registry::jobs::{self, Job, JobQuery, JobState};
-use registry::{Constraint, Cx, Error, RegistryId, permission};
+use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
 /// Jobs of a page where the caller does not say, and at most: a job's error and progress have up to 1 KiB each.
@@ -66,6 +68,7 @@ pub enum JobStateOut {
 
 impl Operation for ListJobs {
     const NAME: &'static str = "ListJobs";
+    type Api = Admin;
     type Checked = Checked;
     type Output = Output;
 

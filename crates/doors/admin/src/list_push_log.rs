@@ -1,13 +1,15 @@
 //! ListPushLog: what was pushed to a repository and what was refused, newest first.
+use crate::Admin;
 use aws::Timestamp;
 use call::Operation;
 use call::check;
 use call::page::{Asked, Listing};
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::{Digest, RepositoryName};
-use registry::access::Need;
 use registry::push_log::{self, PushLogLine, PushOutcome};
-use registry::{Cx, Error, RegistryId, permission};
+use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
 /// Lines of a page where the caller does not say, and at most.
@@ -90,6 +92,7 @@ pub struct RefusalOut {
 impl Operation for ListPushLog {
     const NAME: &'static str = "ListPushLog";
     const OF_REGISTRY: bool = true;
+    type Api = Admin;
     type Checked = Checked;
     type Output = Output;
 

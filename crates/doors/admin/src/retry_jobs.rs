@@ -1,8 +1,10 @@
 //! RetryJobs: runs jobs again that were given up.
+use crate::Admin;
 use call::{Operation, check};
+use kernel::access::Need;
+use kernel::{Cx, RegistryId, jobs};
 use listen::app::App;
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId, jobs, permission};
+use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
 /// Characters of a kind or a key at most.
@@ -29,6 +31,7 @@ pub struct Output {
 
 impl Operation for RetryJobs {
     const NAME: &'static str = "RetryJobs";
+    type Api = Admin;
     type Checked = Checked;
     type Output = Output;
 

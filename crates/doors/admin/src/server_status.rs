@@ -1,9 +1,11 @@
 //! ServerStatus: what a person who runs a server asks first.
+use crate::Admin;
 use aws::Timestamp;
 use call::Operation;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId, permission};
+use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -30,6 +32,7 @@ pub struct Output {
 
 impl Operation for ServerStatus {
     const NAME: &'static str = "ServerStatus";
+    type Api = Admin;
     type Checked = ();
     type Output = Output;
 

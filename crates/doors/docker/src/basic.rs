@@ -5,13 +5,14 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use kernel::RegistryId;
+use kernel::access::Caller;
+use kernel::clock::Time;
 use listen::addresses::{HostName, host};
 use listen::app::App;
-use registry::access::Caller;
-use registry::clock::Time;
+use registry::Error;
 use registry::login::{NoLogin, login};
 use registry::token::{self, InvalidToken, Token};
-use registry::{Error, RegistryId};
 
 /// The user name of every docker login.
 const USER: &str = "AWS";

@@ -2,11 +2,11 @@
 use super::error::{self, Refusal};
 use super::{CONTENT_DIGEST, Call, bare, set};
 use http::{StatusCode, header};
+use kernel::quirks::Behaviour;
 use listen::body::{self, Response};
 use listen::conditional::{self, Condition};
 use oci::{Digest, RepositoryName};
 use registry::layer::{self, LayerOpening};
-use registry::quirks::Behaviour;
 use registry::{Error, LayersNotFoundBy, layer_url};
 
 pub async fn head(call: Call<'_>, name: &RepositoryName, digest: &Digest) -> Result<Response, Refusal> {

@@ -13,11 +13,11 @@ use super::path::InvalidPath;
 use cure::Cure;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use hyper::ext::ReasonPhrase;
+use kernel::quirks::{Behaviour, Quirks};
 use listen::access_log::RefusedFor;
 use listen::body::{self, Response};
 use registry::Error;
 use registry::push_log;
-use registry::quirks::{Behaviour, Quirks};
 use serde_json::json;
 
 /// Characters of a reason phrase at most (`ECR.md` B.2).

@@ -20,6 +20,7 @@ use basic::NoToken;
 use error::{About, Refusal};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use kernel::{Cx, Fault as _, RegistryId, RequestOrigin, access};
 use listen::access_log::{CalledBy, RefusedFor};
 use listen::addresses::{HostName, host};
 use listen::app::App;
@@ -30,7 +31,6 @@ use listen::loggable;
 use oci::{Reference, RepositoryName};
 use query::Query;
 use registry::push_log::{self, PushAttempt};
-use registry::{Cx, RegistryId, RequestOrigin, access};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -80,7 +80,11 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: RequestOrigin) -> 
             if let (Some(cx), Some(attempt)) = (&known.cx, known.attempt) {
                 push_log::refused(cx, attempt, refusal.logged());
             }
-            if let Some(fault) = refusal.fault.as_ref().filter(|fault| !app.health.outages.refused(fault)) {
+            if let Some(fault) = refusal
+                .fault
+                .as_ref()
+                .filter(|fault| !fault.common().is_some_and(|error| app.health.outages.refused(error)))
+            {
                 tracing::error!(
                     url.path = loggable::path(&head.uri),
                     "A docker call failed: {}",

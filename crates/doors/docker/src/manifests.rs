@@ -3,11 +3,12 @@ use super::error::Refusal;
 use super::path::InvalidPath;
 use super::{CONTENT_DIGEST, Call, add, bare, set};
 use http::{HeaderName, StatusCode, header};
+use kernel::RequestOrigin;
 use listen::body::{self, Response};
 use listen::memory::{self, Held, NotRead, Owner};
 use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
+use registry::Error;
 use registry::image::{self, ImageFailureCode, ImageHead, ImageRef, NewImage, PulledImage, PushClient};
-use registry::{Error, RequestOrigin};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -71,7 +72,8 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
     let late = |_| Err(Error::BodyTruncated("it did not come in time".to_owned()).into());
     timeout(BODY_TIME, read).await.unwrap_or_else(late).map_err(|why| match why {
         NotRead::TooLarge => Refusal::manifest_too_large(),
-        NotRead::Failed(error) => refuse(error),
+        NotRead::Truncated(cause) => refuse(Error::BodyTruncated(cause)),
+        NotRead::Failed(error) => refuse(error.into()),
     })?;
     let bytes = lease.finish().map_err(|error| refuse(error.into()))?;
     let media_type =

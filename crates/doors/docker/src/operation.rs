@@ -1,10 +1,11 @@
 //! What can be done on `/v2/`, and the permissions that it needs (`ECR.md` B.3, end of B.10).
 use super::path::{Endpoint, InvalidPath, InvalidReference, UploadPath};
 use http::Method;
+use kernel::RegistryId;
+use kernel::access::Need;
 use oci::{Digest, Reference, RepositoryName};
-use registry::access::Need;
+use registry::permission;
 use registry::push_log::PushAttempt;
-use registry::{RegistryId, permission};
 
 /// A call of the docker door.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 use super::error::Refusal;
 use super::{Response, set};
 use http::{StatusCode, header};
-use registry::quirks::{Behaviour, Quirks};
+use kernel::quirks::{Behaviour, Quirks};
 
 /// Entries of a page where the client does not say, and at most (`ECR.md` B.7).
 const DEFAULT_PAGE: u32 = 100;

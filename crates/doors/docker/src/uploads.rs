@@ -4,11 +4,12 @@ use super::path::UploadPath;
 use super::query::Query;
 use super::{CONTENT_DIGEST, Call, Mount, bare, set};
 use http::{HeaderName, StatusCode, header};
+use kernel::Cx;
+use kernel::quirks::Behaviour;
 use listen::body::Response;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
-use registry::quirks::Behaviour;
 use registry::upload::{self, BodyPlace, CompletionRules, UploadId, UploadProgress};
-use registry::{Cx, Error, layer};
+use registry::{Error, layer};
 
 /// Characters of an invented upload id at most that a refusal repeats.
 const MAX_SHOWN_ID: usize = 64;

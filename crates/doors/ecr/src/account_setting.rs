@@ -1,9 +1,11 @@
 //! GetAccountSetting, PutAccountSetting (`ECR.md` A.1).
+use super::failure::Ecr;
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId, account_setting, permission};
+use registry::{Error, account_setting, permission};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize)]
@@ -34,6 +36,7 @@ pub struct GetAccountSetting {
 
 impl Operation for GetAccountSetting {
     const NAME: &'static str = "GetAccountSetting";
+    type Api = Ecr;
     type Checked = String;
     type Output = Setting;
 
@@ -59,6 +62,7 @@ pub struct PutAccountSetting {
 
 impl Operation for PutAccountSetting {
     const NAME: &'static str = "PutAccountSetting";
+    type Api = Ecr;
     type Checked = Setting;
     type Output = Setting;
 

@@ -1,13 +1,15 @@
 //! GetAuthorizationToken: a password for `docker login` (`ECR.md` A.1, G.6).
+use super::failure::Ecr;
 use super::types::Bounded;
 use aws::{AccountId, Timestamp};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId, permission, token};
+use registry::{Error, permission, token};
 use serde::{Deserialize, Serialize};
 
 /// Registries of one call (`ECR.md` M.1 "batch sizes").
@@ -41,6 +43,7 @@ impl std::fmt::Debug for AuthorizationData {
 
 impl Operation for GetAuthorizationToken {
     const NAME: &'static str = "GetAuthorizationToken";
+    type Api = Ecr;
     type Checked = Option<Vec<AccountId>>;
     type Output = Output;
 
@@ -52,7 +55,7 @@ impl Operation for GetAuthorizationToken {
         let Some(ids) = self.registry_ids else { return Ok(None) };
         let ids = ids.check("registryIds", 1)?;
         let account = |(index, id): (usize, &String)| check::account(check::element("registryIds", index, ""), id);
-        ids.iter().enumerate().map(account).collect::<Result<_, _>>().map(Some)
+        Ok(Some(ids.iter().enumerate().map(account).collect::<Result<_, _>>()?))
     }
 
     /// One token, which speaks for the caller wherever it is shown, beside each registry's endpoint.

@@ -1,12 +1,14 @@
 //! BatchDeleteImage (`ECR.md` A.3).
+use super::failure::Ecr;
 use super::types::{self, ImageFailure, ImageIdentifier, ImageIds};
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::Need;
+use registry::Error;
 use registry::image::{self, ImageRef};
-use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -26,6 +28,7 @@ pub struct Output {
 
 impl Operation for BatchDeleteImage {
     const NAME: &'static str = "BatchDeleteImage";
+    type Api = Ecr;
     type Checked = (RepositoryName, Vec<ImageRef>);
     type Output = Output;
 

@@ -1,12 +1,14 @@
 //! BatchGetImage (`ECR.md` A.3).
+use super::failure::Ecr;
 use super::types::{self, Bounded, Image, ImageFailure, ImageIdentifier, ImageIds};
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::{Manifest, RepositoryName};
-use registry::access::Need;
+use registry::Error;
 use registry::image::{self, ImageRef, PulledImage};
-use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
 /// Media types of one call.
@@ -40,6 +42,7 @@ pub struct Output {
 
 impl Operation for BatchGetImage {
     const NAME: &'static str = "BatchGetImage";
+    type Api = Ecr;
     type Checked = Batch;
     type Output = Output;
 

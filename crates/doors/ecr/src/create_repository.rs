@@ -1,13 +1,15 @@
 //! CreateRepository (`ECR.md` A.2).
+use super::failure::Ecr;
 use super::types::{
     self, EncryptionConfiguration, ExclusionFilters, ImageScanningConfiguration, Repository, RepositoryOut, Tags,
 };
 use call::check;
 use call::{Operation, Structure};
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
-use registry::access::Need;
+use registry::Error;
 use registry::repository::{self, NewRepository};
-use registry::{Cx, Error, RegistryId};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -24,6 +26,7 @@ pub struct CreateRepository {
 
 impl Operation for CreateRepository {
     const NAME: &'static str = "CreateRepository";
+    type Api = Ecr;
     type Checked = NewRepository;
     type Output = RepositoryOut;
 

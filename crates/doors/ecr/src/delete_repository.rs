@@ -1,11 +1,13 @@
 //! DeleteRepository (`ECR.md` A.2).
+use super::failure::Ecr;
 use super::types::{self, Repository, RepositoryOut};
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId, repository};
+use registry::{Error, repository};
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -25,6 +27,7 @@ pub struct Checked {
 
 impl Operation for DeleteRepository {
     const NAME: &'static str = "DeleteRepository";
+    type Api = Ecr;
     type Checked = Checked;
     type Output = RepositoryOut;
 

@@ -1,14 +1,16 @@
 //! DescribeImages: an element per digest (`ECR.md` A.3).
+use super::failure::Ecr;
 use super::page::{self, Asked, Listing};
 use super::types::{self, ImageIds, ImagesFilter};
 use aws::{AccountId, Timestamp};
 use call::check;
 use call::{Operation, Structure};
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::Need;
+use registry::Error;
 use registry::image::{self, ImageRef, StatusFilter, TagStatus};
-use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -66,6 +68,7 @@ struct ImageDetail {
 
 impl Operation for DescribeImages {
     const NAME: &'static str = "DescribeImages";
+    type Api = Ecr;
     type Checked = Checked;
     type Output = Output;
 

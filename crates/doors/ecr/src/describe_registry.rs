@@ -1,9 +1,11 @@
 //! DescribeRegistry (`ECR.md` A.1).
+use super::failure::Ecr;
 use aws::AccountId;
 use call::Operation;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId, permission};
+use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -24,6 +26,7 @@ struct ReplicationConfiguration {
 
 impl Operation for DescribeRegistry {
     const NAME: &'static str = "DescribeRegistry";
+    type Api = Ecr;
     type Checked = ();
     type Output = Output;
 

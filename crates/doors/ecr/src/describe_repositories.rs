@@ -1,12 +1,14 @@
 //! DescribeRepositories (`ECR.md` A.2).
+use super::failure::Ecr;
 use super::page::{self, Asked, Listing};
 use super::types::{self, Bounded, Repository};
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId, permission, repository};
+use registry::{Error, permission, repository};
 use serde::{Deserialize, Serialize};
 
 /// Names of one call (`ECR.md` M.1 "batch sizes").
@@ -39,6 +41,7 @@ pub enum Which {
 
 impl Operation for DescribeRepositories {
     const NAME: &'static str = "DescribeRepositories";
+    type Api = Ecr;
     type Checked = Which;
     type Output = Output;
 
@@ -67,7 +70,7 @@ impl Operation for DescribeRepositories {
         let name = |(index, name): (usize, &String)| {
             check::named_repository(check::element("repositoryNames", index, ""), name)
         };
-        names.iter().enumerate().map(name).collect::<Result<_, _>>().map(Which::Named)
+        Ok(Which::Named(names.iter().enumerate().map(name).collect::<Result<_, _>>()?))
     }
 
     async fn handle(which: Which, cx: &Cx, app: &App) -> Result<Output, Error> {

@@ -1,11 +1,13 @@
 //! GetDownloadUrlForLayer: a signed URL of a layer's bytes (`ECR.md` A.3).
+use super::failure::Ecr;
 use super::types;
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::{Digest, RepositoryName};
-use registry::access::Need;
-use registry::{Cx, Error, LayersNotFoundBy, RegistryId, layer, layer_url};
+use registry::{Error, LayersNotFoundBy, layer, layer_url};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -34,6 +36,7 @@ pub struct Wanted {
 
 impl Operation for GetDownloadUrlForLayer {
     const NAME: &'static str = "GetDownloadUrlForLayer";
+    type Api = Ecr;
     type Checked = Wanted;
     type Output = Output;
 

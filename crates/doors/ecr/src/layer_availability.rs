@@ -1,11 +1,13 @@
 //! BatchCheckLayerAvailability (`ECR.md` A.3).
+use super::failure::Ecr;
 use super::types::{self, Bounded};
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::{Digest, MediaType, RepositoryName};
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId, layer};
+use registry::{Error, layer};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
@@ -67,6 +69,7 @@ impl LayerFailure {
 
 impl Operation for BatchCheckLayerAvailability {
     const NAME: &'static str = "BatchCheckLayerAvailability";
+    type Api = Ecr;
     type Checked = (RepositoryName, Vec<String>);
     type Output = Output;
 

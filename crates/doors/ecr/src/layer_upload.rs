@@ -1,17 +1,19 @@
 //! InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload: a layer in parts (`ECR.md` A.3).
 //!
 //! A session is the docker door's session: either door continues what the other began.
+use super::failure::Ecr;
 use super::types::{self, Bounded};
 use aws::AccountId;
 use aws::Blob;
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Constraint, Cx, RegistryId};
 use listen::app::App;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
-use registry::access::Need;
+use registry::Error;
 use registry::push_log::PushAttempt;
 use registry::upload::{self, CompletionRules, UploadId, WholeBody};
-use registry::{Constraint, Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
 /// The largest part in bytes, as the model bounds `layerPartBlob`.
@@ -59,6 +61,7 @@ pub struct Initiated {
 
 impl Operation for InitiateLayerUpload {
     const NAME: &'static str = "InitiateLayerUpload";
+    type Api = Ecr;
     type Checked = RepositoryName;
     type Output = Initiated;
 
@@ -75,7 +78,7 @@ impl Operation for InitiateLayerUpload {
     }
 
     fn check(self) -> Result<RepositoryName, Error> {
-        check::repository_name(self.repository_name.as_deref())
+        Ok(check::repository_name(self.repository_name.as_deref())?)
     }
 
     async fn handle(name: RepositoryName, cx: &Cx, _app: &App) -> Result<Initiated, Error> {
@@ -117,6 +120,7 @@ pub struct PartReceived {
 impl Operation for UploadLayerPart {
     const NAME: &'static str = "UploadLayerPart";
     const BODY_LIMIT: usize = PART_BODY_BYTES;
+    type Api = Ecr;
     type Checked = Part;
     type Output = PartReceived;
 
@@ -200,6 +204,7 @@ pub struct Completed {
 
 impl Operation for CompleteLayerUpload {
     const NAME: &'static str = "CompleteLayerUpload";
+    type Api = Ecr;
     type Checked = Completing;
     type Output = Completed;
 
@@ -249,5 +254,5 @@ fn one_digest(given: Bounded<String, MAX_DIGESTS>) -> Result<Digest, Error> {
             return Err(Error::invalid(LIST, Constraint::Text("Members must be one digest".into())));
         }
     }
-    check::required(LIST, found)
+    Ok(check::required(LIST, found)?)
 }

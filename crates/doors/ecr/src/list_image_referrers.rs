@@ -1,14 +1,16 @@
 //! ListImageReferrers: the artifacts that point at an image (`ECR.md` A.3, K.4).
+use super::failure::Ecr;
 use super::page::{Asked, Listing};
 use super::types::{self, Bounded};
 use call::check;
 use call::{Operation, Structure};
+use kernel::access::Need;
+use kernel::{Constraint, Cx, RegistryId};
 use listen::app::App;
 use oci::{Digest, Manifest, RepositoryName};
-use registry::access::Need;
 use registry::image::StatusFilter;
 use registry::referrers::{self, Referrer};
-use registry::{Constraint, Cx, Error, RegistryId, repository};
+use registry::{Error, repository};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -84,6 +86,7 @@ impl From<Referrer> for ImageReferrer {
 
 impl Operation for ListImageReferrers {
     const NAME: &'static str = "ListImageReferrers";
+    type Api = Ecr;
     type Checked = Checked;
     type Output = Output;
 

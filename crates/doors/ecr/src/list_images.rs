@@ -1,13 +1,15 @@
 //! ListImages: an element per digest and tag (`ECR.md` A.3).
+use super::failure::Ecr;
 use super::page::{Asked, Listing};
 use super::types::{self, ImageIdentifier, ImagesFilter};
 use call::check;
 use call::{Operation, Structure};
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::Need;
+use registry::Error;
 use registry::image::{self, StatusFilter, TagStatus};
-use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -37,6 +39,7 @@ pub struct Output {
 
 impl Operation for ListImages {
     const NAME: &'static str = "ListImages";
+    type Api = Ecr;
     type Checked = Checked;
     type Output = Output;
 

@@ -1,13 +1,15 @@
 //! PutImage (`ECR.md` A.3, C).
+use super::failure::Ecr;
 use super::types::{self, Image, ImageIdentifier};
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Constraint, Cx, RegistryId};
 use listen::app::App;
 use oci::{Digest, Manifest, RepositoryName, Tag};
-use registry::access::Need;
+use registry::Error;
 use registry::image::{self, ImageChange, NewImage, PushClient};
 use registry::push_log::PushAttempt;
-use registry::{Constraint, Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
 /// A body that holds the largest manifest as a JSON string: its bytes grow threefold at most (`\u00e9` for two bytes of
@@ -43,6 +45,7 @@ pub struct Output {
 impl Operation for PutImage {
     const NAME: &'static str = "PutImage";
     const BODY_LIMIT: usize = BODY_BYTES;
+    type Api = Ecr;
     type Checked = Put;
     type Output = Output;
 

@@ -1,12 +1,14 @@
 //! PutImageScanningConfiguration: the repository's `scanOnPush` flag, stored until scanning reads it (`ECR.md` A.2).
+use super::failure::Ecr;
 use super::types::{self, ImageScanningConfiguration, ImageScanningConfigurationOut};
 use aws::AccountId;
 use call::check;
 use call::{Operation, Structure};
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId, repository};
+use registry::{Error, repository};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -34,6 +36,7 @@ pub struct Checked {
 
 impl Operation for PutImageScanningConfiguration {
     const NAME: &'static str = "PutImageScanningConfiguration";
+    type Api = Ecr;
     type Checked = Checked;
     type Output = Output;
 

@@ -1,13 +1,15 @@
 //! PutImageTagMutability (`ECR.md` A.2, C).
+use super::failure::Ecr;
 use super::types::{self, ExclusionFilterOut, ExclusionFilters};
 use aws::AccountId;
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::Need;
+use registry::Error;
 use registry::repository::{self, TagMutability};
-use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -31,6 +33,7 @@ pub struct Output {
 
 impl Operation for PutImageTagMutability {
     const NAME: &'static str = "PutImageTagMutability";
+    type Api = Ecr;
     type Checked = (RepositoryName, TagMutability);
     type Output = Output;
 

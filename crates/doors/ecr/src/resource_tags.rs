@@ -1,12 +1,14 @@
 //! TagResource, UntagResource, ListTagsForResource: resource tags of repositories (`ECR.md` A.2).
+use super::failure::Ecr;
 use super::types::{self, Bounded, MAX_TAGS, Tag};
 use aws::{Arn, WrongPartition};
 use call::Operation;
 use call::check;
+use kernel::access::Need;
+use kernel::{Constraint, Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
-use registry::access::Need;
-use registry::{Constraint, Cx, Error, RegistryId, permission, resource_tags};
+use registry::{Error, permission, resource_tags};
 use serde::{Deserialize, Serialize};
 
 /// A repository as an ARN names it. The ARN's account is the registry that the call means, as `registryId` is elsewhere;
@@ -86,6 +88,7 @@ pub struct TagResource {
 
 impl Operation for TagResource {
     const NAME: &'static str = "TagResource";
+    type Api = Ecr;
     type Checked = (Target, Vec<(String, String)>);
     type Output = Nothing;
 
@@ -118,6 +121,7 @@ pub struct UntagResource {
 
 impl Operation for UntagResource {
     const NAME: &'static str = "UntagResource";
+    type Api = Ecr;
     type Checked = (Target, Vec<String>);
     type Output = Nothing;
 
@@ -155,6 +159,7 @@ pub struct Tags {
 
 impl Operation for ListTagsForResource {
     const NAME: &'static str = "ListTagsForResource";
+    type Api = Ecr;
     type Checked = Target;
     type Output = Tags;
 

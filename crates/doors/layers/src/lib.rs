@@ -1,12 +1,13 @@
 //! Signed layer URLs: `GET /layers/…`. They ignore Authorization; the URL itself is the right to read one layer until it expires.
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
+use kernel::{CommonError, Fault as _};
 use listen::access_log::RefusedFor;
 use listen::app::App;
 use listen::body::{self, Chain, Request, RequestBody, Response};
 use listen::conditional::{self, Condition};
 use listen::local_only::NotLocal;
-use registry::{CommonError, Error, layer, layer_url};
+use registry::{Error, layer, layer_url};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -73,7 +74,8 @@ fn unreadable(app: &App, error: &Error) -> Refused {
     if let Error::LayerDamaged { .. } = error {
         return GONE;
     }
-    if !app.health.outages.refused(error) && !matches!(error, Error::Common(CommonError::Busy)) {
+    let is_load = |error: &CommonError| app.health.outages.refused(error) || matches!(error, CommonError::Busy);
+    if !error.common().is_some_and(is_load) {
         tracing::error!("A layer could not be read for its URL: {}", Chain(error));
     }
     let text = match error {

@@ -1,9 +1,10 @@
 //! GetCallerIdentity: who signed the call (`ECR.md` P).
+use crate::Sts;
 use aws::AccountId;
 use call::Operation;
+use kernel::access::Need;
+use kernel::{CommonError, Cx, RegistryId};
 use listen::app::App;
-use registry::access::Need;
-use registry::{Cx, Error, RegistryId};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]
@@ -19,6 +20,7 @@ pub struct Output {
 
 impl Operation for GetCallerIdentity {
     const NAME: &'static str = "GetCallerIdentity";
+    type Api = Sts;
     type Checked = ();
     type Output = Output;
 
@@ -27,11 +29,11 @@ impl Operation for GetCallerIdentity {
         Vec::new()
     }
 
-    fn check(self) -> Result<(), Error> {
+    fn check(self) -> Result<(), CommonError> {
         Ok(())
     }
 
-    async fn handle((): (), cx: &Cx, _app: &App) -> Result<Output, Error> {
+    async fn handle((): (), cx: &Cx, _app: &App) -> Result<Output, CommonError> {
         Ok(Output { arn: cx.caller_arn(), user_id: cx.caller.user_id(), account: cx.registry.account })
     }
 }

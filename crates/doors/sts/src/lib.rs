@@ -2,7 +2,8 @@
 
 mod get_caller_identity;
 
-use call::{Entry, Protocol, Service};
+use call::{Api, Entry, Protocol, Service};
+use kernel::CommonError;
 
 pub const SERVICE: Service = Service {
     signing_name: "sts",
@@ -26,3 +27,11 @@ pub const SERVICE: Service = Service {
         "GetWebIdentityToken",
     ],
 };
+
+/// The service, as its operations see it.
+pub struct Sts;
+
+impl Api for Sts {
+    type Error = CommonError;
+    type Attempt = ();
+}

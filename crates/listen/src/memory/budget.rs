@@ -1,5 +1,5 @@
 //! A bounded amount of memory that leases share, of which the slowest client is cut off when it is short.
-use registry::CommonError;
+use kernel::CommonError;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

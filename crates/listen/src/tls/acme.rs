@@ -11,9 +11,9 @@ use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse, ChallengeHandle, ChallengeType,
     HttpClient, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
+use kernel::clock::{Clock, Time};
 use oci::{Algorithm, Digest};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
-use registry::clock::{Clock, Time};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use std::fs::{DirBuilder, File, OpenOptions};

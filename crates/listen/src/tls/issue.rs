@@ -1,9 +1,9 @@
 //! A private certificate authority and the certificate that it gives this server.
+use kernel::clock::Time;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
-use registry::clock::Time;
 use std::net::IpAddr;
 use std::time::Duration;
 use x509_parser::extensions::GeneralName;

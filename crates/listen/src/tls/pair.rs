@@ -1,5 +1,5 @@
 //! A certificate and its private key, as two files hold them.
-use registry::clock::Time;
+use kernel::clock::Time;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

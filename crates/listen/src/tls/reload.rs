@@ -2,7 +2,7 @@
 use super::pair::{Files, Pair, PairError};
 use super::{Served, provider};
 use crate::body::Chain;
-use registry::clock::{Clock, Time};
+use kernel::clock::{Clock, Time};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;

@@ -121,7 +121,7 @@ async fn write(system: &System, mut load: Vec<Queued>) {
         let batch = load.split_off(load.len().saturating_sub(BATCH));
         let count = batch.iter().map(|queued| u64::try_from(queued.row.times).unwrap_or(0)).sum();
         if let Err(error) = write_batch(system, batch).await {
-            Queue::of(&system).dropped.fetch_add(count, Ordering::Relaxed);
+            Queue::of(system).dropped.fetch_add(count, Ordering::Relaxed);
             tracing::warn!(%error, count, "Refused pushes could not be written to the push log");
         }
     }

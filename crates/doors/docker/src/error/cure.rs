@@ -1,7 +1,7 @@
 //! What would let a refused call succeed, for this caller and this host (`ECR.md` B.2).
 use super::{Refusal, with_cure};
+use kernel::RegistryId;
 use oci::{Reference, RepositoryName};
-use registry::RegistryId;
 use std::time::Duration;
 
 /// What a cure depends on: who asked for what, and where.

@@ -4,10 +4,11 @@ use super::{Refusal, invalid};
 use crate::basic::{NoToken, Unauthenticated};
 use http::{StatusCode, header};
 use jiff::Timestamp;
+use kernel::clock::Time;
+use kernel::quirks::{Behaviour, Quirks};
+use kernel::{CommonError, Constraint};
 use oci::{Digest, InvalidManifest};
-use registry::clock::Time;
-use registry::quirks::{Behaviour, Quirks};
-use registry::{CommonError, Constraint, Error, LayersNotFoundBy};
+use registry::{Error, LayersNotFoundBy};
 
 /// Seconds after which a client may try again.
 const RETRY_AFTER: &str = "1";
@@ -39,9 +40,11 @@ pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
     use StatusCode as S;
     let message = error.to_string();
     match &error {
-        Error::Common(CommonError::AccessDenied(denial)) => denied(message, denial),
-        Error::Common(CommonError::InvalidParameter { member, constraint }) => {
-            invalid_parameter(member, constraint, message, quirks)
+        Error::Common(common) => {
+            let refusal = refuse_common(common, message, quirks);
+            // What is wrong with the server is logged, or counted as an outage.
+            let is_ours = matches!(common, CommonError::Unavailable { .. } | CommonError::Server(_));
+            Refusal { fault: is_ours.then(|| Box::new(error)), ..refusal }
         }
         // AWS says no more than "Invalid JSON syntax"; Ecru says what is wrong.
         Error::InvalidManifest(_) if quirks.registry_errors == Behaviour::Faithful => {
@@ -98,20 +101,23 @@ pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
         Error::BodyTruncated(_) => {
             Refusal::new(S::BAD_REQUEST, "SIZE_INVALID", message).say("send it again, with all its bytes")
         }
-        Error::Common(CommonError::Busy) => Refusal::new(S::SERVICE_UNAVAILABLE, "TOOMANYREQUESTS", message)
+    }
+}
+
+/// The translation of the failures that every service has.
+fn refuse_common(error: &CommonError, message: String, quirks: &Quirks) -> Refusal {
+    use StatusCode as S;
+    match error {
+        CommonError::AccessDenied(denial) => denied(message, denial),
+        CommonError::InvalidParameter { member, constraint } => invalid_parameter(member, constraint, message, quirks),
+        CommonError::Busy => Refusal::new(S::SERVICE_UNAVAILABLE, "TOOMANYREQUESTS", message)
             .header(header::RETRY_AFTER, RETRY_AFTER)
             .say(format!("a second try may come after {RETRY_AFTER} s")),
-        Error::Common(CommonError::Unavailable { cure, .. }) => {
-            let refusal = Refusal::new(S::SERVICE_UNAVAILABLE, "UNKNOWN", message)
-                .header(header::RETRY_AFTER, RETRY_AFTER)
-                .say(*cure);
-            Refusal { fault: Some(Box::new(error)), ..refusal }
+        CommonError::Unavailable { cure, .. } => {
+            Refusal::new(S::SERVICE_UNAVAILABLE, "UNKNOWN", message).header(header::RETRY_AFTER, RETRY_AFTER).say(*cure)
         }
-        Error::Common(CommonError::Server(_)) => {
-            let refusal = Refusal::new(S::INTERNAL_SERVER_ERROR, "UNKNOWN", message)
-                .say("the server's log says why, at this answer's x-request-id");
-            Refusal { fault: Some(Box::new(error)), ..refusal }
-        }
+        CommonError::Server(_) => Refusal::new(S::INTERNAL_SERVER_ERROR, "UNKNOWN", message)
+            .say("the server's log says why, at this answer's x-request-id"),
     }
 }
 

@@ -2,8 +2,8 @@
 use super::Bounded;
 use call::Structure;
 use call::check;
+use kernel::access::Need;
 use registry::Error;
-use registry::access::Need;
 use serde::{Deserialize, Serialize};
 
 /// A resource tag; its members are written with a capital.

@@ -2,8 +2,8 @@ use super::super::About;
 use super::*;
 use crate::path::InvalidPath;
 use hyper::ext::ReasonPhrase;
+use kernel::RegistryId;
 use proptest::prelude::*;
-use registry::RegistryId;
 use std::time::Duration;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
