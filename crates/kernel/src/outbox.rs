@@ -39,7 +39,7 @@ impl<K: Ord, V> Outbox<K, V> {
     }
 
     /// How many wait.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         lock(&self.waiting).entries.len()
     }
 

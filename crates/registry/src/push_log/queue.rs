@@ -46,7 +46,7 @@ impl Queue {
 
     /// How many wait: [`QUEUE`] at most.
     pub(super) fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.count()
     }
 
     /// Returns once all that was refused before has been written or dropped. It takes [`run`].
