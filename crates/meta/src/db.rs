@@ -263,6 +263,11 @@ impl<'c> Tx<'c> {
 }
 
 impl Tx<'_> {
+    /// Whether a statement is answered when it is run, as on SQLite, and not with the next one that is waited for.
+    pub fn answers_at_once(&self) -> bool {
+        matches!(self.session, Session::Sqlite(_))
+    }
+
     /// Returns all rows of a query. Parameters are `$1`, `$2` … on both engines.
     pub fn query(&mut self, sql: &'static str, params: &[Value]) -> Result<Vec<Row>, Error> {
         self.statement(no_nul(sql, params), |session| match session {

@@ -40,11 +40,25 @@ pub struct Asked<T> {
     pub(crate) answer: Pending,
 }
 
+impl<T> Asked<T> {
+    /// Whether it is known already that there is no such row. PostgreSQL has not answered yet; SQLite always has.
+    pub fn found_nothing(&self) -> bool {
+        matches!(&self.answer, Pending::Known(Answer::Rows(rows)) if rows.is_empty())
+    }
+}
+
 /// A change in progress in a transaction. [`crate::Tx::succeeded`] returns its outcome.
 #[must_use]
 pub struct Attempt {
     pub(crate) sql: &'static str,
     pub(crate) answer: Pending,
+}
+
+impl Attempt {
+    /// Whether it is known already that the change found no row, or no room. PostgreSQL has not answered yet; SQLite always has.
+    pub fn changed_nothing(&self) -> bool {
+        matches!(&self.answer, Pending::Known(Answer::Changed(0)))
+    }
 }
 
 /// An answer, or the number of the statement whose answer is still to come.

@@ -149,9 +149,17 @@ struct Children<'a> {
     size: i64,
 }
 
+/// A tag that a push has tried to insert.
+enum TagInsert<'a> {
+    /// The answer is not known yet, or the tag is new.
+    Attempted(Attempt),
+    /// The tag existed, and the push may go on.
+    Decided(Box<TagDecision<'a>>),
+}
+
 /// What a push has tried, before it is known what of it was new.
 struct OptimisticInsert<'a> {
-    tags: Vec<Attempt>,
+    tags: Vec<TagInsert<'a>>,
     children: Children<'a>,
     image: Attempt,
     /// The layers that the manifest names.
@@ -207,32 +215,66 @@ impl Put {
         Ok(done)
     }
 
-    /// Tries all rows of a push that is new in everything, as most are, and looks its layers up: together they cost one exchange.
-    /// What was not new is put right later.
+    /// Inserts every row optimistically, as if the push were entirely new, and looks its layers up: together they cost one exchange.
+    /// Rows that already existed are reconciled afterwards.
+    ///
+    /// On SQLite a push shares its transaction with others, and one that is refused after a change makes all of them run again. So
+    /// what refuses a push is looked for before its first change, where the engine has the answers by then.
     fn insert_optimistically(
         &self,
         tx: &mut Tx<'_>,
         repository: RepositoryId,
         mutability: &TagMutability,
     ) -> Result<OptimisticInsert<'_>, Error> {
-        let mut tags = Vec::with_capacity(self.tags.len());
-        for (tag, _) in &self.tags {
-            let window = opening_window(mutability, tag.as_str(), &self.push());
-            tags.push(tx.attempt(records::tag::insert(
-                repository,
-                tag.as_str(),
-                self.id,
-                self.now.0,
-                window.as_ref(),
-            ))?);
-        }
         let children = self.find_children(tx, repository)?;
-        let image = tx.attempt(records::image::insert(repository, &self.row(&children)))?;
         let mut layers = Vec::new();
         for blob in self.manifest.required_blobs() {
             layers.push((blob, tx.ask(records::image::layer_named(repository, &blob.digest.to_bytes()))?));
         }
+        if tx.answers_at_once() {
+            self.refuse_unchanged(tx, repository, mutability, &children, &layers)?;
+        }
+        let mut tags = Vec::with_capacity(self.tags.len());
+        for (tag, event) in &self.tags {
+            let window = opening_window(mutability, tag.as_str(), &self.push());
+            let insert = records::tag::insert(repository, tag.as_str(), self.id, self.now.0, window.as_ref());
+            let attempt = tx.attempt(insert)?;
+            tags.push(match attempt.changed_nothing() {
+                true => TagInsert::Decided(Box::new(self.decide_existing(tx, repository, mutability, tag, event)?)),
+                false => TagInsert::Attempted(attempt),
+            });
+        }
+        let image = tx.attempt(records::image::insert(repository, &self.row(&children)))?;
         Ok(OptimisticInsert { tags, children, image, layers })
+    }
+
+    /// Refuses what can be refused before anything is changed, for an engine that has answered: what the push names is missing, or
+    /// one of several tags may not move. A push of one tag, as most are, is judged when its insert finds the tag.
+    fn refuse_unchanged(
+        &self,
+        tx: &mut Tx<'_>,
+        repository: RepositoryId,
+        mutability: &TagMutability,
+        children: &Children<'_>,
+        layers: &[(&Descriptor, Asked<LayerId>)],
+    ) -> Result<(), Error> {
+        let missing = layers.iter().filter(|(_, asked)| asked.found_nothing());
+        let missing: Vec<String> = missing.map(|(blob, _)| blob.digest.to_string()).collect();
+        let lacks = match self.none_missing(children) {
+            _ if !missing.is_empty() => Some(self.layers_not_found(&missing)),
+            // An image that is here already may have lost what it lists.
+            Err(error) if tx.image_by_digest(repository, &self.digest.to_bytes())?.is_none() => Some(error),
+            _ => None,
+        };
+        // A tag's refusal is the one to be told, if there is one.
+        if lacks.is_some() || self.tags.len() > 1 {
+            for (tag, event) in &self.tags {
+                if let Some(held) = self.existing_tag(tx, repository, tag)? {
+                    self.decide_held(tx, mutability, tag, event, held)?;
+                }
+            }
+        }
+        lacks.map_or(Ok(()), Err)
     }
 
     /// The tags that the image has if all are new or move to it.
@@ -252,27 +294,55 @@ impl Put {
     }
 
     /// What becomes of each tag. The first that may not move refuses the push; a new one holds the pushed image at once.
-    fn decide_tags(
+    fn decide_tags<'a>(
+        &'a self,
+        tx: &mut Tx<'_>,
+        repository: RepositoryId,
+        mutability: &TagMutability,
+        tried: Vec<TagInsert<'a>>,
+    ) -> Result<Vec<TagDecision<'a>>, Error> {
+        let mut judged = Vec::with_capacity(self.tags.len());
+        for ((tag, event), tried) in self.tags.iter().zip(tried) {
+            judged.push(match tried {
+                TagInsert::Decided(decision) => *decision,
+                TagInsert::Attempted(attempt) => match tx.succeeded(attempt)? {
+                    true => {
+                        let window = opening_window(mutability, tag.as_str(), &self.push());
+                        TagDecision { tag, event, held: None, outcome: TagOutcome::Move(window) }
+                    }
+                    false => self.decide_existing(tx, repository, mutability, tag, event)?,
+                },
+            });
+        }
+        Ok(judged)
+    }
+
+    /// What becomes of a tag that could not be inserted.
+    fn decide_existing<'a>(
         &self,
         tx: &mut Tx<'_>,
         repository: RepositoryId,
         mutability: &TagMutability,
-        tried: Vec<Attempt>,
-    ) -> Result<Vec<TagDecision<'_>>, Error> {
-        let mut judged = Vec::with_capacity(self.tags.len());
-        for ((tag, event), tried) in self.tags.iter().zip(tried) {
-            if tx.succeeded(tried)? {
-                let window = opening_window(mutability, tag.as_str(), &self.push());
-                judged.push(TagDecision { tag, event, held: None, outcome: TagOutcome::Move(window) });
-                continue;
-            }
-            let held = self.existing_tag(tx, repository, tag)?;
-            match judge(mutability, tag.as_str(), &self.push(), &self.facts(tx, &held)?) {
-                Some(outcome) => judged.push(TagDecision { tag, event, held: Some(held), outcome }),
-                None => return Err(self.refused(tag, &held)?),
-            }
+        tag: &'a Tag,
+        event: &'a Event,
+    ) -> Result<TagDecision<'a>, Error> {
+        let held = self.existing_tag(tx, repository, tag)?.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
+        self.decide_held(tx, mutability, tag, event, held)
+    }
+
+    /// What becomes of a tag that holds that image; the refusal of the push, if it may not move.
+    fn decide_held<'a>(
+        &self,
+        tx: &mut Tx<'_>,
+        mutability: &TagMutability,
+        tag: &'a Tag,
+        event: &'a Event,
+        held: ExistingTag,
+    ) -> Result<TagDecision<'a>, Error> {
+        match judge(mutability, tag.as_str(), &self.push(), &self.facts(tx, &held)?) {
+            Some(outcome) => Ok(TagDecision { tag, event, held: Some(held), outcome }),
+            None => Err(self.refused(tag, &held)?),
         }
-        Ok(judged)
     }
 
     fn move_tag(
@@ -331,11 +401,11 @@ impl Put {
         }
     }
 
-    fn existing_tag(&self, tx: &mut Tx<'_>, repository: RepositoryId, tag: &Tag) -> Result<ExistingTag, Error> {
+    fn existing_tag(&self, tx: &mut Tx<'_>, repository: RepositoryId, tag: &Tag) -> Result<Option<ExistingTag>, Error> {
         let row = tx.ask(records::tag::by_name(repository, tag.as_str()))?;
         let image = tx.look_up(records::image::by_tag(repository, tag.as_str()))?;
-        let tag = tx.answer(row)?.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
-        Ok(ExistingTag { tag, image: image.ok_or_else(|| Error::server(TagWithoutImage))? })
+        let Some(tag) = tx.answer(row)? else { return Ok(None) };
+        Ok(Some(ExistingTag { tag, image: image.ok_or_else(|| Error::server(TagWithoutImage))? }))
     }
 
     /// What the rules look at of a tag that exists.
@@ -422,12 +492,16 @@ impl Put {
         if missing.is_empty() {
             return Ok(found);
         }
-        Err(Error::LayersNotFound {
+        Err(self.layers_not_found(&missing))
+    }
+
+    fn layers_not_found(&self, missing: &[String]) -> Error {
+        Error::LayersNotFound {
             by: LayersNotFoundBy::Manifest,
-            digests: digests(&missing),
+            digests: digests(missing),
             name: self.name.clone(),
             account: self.registry.account.clone(),
-        })
+        }
     }
 
     /// What an index lists, as far as it is here.

@@ -2,9 +2,12 @@
 use crate::support::{Store, World, app, layer_bytes, on_postgres, put_to, sha256, whole};
 use oci::{Algorithm, Digest, Reference};
 use registry::image::{self, NewImage, PushClient};
+use registry::repository::{self, Encryption, NewRepository, TagMutability};
 use registry::upload::{self, CompletionRules};
-use registry::{Cx, layer};
+use registry::{Cx, Error, layer};
 use serde_json::json;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
 /// Transactions that write; statements of all; how often PostgreSQL's answer is waited for.
 #[derive(Debug, PartialEq, Eq)]
@@ -83,5 +86,98 @@ async fn an_image_costs_one_write_transaction_and_no_more_exchanges_for_more_lay
         assert_eq!(cost(cx, put(cx, manifest(&blobs), &tag)).await, of(1, again, 7), "{count} layers again");
         let reference: Reference = tag.parse().unwrap();
         assert_eq!(cost(cx, image::pull(cx, &app(), &reference)).await, of(0, 1, 1));
+    }
+}
+
+/// Runs a push as one group with another caller's transaction on SQLite; returns the push's outcome, how often the other was run,
+/// and the commits of both.
+async fn grouped(world: &World, new: NewImage, name: &str) -> (Result<(), Error>, usize, u64) {
+    let (cx, before) = (&world.cx, world.cx.db.stats().commits);
+    // The writer is held, so that both wait in its queue.
+    let (reached, arrival) = mpsc::channel();
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    let (db, runs) = (cx.db.clone(), Arc::new(AtomicUsize::new(0)));
+    let holder = tokio::spawn(async move {
+        let hold = move |_: &mut meta::Tx<'_>| {
+            reached.send(()).unwrap();
+            held.lock().unwrap().recv().unwrap();
+            Ok::<_, meta::Error>(())
+        };
+        db.write(hold).await
+    });
+    tokio::task::yield_now().await;
+    arrival.recv().unwrap();
+    let (db, counted) = (cx.db.clone(), runs.clone());
+    let other = tokio::spawn(async move {
+        let count = move |_: &mut meta::Tx<'_>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            Ok::<_, meta::Error>(())
+        };
+        db.write(count).await
+    });
+    let (cx, name) = (cx.clone(), crate::support::name(name));
+    let push = tokio::spawn(async move { image::put(&cx, &name, new).await.map(drop) });
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    release.send(()).unwrap();
+    holder.await.unwrap().unwrap();
+    other.await.unwrap().unwrap();
+    let outcome = push.await.unwrap();
+    (outcome, runs.load(Ordering::Relaxed), world.cx.db.stats().commits - before)
+}
+
+#[tokio::test]
+async fn a_push_that_is_refused_makes_no_other_run_again() {
+    if on_postgres() {
+        return;
+    }
+    let world = World::new(Store::Fs).await;
+    let fixed = NewRepository {
+        name: crate::support::name("fixed"),
+        mutability: TagMutability::Immutable,
+        scan_on_push: false,
+        encryption: Encryption::Aes256,
+        tags: Vec::new(),
+    };
+    repository::create(&world.cx, fixed).await.unwrap();
+    let mut blobs = Vec::new();
+    for number in 0..3 {
+        blobs.push(put_to(&world.cx, &crate::support::name("fixed"), &layer_bytes(number, 100)).await);
+    }
+    let absent = sha256(b"absent");
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": absent.to_string(), "size": 9}],
+    });
+    let image = |blobs: &[Digest], tags: &[&str]| NewImage {
+        bytes: manifest(blobs),
+        media_type: None,
+        tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+        digest: None,
+        client: PushClient::Docker { containerd: false },
+    };
+    // The first push takes the tag, and counts the images of the repository.
+    image::put(&world.cx, &crate::support::name("fixed"), image(&blobs[..2], &["v1"])).await.unwrap();
+
+    let accepted = grouped(&world, image(&blobs[1..], &["v2"]), "fixed").await;
+    assert!(accepted.0.is_ok(), "{:?}", accepted.0);
+    assert_eq!((accepted.1, accepted.2), (1, 2), "one commit holds the writer, and one carries both");
+    for (case, new, tag_is_refused) in [
+        ("an immutable tag", image(&blobs, &["v1"]), true),
+        ("an immutable tag behind a new one", image(&blobs, &["new", "v1"]), true),
+        ("a missing layer", image(&[blobs[0], absent], &["new"]), false),
+        ("a missing layer and an immutable tag", image(&[blobs[0], absent], &["v1"]), true),
+        ("a missing image", NewImage { bytes: index.to_string().into_bytes(), ..image(&blobs, &["new"]) }, false),
+    ] {
+        let (refused, runs, commits) = grouped(&world, new, "fixed").await;
+        match refused.unwrap_err() {
+            Error::ImageTagAlreadyExists { .. } => assert!(tag_is_refused, "{case}"),
+            Error::LayersNotFound { .. } | Error::ReferencedImagesNotFound { .. } => assert!(!tag_is_refused, "{case}"),
+            other => panic!("{case}: {other:?}"),
+        }
+        assert_eq!((runs, commits), (1, 2), "{case}");
     }
 }
