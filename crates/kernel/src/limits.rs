@@ -33,13 +33,18 @@ pub struct Limits {
     pub push_window: Duration,
 }
 
+impl Limits {
+    /// Bytes of one part of UploadLayerPart at most, as the service model bounds `layerPartBlob`.
+    pub const LAYER_PART_BYTES: u64 = 20 * 1024 * 1024;
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         const MIB: u64 = 1024 * 1024;
         const HOUR: u64 = 3600;
         Limits {
             layer_bytes: 52_000 * MIB,
-            layer_part_bytes: 20 * MIB,
+            layer_part_bytes: Limits::LAYER_PART_BYTES,
             layer_part_min_bytes: 5 * MIB,
             layer_parts: 4_200,
             inline_layer_bytes: 16 * 1024,

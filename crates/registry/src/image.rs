@@ -11,7 +11,7 @@ mod put;
 mod tag_rules;
 
 pub use delete::delete_batch;
-pub use describe::{describe, describe_batch};
+pub use describe::{ANSWER_TAGS, describe, describe_batch};
 pub use list::{list, tags};
 pub use pull::{get_batch, head, pull};
 pub use put::put;
@@ -153,7 +153,28 @@ pub enum StatusFilter {
     Any,
 }
 
+impl TagStatus {
+    /// The filter as AWS spells it. Page tokens are bound to this text.
+    pub fn name(self) -> &'static str {
+        match self {
+            TagStatus::Tagged => "TAGGED",
+            TagStatus::Untagged => "UNTAGGED",
+            TagStatus::Any => "ANY",
+        }
+    }
+}
+
 impl StatusFilter {
+    /// The filter as AWS spells it. Page tokens are bound to this text.
+    pub fn name(self) -> &'static str {
+        match self {
+            StatusFilter::Active => "ACTIVE",
+            StatusFilter::Archived => "ARCHIVED",
+            StatusFilter::Activating => "ACTIVATING",
+            StatusFilter::Any => "ANY",
+        }
+    }
+
     /// Every image is active until archiving exists.
     fn selects_active(self) -> bool {
         match self {

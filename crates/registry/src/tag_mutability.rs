@@ -87,7 +87,7 @@ fn check_filters(filters: &[String]) -> Result<(), Error> {
         return Err(Error::invalid(FILTERS, Constraint::MinLength(1)));
     }
     if filters.len() > TagMutability::MAX_FILTERS {
-        return Err(Error::invalid(FILTERS, Constraint::MaxLength(5)));
+        return Err(Error::invalid(FILTERS, Constraint::MaxLength(TagMutability::MAX_FILTERS as u64)));
     }
     for filter in filters {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte);

@@ -10,8 +10,15 @@ use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
 use registry::Error;
-use registry::image::{self, ImageRef, StatusFilter, TagStatus};
+use registry::image::{self, ANSWER_TAGS, ImageRef, StatusFilter, TagStatus};
 use serde::{Deserialize, Serialize};
+
+/// Bytes of an image's description at most, without its tags: a repository's name, two digests and two media types.
+const IMAGE_BYTES: usize = 2048;
+/// Bytes of a tag of up to 128 characters, its quotes and its comma.
+const TAG_BYTES: usize = 131;
+/// Tags of an image at most, as AWS bounds them.
+const IMAGE_TAGS: usize = 1000;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -95,11 +102,21 @@ impl Operation for DescribeImages {
         Ok(Checked { name, which })
     }
 
+    /// An image is described in so many bytes, and has a thousand tags at most; all images of an answer have [`ANSWER_TAGS`].
+    fn output_bytes(checked: &Checked) -> usize {
+        let images = match &checked.which {
+            Which::Named(ids) => ids.len(),
+            Which::Page(_, asked) => asked.limit as usize,
+        };
+        let tags = images.saturating_mul(IMAGE_TAGS).min(usize::try_from(ANSWER_TAGS).unwrap_or(usize::MAX));
+        images.saturating_mul(IMAGE_BYTES).saturating_add(tags.saturating_mul(TAG_BYTES))
+    }
+
     async fn handle(Checked { name, which }: Checked, cx: &Cx, _app: &App) -> Result<Output, Error> {
         let (images, next_token) = match which {
             Which::Named(ids) => (image::describe_batch(cx, &name, ids).await?, None),
             Which::Page((tags, status), asked) => {
-                let listing = Listing::new(cx, Self::NAME, &[name.as_str(), &format!("{tags:?} {status:?}")]);
+                let listing = Listing::new(cx, Self::NAME, &[name.as_str(), tags.name(), status.name()]);
                 let after = listing.after(asked.token.as_deref())?;
                 let page = image::describe(cx, &name, tags, status, after, asked.limit).await?;
                 (page.items, listing.token(page.next))
@@ -122,5 +139,22 @@ fn detail(cx: &Cx, name: &RepositoryName, found: image::ImageDetail) -> ImageDet
         last_recorded_pull_time: found.pulled_at.map(|time| Timestamp(time.0)),
         subject_manifest_digest: found.subject.map(|digest| digest.to_string()),
         image_status: found.status,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_takes_memory_for_its_images_and_for_as_many_tags_as_it_may_have() {
+        for (input, expected) in [
+            (r#"{"repositoryName": "app", "maxResults": 2}"#, 2 * 2048 + 2000 * 131),
+            (r#"{"repositoryName": "app", "maxResults": 1000}"#, 1000 * 2048 + 10_000 * 131),
+            (r#"{"repositoryName": "app", "imageIds": [{"imageTag": "v1"}]}"#, 2048 + 1000 * 131),
+        ] {
+            let input: DescribeImages = serde_json::from_str(input).unwrap();
+            assert_eq!(DescribeImages::output_bytes(&input.check().unwrap()), expected);
+        }
     }
 }

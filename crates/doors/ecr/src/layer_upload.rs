@@ -8,6 +8,7 @@ use aws::Blob;
 use call::Operation;
 use call::check;
 use kernel::access::Need;
+use kernel::limits::Limits;
 use kernel::{Constraint, Cx, RegistryId};
 use listen::app::App;
 use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
@@ -16,10 +17,12 @@ use registry::push_log::PushAttempt;
 use registry::upload::{self, CompletionRules, UploadId, WholeBody};
 use serde::{Deserialize, Serialize};
 
-/// The largest part in bytes, as the model bounds `layerPartBlob`.
-const PART_BYTES: u64 = 20 * 1024 * 1024;
-/// A body that holds the largest part in base64, with room for the other members.
-const PART_BODY_BYTES: usize = 28 * 1024 * 1024;
+/// The largest part in bytes.
+const PART_BYTES: u64 = Limits::LAYER_PART_BYTES;
+/// Bytes of a body beside its part: the other members, and blanks.
+const MEMBERS_BYTES: u64 = 1024 * 1024;
+/// A body that holds the largest part in base64.
+const PART_BODY_BYTES: usize = (PART_BYTES.div_ceil(3) * 4 + MEMBERS_BYTES) as usize;
 /// Digests of one call (`ECR.md` M.1 "batch sizes").
 const MAX_DIGESTS: usize = 100;
 

@@ -124,7 +124,7 @@ impl Operation for ListImageReferrers {
         let listing = Listing::new(
             cx,
             Self::NAME,
-            &[name.as_str(), &subject.to_string(), &format!("{status:?}"), &artifact_types.join("\n")],
+            &[name.as_str(), &subject.to_string(), status.name(), &artifact_types.join("\n")],
         );
         let after = listing.after(asked.token.as_deref())?;
         match status {

@@ -63,7 +63,7 @@ impl Operation for ListImages {
         cx: &Cx,
         _app: &App,
     ) -> Result<Output, Error> {
-        let listing = Listing::new(cx, Self::NAME, &[name.as_str(), &format!("{tags:?} {status:?}")]);
+        let listing = Listing::new(cx, Self::NAME, &[name.as_str(), tags.name(), status.name()]);
         let after = listing.after(asked.token.as_deref())?;
         let page = image::list(cx, &name, tags, status, after, asked.limit).await?;
         let id = |(digest, tag): (oci::Digest, Option<String>)| ImageIdentifier {

@@ -21,7 +21,7 @@ const LAYER_BYTES: RangeInclusive<u64> = 1..=i64::MAX as u64;
 /// Any number that a record can count.
 const COUNT: RangeInclusive<u64> = 1..=i64::MAX as u64;
 /// A layer in a record is gathered in one pooled buffer, which must not be full.
-const INLINE_LAYER_BYTES: RangeInclusive<u64> = 0..=256 * 1024 - 1;
+const INLINE_LAYER_BYTES: RangeInclusive<u64> = 0..=blob::Buffers::SIZE as u64 - 1;
 
 /// The table as it is written; what is absent stays at its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

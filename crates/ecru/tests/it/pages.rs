@@ -1,4 +1,6 @@
 //! How long a page is when nobody says so (`ECR.md` A.10, B.7).
+use aws::PageTokens;
+use registry::keys::Purpose;
 use serde_json::{Value, json};
 use testkit::{Image, TestApp};
 
@@ -57,4 +59,61 @@ async fn a_hundred_images_and_twenty_referrers_are_a_page() {
     let subject = json!({"repositoryName": "app", "subjectId": {"imageDigest": subject.digest()}});
     let page = app.ecr("ListImageReferrers", subject).await.ok();
     assert_eq!((count(&page["referrers"]), page["nextToken"].is_string()), (20, true));
+}
+
+#[tokio::test]
+async fn a_token_is_bound_to_the_words_of_the_api() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    let (image, other) = (Image::new(1), Image::new(2));
+    docker.push("app", "v1", &image).await;
+    docker.push("app", "v2", &other).await;
+    let tokens = PageTokens::new(*app.system.keys.derive(Purpose::PageToken));
+    let filter = json!({"tagStatus": "TAGGED"});
+    let subject = json!({"imageDigest": image.digest()});
+    for tag in ["r1", "r2"] {
+        let referrer = Image::builder(3).member("annotations", json!({"n": tag})).subject(&image).build();
+        docker.push("app", tag, &referrer).await;
+    }
+    for (operation, members, what) in [
+        ("ListImages", json!({"filter": filter}), "TAGGED\nACTIVE".to_owned()),
+        ("DescribeImages", json!({"filter": filter}), "TAGGED\nACTIVE".to_owned()),
+        ("ListImageReferrers", json!({"subjectId": subject}), format!("{}\nACTIVE\n", image.digest())),
+    ] {
+        let mut input = json!({"repositoryName": "app", "maxResults": 1});
+        input.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let page = app.ecr(operation, input).await.ok();
+        let listing = format!("{operation}\n000000000000\nus-east-1\napp\n{what}");
+        let token = page["nextToken"].as_str().unwrap();
+        assert!(tokens.open(&listing, token).is_ok(), "{operation}: not a token of {listing:?}");
+    }
+}
+
+#[tokio::test]
+async fn images_that_are_named_have_ten_thousand_tags_together_at_most() {
+    let app = TestApp::start().await;
+    let docker = app.administrator().with_repository("app").await.docker().await;
+    for (tag, number) in [("v1", 1), ("v2", 2)] {
+        docker.push("app", tag, &Image::new(number)).await;
+    }
+    let describe = async |tags: &[&str]| {
+        let ids: Vec<Value> = tags.iter().map(|tag| json!({"imageTag": tag})).collect();
+        app.ecr("DescribeImages", json!({"repositoryName": "app", "imageIds": ids})).await
+    };
+    for (tag_count, allowed) in [(5000, true), (5001, false)] {
+        let count = move |tx: &mut meta::Tx<'_>| tx.execute("UPDATE image SET tag_count = $1", &[tag_count.into()]);
+        assert_eq!(app.system.db.write(count).await.unwrap(), 2);
+        assert_eq!(count_of(&describe(&["v1"]).await.ok()), 1);
+        match allowed {
+            true => assert_eq!(count_of(&describe(&["v1", "v2"]).await.ok()), 2),
+            false => {
+                let message = describe(&["v1", "v2"]).await.error("LimitExceeded");
+                assert!(message.contains("name fewer images"), "{message}");
+            }
+        }
+    }
+}
+
+fn count_of(answer: &Value) -> usize {
+    count(&answer["imageDetails"])
 }

@@ -8,8 +8,8 @@ use meta::Tx;
 use meta::records::image::{ImageRow, PushCursor, Tagged};
 use oci::{Digest, RepositoryName};
 
-/// Tags of all images of one page at most: an image may have a thousand.
-const PAGE_TAGS: i64 = 10_000;
+/// Tags of all images of one answer at most: an image may have a thousand.
+pub const ANSWER_TAGS: i64 = 10_000;
 
 /// An image with its tags and its last recorded pull.
 struct Described {
@@ -51,12 +51,12 @@ pub async fn describe(
     Ok(Page { items: described.items.into_iter().map(detail).collect::<Result<_, _>>()?, next: described.next })
 }
 
-/// A page of up to `limit` images that have no more than [`PAGE_TAGS`] tags together, unless the first alone has more.
+/// A page of up to `limit` images that have no more than [`ANSWER_TAGS`] tags together, unless the first alone has more.
 fn cut(images: Vec<ImageRow>, limit: u32) -> Page<ImageRow> {
     let mut tags: i64 = 0;
     let fits = images.iter().take_while(|image| {
         tags = tags.saturating_add(image.tag_count);
-        tags <= PAGE_TAGS
+        tags <= ANSWER_TAGS
     });
     let fits = u32::try_from(fits.count().max(1)).unwrap_or(u32::MAX);
     Page::cut(images, limit.min(fits), |image| {
@@ -73,13 +73,15 @@ fn is_missing(code: ImageFailureCode) -> bool {
     matches!(code, ImageFailureCode::ImageNotFound | ImageFailureCode::ImageTagDoesNotMatchDigest)
 }
 
-/// DescribeImages with ids: all or nothing, one detail per distinct digest.
+/// DescribeImages with ids: all or nothing, one detail per distinct digest. [`Error::LimitExceeded`] for images with more than
+/// [`ANSWER_TAGS`] tags together: such a call has no pages.
 pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageRef>) -> Result<Vec<ImageDetail>, Error> {
     let account = cx.registry.account.to_string();
     let repository_name = name.to_string();
     PullTimes::of(cx).written().await;
     let described = read(cx, name, move |tx, row| {
         let mut described: Vec<Described> = Vec::new();
+        let mut tags: i64 = 0;
         for id in &ids {
             let image = match find(tx, row.id, id)? {
                 Ok(image) => image,
@@ -95,6 +97,12 @@ pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageRef>) 
             };
             if described.iter().any(|known| known.image.id == image.id) {
                 continue;
+            }
+            tags = tags.saturating_add(image.tag_count);
+            if tags > ANSWER_TAGS {
+                let told =
+                    format!("The images have more than {ANSWER_TAGS} tags together: name fewer images in a call");
+                return Err(Error::limit(None, told));
             }
             described.push(with_tags(tx, image)?);
         }

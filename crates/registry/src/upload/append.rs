@@ -4,6 +4,7 @@ use super::session::{SessionState, UploadSession, UploadTarget, take};
 use super::transfer::{BodyPlace, Chunk, Transfer};
 use super::{UploadId, UploadProgress};
 use crate::{Constraint, Cx, Error};
+use blob::checksum::{BLOCK_BYTES, Checksums};
 use bytes::Bytes;
 use meta::records::upload::UploadRow;
 use oci::{ChunkRange, RepositoryName};
@@ -30,7 +31,7 @@ pub async fn append(
 }
 
 /// UploadLayerPart: a part with the API's own limits (`ECR.md` A.3). The last part sent again, because its answer was lost, is
-/// answered as it was.
+/// answered as it was; [`Error::InvalidLayerPart`] if its bytes are other ones.
 pub async fn put_part(
     cx: &Cx,
     name: &RepositoryName,
@@ -50,6 +51,10 @@ pub async fn put_part(
         return Err(target.invalid_part(format!("The part has {size} bytes, but its range has {}", at.len()), received));
     }
     if at.first < received && at.last + 1 == received {
+        if differs(&session, at.first, &bytes)? {
+            let reason = format!("The upload has other bytes from byte {} to byte {}", at.first, at.last);
+            return Err(target.invalid_part(reason, received));
+        }
         return Ok(UploadProgress { id, received });
     }
     count(cx, &mut session, size)?;
@@ -57,6 +62,18 @@ pub async fn put_part(
     let mut body = WholeBody(Some(bytes));
     let mut transfer = Transfer::new(cx, &target, session, chunk, (&mut body, lease))?;
     store(&mut transfer).await
+}
+
+/// Whether bytes that begin at `first` and end where the session stands are other ones than it has, by the checksums of its blocks. If
+/// `first` is within a block, the rest of that block is not compared: the layer's digest finds a difference there.
+fn differs(session: &UploadSession, first: u64, bytes: &[u8]) -> Result<bool, Error> {
+    const BLOCK: u64 = BLOCK_BYTES as u64;
+    let Some(stored) = &session.row.checksums else { return Ok(false) };
+    let stored = Checksums::read(stored).map_err(Error::server)?;
+    let block = first.div_ceil(BLOCK);
+    let skipped = usize::try_from(block * BLOCK - first).unwrap_or(usize::MAX);
+    let compared = bytes.get(skipped..).unwrap_or_default();
+    Ok(compared.chunks(BLOCK_BYTES).zip(block..).any(|(bytes, block)| stored.check(block, bytes) != Some(true)))
 }
 
 async fn open(cx: &Cx, target: &UploadTarget, row: Option<UploadRow>) -> Result<UploadSession, Error> {

@@ -1,6 +1,6 @@
 //! Request bodies, gathered into the pool's buffers.
 use super::writers::SessionLease;
-use crate::Error;
+use crate::{Cx, Error};
 use blob::{Buffer, BufferShare, Buffers};
 use bytes::{Buf, Bytes};
 
@@ -151,8 +151,22 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Reads a body to its end and forgets it: a client that still sends does not read its answer.
-pub(super) async fn drain(body: &mut dyn BodySource) -> Result<(), Error> {
-    while body.next().await?.is_some() {}
+/// Reads a body to its end and forgets it: a client that still sends does not read its answer. A body that is larger than any layer
+/// may be is not read on.
+pub(super) async fn drain(cx: &Cx, body: &mut dyn BodySource) -> Result<(), Error> {
+    let mut came = 0_u64;
+    while let Some(bytes) = body.next().await? {
+        came = came.saturating_add(bytes.len() as u64);
+        within_layer_limit(cx, came)?;
+    }
     Ok(())
+}
+
+/// Refuses a layer of so many bytes, if that is too many.
+pub(super) fn within_layer_limit(cx: &Cx, bytes: u64) -> Result<(), Error> {
+    let max = cx.limits.layer_bytes;
+    if bytes <= max {
+        return Ok(());
+    }
+    Err(Error::limit(Some("layer_bytes"), format!("The layer is larger than the maximum of {max} bytes")))
 }

@@ -75,7 +75,7 @@ async fn run(
         SessionState::Open(session) => session,
         SessionState::Complete(layer) if layer == digest.to_bytes() => {
             still_there(cx, target, &layer).await?;
-            return drain(body).await;
+            return drain(cx, body).await;
         }
         SessionState::Complete(_) => return Err(target.not_found()),
     };

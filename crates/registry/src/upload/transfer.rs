@@ -1,6 +1,6 @@
 //! Streaming a body onto the end of a session.
 use super::UploadProgress;
-use super::body::{BodyPiece, BodySource, Intake};
+use super::body::{BodyPiece, BodySource, Intake, within_layer_limit};
 use super::receiver::{DurableProgress, Receiver};
 use super::session::{UploadSession, UploadTarget};
 use super::writers::SessionLease;
@@ -260,14 +260,7 @@ impl<'a> Transfer<'a> {
                     .invalid_part(format!("The part has {came} of the {expected} bytes of its range"), received));
             }
         }
-        let max = self.cx.limits.layer_bytes;
-        if position > max {
-            return Err(Error::limit(
-                Some("layer_bytes"),
-                format!("The layer is larger than the maximum of {max} bytes"),
-            ));
-        }
-        Ok(())
+        within_layer_limit(self.cx, position)
     }
 
     /// A failure of the store; that a newer writer has the location is the client's business.

@@ -267,3 +267,30 @@ async fn one_session_takes_chunks_from_either_door() {
     close_by_api(&world.cx, id, &sha256(&bytes)).await.unwrap();
     assert_eq!(world.read(&sha256(&bytes)).await.unwrap(), bytes);
 }
+
+#[tokio::test]
+async fn a_part_that_is_sent_again_with_other_bytes_is_refused() {
+    for store in [Store::Fs, Store::RealFs, Store::Memory] {
+        let world = World::new(store).await;
+        let (id, bytes) = (world.start().await, layer_bytes(10, 5 * MIB + 200_000));
+        let refused = async |first: usize, other: usize| {
+            let mut part_bytes = bytes[first..].to_vec();
+            part_bytes[other - first] ^= 1;
+            let error = part(&world, id, first, &part_bytes).await.unwrap_err();
+            let told = format!("The upload has other bytes from byte {first} to byte {}", bytes.len() - 1);
+            assert!(error.to_string().contains(&told), "{store:?}: {error}");
+            assert!(matches!(error, Error::InvalidLayerPart { .. }), "{store:?}: {error}");
+        };
+        part(&world, id, 0, &bytes[..5 * MIB]).await.unwrap();
+        part(&world, id, 5 * MIB, &bytes[5 * MIB..]).await.unwrap();
+        // The first byte, one in the middle, and the last one, which is in an incomplete block.
+        for other in [5 * MIB, 5 * MIB + 150_000, bytes.len() - 1] {
+            refused(5 * MIB, other).await;
+        }
+        // The same bytes in another part, and not from a block's beginning.
+        refused(5 * MIB - 1000, bytes.len() - 1).await;
+        assert_eq!(part(&world, id, 5 * MIB, &bytes[5 * MIB..]).await.unwrap(), bytes.len() as u64);
+        assert_eq!(part(&world, id, 5 * MIB - 1000, &bytes[5 * MIB - 1000..]).await.unwrap(), bytes.len() as u64);
+        close(&world.cx, id, &sha256(&bytes)).await.unwrap();
+    }
+}

@@ -4,6 +4,8 @@ use blob::Error as BlobError;
 use blob::checksum;
 use blob::faulty::EngineCall;
 use oci::{Algorithm, Digest};
+use registry::limits::Limits;
+use registry::quirks::Quirks;
 use registry::upload::{self, BodyPlace, CompletionRules};
 use registry::{CommonError, Error, layer};
 
@@ -302,4 +304,45 @@ async fn a_layer_whose_bytes_are_gone_is_not_completed() {
     gate.open();
     assert!(matches!(request.await.unwrap(), Err(Error::UploadNotFound { .. })));
     assert!(layer::check(&world.cx, &app(), vec![digest]).await.unwrap().is_empty());
+}
+
+/// A body without an end.
+struct Endless(u64);
+
+#[async_trait::async_trait]
+impl upload::BodySource for Endless {
+    async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {
+        self.0 += 1;
+        assert!(self.0 < 1000, "the body is read on");
+        Ok(Some(bytes::Bytes::from_static(&[0; 1000])))
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_sent_again_is_read_up_to_the_largest_layer() {
+    let limits = Limits { layer_bytes: 100_000, ..Limits::default() };
+    let world = World::with(Store::Fs, 1, limits, Quirks::default()).await;
+    let bytes = layer_bytes(1, 100_000);
+    let (id, digest) = (world.start().await, sha256(&bytes));
+    upload::append(&world.cx, &app(), id, None, &mut whole(&bytes[..50_000])).await.unwrap();
+    let mut rest = Pieces::new(&bytes[50_000..], 1000);
+    upload::complete(&world.cx, &app(), id, &digest, None, &mut rest, CompletionRules::Docker).await.unwrap();
+    let mut endless = Endless(0);
+    let again = upload::complete(&world.cx, &app(), id, &digest, None, &mut endless, CompletionRules::Docker).await;
+    assert!(matches!(again, Err(Error::LimitExceeded { setting: Some("layer_bytes"), .. })), "{again:?}");
+    assert_eq!(endless.0, 101);
+    assert_eq!(world.read(&digest).await.unwrap(), bytes);
+}
+
+#[tokio::test]
+async fn the_largest_layer_that_may_live_in_a_record_fits_into_a_buffer() {
+    let largest = blob::Buffers::SIZE - 1;
+    let limits = Limits { inline_layer_bytes: largest, ..Limits::default() };
+    let world = World::with(Store::Fs, 1, limits, Quirks::default()).await;
+    for (size, locations) in [(largest, 0), (largest + 1, 1)] {
+        let bytes = layer_bytes(size as u64, size);
+        let digest = put_to(&world.cx, &app(), &bytes).await;
+        assert_eq!(world.read(&digest).await.unwrap(), bytes);
+        assert_eq!(world.locations().await, locations, "{size}");
+    }
 }
