@@ -1,15 +1,19 @@
 //! The data directory: whose it is, which format it has, and the small files beside the stores.
+mod files;
+
+pub use files::{io_error, read_optional, sync_directory, write_whole};
+pub use meta::StoreId;
+
 use crate::config::{DEFAULT_PORT, DEFAULT_REGION, InvalidRootKey, RootKeys};
 use crate::denied::Owned;
-pub use meta::StoreId;
+use files::lock;
 use registry::bootstrap::NewAdministrator;
 use registry::keys::KEY_BYTES;
 use registry::random::Random;
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -426,176 +430,5 @@ pub fn holds_something(path: &Path) -> Result<bool, DataDirError> {
     Ok(false)
 }
 
-fn lock(directory: &Path) -> Result<File, DataDirError> {
-    let path = directory.join(LOCK_FILE);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
-    let file = match file {
-        // A lock needs no writing, and layers whose records are in PostgreSQL can be served from such a file system.
-        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem && path.exists() => File::open(&path),
-        file => file,
-    };
-    let file = file.map_err(io_error("opening", &path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse(directory.to_owned())),
-        Err(error) => Err(DataDirError::Io { doing: "locking", path, source: error.into() }),
-    }
-}
-
-/// A file's text; `None` where there is no such file.
-pub fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirError> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(Zeroizing::new(text))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_error("reading", path)(error)),
-    }
-}
-
-/// Writes a file that is there whole and durable, or not at all. The caller holds the directory's lock.
-pub fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
-    let (path, unfinished) = (directory.join(name), directory.join(format!("{name}{UNFINISHED}")));
-    let write = || {
-        // One that a crash left could have another mode.
-        match std::fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, &path)
-    };
-    if let Err(error) = write() {
-        // Half a file only takes space. Whatever keeps it from being removed, the failure to write is what counts.
-        let _ = std::fs::remove_file(&unfinished);
-        return Err(io_error("writing", &path)(error));
-    }
-    sync_directory(directory)
-}
-
-/// Makes a directory's entries durable.
-pub fn sync_directory(path: &Path) -> Result<(), DataDirError> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("syncing the directory", path))
-}
-
-/// An error of the operating system, with what was being done to which file.
-pub fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError + use<> {
-    let path = path.to_owned();
-    move |error| match error.kind() {
-        ErrorKind::PermissionDenied => {
-            let cure = Owned::find(&path, "name another directory with --data DIR");
-            DataDirError::Denied { doing, path, problem: error, cure }
-        }
-        ErrorKind::ReadOnlyFilesystem => DataDirError::ReadOnly { doing, path },
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DataDirError::Full { doing, path },
-        _ => DataDirError::Io { doing, path, source: error },
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use registry::random::SystemRandom;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    fn mode(path: &Path) -> u32 {
-        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
-    #[test]
-    fn a_new_directory_is_for_its_owner_alone_and_has_a_format() {
-        let parent = tempfile::tempdir().unwrap();
-        let path = parent.path().join("a/data");
-        let data = DataDir::open(&path).unwrap();
-        assert_eq!(mode(&path), 0o700);
-        assert_eq!(std::fs::read_to_string(data.path().join("FORMAT")).unwrap(), "1\n");
-        drop(data);
-        DataDir::open(&path).unwrap();
-    }
-
-    #[test]
-    fn a_directory_has_one_process() {
-        let path = tempfile::tempdir().unwrap();
-        let first = DataDir::open(path.path()).unwrap();
-        let second = DataDir::open(path.path()).unwrap_err();
-        assert!(matches!(second, DataDirError::InUse(_)), "{second}");
-        drop(first);
-        DataDir::open(path.path()).unwrap();
-    }
-
-    #[test]
-    fn what_is_not_ours_is_left_alone() {
-        for (name, text, refused) in [
-            ("FORMAT", "2\n", "was made by a newer ecru (format 2, and this one knows format 1): use that one"),
-            ("FORMAT", "one\n", "has format \"one\", which no ecru has"),
-            ("FORMAT", "", "has format \"\""),
-            ("holiday.jpg", "x", "is no data directory of ecru"),
-        ] {
-            let path = tempfile::tempdir().unwrap();
-            std::fs::write(path.path().join(name), text).unwrap();
-            let error = DataDir::open(path.path()).unwrap_err().to_string();
-            assert!(error.contains(refused), "{error}");
-            assert!(!path.path().join("root.key").exists());
-        }
-        let broken_off = tempfile::tempdir().unwrap();
-        for name in ["lock", "FORMAT.new"] {
-            std::fs::write(broken_off.path().join(name), "").unwrap();
-        }
-        std::fs::create_dir(broken_off.path().join("lost+found")).unwrap();
-        DataDir::open(broken_off.path()).unwrap();
-    }
-
-    #[test]
-    fn a_root_key_is_made_once_and_never_beside_a_database_without_one() {
-        let path = tempfile::tempdir().unwrap();
-        let data = DataDir::open(path.path()).unwrap();
-        let made = data.root_keys(&SystemRandom).unwrap().into_inner();
-        assert_eq!(mode(&path.path().join("root.key")), 0o600);
-        assert_eq!(data.root_keys(&SystemRandom).unwrap().into_inner(), made);
-        std::fs::write(path.path().join("root.key"), "hunter2").unwrap();
-        assert!(matches!(data.root_keys(&SystemRandom), Err(DataDirError::RootKey { .. })));
-        std::fs::remove_file(path.path().join("root.key")).unwrap();
-        std::fs::write(data.database(), "").unwrap();
-        assert!(matches!(data.root_keys(&SystemRandom), Err(DataDirError::RootKeyLost(_))));
-    }
-
-    #[test]
-    fn the_credentials_are_for_their_owner_alone() {
-        let path = tempfile::tempdir().unwrap();
-        let data = DataDir::open(path.path()).unwrap();
-        // What a crash left, readable by all.
-        std::fs::write(path.path().join("credentials.new"), "half").unwrap();
-        let secret = Zeroizing::new("se/cret+".to_owned());
-        data.write_credentials(&NewAdministrator { access_key_id: "AKIA2".to_owned(), secret }).unwrap();
-        assert_eq!(mode(&data.credentials()), 0o600);
-        let text = std::fs::read_to_string(data.credentials()).unwrap();
-        assert_eq!(text, "[default]\naws_access_key_id = AKIA2\naws_secret_access_key = se/cret+\n");
-        assert!(!path.path().join("credentials.new").exists());
-    }
-
-    #[test]
-    fn an_endpoint_is_read_as_it_was_left() {
-        let path = tempfile::tempdir().unwrap();
-        assert_eq!(Endpoint::read(path.path()).unwrap(), None);
-        let data = DataDir::open(path.path()).unwrap();
-        let endpoint = Endpoint {
-            url: "http://localhost:5050".to_owned(),
-            region: "us-east-1".to_owned(),
-            registry: "localhost:5050".to_owned(),
-            dev: true,
-            health: Some("http://127.0.0.1:5050".to_owned()),
-            admin: true,
-            ca: Some("/etc/ecru-tls/ca.pem".to_owned()),
-        };
-        data.write_endpoint(&endpoint).unwrap();
-        assert_eq!(Endpoint::read(path.path()).unwrap(), Some(endpoint.clone()));
-        // As 0.1.0 wrote it.
-        let old =
-            "url = \"http://localhost:5050\"\nregion = \"us-east-1\"\nregistry = \"localhost:5050\"\ndev = true\n";
-        std::fs::write(path.path().join("endpoint"), old).unwrap();
-        let expected = Endpoint { health: None, admin: false, ca: None, ..endpoint };
-        assert_eq!(Endpoint::read(path.path()).unwrap(), Some(expected));
-        std::fs::write(path.path().join("endpoint"), "url = 1").unwrap();
-        assert!(matches!(Endpoint::read(path.path()), Err(DataDirError::Endpoint(_))));
-    }
-}
+mod tests;

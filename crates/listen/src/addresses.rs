@@ -1,10 +1,16 @@
 //! Which registry a host name means, and how every URI is spelled (DESIGN "Names, addresses, settings").
-use aws::{AccountId, Partition, Region};
+mod base_url;
+mod domain;
+
+pub use base_url::{BaseUrl, InvalidUrl, Scheme};
+pub use domain::{Domain, InvalidDomain};
+
+use aws::{AccountId, Region};
+use base_url::port_suffix;
 use http::header;
 use http::request::Parts;
 use kernel::RegistryId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::str::FromStr;
 
 /// The domain under which every registry answers, whatever is configured.
 const LOCALHOST: &str = "localhost";
@@ -193,153 +199,6 @@ fn without_port(host: &str) -> &str {
         Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
         _ => host,
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    pub fn name(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-
-    fn default_port(self) -> u16 {
-        match self {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        }
-    }
-}
-
-/// `:PORT`, or nothing for the scheme's own.
-fn port_suffix(scheme: Scheme, port: u16) -> String {
-    if port == scheme.default_port() { String::new() } else { format!(":{port}") }
-}
-
-/// A scheme and an authority and nothing else, such as `https://registry.corp`; a default port is left out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl {
-    pub scheme: Scheme,
-    /// Host and port in lower case.
-    authority: String,
-}
-
-impl BaseUrl {
-    /// `:PORT` as the URL has it.
-    fn port(&self) -> &str {
-        &self.authority[without_port(&self.authority).len()..]
-    }
-}
-
-impl std::fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}://{}", self.scheme.name(), self.authority)
-    }
-}
-
-impl FromStr for BaseUrl {
-    type Err = InvalidUrl;
-
-    fn from_str(text: &str) -> Result<BaseUrl, InvalidUrl> {
-        let uri: http::Uri = text.parse().map_err(|_| InvalidUrl)?;
-        let scheme = match uri.scheme_str() {
-            Some("http") => Scheme::Http,
-            Some("https") => Scheme::Https,
-            _ => return Err(InvalidUrl),
-        };
-        let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or(InvalidUrl)?;
-        let host = authority.host();
-        if uri.path() != "/" || uri.query().is_some() || host.is_empty() {
-            return Err(InvalidUrl);
-        }
-        let port = match authority.as_str()[host.len()..].strip_prefix(':') {
-            Some(port) => port_suffix(scheme, port.parse().map_err(|_| InvalidUrl)?),
-            None => String::new(),
-        };
-        Ok(BaseUrl { scheme, authority: format!("{}{port}", host.to_ascii_lowercase()) })
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it must be http:// or https://, a host, and perhaps a port, such as https://registry.example.com")]
-pub struct InvalidUrl;
-
-/// A domain under which registries have AWS-shaped names, in lower case. AWS's own domains stand for each other: every region's
-/// names end in the one of its partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Domain(String);
-
-impl Domain {
-    /// What the names of a region end in: the domain itself, or for AWS's own domains that of the region's partition.
-    pub fn of(&self, region: &Region) -> &str {
-        if self.is_of_aws() { region.partition().dns_suffix() } else { &self.0 }
-    }
-
-    /// Every text that [`Domain::of`] may return.
-    fn all(&self) -> impl Iterator<Item = &str> {
-        let all: Vec<&str> = match self.is_of_aws() {
-            true => Partition::ALL.map(Partition::dns_suffix).into(),
-            false => vec![&self.0],
-        };
-        all.into_iter()
-    }
-
-    fn is_of_aws(&self) -> bool {
-        Partition::ALL.iter().any(|partition| partition.dns_suffix() == self.0)
-    }
-}
-
-impl std::fmt::Display for Domain {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for Domain {
-    type Err = InvalidDomain;
-
-    fn from_str(text: &str) -> Result<Domain, InvalidDomain> {
-        let text = text.trim_matches('.').to_ascii_lowercase();
-        let label = |label: &str| {
-            let allowed = |c: u8| c.is_ascii_alphanumeric() || c == b'-';
-            (1..=63).contains(&label.len())
-                && label.bytes().all(allowed)
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        if text.len() > 200 || !text.split('.').all(label) {
-            return Err(InvalidDomain::Form);
-        }
-        match below_region(&text) {
-            Some(domain) => Err(InvalidDomain::Region { domain: domain.to_owned() }),
-            None => Ok(Domain(text)),
-        }
-    }
-}
-
-/// The domain of a text that is a registry's or API's name, or such a name without its account.
-fn below_region(text: &str) -> Option<&str> {
-    let labels = match text.split_once('.') {
-        Some((account, rest)) if account.parse::<AccountId>().is_ok() => rest,
-        _ => text,
-    };
-    let rest = labels.strip_prefix("dkr.ecr.").or_else(|| labels.strip_prefix("api.ecr."))?;
-    let (region, domain) = rest.split_once('.')?;
-    region.parse::<Region>().is_ok().then_some(domain)
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidDomain {
-    #[error("it must be a domain name without scheme and port, such as registry.example.com")]
-    Form,
-    #[error("it is what follows dkr.ecr.REGION: did you mean {domain}?")]
-    Region { domain: String },
 }
 
 /// The host that a request is for: that of its target, where it names one, else the Host header's.

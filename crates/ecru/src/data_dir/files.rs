@@ -1,0 +1,76 @@
+//! The small files of a data directory: read whole, written whole and durably, and the lock.
+use super::{DataDirError, FILE_MODE, LOCK_FILE, UNFINISHED};
+use crate::denied::Owned;
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// Takes the directory's lock until the file is dropped.
+pub(super) fn lock(directory: &Path) -> Result<File, DataDirError> {
+    let path = directory.join(LOCK_FILE);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
+    let file = match file {
+        // A lock needs no writing, and layers whose records are in PostgreSQL can be served from such a file system.
+        Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem && path.exists() => File::open(&path),
+        file => file,
+    };
+    let file = file.map_err(io_error("opening", &path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(DataDirError::InUse(directory.to_owned())),
+        Err(error) => Err(DataDirError::Io { doing: "locking", path, source: error.into() }),
+    }
+}
+
+/// A file's text; `None` where there is no such file.
+pub fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error("reading", path)(error)),
+    }
+}
+
+/// Writes a file that is there whole and durable, or not at all. The caller holds the directory's lock.
+pub fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
+    let (path, unfinished) = (directory.join(name), directory.join(format!("{name}{UNFINISHED}")));
+    let write = || {
+        // One that a crash left could have another mode.
+        match std::fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&unfinished, &path)
+    };
+    if let Err(error) = write() {
+        // Half a file only takes space. Whatever keeps it from being removed, the failure to write is what counts.
+        let _ = std::fs::remove_file(&unfinished);
+        return Err(io_error("writing", &path)(error));
+    }
+    sync_directory(directory)
+}
+
+/// Makes a directory's entries durable.
+pub fn sync_directory(path: &Path) -> Result<(), DataDirError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("syncing the directory", path))
+}
+
+/// An error of the operating system, with what was being done to which file.
+pub fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError + use<> {
+    let path = path.to_owned();
+    move |error| match error.kind() {
+        ErrorKind::PermissionDenied => {
+            let cure = Owned::find(&path, "name another directory with --data DIR");
+            DataDirError::Denied { doing, path, problem: error, cure }
+        }
+        ErrorKind::ReadOnlyFilesystem => DataDirError::ReadOnly { doing, path },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DataDirError::Full { doing, path },
+        _ => DataDirError::Io { doing, path, source: error },
+    }
+}
