@@ -1,6 +1,6 @@
 //! Calls of AWS services that are not here, which `AWS_ENDPOINT_URL` sends along. Each is answered in the form that its service's
 //! clients read, so that they print what this server is and which variable names it for ECR alone.
-use crate::Services;
+use crate::{Service, Services};
 use aws::query;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
@@ -62,16 +62,15 @@ impl fmt::Display for Foreign {
 impl Foreign {
     /// The call of another service that a request's head is. `None` for one that names none of them in a signature's scope.
     pub fn read(services: Services, head: &Parts) -> Option<Foreign> {
-        let in_query = || head.uri.query().and_then(|text| query::parameter(text.as_bytes(), "X-Amz-Credential"));
-        let service =
-            in_header(services, head).or_else(|| in_query().and_then(|credential| scope(services, &credential)))?;
+        let is_foreign = |service: &String| !is_here(services, service);
+        let service = in_header(head).filter(is_foreign).or_else(|| in_query(head).filter(is_foreign))?;
         let protocol = spoken(head, &service);
         Some(Foreign { service, protocol })
     }
 
     /// The same where a path is another door's: only by the Authorization header, which no client of that door sends.
     pub fn read_header(services: Services, head: &Parts) -> Option<Foreign> {
-        let service = in_header(services, head)?;
+        let service = in_header(head).filter(|service| !is_here(services, service))?;
         let protocol = spoken(head, &service);
         Some(Foreign { service, protocol })
     }
@@ -124,22 +123,36 @@ impl Foreign {
     }
 }
 
-/// The service that an Authorization header of Signature Version 4 (or 4A) is for, if it is not here.
-fn in_header(services: Services, head: &Parts) -> Option<String> {
+/// The service that a request is signed for, if it is here. The signature was not looked at.
+pub fn signed_for(services: Services, head: &Parts) -> Option<&'static Service> {
+    let named = in_header(head).or_else(|| in_query(head))?;
+    services.iter().find(|service| service.signing_name == named).copied()
+}
+
+fn is_here(services: Services, name: &str) -> bool {
+    services.iter().any(|service| service.signing_name == name)
+}
+
+/// The service that a presigned request is for.
+fn in_query(head: &Parts) -> Option<String> {
+    scope(&query::parameter(head.uri.query()?.as_bytes(), "X-Amz-Credential")?)
+}
+
+/// The service that an Authorization header of Signature Version 4 (or 4A) is for.
+fn in_header(head: &Parts) -> Option<String> {
     let value = head.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let parameters = value.strip_prefix("AWS4-")?;
     let (_, credential) = parameters.split_once("Credential=")?;
-    scope(services, credential.split([',', ' ']).next()?)
+    scope(credential.split([',', ' ']).next()?)
 }
 
 /// The service of a credential, `KEY/DATE/REGION/SERVICE/aws4_request` (Signature Version 4A has no region).
-fn scope(services: Services, credential: &str) -> Option<String> {
+fn scope(credential: &str) -> Option<String> {
     let (_, service) = credential.strip_suffix("/aws4_request")?.rsplit_once('/')?;
     let named = !service.is_empty()
         && service.len() <= MAX_NAME
         && service.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let here = services.iter().any(|here| here.signing_name == service);
-    (named && !here).then(|| service.to_owned())
+    named.then(|| service.to_owned())
 }
 
 fn spoken(head: &Parts, service: &str) -> Spoken {
@@ -222,9 +235,10 @@ mod tests {
             ("AKID/20261130/us-east-1/s3/other", None),
             ("", None),
         ] {
-            assert_eq!(scope(SERVICES, credential).as_deref(), expected, "{credential}");
+            let foreign = scope(credential).filter(|service| !is_here(SERVICES, service));
+            assert_eq!(foreign.as_deref(), expected, "{credential}");
         }
-        assert_eq!(scope(SERVICES, &format!("A/1/r/{}/aws4_request", "x".repeat(65))), None);
+        assert_eq!(scope(&format!("A/1/r/{}/aws4_request", "x".repeat(65))), None);
     }
 
     #[test]

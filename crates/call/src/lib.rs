@@ -107,9 +107,13 @@ pub async fn handle(services: Services, app: &Arc<App>, request: Request, origin
     answer::encode(outcome, &request_id)
 }
 
-/// Answers a request that `--dev` does not answer, in the form of the protocol that it speaks.
+/// Answers a request that `--dev` does not answer, in the protocol of the service that it is signed for.
 pub fn refuse_not_local(services: Services, head: &Parts, not_local: &NotLocal, request_id: &str) -> Response {
-    let protocol = if is_query(head) { first_query(services) } else { UNKNOWN };
+    let called = foreign::signed_for(services, head).map(|service| service.protocol);
+    let protocol = match is_query(head) {
+        true => called.filter(|protocol| matches!(protocol, Protocol::Query { .. })).unwrap_or(first_query(services)),
+        false => called.filter(|protocol| matches!(protocol, Protocol::Json { .. })).unwrap_or(UNKNOWN),
+    };
     let output = Err(Refusal::NotLocal(not_local.clone()));
     let outcome = Outcome { protocol, as_json: prefers_json(head), operation: "", called_by: None, output };
     answer::encode(outcome, request_id)

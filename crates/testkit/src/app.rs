@@ -8,6 +8,8 @@ use crate::{Model, leftovers};
 use blob::disk::RealDisk;
 use blob::faulty::FaultyEngine;
 use blob::fs::FsEngine;
+use call::Services;
+use ecru::doors::EveryDoor;
 use listen::addresses::{Addresses, Names, Regions, Scheme};
 use listen::app::App;
 use listen::connections::ConnectionLimits;
@@ -42,6 +44,8 @@ pub struct Builder {
     memory: BudgetSizes,
     answers: Answers,
     connections: ConnectionLimits,
+    /// The services behind the AWS door; `None`: those of the program.
+    services: Option<Services>,
     /// Layers' files that may be open for reading at once; `None`: any number.
     open_files: Option<usize>,
     /// The records of this test's own PostgreSQL server, and how long a wait for it may take.
@@ -74,6 +78,11 @@ impl Builder {
     /// Only this machine is answered, and no page of another origin, as by `--dev`.
     pub fn local_only(mut self) -> Builder {
         self.answers = Answers::LocalOnly;
+        self
+    }
+    /// Other services behind the AWS door than the program's.
+    pub fn services(mut self, services: Services) -> Builder {
+        self.services = Some(services);
         self
     }
     /// The budgets of bodies and answers.
@@ -365,7 +374,7 @@ fn serve(
     let budgets = app.budgets.clone();
     tasks.spawn(listen::listener::serve(
         app,
-        ecru::doors::EveryDoor::default(),
+        EveryDoor { services: settings.services.unwrap_or(ecru::doors::SERVICES) },
         listeners,
         settings.connections,
         stopped,

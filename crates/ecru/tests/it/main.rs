@@ -32,4 +32,5 @@ mod store_support;
 mod strangers;
 mod sts;
 mod tls;
+mod toy_services;
 mod verify;
