@@ -107,7 +107,7 @@ async fn images_that_are_named_have_ten_thousand_tags_together_at_most() {
         match allowed {
             true => assert_eq!(count_of(&describe(&["v1", "v2"]).await.ok()), 2),
             false => {
-                let message = describe(&["v1", "v2"]).await.error("LimitExceeded");
+                let message = describe(&["v1", "v2"]).await.error("InvalidParameter");
                 assert!(message.contains("name fewer images"), "{message}");
             }
         }

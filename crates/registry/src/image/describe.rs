@@ -73,7 +73,7 @@ fn is_missing(code: ImageFailureCode) -> bool {
     matches!(code, ImageFailureCode::ImageNotFound | ImageFailureCode::ImageTagDoesNotMatchDigest)
 }
 
-/// DescribeImages with ids: all or nothing, one detail per distinct digest. [`Error::LimitExceeded`] for images with more than
+/// DescribeImages with ids: all or nothing, one detail per distinct digest. An invalid parameter, for images with more than
 /// [`ANSWER_TAGS`] tags together: such a call has no pages.
 pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageRef>) -> Result<Vec<ImageDetail>, Error> {
     let account = cx.registry.account.to_string();
@@ -101,8 +101,8 @@ pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageRef>) 
             tags = tags.saturating_add(image.tag_count);
             if tags > ANSWER_TAGS {
                 let told =
-                    format!("The images have more than {ANSWER_TAGS} tags together: name fewer images in a call");
-                return Err(Error::limit(None, told));
+                    format!("The images have more than {ANSWER_TAGS} tags together; name fewer images in a call");
+                return Err(Error::invalid("imageIds", Constraint::Text(told.into())));
             }
             described.push(with_tags(tx, image)?);
         }
