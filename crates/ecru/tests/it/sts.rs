@@ -54,7 +54,7 @@ async fn every_arn_is_of_the_partition_of_its_region() {
 async fn every_other_action_is_invalid_before_anything_else_is_looked_at() {
     let app = TestApp::start().await;
     let actions = Model::load("sts").operations();
-    assert_eq!(actions.len(), 11);
+    assert_eq!(actions.len(), 12);
     for action in actions.iter().map(String::as_str).filter(|a| *a != "GetCallerIdentity").chain(["NoSuch", ""]) {
         let body = format!("Action={action}&Version=2011-06-15");
         let call = Call::new("POST", "/").header("content-type", "application/x-www-form-urlencoded; charset=utf-8");
