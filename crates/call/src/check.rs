@@ -11,7 +11,7 @@ use std::borrow::Cow;
 type Name = Cow<'static, str>;
 
 /// A layer's digest as the model writes it; looser than what can be stored.
-pub const DIGEST_PATTERN: &str = "[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+";
+pub const DIGEST_PATTERN: &str = Digest::LOOSE_PATTERN;
 pub const UPLOAD_ID_PATTERN: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
 
 /// The name of a member inside the `index`th element (from 0) of a list; `member` is empty for the element itself.
@@ -106,19 +106,8 @@ pub fn named_repository(member: impl Into<Name>, value: &str) -> Result<Reposito
 
 /// A digest that follows the model's pattern, which allows upper case; `None` for one that no store could hold, such as `md5:ab`.
 pub fn digest(member: impl Into<Name>, value: &str) -> Result<Option<Digest>, CommonError> {
-    pattern(member, is_digest(value), DIGEST_PATTERN)?;
+    pattern(member, Digest::is_loosely(value), DIGEST_PATTERN)?;
     Ok(value.to_ascii_lowercase().parse().ok())
-}
-
-/// Whether a text follows [`DIGEST_PATTERN`].
-pub fn is_digest(value: &str) -> bool {
-    let algorithm = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
-    value.split_once(':').is_some_and(|(name, hash)| {
-        !name.is_empty()
-            && name.bytes().all(algorithm)
-            && !hash.is_empty()
-            && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
 }
 
 /// Whether a text follows [`UPLOAD_ID_PATTERN`].
@@ -228,7 +217,7 @@ mod tests {
             ("sha256:ab:cd", false),
             ("", false),
         ] {
-            assert_eq!(is_digest(text), follows, "{text}");
+            assert_eq!(Digest::is_loosely(text), follows, "{text}");
         }
         for (text, follows) in [
             ("01234567-89ab-cdef-ABCD-0123456789ab", true),
@@ -259,12 +248,12 @@ mod tests {
             foreign in "[!/ \n\u{e9}]",
             at in 0usize..36,
         ) {
-            assert!(is_digest(&digest) && is_upload_id(&id));
+            assert!(Digest::is_loosely(&digest) && is_upload_id(&id));
             let spoil = |text: &str| {
                 let at = at.min(text.len());
                 format!("{}{foreign}{}", &text[..at], &text[at..])
             };
-            assert!(!is_digest(&spoil(&digest)) && !is_upload_id(&spoil(&id)));
+            assert!(!Digest::is_loosely(&spoil(&digest)) && !is_upload_id(&spoil(&id)));
         }
     }
 }

@@ -7,6 +7,7 @@ pub use meta::StoreId;
 use crate::config::{DEFAULT_PORT, DEFAULT_REGION, InvalidRootKey, RootKeys};
 use crate::denied::Owned;
 use files::lock;
+use listen::whole_file::UNFINISHED;
 use registry::bootstrap::NewAdministrator;
 use registry::keys::KEY_BYTES;
 use registry::random::Random;
@@ -37,8 +38,6 @@ const MARK_VERSION: &str = "1:";
 /// For the owner alone.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
-/// A name that a file has until it is whole.
-const UNFINISHED: &str = ".new";
 
 /// Where the files of a data directory are. Whoever has only this may read beside a running server.
 #[derive(Clone, Debug)]

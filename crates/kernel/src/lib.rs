@@ -17,7 +17,7 @@ pub mod random;
 mod system;
 
 pub use cx::{Cx, Origin, RegistryId, RequestOrigin, excerpt};
-pub use error::{CommonError, Constraint, Fault};
+pub use error::{CommonError, Constraint, ErrorChain, Fault};
 pub use system::{Capability, Domain, Parts, Run, System};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

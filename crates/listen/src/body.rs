@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use kernel::CommonError;
+pub use kernel::ErrorChain as Chain;
 use registry::Error;
 use registry::layer::{LayerOpening, OpenedLayer};
 pub use registry::upload::BodySource;
@@ -196,21 +197,6 @@ struct Claimed {
 impl AsRef<[u8]> for Claimed {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-/// An error and its causes in one line, for the log.
-pub struct Chain<'a>(pub &'a dyn std::error::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }
 

@@ -27,4 +27,5 @@ pub mod outbound;
 mod pace;
 mod streams;
 pub mod tls;
+pub mod whole_file;
 mod wire;

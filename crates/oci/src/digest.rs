@@ -61,6 +61,20 @@ pub struct Digest {
 }
 
 impl Digest {
+    /// How the models of AWS's services write a digest, which is looser than what a store holds.
+    pub const LOOSE_PATTERN: &str = "[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+";
+
+    /// Whether a text follows [`Digest::LOOSE_PATTERN`].
+    pub fn is_loosely(text: &str) -> bool {
+        let algorithm = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
+        text.split_once(':').is_some_and(|(name, hash)| {
+            !name.is_empty()
+                && name.bytes().all(algorithm)
+                && !hash.is_empty()
+                && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+        })
+    }
+
     /// The algorithm that made the hash.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm

@@ -219,7 +219,7 @@ fn find(
 ) -> Result<Result<ImageRow, ImageFailure>, Error> {
     let failure = |code, reason: &str| Ok(Err(ImageFailure { id: id.clone(), code, reason: reason.to_owned() }));
     let not_found = || Ok(Err(ImageFailure::not_found(id)));
-    if id.digest.as_deref().is_some_and(|digest| !looks_like_digest(digest)) {
+    if id.digest.as_deref().is_some_and(|digest| !Digest::is_loosely(digest)) {
         return failure(ImageFailureCode::InvalidImageDigest, INVALID_DIGEST);
     }
     let digest: Option<Digest> = match &id.digest {
@@ -257,16 +257,6 @@ const INVALID_DIGEST: &str =
     "Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'";
 const INVALID_TAG: &str =
     "Invalid request parameters: image tag should satisfy the regex '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}'";
-
-/// The looser pattern of the service model: `[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+`.
-fn looks_like_digest(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(algorithm, hex)| {
-        !algorithm.is_empty()
-            && !hex.is_empty()
-            && algorithm.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte))
-            && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
-}
 
 /// Each id once, in order.
 pub fn distinct(ids: Vec<ImageRef>) -> Vec<ImageRef> {

@@ -21,6 +21,12 @@ impl TagMutability {
     /// `*` in one wildcard at most.
     pub const MAX_STARS: usize = 2;
 
+    /// Whether a wildcard follows [`TagMutability::FILTER_PATTERN`].
+    pub fn is_filter(text: &str) -> bool {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte);
+        (1..=128).contains(&text.len()) && text.bytes().all(allowed)
+    }
+
     /// From the wire's two members, with the errors of `ECR.md` C: names and patterns, two `*` at most, filters present exactly
     /// where they belong.
     pub fn new(name: &str, filters: Option<Vec<String>>) -> Result<TagMutability, Error> {
@@ -90,8 +96,7 @@ fn check_filters(filters: &[String]) -> Result<(), Error> {
         return Err(Error::invalid(FILTERS, Constraint::MaxLength(TagMutability::MAX_FILTERS as u64)));
     }
     for filter in filters {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte);
-        if filter.is_empty() || filter.len() > 128 || !filter.bytes().all(allowed) {
+        if !TagMutability::is_filter(filter) {
             return Err(Error::invalid(FILTERS, Constraint::Pattern(TagMutability::FILTER_PATTERN)));
         }
         if filter.matches('*').count() > TagMutability::MAX_STARS {

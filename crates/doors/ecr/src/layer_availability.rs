@@ -54,7 +54,7 @@ impl LayerFailure {
     fn of(text: &str) -> Option<LayerFailure> {
         let (failure_code, failure_reason) = match text {
             "" => ("MissingLayerDigest", "Invalid request parameters: layer digest cannot be empty".to_owned()),
-            text if check::is_digest(text) => return None,
+            text if Digest::is_loosely(text) => return None,
             _ => (
                 "InvalidLayerDigest",
                 format!(
@@ -93,7 +93,7 @@ impl Operation for BatchCheckLayerAvailability {
     /// Answers in the order of the call, each digest once and in lower case. A well-formed digest that no store could hold is
     /// unavailable.
     async fn handle((name, mut digests): Self::Checked, cx: &Cx, _app: &App) -> Result<Output, Error> {
-        for digest in digests.iter_mut().filter(|digest| check::is_digest(digest)) {
+        for digest in digests.iter_mut().filter(|digest| Digest::is_loosely(digest)) {
             digest.make_ascii_lowercase();
         }
         let mut seen = HashSet::new();

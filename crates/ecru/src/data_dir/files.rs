@@ -1,9 +1,10 @@
 //! The small files of a data directory: read whole, written whole and durably, and the lock.
-use super::{DataDirError, FILE_MODE, LOCK_FILE, UNFINISHED};
+use super::{DataDirError, FILE_MODE, LOCK_FILE};
 use crate::denied::Owned;
+use listen::whole_file;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -36,24 +37,8 @@ pub fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirEr
 
 /// Writes a file that is there whole and durable, or not at all. The caller holds the directory's lock.
 pub fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
-    let (path, unfinished) = (directory.join(name), directory.join(format!("{name}{UNFINISHED}")));
-    let write = || {
-        // One that a crash left could have another mode.
-        match std::fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, &path)
-    };
-    if let Err(error) = write() {
-        // Half a file only takes space. Whatever keeps it from being removed, the failure to write is what counts.
-        let _ = std::fs::remove_file(&unfinished);
-        return Err(io_error("writing", &path)(error));
-    }
-    sync_directory(directory)
+    let path = directory.join(name);
+    whole_file::write(&path, bytes, FILE_MODE).map_err(io_error("writing", &path))
 }
 
 /// Makes a directory's entries durable.

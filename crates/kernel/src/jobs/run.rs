@@ -1,5 +1,6 @@
 //! One run of a job, under its claim.
 use super::{JobKind, JobOutcome, JobQueue, System};
+use crate::ErrorChain;
 use crate::clock::Time;
 use meta::records::job::ClaimedJob;
 use std::sync::Arc;
@@ -141,13 +142,7 @@ fn backoff(attempts: u32) -> Duration {
 
 /// An error and its causes in one line of a bounded length. No database holds a NUL in its text.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
+    let mut text = ErrorChain(error).to_string();
     text.truncate(text.floor_char_boundary(ERROR_BYTES));
     text.replace('\0', "\u{fffd}")
 }

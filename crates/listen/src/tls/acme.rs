@@ -4,6 +4,7 @@ use super::pair::{Files, Pair, PairError};
 use super::{AcmeSettings, Served, provider};
 use crate::body::Chain;
 use crate::outbound::{OutboundError, Trust, TrustError, exchange};
+use crate::whole_file;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
@@ -16,9 +17,9 @@ use oci::{Algorithm, Digest};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::DirBuilder;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -215,19 +216,7 @@ fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, AcmeError> {
 
 /// Writes a file for the owner alone, which is there whole and durable, or not at all.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), AcmeError> {
-    let unfinished = path.with_extension("new");
-    let write = || {
-        match std::fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, path)?;
-        path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
-    };
-    write().map_err(io_error("writing", path))
+    whole_file::write(path, bytes, FILE_MODE).map_err(io_error("writing", path))
 }
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AcmeError {

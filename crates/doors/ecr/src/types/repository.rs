@@ -123,7 +123,6 @@ pub type ExclusionFilters = Bounded<Structure<ExclusionFilter>, 5>;
 /// The mutability that `imageTagMutability` and its exclusion filters ask for (`ECR.md` C).
 pub fn tag_mutability(name: &str, filters: Option<ExclusionFilters>) -> Result<TagMutability, Error> {
     const LIST: &str = "imageTagMutabilityExclusionFilters";
-    const PATTERN: &str = "^[0-9a-zA-Z._*-]{1,128}$";
     let name = check::name_of("imageTagMutability", name, TagMutability::NAMES)?;
     let Some(filters) = filters else { return TagMutability::new(name, None) };
     let filters = filters.check(LIST, 1)?;
@@ -134,8 +133,7 @@ pub fn tag_mutability(name: &str, filters: Option<ExclusionFilters>) -> Result<T
         check::name_of(type_member, &filter_type, &["WILDCARD"])?;
         let filter = check::required(member.clone(), filter)?;
         check::length(member.clone(), &filter, 1, 128)?;
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte);
-        check::pattern(member, filter.bytes().all(allowed), PATTERN)?;
+        check::pattern(member, TagMutability::is_filter(&filter), TagMutability::FILTER_PATTERN)?;
         wildcards.push(filter);
     }
     TagMutability::new(name, Some(wildcards))

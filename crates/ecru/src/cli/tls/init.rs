@@ -5,11 +5,12 @@ use crate::config::DEFAULT_REGION;
 use aws::Region;
 use listen::addresses::Domain;
 use listen::tls::issue::{self, IssueError, Issued, Name};
+use listen::whole_file;
 use registry::clock::Time;
 use std::fmt::Write as _;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::DirBuilder;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -22,8 +23,6 @@ const SERVER_KEY: &str = "server-key.pem";
 const CERTIFICATE_MODE: u32 = 0o644;
 const KEY_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o755;
-/// A name that a file has until it is whole.
-const UNFINISHED: &str = ".new";
 
 /// Makes a private certificate authority and this server's certificate, and says how clients come to trust it.
 ///
@@ -191,20 +190,8 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, InitError> {
 
 /// Writes a file that is there whole and durable, or as it was before.
 fn write_whole(dir: &Path, name: &str, text: &str, mode: u32) -> Result<(), InitError> {
-    let (path, unfinished) = (dir.join(name), dir.join(format!("{name}{UNFINISHED}")));
-    let write = || {
-        // One that a crash left could have another mode.
-        match std::fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&unfinished, &path)?;
-        File::open(dir)?.sync_all()
-    };
-    write().map_err(io_error("writing", &path))
+    let path = dir.join(name);
+    whole_file::write(&path, text.as_bytes(), mode).map_err(io_error("writing", &path))
 }
 
 fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> InitError {
