@@ -43,7 +43,7 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     if !outcome.operation.is_empty() {
-        response.extensions_mut().insert(Called(outcome.operation));
+        response.extensions_mut().insert(Called { service: outcome.service, operation: outcome.operation });
     }
     if let Some(arn) = outcome.called_by {
         response.extensions_mut().insert(CalledBy(arn));
@@ -120,6 +120,7 @@ mod tests {
         let outcome = |operation, called_by: Option<&str>, output| Outcome {
             protocol: Protocol::Json { target: "Test", version: json::JsonVersion::V1_1 },
             as_json: false,
+            service: "test",
             operation,
             called_by: called_by.map(str::to_owned),
             output,
@@ -135,7 +136,7 @@ mod tests {
         ] {
             let response = encode(outcome, "id");
             let extensions = response.extensions();
-            assert_eq!(extensions.get::<Called>().map(|called| called.0), operation);
+            assert_eq!(extensions.get::<Called>().map(|called| called.operation), operation);
             assert_eq!(extensions.get::<CalledBy>().map(|caller| caller.0.as_str()), caller);
         }
     }
@@ -161,6 +162,7 @@ mod tests {
         let outcome = |as_json| Outcome {
             protocol: Protocol::Query { namespace: "urn:iam", version: "2010-05-08" },
             as_json,
+            service: "test",
             operation: "ListUsers",
             called_by: None,
             output: listing(),
@@ -195,6 +197,7 @@ mod tests {
         let outcome = |output| Outcome {
             protocol: Protocol::Json { target: "Test", version: json_1_0 },
             as_json: false,
+            service: "test",
             operation: "Get",
             called_by: None,
             output,

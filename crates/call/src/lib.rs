@@ -115,7 +115,8 @@ pub fn refuse_not_local(services: Services, head: &Parts, not_local: &NotLocal, 
         false => called.filter(|protocol| matches!(protocol, Protocol::Json { .. })).unwrap_or(UNKNOWN),
     };
     let output = Err(Refusal::NotLocal(not_local.clone()));
-    let outcome = Outcome { protocol, as_json: prefers_json(head), operation: "", called_by: None, output };
+    let outcome =
+        Outcome { protocol, as_json: prefers_json(head), service: "", operation: "", called_by: None, output };
     answer::encode(outcome, request_id)
 }
 
@@ -124,7 +125,8 @@ struct Outcome {
     protocol: Protocol,
     /// Whether the query protocol answers in JSON instead of XML, which `Accept` decides.
     as_json: bool,
-    /// The operation's name, empty when none was found.
+    /// The service's signing name and the operation's, empty when none was found.
+    service: &'static str,
     operation: &'static str,
     /// The ARN of a caller that was authenticated, for the access line.
     called_by: Option<String>,
@@ -163,7 +165,7 @@ async fn call_json(
         Ok(found) => found,
         Err(refusal) => {
             let output = Err(of_another_service(services, head, refusal));
-            return Outcome { protocol: UNKNOWN, as_json: false, operation: "", called_by: None, output };
+            return Outcome { protocol: UNKNOWN, as_json: false, service: "", operation: "", called_by: None, output };
         }
     };
     let (declared, mut called_by) = (body.declared(), None);
@@ -186,7 +188,14 @@ async fn call_json(
         entry.run(Input::Json(bytes), call).await
     };
     let output = output.await;
-    Outcome { protocol: service.protocol, as_json: false, operation: entry.name, called_by, output }
+    Outcome {
+        protocol: service.protocol,
+        as_json: false,
+        service: service.signing_name,
+        operation: entry.name,
+        called_by,
+        output,
+    }
 }
 
 /// The JSON operation that `X-Amz-Target` names.
@@ -241,7 +250,7 @@ async fn call_query(
     body: &mut RequestBody,
     origin: RequestOrigin,
 ) -> Outcome {
-    let (declared, mut called_by, mut operation) = (body.declared(), None, "");
+    let (declared, mut called_by, mut called) = (body.declared(), None, ("", ""));
     let mut protocol = first_query(services);
     let output = async {
         let lease = app.budgets.forms.receive(Owner::stranger(origin.address));
@@ -253,7 +262,7 @@ async fn call_query(
         protocol = named.map_or(protocol, |service| service.protocol);
         let (service, entry) =
             find_action(named, &form).map_err(|refusal| of_another_service(services, head, refusal))?;
-        operation = entry.name;
+        called = (service.signing_name, entry.name);
         let claim = Claim::read(app, head, service).await?;
         let (caller, region) = claim.verify(head, received.sha256)?;
         called_by = Some(caller.arn(region.partition()));
@@ -261,7 +270,8 @@ async fn call_query(
         entry.run(Input::Form(form), call).await
     };
     let output = output.await;
-    Outcome { protocol, as_json: prefers_json(head), operation, called_by, output }
+    let (service, operation) = called;
+    Outcome { protocol, as_json: prefers_json(head), service, operation, called_by, output }
 }
 
 /// Whether a caller of the query protocol wants JSON in the place of XML.

@@ -21,9 +21,13 @@ pub const TARGET: &str = "ecru::access";
 #[derive(Clone, Debug)]
 pub struct CalledBy(pub String);
 
-/// Which operation of the AWS API a call was, for its line; as [`CalledBy`].
-#[derive(Clone, Copy, Debug)]
-pub struct Called(pub &'static str);
+/// Which operation of the AWS API a call was, for its line; as [`CalledBy`]. Operations of several services have one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The service's signing name, such as `ecr`.
+    pub service: &'static str,
+    pub operation: &'static str,
+}
 
 /// Why a call was refused, for its line; as [`CalledBy`].
 #[derive(Clone, Debug)]
@@ -54,7 +58,7 @@ pub struct Line {
     began: Instant,
     /// `None` until there is an answer.
     status: Option<StatusCode>,
-    operation: Option<&'static str>,
+    called: Option<Called>,
     caller: Option<String>,
     refused: Option<RefusedFor>,
     /// Bytes of the answer's body that were sent.
@@ -85,7 +89,7 @@ impl Line {
             peer: origin.address,
             began: Instant::now(),
             status: None,
-            operation: None,
+            called: None,
             caller: None,
             refused: None,
             sent: 0,
@@ -96,7 +100,7 @@ impl Line {
     /// The same response, whose line is written when its body was sent or dropped.
     pub fn end_with(mut self, response: Response) -> Response {
         self.status = Some(response.status());
-        self.operation = response.extensions().get::<Called>().map(|called| called.0);
+        self.called = response.extensions().get::<Called>().copied();
         if response.extensions().get::<Transfer>().is_some() {
             self.request.transfers();
         }
@@ -126,7 +130,8 @@ impl Drop for Line {
             http.bytes = self.sent,
             http.whole = self.whole,
             micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            operation = self.operation.unwrap_or("-"),
+            service = self.called.map_or("-", |called| called.service),
+            operation = self.called.map_or("-", |called| called.operation),
             caller = self.caller.as_deref().unwrap_or("-"),
             refusal.code = self.refused.as_ref().map(|refused| refused.code),
             refusal.reason = self.refused.as_ref().map(|refused| &*refused.reason),

@@ -1,9 +1,10 @@
 //! Every operation of every service and every endpoint, as nobody and as a stranger, who is another account's administrator.
 //! The operations come from the tables of the doors, so that none can be forgotten.
 use aws::AccountId;
-use call::{Protocol, Service};
+use call::{Entry, Protocol, Service};
 use ecru::doors::operations;
 use registry::RegistryId;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Call};
 use testkit::{AwsCaller, Docker, Image, TestApp, digest};
@@ -11,41 +12,52 @@ use testkit::{AwsCaller, Docker, Image, TestApp, digest};
 const OWNER: &str = "000000000000";
 const STRANGER: &str = "111122223333";
 
-/// What needs a signature and no permission. This list may only shrink.
-const FREE: &[&str] = &["GetCallerIdentity"];
+/// An operation, by the signing name of its service: several services have a PutImage or a TagResource.
+type Operation = (&'static str, &'static str);
+
+/// What needs a signature and no permission. This list may only shrink, so its length is written down.
+const FREE: [Operation; 1] = [("sts", "GetCallerIdentity")];
 
 /// What the `ecru` door has that is about a registry, and is judged there.
-const OF_REGISTRY: &[&str] = &["ListPushLog"];
+const OF_REGISTRY: [Operation; 1] = [("ecru", "ListPushLog")];
+
+fn key(service: &Service, entry: &Entry) -> Operation {
+    (service.signing_name, entry.name)
+}
 
 /// A valid input of each operation on the owner's registry; `None` where no input can name another's registry.
-fn input(operation: &str) -> Option<Value> {
+fn input(operation: Operation) -> Option<Value> {
     let arn = format!("arn:aws:ecr:us-east-1:{OWNER}:repository/app");
     let image = Image::new(1);
     let upload = "00000000-0000-8000-8000-000000000000";
     let own = match operation {
-        "DescribeRegistry" | "GetAccountSetting" | "PutAccountSetting" | "GetAuthorizationToken" => return None,
-        "GetCallerIdentity" => return None,
+        ("ecr", "DescribeRegistry" | "GetAccountSetting" | "PutAccountSetting" | "GetAuthorizationToken") => {
+            return None;
+        }
+        ("sts", "GetCallerIdentity") => return None,
         // The server belongs to the default account: whoever calls, these are about it.
-        "ListPushLog" => json!({}),
-        "ListJobs" | "ServerStatus" => return Some(json!({})),
-        "RetryJobs" => return Some(json!({"kind": "upload_expire"})),
-        "ListTagsForResource" => return Some(json!({"resourceArn": arn})),
-        "TagResource" => return Some(json!({"resourceArn": arn, "tags": [{"Key": "k", "Value": "v"}]})),
-        "UntagResource" => return Some(json!({"resourceArn": arn, "tagKeys": ["k"]})),
-        "BatchCheckLayerAvailability" => json!({"layerDigests": [digest(image.layer())]}),
-        "BatchDeleteImage" | "BatchGetImage" => json!({"imageIds": [{"imageTag": "v1"}]}),
-        "CompleteLayerUpload" => json!({"uploadId": upload, "layerDigests": [digest(b"x")]}),
-        "GetDownloadUrlForLayer" => json!({"layerDigest": digest(image.layer())}),
-        "ListImageReferrers" => json!({"subjectId": {"imageDigest": image.digest()}}),
-        "PutImage" => json!({"imageManifest": image.text(), "imageTag": "stolen"}),
-        "PutImageScanningConfiguration" => json!({"imageScanningConfiguration": {"scanOnPush": true}}),
-        "PutImageTagMutability" => json!({"imageTagMutability": "IMMUTABLE"}),
-        "UploadLayerPart" => {
+        ("ecru", "ListPushLog") => json!({}),
+        ("ecru", "ListJobs" | "ServerStatus") => return Some(json!({})),
+        ("ecru", "RetryJobs") => return Some(json!({"kind": "upload_expire"})),
+        ("ecr", "ListTagsForResource") => return Some(json!({"resourceArn": arn})),
+        ("ecr", "TagResource") => return Some(json!({"resourceArn": arn, "tags": [{"Key": "k", "Value": "v"}]})),
+        ("ecr", "UntagResource") => return Some(json!({"resourceArn": arn, "tagKeys": ["k"]})),
+        ("ecr", "BatchCheckLayerAvailability") => json!({"layerDigests": [digest(image.layer())]}),
+        ("ecr", "BatchDeleteImage" | "BatchGetImage") => json!({"imageIds": [{"imageTag": "v1"}]}),
+        ("ecr", "CompleteLayerUpload") => json!({"uploadId": upload, "layerDigests": [digest(b"x")]}),
+        ("ecr", "GetDownloadUrlForLayer") => json!({"layerDigest": digest(image.layer())}),
+        ("ecr", "ListImageReferrers") => json!({"subjectId": {"imageDigest": image.digest()}}),
+        ("ecr", "PutImage") => json!({"imageManifest": image.text(), "imageTag": "stolen"}),
+        ("ecr", "PutImageScanningConfiguration") => json!({"imageScanningConfiguration": {"scanOnPush": true}}),
+        ("ecr", "PutImageTagMutability") => json!({"imageTagMutability": "IMMUTABLE"}),
+        ("ecr", "UploadLayerPart") => {
             json!({"uploadId": upload, "partFirstByte": 0, "partLastByte": 0, "layerPartBlob": "YQ=="})
         }
-        "DescribeRepositories" => return Some(json!({"registryId": OWNER})),
-        "CreateRepository" | "DeleteRepository" | "DescribeImages" | "InitiateLayerUpload" | "ListImages" => json!({}),
-        other => panic!("no input for {other}: a new operation needs one here"),
+        ("ecr", "DescribeRepositories") => return Some(json!({"registryId": OWNER})),
+        ("ecr", "CreateRepository" | "DeleteRepository" | "DescribeImages" | "InitiateLayerUpload" | "ListImages") => {
+            json!({})
+        }
+        other => panic!("no input for {other:?}: a new operation needs one here"),
     };
     let mut whole = json!({"registryId": OWNER, "repositoryName": "app"});
     whole.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
@@ -81,16 +93,75 @@ fn call(service: &Service, operation: &str, input: &Value) -> Call {
             .body(input.to_string()),
         Protocol::Query { version, .. } => call
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-            .body(format!("Action={operation}&Version={version}")),
+            .body(form(&format!("Action={operation}&Version={version}"), input)),
     }
 }
 
-/// The message of an answer that must be AccessDenied.
+/// An input as a form of the query protocol, after what stands before it.
+fn form(before: &str, input: &Value) -> String {
+    fn add(form: &mut String, name: &str, value: &Value) {
+        match value {
+            Value::Object(members) => members.iter().for_each(|(member, value)| {
+                add(form, &if name.is_empty() { member.clone() } else { format!("{name}.{member}") }, value);
+            }),
+            Value::Array(items) => {
+                (1..).zip(items).for_each(|(number, item)| add(form, &format!("{name}.member.{number}"), item));
+            }
+            Value::String(text) => {
+                let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+                form.push_str(&format!("&{name}={encoded}"));
+            }
+            other => form.push_str(&format!("&{name}={other}")),
+        }
+    }
+    let mut form = before.to_owned();
+    add(&mut form, "", input);
+    form
+}
+
+/// An input with a list of structures, as an operation of a query service reads it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct AssumeRole {
+    role_arn: String,
+    duration_seconds: u32,
+    tags: Vec<Tag>,
+}
+
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Tag {
+    key: String,
+    value: Option<String>,
+}
+
+#[test]
+fn the_walk_speaks_the_query_protocol() {
+    let input =
+        json!({"RoleArn": "a:b/c", "DurationSeconds": 900, "Tags": [{"Key": "k", "Value": "v&w"}, {"Key": "l"}]});
+    let body = form("Action=AssumeRole&Version=2011-06-15", &input);
+    let read: AssumeRole = aws::query::QueryForm::read("", body.as_bytes()).unwrap().input().unwrap();
+    let tag = |key: &str, value: Option<&str>| Tag { key: key.to_owned(), value: value.map(str::to_owned) };
+    assert_eq!((read.role_arn.as_str(), read.duration_seconds), ("a:b/c", 900));
+    assert_eq!(read.tags, [tag("k", Some("v&w")), tag("l", None)]);
+}
+
+/// The message of an answer that must be AccessDenied, in the protocol of its service.
 #[track_caller]
-fn denied(operation: &str, answer: Answer) -> String {
-    let body = answer.expect(400).json();
-    assert_eq!(body["__type"], "AccessDeniedException", "{operation}: {body}");
-    body["message"].as_str().unwrap().to_owned()
+fn denied(service: &Service, operation: &str, answer: Answer) -> String {
+    match service.protocol {
+        Protocol::Json { .. } => {
+            let body = answer.expect(400).json();
+            assert_eq!(body["__type"], "AccessDeniedException", "{operation}: {body}");
+            body["message"].as_str().unwrap().to_owned()
+        }
+        Protocol::Query { .. } => {
+            let text = answer.expect(403).text();
+            assert!(text.contains("<Code>AccessDenied</Code>"), "{operation}: {text}");
+            let message = text.split("<Message>").nth(1).and_then(|rest| rest.split("</Message>").next());
+            message.unwrap_or_else(|| panic!("{operation}: {text}")).to_owned()
+        }
+    }
 }
 
 #[tokio::test]
@@ -99,7 +170,7 @@ async fn nobody_may_do_anything() {
     world(&app).await;
     let before = shown(&app.administrator()).await;
     for (service, entry) in operations() {
-        let input = input(entry.name).unwrap_or_else(|| json!({}));
+        let input = input(key(service, entry)).unwrap_or_else(|| json!({}));
         let answer = call(service, entry.name, &input).send(app.address).await;
         match service.protocol {
             Protocol::Json { .. } => {
@@ -117,12 +188,15 @@ async fn nobody_may_do_anything() {
 
 #[test]
 fn every_operation_but_the_free_ones_needs_something() {
+    let mut free = 0;
     let registry = RegistryId { account: AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
-    for (_, entry) in operations() {
-        let input = input(entry.name).unwrap_or_else(|| json!({}));
+    for (service, entry) in operations() {
+        let input = input(key(service, entry)).unwrap_or_else(|| json!({}));
         let needs = entry.needs(input.to_string().into(), &registry).unwrap();
-        assert_eq!(needs.is_empty(), FREE.contains(&entry.name), "{}: {needs:?}", entry.name);
+        free += usize::from(needs.is_empty());
+        assert_eq!(needs.is_empty(), FREE.contains(&key(service, entry)), "{}: {needs:?}", entry.name);
     }
+    assert_eq!(free, FREE.len(), "FREE names an operation that is gone");
 }
 
 #[tokio::test]
@@ -134,9 +208,9 @@ async fn a_stranger_may_do_nothing_here_whether_it_exists_or_not() {
     let before = shown(&owner).await;
     for (service, entry) in operations() {
         let (prefix, operation) = (service.signing_name, entry.name);
-        let Some(input) = input(operation) else { continue };
+        let Some(input) = input((prefix, operation)) else { continue };
         let answer = stranger.send(prefix, call(service, operation, &input)).await;
-        let existing = denied(operation, answer);
+        let existing = denied(service, operation, answer);
         let tail = existing
             .split(&format!(" is not authorized to perform: {prefix}:"))
             .nth(1)
@@ -146,7 +220,7 @@ async fn a_stranger_may_do_nothing_here_whether_it_exists_or_not() {
         assert!(tail.contains(&reason), "{operation}: {existing}");
         let text = input.to_string().replace("\"app\"", "\"gone\"").replace("repository/app", "repository/gone");
         let gone = serde_json::from_str(&text).unwrap();
-        let missing = denied(operation, stranger.send(prefix, call(service, operation, &gone)).await);
+        let missing = denied(service, operation, stranger.send(prefix, call(service, operation, &gone)).await);
         assert_eq!(
             missing.replace("repository/gone", "repository/app"),
             existing,
@@ -159,20 +233,22 @@ async fn a_stranger_may_do_nothing_here_whether_it_exists_or_not() {
 #[tokio::test]
 async fn only_the_default_account_may_operate_the_server() {
     let app = TestApp::start().await;
-    let about_the_server = |service: &Service, name| service.signing_name == "ecru" && !OF_REGISTRY.contains(&name);
+    let about_the_server = |service: &Service, name| {
+        service.signing_name == "ecru" && !OF_REGISTRY.contains(&(service.signing_name, name))
+    };
     for (service, entry) in operations().filter(|(service, entry)| about_the_server(service, entry.name)) {
-        let input = input(entry.name).unwrap();
+        let input = input(key(service, entry)).unwrap();
         // The region that a signature names makes no difference.
         for region in ["us-east-1", "eu-west-1"] {
             let owner = app.account(OWNER, region).send("ecru", call(service, entry.name, &input)).await;
             owner.expect(200);
             let stranger = app.account(STRANGER, region).send("ecru", call(service, entry.name, &input)).await;
-            denied(entry.name, stranger);
+            denied(service, entry.name, stranger);
         }
         // Nor does an account that the input names.
         let named = json!({"registryId": STRANGER});
         let stranger = app.account(STRANGER, "us-east-1");
-        denied(entry.name, stranger.send("ecru", call(service, entry.name, &named)).await);
+        denied(service, entry.name, stranger.send("ecru", call(service, entry.name, &named)).await);
     }
 }
 
