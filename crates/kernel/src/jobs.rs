@@ -92,7 +92,7 @@ pub struct JobCounts {
 }
 
 /// The runner of every domain's kinds, and what it shares with those who enqueue.
-pub const CAPABILITY: Capability = Capability::with_state::<JobQueue>().with_run(|system, stop| {
+pub(crate) const CAPABILITY: Capability = Capability::with_state::<JobQueue>().with_run(|system, stop| {
     Box::pin(async move {
         let kinds = system.job_kinds().to_vec();
         run(system, &kinds, stop).await;

@@ -1,7 +1,7 @@
 //! What the whole process stands on: its stores, and the state that each capability keeps in memory.
 use crate::access::PolicySource;
 use crate::clock::{SharedClock, Time};
-use crate::jobs::{JobKind, JobKinds};
+use crate::jobs::{self, JobKind, JobKinds};
 use crate::keys::Keys;
 use crate::limits::Limits;
 use crate::quirks::Quirks;
@@ -78,7 +78,9 @@ impl System {
     pub fn new(parts: Parts, domains: &[&Domain], policies: &'static dyn PolicySource) -> System {
         let mut states = States::default();
         let mut runs = Vec::new();
-        for capability in domains.iter().flat_map(|domain| domain.capabilities) {
+        // The runner of jobs is one for all domains.
+        let own = [&jobs::CAPABILITY];
+        for capability in own.into_iter().chain(domains.iter().flat_map(|domain| domain.capabilities)) {
             (capability.add_state)(&mut states);
             runs.extend(capability.run);
         }

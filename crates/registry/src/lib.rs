@@ -34,7 +34,6 @@ pub use policies::StoredPolicies;
 pub const DOMAIN: Domain = Domain {
     job_kinds: JOB_KINDS,
     capabilities: &[
-        jobs::CAPABILITY,
         upload::CAPABILITY,
         login::CAPABILITY,
         push_log::CAPABILITY,
