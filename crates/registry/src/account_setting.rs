@@ -3,7 +3,7 @@ use crate::event::{self, Event};
 use crate::{Constraint, Cx, Error};
 use meta::records::{RegistryKey, account};
 
-/// One setting: its values (legacy ones last) and its default.
+/// A setting with its valid values (legacy ones last) and its default.
 pub(crate) struct AccountSetting {
     name: &'static str,
     values: &'static [&'static str],
@@ -12,7 +12,7 @@ pub(crate) struct AccountSetting {
 
 pub(crate) const ENABLED: &str = "ENABLED";
 
-/// Whether layers are mounted across repositories. On until switched off, where AWS must be switched on (`ECR.md` B.10).
+/// Controls whether layers are mounted across repositories. The default is on, while AWS's is off (`ECR.md` B.10).
 pub(crate) const BLOB_MOUNTING: AccountSetting =
     AccountSetting { name: "BLOB_MOUNTING", values: &[ENABLED, "DISABLED"], default: ENABLED };
 
@@ -32,7 +32,7 @@ fn setting(name: &str) -> Result<&'static AccountSetting, Error> {
     })
 }
 
-/// The value of a setting in a transaction, or its default.
+/// Returns the value of a setting, or its default, in a transaction.
 pub(crate) fn value(
     tx: &mut meta::Tx<'_>,
     registry: &RegistryKey,
@@ -42,14 +42,14 @@ pub(crate) fn value(
     Ok(stored.unwrap_or_else(|| setting.default.to_owned()))
 }
 
-/// The value of a setting, or its default. An unknown name is [`Error::Validation`].
+/// Returns the value of a setting, or its default. Fails with [`Error::Validation`] for an unknown name.
 pub async fn get(cx: &Cx, name: &str) -> Result<String, Error> {
     let setting = setting(name)?;
     let stored = cx.db.look_up(account::setting(&cx.registry.key(), setting.name)).await?;
     Ok(stored.unwrap_or_else(|| setting.default.to_owned()))
 }
 
-/// Sets a value; one that the setting doesn't take is [`CommonError::InvalidParameter`] on `value`.
+/// Sets a value. Fails with [`CommonError::InvalidParameter`](crate::CommonError::InvalidParameter) for an invalid one.
 pub async fn put(cx: &Cx, name: &str, value: &str) -> Result<(), Error> {
     let setting = setting(name)?;
     if !setting.values.contains(&value) {

@@ -1,4 +1,5 @@
-//! What an installation needs before its first call: the root key's proof, the default account, its administrator.
+//! Prepares an installation for its first call: the proof of the root key, the default account, and its administrator.
+
 use crate::keys::{Keys, Purpose};
 use crate::{Error, System};
 use aws::AccountId;
@@ -7,7 +8,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-/// The administrator's key pair of a first start; handed out once, to be written to the credentials file.
+/// The administrator's key pair of a first start. It is returned once, to be written to the credentials file.
 pub struct NewAdministrator {
     pub access_key_id: String,
     pub secret: Zeroizing<String>,
@@ -15,10 +16,10 @@ pub struct NewAdministrator {
 
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
-    /// The given root key is not the one that this store was made with.
+    /// The configured root key is not the one that this store was made with.
     #[error("root key {0} is not the one that this store was made with")]
     WrongRootKey(u32),
-    /// A secret is sealed by a root key that is not given.
+    /// A secret was encrypted with a root key that is not configured.
     #[error(
         "root key {0} is missing, and secrets of this store are sealed with it: give it as {0}:KEY beside the newer ones, \
          a line each, in root.key or in the setting that takes its place"
@@ -34,7 +35,7 @@ impl From<meta::Error> for BootstrapError {
     }
 }
 
-/// A root key's number, and what proves that a key is the one of that number.
+/// The number of a root key, and a MAC that proves that a key is the one with that number.
 type Proof = (u32, [u8; 32]);
 
 fn proofs(keys: &Keys) -> Vec<Proof> {
@@ -42,7 +43,7 @@ fn proofs(keys: &Keys) -> Vec<Proof> {
     keys.numbers().filter_map(proof).collect()
 }
 
-/// Proves the root keys against the store, recording the proof of a new one.
+/// Checks the root keys against the store, and stores the proofs of new ones.
 pub async fn prove_root_keys(system: &System) -> Result<(), BootstrapError> {
     let now = system.now().0;
     let proofs = proofs(&system.keys);
@@ -57,13 +58,13 @@ pub async fn prove_root_keys(system: &System) -> Result<(), BootstrapError> {
         .await
 }
 
-/// Proves the root keys against a store, and changes nothing.
+/// Checks the root keys against a store, and changes nothing.
 pub async fn check_root_keys(db: &meta::Db, keys: &Keys) -> Result<(), BootstrapError> {
     let proofs = proofs(keys);
     db.read(move |tx| judge(tx, &proofs).map(drop)).await
 }
 
-/// The proofs that the store does not have yet.
+/// Checks the proofs, and returns those that the store does not have yet.
 fn judge(tx: &mut meta::Tx<'_>, proofs: &[Proof]) -> Result<Vec<Proof>, BootstrapError> {
     let mut new = Vec::new();
     for (number, proof) in proofs {
@@ -73,7 +74,7 @@ fn judge(tx: &mut meta::Tx<'_>, proofs: &[Proof]) -> Result<Vec<Proof>, Bootstra
             None => new.push((*number, *proof)),
         }
     }
-    // New numbers are a rotation, which needs one of the old keys beside them.
+    // A rotation adds new numbers beside an old key. Only new numbers are the keys of another store.
     let rotation = new.len() < proofs.len();
     if let Some((number, _)) = new.first().filter(|_| !rotation)
         && tx.root_key_count()? > 0
@@ -87,9 +88,10 @@ fn judge(tx: &mut meta::Tx<'_>, proofs: &[Proof]) -> Result<Vec<Proof>, Bootstra
     }
 }
 
-/// A key pair for the administrator of the default account; `None` when there is one already.
+/// Makes a key pair for the administrator of the default account. Returns `None` if there is one already.
 ///
-/// It is good only after [`add_administrator`], so that it can be written down before: a crash between the two costs nothing.
+/// The pair is valid only after [`add_administrator`], so that the caller can write it to a file first. A crash between the two does no
+/// harm.
 pub async fn new_administrator(system: &System) -> Result<Option<NewAdministrator>, BootstrapError> {
     let account = AccountId::DEFAULT.to_string();
     if system.db.read(move |tx| tx.access_key_count(&account, &account)).await? > 0 {
@@ -98,7 +100,7 @@ pub async fn new_administrator(system: &System) -> Result<Option<NewAdministrato
     Ok(Some(NewAdministrator { access_key_id: access_key_id(system), secret: secret(system) }))
 }
 
-/// Makes the default account with its administrator; false when another node was first, whose keys hold.
+/// Creates the default account with its administrator. Returns false if another node has done so already. Then that node's keys are valid.
 pub async fn add_administrator(system: &System, new: &NewAdministrator) -> Result<bool, BootstrapError> {
     let id = new.access_key_id.clone();
     let sealed = system
@@ -120,7 +122,7 @@ pub async fn add_administrator(system: &System, new: &NewAdministrator) -> Resul
         .await
 }
 
-/// 20 characters as AWS's: `AKIA` and sixteen of A-Z and 2-7.
+/// Returns 20 characters in AWS's form: `AKIA` and sixteen of A-Z and 2-7.
 fn access_key_id(system: &System) -> String {
     const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let mut chance = [0_u8; 16];
@@ -129,7 +131,7 @@ fn access_key_id(system: &System) -> String {
     "AKIA".chars().chain(letters).collect()
 }
 
-/// 40 characters of base64, as AWS's: 240 bits of chance.
+/// Returns 40 characters of base64 in AWS's form, with 240 random bits.
 fn secret(system: &System) -> Zeroizing<String> {
     let mut chance = Zeroizing::new([0_u8; 30]);
     system.random.fill(chance.as_mut());

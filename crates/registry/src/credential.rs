@@ -1,4 +1,5 @@
-//! Access keys: what signs a call and who is behind it.
+//! Access keys, which sign calls, and their owners.
+
 use crate::access::Caller;
 use crate::keys::Purpose;
 use crate::{CommonError, System};
@@ -6,7 +7,7 @@ use aws::AccountId;
 use meta::records::account;
 use zeroize::Zeroizing;
 
-/// A key that may sign. Has no `Debug`, since it holds the secret.
+/// An access key with its owner. It has no `Debug`, because it contains the secret.
 pub struct Credential {
     pub caller: Caller,
     pub secret: Zeroizing<String>,
@@ -15,8 +16,8 @@ pub struct Credential {
 /// Keys that exist only in this process and are never stored.
 #[derive(Clone, Default)]
 pub struct ProcessKeys {
-    /// `--dev`: `test`/`test` is the administrator of the default account, and any 12-digit id with the secret `test` that of
-    /// the account of that id.
+    /// `--dev`: `test`/`test` is the administrator of the default account. Any 12-digit id with the secret `test` is the administrator of
+    /// that account.
     pub dev: bool,
     /// ECRU_ADMIN_ACCESS_KEY_ID and ECRU_ADMIN_SECRET_ACCESS_KEY: the administrator of the default account.
     pub admin: Option<(String, Zeroizing<String>)>,
@@ -25,7 +26,7 @@ pub struct ProcessKeys {
 /// The well-known key id and secret of `--dev`.
 pub const DEV_KEY: &str = "test";
 
-/// Characters of an access key id at most (as IAM's AccessKeyId type).
+/// The most characters of an access key id (IAM's AccessKeyId type).
 const MAX_ID_LENGTH: usize = 128;
 
 impl ProcessKeys {
@@ -65,12 +66,12 @@ pub async fn find(
         .open(Purpose::Credential, access_key_id.as_bytes(), &row.secret)
         .ok_or_else(|| unsealable(access_key_id))?;
     let secret = String::from_utf8(secret.to_vec()).map_err(|_| unsealable(access_key_id))?;
-    // Only administrators' keys are stored until users exist.
+    // Until users exist, only keys of administrators are stored.
     let caller = Caller::Administrator { account, access_key_id: access_key_id.to_owned() };
     Ok(Some(Credential { caller, secret: Zeroizing::new(secret) }))
 }
 
-/// The caller behind an access key that a token names, if the key still exists and is active.
+/// Returns the owner of an access key that a token names, if the key exists and is active.
 pub async fn caller(
     system: &System,
     process: &ProcessKeys,

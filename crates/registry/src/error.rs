@@ -1,14 +1,15 @@
-//! Every failure of the domain; those that every domain has are [`CommonError`]. Variants bear AWS's exception names; Display is
-//! the message that a client reads.
+//! The errors of the domain. Those that every domain shares are [`CommonError`]. Variants have AWS's exception names, and Display is the
+//! message that a client reads.
+
 use kernel::{CommonError, Constraint, Fault};
 use std::borrow::Cow;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// What every domain may answer: denied, invalid, busy, unavailable, a fault of ours.
+    /// An error that every domain may return: denied, invalid, busy, unavailable, or an internal failure.
     #[error(transparent)]
     Common(#[from] CommonError),
-    /// AWS says no more of a manifest that it can't take; the docker door says what is wrong.
+    /// AWS's message does not explain the fault of a manifest. The docker door does.
     #[error("Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Invalid JSON syntax'")]
     InvalidManifest(oci::InvalidManifest),
     #[error("{0}")]
@@ -25,17 +26,18 @@ pub enum Error {
         "The repository with name '{name}' in registry with id '{account}' cannot be deleted because it still contains images"
     )]
     RepositoryNotEmpty { name: String, account: String },
-    /// A member of the encryption configuration asks for KMS, which is not available yet.
+    /// The encryption configuration requires KMS, which is not available yet.
     #[error("{message}")]
     Kms { kms_error: &'static str, message: String },
-    /// `setting` is the key under `[limits]` that raises it, where there is one.
+    /// `setting` is the key under `[limits]` that raises the limit, if there is one.
     #[error("{message}")]
     LimitExceeded { message: String, setting: Option<&'static str> },
     #[error(
         "Image with digest '{digest}' and tag '{tag}' already exists in the repository with name '{name}' in registry with id '{account}'"
     )]
     ImageAlreadyExists { digest: String, tag: String, name: String, account: String },
-    /// `held` says what the tag holds and since when, for the docker door's longer text (`ECR.md` R 4).
+    /// `held` is the digest of the tag's image and `since` the time of the tag's last move, for the docker door's longer text (`ECR.md`
+    /// R 4).
     #[error(
         "The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable."
     )]
@@ -52,14 +54,14 @@ pub enum Error {
     ReferencedImagesNotFound { digests: String, name: String, account: String },
     #[error("{}", by.message(digests, name, account))]
     LayersNotFound { by: LayersNotFoundBy, digests: String, name: String, account: String },
-    /// DELETE of a layer that an image of the repository stands on.
+    /// DELETE of a layer that an image of the repository references.
     #[error("The layer '{digest}' is in use by an image of the repository '{name}'")]
     LayerInUse { digest: String, name: String },
     #[error(
         "The layer with digest '{digest}' is not referenced by an image in the repository with name '{name}' in the registry with id '{account}'"
     )]
     LayerInaccessible { digest: String, name: String, account: String },
-    /// A layer's stored bytes are missing or not those that were pushed. It is marked, and counts as missing until it is pushed again.
+    /// A layer's stored bytes are missing or corrupt. It is marked as damaged, and counts as missing until it is pushed again.
     #[error(
         "The stored bytes of the layer with digest '{digest}' are damaged; it counts as missing until it is pushed again"
     )]
@@ -85,7 +87,7 @@ pub enum Error {
     BodyTruncated(String),
 }
 
-/// Who asks for a layer that is not there: the texts differ.
+/// The kind of call that needs a missing layer. AWS's texts differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LayersNotFoundBy {
     Read,
@@ -109,11 +111,11 @@ impl Error {
     pub fn invalid(member: impl Into<Cow<'static, str>>, constraint: Constraint) -> Error {
         CommonError::invalid(member, constraint).into()
     }
-    /// A limit that is reached; `setting` is its key under `[limits]`, if it can be set.
+    /// Returns the error for a limit. `setting` is its key under `[limits]`, if it can be configured.
     pub fn limit(setting: Option<&'static str>, message: String) -> Error {
         Error::LimitExceeded { message, setting }
     }
-    /// True if nobody knows what became of the call's change: it may have been committed.
+    /// Returns true if the outcome of the call's change is unknown, because it may have been committed.
     pub fn is_in_doubt(&self) -> bool {
         self.common().is_some_and(CommonError::is_in_doubt)
     }

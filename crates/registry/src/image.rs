@@ -1,4 +1,4 @@
-//! Images and their tags (`ECR.md` A.3, B.5 to B.7, C, R). What happens when a tag is overwritten stands in `put.rs`.
+//! Images and their tags (`ECR.md` A.3, B.5 to B.7, C, R). `put.rs` decides what happens when a tag is overwritten.
 
 pub(crate) mod cursor;
 mod delete;
@@ -22,43 +22,42 @@ use meta::RepositoryId;
 use meta::records::image::ImageRow;
 use oci::{Digest, Tag};
 
-/// An image as a call names it: by tag, by digest, by both. Texts are as they came: what is malformed becomes a failure of the batch.
+/// The id of an image in a call: a tag, a digest, or both. The texts are unchecked. A malformed text becomes a failure of the batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageRef {
     pub digest: Option<String>,
     pub tag: Option<String>,
 }
 
-/// What a push hands over.
+/// An image to push.
 pub struct NewImage {
     pub bytes: Vec<u8>,
     /// Content-Type or `imageManifestMediaType`.
     pub media_type: Option<String>,
-    /// The tags that are to hold it; without any it is stored by its digest alone.
+    /// The tags to create or move. If empty, the image is stored without a tag.
     pub tags: Vec<Tag>,
-    /// Where the caller says which digest it expects.
+    /// The digest that the caller expects, if it states one.
     pub digest: Option<Digest>,
     pub client: PushClient,
 }
 
-/// Who puts an image: the doors' clients differ in what they may do to an immutable tag (`ECR.md` B.6, R).
+/// The kind of client that puts an image. The rules for immutable tags depend on it (`ECR.md` B.6, R).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PushClient {
-    /// PutImage: AWS's exceptions, nothing else.
+    /// PutImage, with AWS's exceptions only.
     Api,
-    /// A docker push; `containerd` is true when its User-Agent is that of containerd's client, for which the push window of
-    /// `ECR.md` R may hold.
+    /// A docker push. `containerd` is true if the User-Agent is containerd's, for which there is a push window (`ECR.md` R).
     Docker { containerd: bool },
 }
 
-/// What a push changed.
+/// The change that a push made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageChange {
-    /// The digest is new here.
+    /// The image is new in the repository.
     Stored,
-    /// The digest was here; a tag is new or moved to it.
+    /// The image existed, and a tag was created or moved to it.
     Tagged,
-    /// The digest was here, and no tag moved. The API calls this ImageAlreadyExists.
+    /// The image existed, and no tag moved. The API calls this ImageAlreadyExists.
     Nothing,
 }
 
@@ -67,32 +66,32 @@ pub struct PushedImage {
     pub media_type: String,
     pub subject: Option<Digest>,
     pub change: ImageChange,
-    /// The tags that hold the image now, in the order in which they were given.
+    /// The tags that name the image now, in the order of the request.
     pub tags: Vec<Tag>,
-    /// The immutable tags that did not move to it, though the push succeeded (`ECR.md` R 2 and 3b).
+    /// The immutable tags that did not move, although the push succeeded (`ECR.md` R 2 and 3b).
     pub unmoved: Vec<Tag>,
 }
 
-/// What is told of an image without its manifest.
+/// The description of an image for a HEAD.
 #[derive(Clone, Debug)]
 pub struct ImageHead {
     pub digest: Digest,
     pub media_type: String,
-    /// Bytes of the manifest.
+    /// The size of the manifest in bytes.
     pub size: u64,
 }
 
-/// An image with its manifest, as a pull sees it.
+/// An image with its manifest, for a pull.
 #[derive(Clone, Debug)]
 pub struct PulledImage {
     pub digest: Digest,
-    /// The tag it was asked by.
+    /// The tag in the request.
     pub tag: Option<String>,
     pub media_type: String,
     pub manifest: Vec<u8>,
 }
 
-/// A member of a batch that could not be had.
+/// An id of a batch that failed.
 #[derive(Clone, Debug)]
 pub struct ImageFailure {
     pub id: ImageRef,
@@ -100,7 +99,7 @@ pub struct ImageFailure {
     pub reason: String,
 }
 
-/// Why a member of a batch could not be had (`ECR.md` A.9 ImageFailureCode).
+/// Why an id of a batch failed (`ECR.md` A.9 ImageFailureCode).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ImageFailureCode {
     InvalidImageDigest,
@@ -112,7 +111,7 @@ pub enum ImageFailureCode {
 }
 
 impl ImageFailureCode {
-    /// As the service model spells it.
+    /// Returns the name in the service model.
     pub fn name(self) -> &'static str {
         match self {
             ImageFailureCode::InvalidImageDigest => "InvalidImageDigest",
@@ -143,7 +142,7 @@ pub enum TagStatus {
     Any,
 }
 
-/// The class filter: ACTIVE unless asked otherwise (`ECR.md` K.1).
+/// The filter by status. The default is ACTIVE (`ECR.md` K.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum StatusFilter {
     #[default]
@@ -175,7 +174,7 @@ impl StatusFilter {
         }
     }
 
-    /// Every image is active until archiving exists.
+    /// Returns true if active images are included. Every image is active until archiving exists.
     fn selects_active(self) -> bool {
         match self {
             StatusFilter::Active | StatusFilter::Any => true,
@@ -211,7 +210,7 @@ fn is_index(media_type: &str) -> bool {
     essence == oci::MediaType::OCI_INDEX || essence == oci::MediaType::DOCKER_LIST
 }
 
-/// The image that an id means, or why there is none.
+/// Finds the image of an id, or returns the failure.
 fn find(
     tx: &mut meta::Tx<'_>,
     repository: RepositoryId,
@@ -224,7 +223,7 @@ fn find(
     }
     let digest: Option<Digest> = match &id.digest {
         None => None,
-        // Well formed but of no algorithm that could be stored: nothing here has that digest.
+        // The digest is well formed but has an unsupported algorithm, so no image has it.
         Some(text) => match text.to_ascii_lowercase().parse() {
             Ok(digest) => Some(digest),
             Err(_) => return not_found(),
@@ -258,7 +257,7 @@ const INVALID_DIGEST: &str =
 const INVALID_TAG: &str =
     "Invalid request parameters: image tag should satisfy the regex '[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}'";
 
-/// Each id once, in order.
+/// Removes duplicate ids and keeps the order.
 pub fn distinct(ids: Vec<ImageRef>) -> Vec<ImageRef> {
     let mut kept: Vec<ImageRef> = Vec::with_capacity(ids.len());
     for id in ids {

@@ -1,6 +1,7 @@
-//! Layers: what a repository shows, reading their bytes, mounts (`ECR.md` A.3, B.4, B.8; DESIGN "Layers").
+//! Layers: their visibility in repositories, their bytes, and mounts (`ECR.md` A.3, B.4, B.8; DESIGN "Layers").
 //!
-//! A layer whose bytes were found missing or wrong is marked, and counts as missing until it is pushed again ([`damage`]).
+//! A layer whose bytes are missing or corrupt is marked, and counts as missing until it is pushed again ([`damage`]).
+
 mod blocks;
 mod damage;
 mod mount;
@@ -25,24 +26,24 @@ use meta::records::{
 };
 use oci::{Digest, RepositoryName};
 
-/// A layer that a repository shows.
+/// A layer that is visible in a repository.
 #[derive(Clone, Debug)]
 pub struct Layer {
     pub id: LayerId,
     pub digest: Digest,
     /// Bytes.
     pub size: u64,
-    /// As the last manifest of the repository that names it said.
+    /// The media type in the last manifest of the repository that named the layer.
     pub media_type: Option<String>,
 }
 
-/// The layers among `digests` that the repository shows and that will outlive a push (the HEAD rule of DESIGN "Deletion"),
-/// in the order in which they were asked for.
+/// Returns those of `digests` that are visible in the repository and will not be collected before a push in progress can finish (the HEAD
+/// rule of DESIGN "Deletion"), in the order of the request.
 pub async fn check(cx: &Cx, name: &RepositoryName, digests: Vec<Digest>) -> Result<Vec<Layer>, Error> {
     let outlives = outlives(cx);
     let digests: Vec<Vec<u8>> = digests.iter().map(Digest::to_bytes).collect();
     let shown = match digests.as_slice() {
-        // docker asks for one at a time.
+        // docker checks one layer at a time.
         [digest] => {
             let found = cx.db.look_up(records::layer::named(&cx.registry.key(), name.as_str(), digest)).await?;
             vec![found.ok_or_else(|| not_found(cx, name))?]
@@ -53,20 +54,22 @@ pub async fn check(cx: &Cx, name: &RepositoryName, digests: Vec<Digest>) -> Resu
     shown.into_iter().flatten().filter(sound).map(layer).collect()
 }
 
-/// A layer for GetDownloadUrlForLayer and redirects: LayersNotFound when unknown, LayerInaccessible when no image references it
-/// (`referenced` true, as the API asks).
+/// Returns a layer for GetDownloadUrlForLayer and redirects.
+///
+/// Fails with LayersNotFound if it is not visible. With `referenced`, as the API requires, fails with LayerInaccessible if no image
+/// references it.
 pub async fn find(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: bool) -> Result<Layer, Error> {
     layer(find_shown(cx, name, digest, referenced).await?.shown)
 }
 
-/// A layer by its record's id, for signed layer URLs. `None` when it is gone or damaged.
+/// Returns a layer by the id of its record, for signed layer URLs. Returns `None` if it is gone or damaged.
 pub async fn by_id(system: &System, id: LayerId) -> Result<Option<Layer>, Error> {
     system.blobs.present()?;
     let row = system.db.look_up(records::layer::by_id(id)).await?;
     row.filter(|row| row.damaged_at.is_none()).map(|row| layer(ShownLayer { layer: row, media_type: None })).transpose()
 }
 
-/// Takes a layer from what the repository shows; refused while an image here stands on it.
+/// Hides a layer from the repository. Refused while an image in the repository references the layer.
 pub async fn delete(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
     let (registry, text, digest) = (cx.registry.key(), name.to_string(), *digest);
     let missing = Missing::of(cx, name, &digest);
@@ -86,7 +89,7 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<(
         .await
 }
 
-/// A shown layer with its record, and its bytes where they lie in one; see [`find`].
+/// Finds a visible layer with its record, and with its bytes if they are in the record. See [`find`].
 async fn find_shown(cx: &Cx, name: &RepositoryName, digest: &Digest, referenced: bool) -> Result<LayerToRead, Error> {
     let missing = Missing::of(cx, name, digest);
     let found = cx.db.look_up(records::layer::to_read(&cx.registry.key(), name.as_str(), &digest.to_bytes())).await?;
@@ -108,18 +111,18 @@ fn layer(shown: ShownLayer) -> Result<Layer, Error> {
     })
 }
 
-/// A stored size; sizes are never negative.
+/// Returns a stored size. Sizes are never negative.
 fn size(row: &LayerRow) -> u64 {
     u64::try_from(row.size).unwrap_or(0)
 }
 
-/// Tells the layers that stay for a push's life from those that may be collected before its manifest comes.
+/// Returns a predicate that is true for layers that will not be collected before a push in progress can finish.
 fn outlives(system: &System) -> impl Fn(&LayerRow) -> bool + Send + use<> {
     let (needed, grace) = (system.now().plus(system.limits.push_life), system.limits.grace);
     move |row| row.unreferenced_since.is_none_or(|since| Time(since).plus(grace) > needed)
 }
 
-/// What a call says of a repository or a layer that is not there; made before the transaction that finds out.
+/// The errors for a missing repository or layer. It is made before the transaction, which moves it in.
 struct Missing {
     name: String,
     account: String,

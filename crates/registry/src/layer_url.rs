@@ -1,4 +1,5 @@
-//! Signed layer URLs: `/layers/ID?…`, good for one layer until they expire (DESIGN "Keys and tokens").
+//! Signed layer URLs, `/layers/ID?…`. Each is valid for one layer until it expires (DESIGN "Keys and tokens").
+
 use crate::System;
 use crate::clock::Time;
 use crate::keys::Purpose;
@@ -12,7 +13,7 @@ use subtle::ConstantTimeEq;
 const ID_DIGITS: usize = 32;
 const MICROSECONDS: i64 = 1_000_000;
 
-/// The path and query of a URL for the layer, without the base. Whoever has it can read the layer: it is never logged.
+/// Returns the path and query of a URL for the layer. Anybody with the URL can read the layer, so it must never be logged.
 pub fn sign(system: &System, layer: &Layer) -> String {
     let key = system.keys.current();
     let expires = system.now().plus(system.limits.layer_url_life).0 / MICROSECONDS;
@@ -30,13 +31,13 @@ pub struct LayerUrlClaim {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLayerUrl {
-    #[error("the signature of this URL is not right")]
+    #[error("the signature of this URL is invalid")]
     Signature,
     #[error("this URL has expired")]
     Expired,
 }
 
-/// Verifies the part behind `/layers/` and the query. Anything but the URL as it was signed is [`InvalidLayerUrl::Signature`].
+/// Verifies the path after `/layers/` and the query. Any change of the signed URL is [`InvalidLayerUrl::Signature`].
 pub fn verify(system: &System, path_id: &str, query: &str) -> Result<LayerUrlClaim, InvalidLayerUrl> {
     let (layer_id, claim) = parse_id(path_id).zip(parse_query(query)).ok_or(InvalidLayerUrl::Signature)?;
     let right = system

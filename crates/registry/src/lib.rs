@@ -1,7 +1,7 @@
-//! The domain: what exists in a registry and what may happen to it. It knows no HTTP and no JSON of any wire.
+//! The domain of registries: repositories, images, layers and uploads. It knows no HTTP and no JSON of any wire.
 //!
-//! A capability is a file. Every function that reads or writes a store takes [`Cx`], and is the only way to do what it does,
-//! whichever door asks.
+//! Each capability is a file. A function that reads or writes a store takes [`Cx`], and is the only way to do what it does, for every
+//! door.
 
 pub mod account_setting;
 pub mod bootstrap;
@@ -30,7 +30,7 @@ pub use kernel::{
 pub use error::{Error, LayersNotFoundBy};
 pub use policies::StoredPolicies;
 
-/// What the domain of registries adds to a process.
+/// The parts that the domain of registries adds to a process.
 pub const DOMAIN: Domain = Domain {
     job_kinds: JOB_KINDS,
     capabilities: &[
@@ -42,7 +42,7 @@ pub const DOMAIN: Domain = Domain {
     ],
 };
 
-/// Every kind of job that the domain knows.
+/// Every kind of job of the domain.
 pub const JOB_KINDS: jobs::JobKinds = &[&upload::UploadExpire];
 
 use kernel::{event, lock, outbox};

@@ -1,6 +1,7 @@
-//! Who a docker token speaks for: what it says, and whether its principal is still there (`ECR.md` G.6).
+//! Verifies a docker token, and finds its principal (`ECR.md` G.6).
 //!
-//! Every request on `/v2/` asks this, so what was found is kept for [`KNOWN_TIME`], and a check is one look-up.
+//! Every request to `/v2/` needs this, so results are cached for [`KNOWN_TIME`], and a check costs one look-up.
+
 use crate::access::Caller;
 use crate::clock::Time;
 use crate::credential::{self, ProcessKeys};
@@ -11,20 +12,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How long the store is not asked again about a token's principal: a key that is taken away on any node is refused on all
-/// within a second (DESIGN "Caches").
+/// The lifetime of a cached result. A key that is revoked on any node is refused on all nodes within a second (DESIGN "Caches").
 pub const KNOWN_TIME: Duration = Duration::from_millis(500);
-/// Tokens that are kept at once; a client that fetches one for each call can't fill the memory with them.
+/// The most cached tokens, so that a client that fetches a token for each call can't fill the memory.
 const KNOWN_TOKENS: usize = 4096;
 
-/// A token with the principal that it speaks for.
+/// A verified token with its principal.
 #[derive(Debug)]
 pub struct Login {
     pub token: Token,
     pub caller: Caller,
 }
 
-/// Why a password is no login.
+/// Why a login failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NoLogin {
     #[error(transparent)]
@@ -35,10 +35,10 @@ pub enum NoLogin {
     Failed(#[from] Error),
 }
 
-/// What docker tokens were found to say a moment ago.
+/// The cache of verified tokens in a process.
 pub(crate) const CAPABILITY: Capability = Capability::with_state::<Logins>();
 
-/// What this node found out about tokens a moment ago, by their SHA-256.
+/// The tokens that this node has verified recently, by their SHA-256.
 #[derive(Default)]
 struct Logins(Mutex<HashMap<Digest, Known>>);
 
@@ -50,12 +50,12 @@ struct Known {
 
 impl Known {
     fn holds(&self, now: Time) -> bool {
-        // A clock that was set back says nothing about how long ago it was.
+        // If the clock was set back, the age is unknown.
         self.since <= now && now < self.since.plus(KNOWN_TIME)
     }
 }
 
-/// Reads and verifies a password, and finds its principal, who must still be who it was when the token was made.
+/// Verifies a password and finds its principal. The access key must still exist and belong to the principal in the token.
 pub async fn login(system: &System, process: &ProcessKeys, password: &str) -> Result<Arc<Login>, NoLogin> {
     let now = system.now();
     let key = Digest::of(Algorithm::Sha256, password.as_bytes());
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_holds_for_its_time_and_not_when_the_clock_was_set_back() {
+    fn a_cached_token_is_valid_for_its_time_and_not_after_the_clock_was_set_back() {
         let time = i64::try_from(KNOWN_TIME.as_micros()).unwrap();
         for (now, holds) in [(999, false), (1000, true), (1000 + time - 1, true), (1000 + time, false)] {
             assert_eq!(known(1000).holds(Time(now)), holds, "{now}");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_never_more_than_the_bound_and_stale_ones_make_room() {
+    fn cached_tokens_are_bounded_and_stale_ones_are_evicted() {
         let logins = Logins::default();
         let key = |number: usize| Digest::of(Algorithm::Sha256, number.to_string().as_bytes());
         for number in 0..=KNOWN_TOKENS {

@@ -1,8 +1,9 @@
-//! The push log of a repository: what was pushed to it and what was refused, by whom and why (DESIGN "Events", `ECR.md` R).
+//! The push log of a repository: its pushes and refusals, with their callers and reasons (DESIGN "Events", `ECR.md` R).
 //!
-//! Pushes are read from the events that their own transactions wrote. Refusals of known callers go through a bounded queue to a
-//! ring of [`RING`] for each repository, without their calls waiting for it: else refusals would be a way to flood the store.
-//! A repository that does not exist has no ring.
+//! Pushes are read from the events that their transactions wrote. Refusals of authenticated callers are queued, and written to a ring of
+//! [`RING`] for each repository. The queue is bounded and calls do not wait for it, so that refusals can't flood the store. A repository
+//! that does not exist has no ring.
+
 mod queue;
 
 pub use queue::{QUEUE, refused, run};
@@ -18,53 +19,53 @@ use queue::Queue;
 use serde::Deserialize;
 use std::cmp::Reverse;
 
-/// Refusals that a repository keeps; one that came several times counts once.
+/// The number of refusals that a repository keeps. Equal refusals count once.
 pub const RING: u32 = 100;
 
-/// The queue of refusals, and what writes it.
+/// The queue of refusals, and the task that writes them.
 pub(crate) const CAPABILITY: Capability =
     Capability::with_state::<Queue>().with_run(|system, stop| Box::pin(run(system, stop)));
 
-/// Refusals that this node did not write, since its queue was full or the store refused them.
+/// Returns the number of refusals that this node dropped, because its queue was full or the store failed.
 pub fn dropped(system: &System) -> u64 {
     Queue::of(system).dropped()
 }
 
-/// How many refusals wait on this node to be written: [`QUEUE`] at most.
+/// Returns the number of refusals that wait to be written on this node, at most [`QUEUE`].
 pub fn waiting(system: &System) -> usize {
     Queue::of(system).len()
 }
 
-/// What a caller tried to do to a repository.
+/// A caller's attempt to push to a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushAttempt {
-    /// Such as `PUT manifest` or `UploadLayerPart`.
+    /// The action, such as `PUT manifest` or `UploadLayerPart`.
     pub action: &'static str,
     pub repository: RepositoryName,
     pub tag: Option<String>,
     pub digest: Option<Digest>,
 }
 
-/// How a door answered an attempt that it refused.
+/// A door's answer to a refused attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushRefusal {
     /// The status and the code of the door's protocol.
     pub status: u16,
     pub code: &'static str,
     pub message: String,
-    /// For want of a permission. Such refusals are the same whatever tag they were about, so that no stranger fills a ring.
+    /// True if a permission is missing. Such refusals are equal for all tags, so that a caller without rights can't fill a ring.
     pub denied: bool,
 }
 
 /// One line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushLogLine {
-    /// That of its event or of its refusal: both sort by time.
+    /// The id of the event or of the refusal. Both sort by time.
     id: [u8; 16],
     pub at: Time,
-    /// The ARN of who did it.
+    /// The caller's ARN.
     pub principal: String,
-    /// The address that it came from; absent, as the next two, for pushes to a store of version 1.
+    /// The caller's address. Absent for pushes to a store of version 1, as the next two members.
     pub source: Option<String>,
     pub user_agent: Option<String>,
     pub request_id: Option<String>,
@@ -75,18 +76,18 @@ pub struct PushLogLine {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PushOutcome {
-    /// The image was stored or tagged; `replaced` is what the tag held before.
+    /// The image was stored or tagged. `replaced` is the tag's previous image.
     Pushed {
         replaced: Option<Digest>,
     },
-    /// The image was stored, and the immutable tag did not move (`ECR.md` R 2 and 3b).
+    /// The image was stored, but the immutable tag did not move (`ECR.md` R 2 and 3b). `holds` is the tag's image.
     TagKept {
         holds: Option<Digest>,
     },
     Refused(RefusedPush),
 }
 
-/// A push that was refused, `times` times since `first_at`; the line has the last one.
+/// A push that was refused `times` times since `first_at`. The line describes the last refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedPush {
     pub action: String,
@@ -97,8 +98,8 @@ pub struct RefusedPush {
     pub first_at: Time,
 }
 
-/// A repository's log, newest first; what this node refused before the call is in it. [`Error::RepositoryNotFound`] without
-/// the repository.
+/// Lists a repository's log, newest first. It includes all earlier refusals of this node. Fails with [`Error::RepositoryNotFound`] if the
+/// repository does not exist.
 pub async fn list(
     cx: &Cx,
     name: &RepositoryName,
@@ -121,12 +122,12 @@ pub async fn list(
     Ok(Page::cut(lines, limit, |line| line.id.to_vec()))
 }
 
-/// A page token that was sealed by us holds something else.
+/// A valid page token contains something else than an id.
 #[derive(Debug, thiserror::Error)]
-#[error("a cursor of the push log is no id")]
+#[error("a cursor of the push log is not an id")]
 struct NoCursor;
 
-/// What a push's event says of itself.
+/// The details of a push event.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Detail {

@@ -1,9 +1,10 @@
-//! Quotas of how many there may be (`ECR.md` M), without counting for every one that is made.
+//! Quotas of repositories and images (`ECR.md` M), without a count at every call.
 //!
-//! A count is O(n), and a counter would be a row that every push to a repository wants to change: on PostgreSQL these would
-//! conflict. So a node remembers what an exact count left as room, and lets a part of that be used before it counts again; near
-//! the limit that part is nothing, and every call counts. What is made at once may exceed a quota by its number, and so may what
-//! each further node makes of the part that it counted up to [`COUNT_LIFE`] ago.
+//! A count is O(n), and a counter would be a row that every push to a repository changes: on PostgreSQL pushes would conflict. So a node
+//! remembers the remaining quota from an exact count, and uses a part of it before it counts again. Near the limit that part is zero, so
+//! every call counts. Concurrent calls may exceed a quota by their number. Each further node may exceed it by its part of a count that is
+//! at most [`COUNT_LIFE`] old.
+
 use crate::clock::Time;
 use crate::{Capability, Error, RegistryId, System, lock};
 use oci::RepositoryName;
@@ -11,11 +12,11 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-/// The part of the room that is used without a further count: one in so many.
+/// One in so many of the remaining quota is used without another count.
 const SHARE: u64 = 64;
-/// How long a count holds: other nodes use the same room.
+/// The lifetime of a count, because other nodes use the same quota.
 const COUNT_LIFE: Duration = Duration::from_secs(10);
-/// Subjects at most whose room is remembered; of further ones every call counts. With the longest names 2 MiB.
+/// The most subjects whose count is remembered. For further ones every call counts. With the longest names they take 2 MiB.
 const REMEMBERED: usize = 4096;
 
 /// The room that this node knows of.
@@ -33,7 +34,7 @@ pub(crate) enum QuotaSubject {
 pub(crate) struct Quota(Mutex<HashMap<QuotaSubject, Room>>);
 
 struct Room {
-    /// How many more may be made without a count.
+    /// How many more can be created without a count.
     left: u64,
     until: Time,
 }
@@ -43,7 +44,7 @@ impl Quota {
         system.state()
     }
 
-    /// Whether there is room for one more; `count` says how many there are, and is asked only when that must be known.
+    /// Returns true if the quota allows one more. `count` counts the existing ones, and is called only if needed.
     pub(crate) async fn room(
         &self,
         subject: QuotaSubject,
@@ -89,7 +90,7 @@ mod tests {
         QuotaSubject::Images { registry, repository: format!("app{number}").parse().unwrap() }
     }
 
-    /// How often `calls` calls at `now` count, of which each finds `count`; and whether the last had room.
+    /// Makes `calls` calls at `now`, each of which would find `count`. Returns how many counted, and whether the last one was allowed.
     async fn counts(quota: &Quota, (count, limit): (i64, u64), now: Time, calls: usize) -> (usize, bool) {
         let (mut counted, mut room) = (0, false);
         for _ in 0..calls {
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn far_from_the_limit_few_calls_count_and_near_it_all() {
+    async fn few_calls_count_far_from_the_limit_and_all_near_it() {
         for ((count, limit), calls, expected) in [
             ((0, 100_000), 1563, (1, true)),
             ((0, 100_000), 1564, (2, true)),
@@ -118,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_count_holds_for_its_life_and_only_for_its_subject() {
+    async fn a_count_is_valid_for_its_lifetime_and_only_for_its_subject() {
         let quota = Quota::default();
         assert_eq!(counts(&quota, (0, 100_000), NOW, 2).await, (1, true));
         let last = Time(NOW.plus(COUNT_LIFE).0 - 1);
@@ -128,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_and_makes_room_when_it_is_old() {
+    fn remembered_counts_are_bounded_and_old_ones_are_evicted() {
         let quota = Quota::default();
         let until = NOW.plus(COUNT_LIFE);
         for number in 0..REMEMBERED + 10 {

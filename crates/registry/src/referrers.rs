@@ -1,4 +1,5 @@
-//! Referrers of a subject (`ECR.md` B.9, A.3 ListImageReferrers).
+//! Lists the referrers of a subject (`ECR.md` B.9, A.3 ListImageReferrers).
+
 use crate::repository::{Page, read};
 use crate::{Cx, Error, image};
 use meta::Tx;
@@ -12,20 +13,21 @@ pub struct Referrer {
     pub digest: Digest,
     pub media_type: String,
     pub artifact_type: Option<String>,
-    /// Bytes of the manifest.
+    /// The size of the manifest in bytes.
     pub size: u64,
     pub annotations: BTreeMap<String, String>,
 }
 
 /// Rows that are read at once.
 const BATCH: u32 = 200;
-/// Bytes of manifests that one page reads. A page that would need more ends before its limit: annotations may fill a manifest,
-/// and the list is itself a manifest, of [`Manifest::MAX_BYTES`] at most (OCI distribution-spec "Listing Referrers").
+/// The most bytes of manifests that one page reads. A page that needs more ends before its limit. Annotations may fill a manifest, and
+/// the list itself is a manifest of at most [`Manifest::MAX_BYTES`] (OCI distribution-spec "Listing Referrers").
 const PAGE_BYTES: i64 = Manifest::MAX_BYTES as i64;
 
-/// The artifacts whose subject is `subject`, known here or not; with `artifact_types` non-empty only those of one of these types.
+/// Lists the artifacts whose subject is `subject`. The subject itself need not exist. If `artifact_types` is not empty, lists only artifacts
+/// of these types.
 ///
-/// A page may be shorter than `limit` though more follow.
+/// A page may be shorter than `limit` even if more follow.
 pub async fn list(
     cx: &Cx,
     name: &RepositoryName,
@@ -35,7 +37,7 @@ pub async fn list(
     limit: u32,
 ) -> Result<Page<Referrer>, Error> {
     let subject = subject.to_bytes();
-    // Each type once: its rows are read for each.
+    // Remove duplicate types, because the rows of each type are read separately.
     let artifact_types: Vec<String> = BTreeSet::from_iter(artifact_types).into_iter().collect();
     let after: Option<ImageId> =
         after.map(|cursor| cursor.try_into().map(ImageId)).transpose().map_err(|_| image::cursor::invalid())?;
@@ -49,7 +51,7 @@ pub async fn list(
     Ok(Page { items, next })
 }
 
-/// A page's rows with their manifests, and whether further ones follow.
+/// The rows of a page with their manifests, and whether more rows follow.
 #[derive(Default)]
 struct Found {
     rows: Vec<(ImageRow, Vec<u8>)>,
@@ -63,7 +65,7 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// Up to `limit` rows, of [`PAGE_BYTES`] in all unless the first alone has more.
+    /// Reads up to `limit` rows with at most [`PAGE_BYTES`] of manifests, but at least one row.
     fn collect(&self, tx: &mut Tx<'_>, mut after: Option<ImageId>, limit: u32) -> Result<Found, Error> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let mut found = Found::default();
@@ -84,7 +86,7 @@ impl Wanted<'_> {
         }
     }
 
-    /// The next rows by id: those of each wanted type, together.
+    /// Returns the next rows of all wanted types, ordered by id.
     fn batch(&self, tx: &mut Tx<'_>, after: Option<ImageId>) -> Result<Vec<ImageRow>, Error> {
         if self.artifact_types.is_empty() {
             return Ok(tx.image_referrers(self.repository, self.subject, None, after, BATCH)?);
@@ -94,7 +96,7 @@ impl Wanted<'_> {
             rows.extend(tx.image_referrers(self.repository, self.subject, Some(wanted), after, BATCH)?);
         }
         rows.sort_unstable_by_key(|row| row.id);
-        // Of a type whose rows were cut off, more may follow than the others show.
+        // Cut to one batch, because a type with a full batch may have more rows between those of the others.
         rows.truncate(usize::try_from(BATCH).unwrap_or(usize::MAX));
         Ok(rows)
     }

@@ -1,4 +1,5 @@
 //! Repositories (`ECR.md` A.2, C).
+
 use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::quota::{Quota, QuotaSubject};
@@ -19,7 +20,7 @@ pub struct Repository {
     pub mutability: TagMutability,
     pub scan_on_push: bool,
     pub encryption: Encryption,
-    /// Protected from deletion; nothing sets it yet.
+    /// True if the repository can't be deleted. Nothing sets it yet.
     pub protected: bool,
 }
 
@@ -32,7 +33,8 @@ pub enum Encryption {
 impl Encryption {
     pub const TYPES: &'static [&'static str] = &["AES256", "KMS", "KMS_DSSE"];
 
-    /// From the wire's members; KMS is [`Error::Kms`] until it is available, never stored in the clear.
+    /// Parses the members of a call. Fails with [`Error::Kms`] for KMS until it is available, so that nothing is stored unencrypted by
+    /// mistake.
     pub fn new(encryption_type: &str, kms_key: Option<&str>) -> Result<Encryption, Error> {
         match encryption_type {
             "AES256" if kms_key.is_none() => Ok(Encryption::Aes256),
@@ -60,11 +62,11 @@ pub struct NewRepository {
     pub mutability: TagMutability,
     pub scan_on_push: bool,
     pub encryption: Encryption,
-    /// Checked by [`resource_tags::check`] here.
+    /// Checked by [`create`] with [`resource_tags::check`].
     pub tags: Vec<(String, String)>,
 }
 
-/// A page of a listing: the items, and the cursor of the last one if more follow.
+/// A page of a listing. `next` is the cursor of the last item if more items follow.
 #[derive(Clone, Debug)]
 pub struct Page<T> {
     pub items: Vec<T>,
@@ -72,7 +74,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page from up to `limit + 1` items that were read, of which the last only says that more follow.
+    /// Makes a page from up to `limit + 1` items. The extra item only shows that more follow.
     pub(crate) fn cut(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> Vec<u8>) -> Page<T> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let more = items.len() > limit;
@@ -82,7 +84,7 @@ impl<T> Page<T> {
     }
 }
 
-/// [`Error::RepositoryNotFound`] for a name of the call's registry.
+/// Returns [`Error::RepositoryNotFound`] for a name in the call's registry.
 pub(crate) fn not_found(cx: &Cx, name: &RepositoryName) -> Error {
     Error::RepositoryNotFound { name: name.to_string(), account: cx.registry.account.to_string() }
 }
@@ -134,13 +136,13 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
     repository(cx, row)
 }
 
-/// The quota of repositories; see [`crate::quota`].
+/// Checks the quota of repositories. See [`crate::quota`].
 async fn within_limit(cx: &Cx, name: &RepositoryName) -> Result<(), Error> {
     let limit = cx.limits.repositories_per_registry;
     let (registry, name) = (cx.registry.key(), name.to_string());
     let room = Quota::of(cx).room(QuotaSubject::Repositories(cx.registry.clone()), limit, cx.now(), async || {
         let counted = cx.db.read(move |tx| {
-            // That there is one of that name is said by its own rule.
+            // Do not count a repository with the same name, because `create` reports it as existing.
             let known = tx.repository_by_name(&registry, &name)?.is_some();
             Ok::<_, Error>(tx.repository_count(&registry)? - i64::from(known))
         });
@@ -156,12 +158,12 @@ async fn within_limit(cx: &Cx, name: &RepositoryName) -> Result<(), Error> {
     ))
 }
 
-/// [`Error::RepositoryNotFound`] when there is none of that name.
+/// Returns a repository. Fails with [`Error::RepositoryNotFound`] if it does not exist.
 pub async fn get(cx: &Cx, name: &RepositoryName) -> Result<Repository, Error> {
     repository(cx, row(cx, name).await?)
 }
 
-/// All or nothing; the first missing name is the error.
+/// Returns several repositories. Fails if one is missing, with the first missing name.
 pub async fn get_all(cx: &Cx, names: Vec<RepositoryName>) -> Result<Vec<Repository>, Error> {
     let registry = cx.registry.key();
     let texts: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -172,7 +174,8 @@ pub async fn get_all(cx: &Cx, names: Vec<RepositoryName>) -> Result<Vec<Reposito
     names.iter().zip(rows).map(|(name, row)| repository(cx, row.ok_or_else(|| not_found(cx, name))?)).collect()
 }
 
-/// By name, from behind `after` (a repository's name in bytes: the cursor of an earlier page, or the docker door's `last`).
+/// Lists the repositories after `after`, ordered by name. `after` is a name in bytes: the cursor of an earlier page, or the docker door's
+/// `last`.
 pub async fn list(cx: &Cx, after: Option<Vec<u8>>, limit: u32) -> Result<Page<Repository>, Error> {
     let registry = cx.registry.key();
     let after = String::from_utf8(after.unwrap_or_default()).map_err(Error::server)?;
@@ -181,7 +184,7 @@ pub async fn list(cx: &Cx, after: Option<Vec<u8>>, limit: u32) -> Result<Page<Re
     Ok(Page::cut(items, limit, |repository| repository.name.as_str().as_bytes().to_vec()))
 }
 
-/// Marks it deleted, with all that is inside; with images inside only under `force`. Its name is free at once.
+/// Marks a repository and its content as deleted. A repository with images needs `force`. Its name can be used again at once.
 pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repository, Error> {
     let now = cx.now().0;
     let account = cx.registry.account.to_string();
@@ -240,13 +243,13 @@ pub async fn put_scan_on_push(cx: &Cx, name: &RepositoryName, scan_on_push: bool
     Ok(changed)
 }
 
-/// The repository's row, for what needs no more; [`Error::RepositoryNotFound`] without it.
+/// Returns the repository's row, without a transaction. Fails with [`Error::RepositoryNotFound`] if it does not exist.
 pub(crate) async fn row(cx: &Cx, name: &RepositoryName) -> Result<RepositoryRow, Error> {
     let found = cx.db.look_up(records::repository::by_name(&cx.registry.key(), name.as_str())).await?;
     found.ok_or_else(|| not_found(cx, name))
 }
 
-/// Runs `work` on the repository's row in one read-only transaction; [`Error::RepositoryNotFound`] without it.
+/// Runs `work` on the repository's row in one read-only transaction. Fails with [`Error::RepositoryNotFound`] if it does not exist.
 pub(crate) async fn read<T, F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<T, Error>
 where
     T: Send + 'static,
@@ -264,7 +267,7 @@ where
     found.ok_or_else(|| not_found(cx, name))
 }
 
-/// Runs `work` on the repository's row in one transaction and returns the repository as it was before.
+/// Runs `work` on the repository's row in one transaction. Returns the repository from before the change.
 pub(crate) async fn change<F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<Repository, Error>
 where
     F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<(), Error> + Send + 'static,
@@ -273,7 +276,7 @@ where
     repository(cx, row.ok_or_else(|| not_found(cx, name))?)
 }
 
-/// The same for a change that frees something, which goes on when the disk is full.
+/// Does the same as [`change`] for a change that frees space, which succeeds on a full disk too.
 pub(crate) async fn change_to_free<F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<Repository, Error>
 where
     F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<(), Error> + Send + 'static,
@@ -282,7 +285,7 @@ where
     repository(cx, row.ok_or_else(|| not_found(cx, name))?)
 }
 
-/// A transaction that runs `work` on the repository's row, if it is there.
+/// Returns a transaction that runs `work` on the repository's row, if it exists.
 fn on_row<F>(
     cx: &Cx,
     name: &RepositoryName,

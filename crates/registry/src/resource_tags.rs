@@ -1,15 +1,18 @@
-//! Resource tags of repositories (`ECR.md` A.2 TagResource and on).
+//! Resource tags of repositories (`ECR.md` A.2 TagResource, UntagResource, ListTagsForResource).
+
 use crate::event::{self, Event};
 use crate::{Cx, Error, repository};
 use oci::RepositoryName;
 use serde_json::json;
 use std::collections::BTreeSet;
 
-/// Characters of a key and of a value at most (`ECR.md` A.2 CreateRepository).
+/// The most characters of a key (`ECR.md` A.2 CreateRepository).
 pub const MAX_KEY: usize = 128;
+/// The most characters of a value.
 pub const MAX_VALUE: usize = 256;
 
-/// Checks keys and values: 1..128 and 0..256 characters, none a control character, no `aws:` prefix, no key twice; at most 50.
+/// Checks tags: keys of 1 to 128 and values of 0 to 256 characters, no control characters, no prefix `aws:`, no duplicate key, at most 50
+/// tags.
 pub fn check(cx: &Cx, tags: &[(String, String)]) -> Result<(), Error> {
     let refuse = |reason: String| Err(Error::InvalidTagParameter { member: "tags", reason });
     let mut keys = BTreeSet::new();
@@ -37,7 +40,7 @@ fn within_limit(max: usize, count: usize) -> Result<(), Error> {
     if count > max { Err(Error::TooManyTags { count, max }) } else { Ok(()) }
 }
 
-/// Adds tags and overwrites those of the same keys.
+/// Adds tags. Existing tags with the same keys are overwritten.
 pub async fn tag(cx: &Cx, name: &RepositoryName, tags: Vec<(String, String)>) -> Result<(), Error> {
     check(cx, &tags)?;
     let max = cx.limits.resource_tags;
@@ -57,12 +60,12 @@ pub async fn tag(cx: &Cx, name: &RepositoryName, tags: Vec<(String, String)>) ->
     Ok(())
 }
 
-/// Removes tags; a key that is not there is none, and without any that is nothing happens.
+/// Removes tags. Unknown keys are ignored. Does nothing if no key matches.
 pub async fn untag(cx: &Cx, name: &RepositoryName, keys: Vec<String>) -> Result<(), Error> {
     let keys: BTreeSet<String> = keys.into_iter().collect();
     let event = Event::new(cx, "repository.untag", None);
     repository::change_to_free(cx, name, move |tx, row| {
-        // Of any number of keys only those that are there cost a statement.
+        // Only keys that exist cost a statement, so the number of keys does not matter.
         let mut removed = tx.resource_tag_list(row.id)?;
         removed.retain(|(key, _)| keys.contains(key));
         for (key, _) in &removed {
@@ -78,7 +81,7 @@ pub async fn untag(cx: &Cx, name: &RepositoryName, keys: Vec<String>) -> Result<
     Ok(())
 }
 
-/// By key.
+/// Lists the tags of a repository, ordered by key.
 pub async fn list(cx: &Cx, name: &RepositoryName) -> Result<Vec<(String, String)>, Error> {
     repository::read(cx, name, |tx, row| Ok(tx.resource_tag_list(row.id)?)).await
 }

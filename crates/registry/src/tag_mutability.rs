@@ -1,4 +1,5 @@
-//! Tag immutability: the four modes and their wildcards (`ECR.md` C).
+//! Tag mutability: the four modes and their wildcards (`ECR.md` C).
+
 use crate::{Constraint, Error};
 
 /// The four modes of `ECR.md` C with their wildcards (1 to 5 in the two exclusion modes).
@@ -15,20 +16,20 @@ const FILTERS: &str = "imageTagMutabilityExclusionFilters";
 impl TagMutability {
     pub const NAMES: &'static [&'static str] =
         &["IMMUTABLE", "MUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"];
-    /// The pattern of a wildcard, as the service model writes it.
+    /// The pattern of a wildcard, from the service model.
     pub const FILTER_PATTERN: &'static str = "^[0-9a-zA-Z._*-]{1,128}$";
     pub const MAX_FILTERS: usize = 5;
-    /// `*` in one wildcard at most.
+    /// The most `*` in one wildcard.
     pub const MAX_STARS: usize = 2;
 
-    /// Whether a wildcard follows [`TagMutability::FILTER_PATTERN`].
+    /// Returns true if a wildcard matches [`TagMutability::FILTER_PATTERN`].
     pub fn is_filter(text: &str) -> bool {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._*-".contains(&byte);
         (1..=128).contains(&text.len()) && text.bytes().all(allowed)
     }
 
-    /// From the wire's two members, with the errors of `ECR.md` C: names and patterns, two `*` at most, filters present exactly
-    /// where they belong.
+    /// Parses the two members of a call, with the errors of `ECR.md` C. Names and patterns must be valid, a wildcard has at most two `*`,
+    /// and filters must be present in exactly the two exclusion modes.
     pub fn new(name: &str, filters: Option<Vec<String>>) -> Result<TagMutability, Error> {
         if let Some(filters) = &filters {
             check_filters(filters)?;
@@ -48,10 +49,10 @@ impl TagMutability {
         }
     }
 
-    /// From a row, whose wildcards stand one a line.
+    /// Reads a row, with one wildcard on each line.
     pub(crate) fn from_row(name: &str, filters: &str) -> Result<TagMutability, Error> {
         let filters: Vec<String> = filters.lines().map(str::to_owned).collect();
-        // What is stored was checked before: if it is wrong now, that is no client's fault.
+        // The row was checked before it was stored, so an error is internal.
         TagMutability::new(name, (!filters.is_empty()).then_some(filters)).map_err(Error::server)
     }
 
@@ -64,7 +65,7 @@ impl TagMutability {
         }
     }
 
-    /// The wildcards, empty in the plain modes.
+    /// Returns the wildcards. They are empty in the modes without exclusion.
     pub fn filters(&self) -> &[String] {
         match self {
             TagMutability::Mutable | TagMutability::Immutable => &[],
@@ -72,7 +73,7 @@ impl TagMutability {
         }
     }
 
-    /// Whether `tag` may be moved once it exists.
+    /// Returns true if `tag` may be moved once it exists.
     pub fn allows_move(&self, tag: &str) -> bool {
         let excluded = |filters: &[String]| filters.iter().any(|filter| matches(filter, tag));
         match self {
@@ -106,7 +107,7 @@ fn check_filters(filters: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whole-text match, where `*` stands for any run of characters, the empty one too. Linear in the text for each `*`.
+/// Matches the whole text, where `*` is any sequence of characters, also an empty one. Takes linear time for each `*`.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut text) = text.strip_prefix(head) else { return false };
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn each_mode_protects_what_it_says() {
+    fn each_mode_protects_its_tags() {
         let filters = || vec!["latest".to_owned(), "dev-*".to_owned()];
         for (mode, latest, v1) in [
             (TagMutability::Mutable, true, true),
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_stand_exactly_where_they_belong() {
+    fn filters_must_be_present_in_exactly_the_exclusion_modes() {
         let error = |name, filters: Option<&[&str]>| {
             let filters = filters.map(|filters| filters.iter().map(|filter| (*filter).to_owned()).collect());
             TagMutability::new(name, filters).unwrap_err().to_string()

@@ -1,6 +1,7 @@
-//! Docker tokens: `v1.` payload `.` MAC, no row each and no rights inside (DESIGN "Keys and tokens", `ECR.md` G.6).
+//! Docker tokens: `v1.` payload `.` MAC (DESIGN "Keys and tokens", `ECR.md` G.6). They are not stored.
 //!
-//! Rights are those of the principal at the moment of use; a token only says who it is.
+//! A token only names a principal. Its rights are those of the principal at the moment of use.
+
 use crate::clock::Time;
 use crate::keys::Purpose;
 use crate::{Cx, RegistryId, System};
@@ -9,15 +10,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-/// Characters of a token at most; what is longer is not read.
+/// The most characters of a token. A longer password is not parsed.
 pub const MAX_LENGTH: usize = 4096;
 
 const PREFIX: &str = "v1.";
 
-/// What a token says once its MAC was found right.
+/// A token whose MAC was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// The principal's account and the region that the token is good for.
+    /// The principal's account, and the region in which the token is valid.
     pub registry: RegistryId,
     /// The principal's unique id.
     pub principal: String,
@@ -26,7 +27,7 @@ pub struct Token {
     pub expires: Time,
 }
 
-/// The payload as it is written: a format, so its names stay.
+/// The written payload. It is a format, so the names of its members must not change.
 #[derive(Serialize, Deserialize)]
 struct Payload {
     /// The root key's number.
@@ -39,7 +40,7 @@ struct Payload {
     expires: i64,
 }
 
-/// A password for `docker login` that speaks for the caller in the call's region, and when it ends.
+/// Returns a password for `docker login` as the caller in the call's region, and its expiry.
 pub fn mint(cx: &Cx) -> (String, Time) {
     let now = cx.now();
     let expires = now.plus(cx.limits.token_life);
@@ -59,19 +60,19 @@ pub fn mint(cx: &Cx) -> (String, Time) {
     (format!("{body}.{}", URL_SAFE_NO_PAD.encode(mac)), expires)
 }
 
-/// Why a password is no token. None of these says whether a principal exists.
+/// Why a password is not a valid token. No variant reveals whether a principal exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
     #[error("the password is not a token")]
     NotAToken,
-    /// Its form is right, its MAC is not: made by another installation, under a root key that is gone, or changed on the way.
+    /// The form is valid but the MAC is not: another installation made the token, its root key is gone, or it was changed.
     #[error("the token was not made by this server")]
     Foreign,
     #[error("Your authorization token has expired. Reauthenticate and try again.")]
     Expired { at: Time },
 }
 
-/// Reads and verifies a password at the current time.
+/// Parses and verifies a password at the current time.
 pub fn verify(system: &System, password: &str) -> Result<Token, InvalidToken> {
     let token = read(system, password)?;
     token.check_expiry(system.now())?;
@@ -79,7 +80,7 @@ pub fn verify(system: &System, password: &str) -> Result<Token, InvalidToken> {
 }
 
 impl Token {
-    /// [`InvalidToken::Expired`] from the end of its life on.
+    /// Fails with [`InvalidToken::Expired`] if the token has expired.
     pub(crate) fn check_expiry(&self, now: Time) -> Result<(), InvalidToken> {
         if self.expires <= now { Err(InvalidToken::Expired { at: self.expires }) } else { Ok(()) }
     }
@@ -102,10 +103,10 @@ fn read(system: &System, password: &str) -> Result<Token, InvalidToken> {
     })
 }
 
-/// A token as it is written. Nothing of it is true yet.
+/// A parsed token that is not verified yet.
 struct Read<'a> {
     payload: Payload,
-    /// What the MAC is over.
+    /// The text that the MAC covers.
     body: &'a str,
     mac: Vec<u8>,
 }

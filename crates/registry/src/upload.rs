@@ -1,8 +1,9 @@
-//! Layer uploads: one space of sessions for every door (`ECR.md` A.3, B.4; DESIGN "Uploads").
+//! Layer uploads. All doors share the sessions (`ECR.md` A.3, B.4; DESIGN "Uploads").
 //!
-//! A session has no row until a request leaves something behind: a PATCH, a part, a cancel. It has one writer. A request takes
-//! it by raising the `turn` of its row, and on its own node ends and awaits the older request before; whatever it stores, it
-//! stores under the turn that it took. No byte counts as received before it is durable together with the state of the hash.
+//! A session has no row until a request stores something: a PATCH, a part, a cancel. A session has one writer. A request takes the
+//! session over by incrementing the `turn` of its row, and can write to the row only under that turn. On its own node it first ends the
+//! older request and waits for it. A byte counts as received only when it is durable together with the state of the hash.
+
 mod append;
 mod body;
 mod cancel;
@@ -28,27 +29,27 @@ use meta::records::upload::OPEN;
 use oci::{Algorithm, RepositoryName};
 use session::UploadTarget;
 
-/// Which sessions are being written on this node.
+/// The state of uploads in a process: the sessions that are being written on this node.
 pub(crate) const CAPABILITY: Capability = Capability::with_state::<writers::Writers>();
 
 /// How far a session is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadProgress {
     pub id: UploadId,
-    /// Durable bytes.
+    /// The number of durable bytes.
     pub received: u64,
 }
 
-/// Opens a session without writing anything. [`Error::RepositoryNotFound`] without its repository.
+/// Opens a session without writing anything. Fails with [`Error::RepositoryNotFound`] if the repository does not exist.
 ///
-/// `algorithm` is the hash that will be computed while bytes come; a digest of the other one costs reading them again.
+/// `algorithm` is the hash to compute while bytes arrive. If the final digest uses the other algorithm, the bytes are read again.
 pub async fn start(cx: &Cx, name: &RepositoryName, algorithm: Algorithm) -> Result<UploadId, Error> {
     let repository = repository::row(cx, name).await?.id;
     let owner = UploadOwner { registry: &cx.registry, repository };
     Ok(UploadClaim { made_at: cx.now(), algorithm }.into_id(&cx.keys, cx.random.as_ref(), owner))
 }
 
-/// [`Error::UploadNotFound`] for one that ended or never was.
+/// Returns the progress of an open session. Fails with [`Error::UploadNotFound`] if it has ended or never existed.
 pub async fn status(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<UploadProgress, Error> {
     let (target, row) = UploadTarget::find(cx, name, id).await?;
     let now = cx.now();

@@ -1,4 +1,5 @@
-//! Removing tags and images (`ECR.md` A.3 BatchDeleteImage). There is no other way to delete an image.
+//! Deletes tags and images (`ECR.md` A.3 BatchDeleteImage). There is no other way to delete an image.
+
 use super::{ImageFailure, ImageFailureCode, ImageRef, digest_of, distinct, find};
 use crate::event::{self, Event};
 use crate::{Cx, Error};
@@ -8,13 +9,13 @@ use meta::records::image::ImageRow;
 use oci::{Digest, RepositoryName};
 use serde_json::json;
 
-/// Indexes that a refusal names at most.
+/// The most indexes that a refusal names.
 const MAX_PARENTS: u32 = 100;
 
-/// Removes tags and images; what went away, and what could not.
+/// Deletes tags and images. Returns the deleted ids and the failures.
 ///
-/// By tag, the tag goes, and the image with its last tag. By digest, the image and all its tags. By both, only that tag.
-/// An image that a living index lists stays; within one call the order does not matter.
+/// An id with a tag deletes the tag, and the image with its last tag. An id with a digest deletes the image and all of its tags. An id
+/// with both deletes only that tag. An image is not deleted while an index lists it. The order within one call does not matter.
 pub async fn delete_batch(
     cx: &Cx,
     name: &RepositoryName,
@@ -41,7 +42,8 @@ struct Deletion<'a> {
 }
 
 impl Deletion<'_> {
-    /// Passes over what is left as long as a pass removes something, since an image goes only after the indexes that list it.
+    /// Repeats over the blocked ids as long as a pass deletes something, because an image can be deleted only after the indexes that list
+    /// it.
     fn all(&self, tx: &mut Tx<'_>, mut wanted: Vec<ImageRef>) -> Result<(Vec<ImageRef>, Vec<ImageFailure>), Error> {
         let mut deleted = Vec::new();
         let mut failures = Vec::new();
@@ -108,7 +110,7 @@ impl Deletion<'_> {
     }
 }
 
-/// The text of ECR.md A.3 BatchDeleteImage.
+/// Returns the text of `ECR.md` A.3 BatchDeleteImage.
 fn referenced_by(parents: &[Vec<u8>]) -> Result<String, Error> {
     let digests: Result<Vec<String>, _> =
         parents.iter().map(|bytes| Digest::from_bytes(bytes).map(|digest| digest.to_string())).collect();

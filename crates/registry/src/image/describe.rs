@@ -1,4 +1,5 @@
-//! Descriptions of images (`ECR.md` A.3 DescribeImages).
+//! Describes images (`ECR.md` A.3 DescribeImages).
+
 use super::pull_times::PullTimes;
 use super::{ImageDetail, ImageFailureCode, ImageRef, StatusFilter, TagStatus, cursor, digest_of, find, is_index};
 use crate::clock::Time;
@@ -8,7 +9,7 @@ use meta::Tx;
 use meta::records::image::{ImageRow, PushCursor, Tagged};
 use oci::{Digest, RepositoryName};
 
-/// Tags of all images of one answer at most: an image may have a thousand.
+/// The most tags of all images in one answer. An image may have a thousand.
 pub const ANSWER_TAGS: i64 = 10_000;
 
 /// An image with its tags and its last recorded pull.
@@ -18,7 +19,7 @@ struct Described {
     tags: Vec<String>,
 }
 
-/// DescribeImages without ids: by push time, then digest. A page may be shorter than `limit` though more follow.
+/// Describes images without ids, ordered by push time, then by digest. A page may be shorter than `limit` even if more follow.
 pub async fn describe(
     cx: &Cx,
     name: &RepositoryName,
@@ -36,7 +37,7 @@ pub async fn describe(
         TagStatus::Tagged => Tagged::Tagged,
         TagStatus::Untagged => Tagged::Untagged,
     };
-    // What this node knows of pulls is told at once.
+    // Wait for queued pull times, so that a client sees its own pulls.
     PullTimes::of(cx).written().await;
     let described = read(cx, name, move |tx, row| {
         if !status.selects_active() {
@@ -51,7 +52,7 @@ pub async fn describe(
     Ok(Page { items: described.items.into_iter().map(detail).collect::<Result<_, _>>()?, next: described.next })
 }
 
-/// A page of up to `limit` images that have no more than [`ANSWER_TAGS`] tags together, unless the first alone has more.
+/// Cuts a page to `limit` images with at most [`ANSWER_TAGS`] tags in total, but at least one image.
 fn cut(images: Vec<ImageRow>, limit: u32) -> Page<ImageRow> {
     let mut tags: i64 = 0;
     let fits = images.iter().take_while(|image| {
@@ -73,8 +74,8 @@ fn is_missing(code: ImageFailureCode) -> bool {
     matches!(code, ImageFailureCode::ImageNotFound | ImageFailureCode::ImageTagDoesNotMatchDigest)
 }
 
-/// DescribeImages with ids: all or nothing, one detail per distinct digest. An invalid parameter, for images with more than
-/// [`ANSWER_TAGS`] tags together: such a call has no pages.
+/// Describes the images with some ids: a detail for each distinct digest. Fails if one of them is missing. Fails with an invalid
+/// parameter if the images have more than [`ANSWER_TAGS`] tags in total, because such a call has no pages.
 pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageRef>) -> Result<Vec<ImageDetail>, Error> {
     let account = cx.registry.account.to_string();
     let repository_name = name.to_string();

@@ -1,4 +1,5 @@
-//! Listings of image ids and of tags (`ECR.md` A.3 ListImages, B.7).
+//! Lists image ids and tags (`ECR.md` A.3 ListImages, B.7).
+
 use super::{StatusFilter, TagStatus, cursor};
 use crate::repository::{Page, read};
 use crate::{Cx, Error};
@@ -7,7 +8,7 @@ use meta::Tx;
 use meta::records::image::PushCursor;
 use oci::{Digest, RepositoryName};
 
-/// ListImages: one element per (digest, tag) in the order of tags, then the untagged ones by push.
+/// Lists images (ListImages): an element for each (digest, tag), ordered by tag, then the untagged images, ordered by push time.
 pub async fn list(
     cx: &Cx,
     name: &RepositoryName,
@@ -29,7 +30,7 @@ pub async fn list(
     Ok(Page { items: items.collect::<Result<_, Error>>()?, next: page.next })
 }
 
-/// The docker door's tags list: names in order, from behind `last`, and whether more follow.
+/// Lists the tags after `last`, in order, for the docker door. Also returns whether more follow.
 pub async fn tags(
     cx: &Cx,
     name: &RepositoryName,
@@ -52,7 +53,7 @@ struct Element {
     tag: Option<String>,
 }
 
-/// Up to `limit` elements from behind a place: what is left of the tags, then the untagged.
+/// Returns up to `limit` elements after a place: the remaining tags, then the untagged images.
 fn elements(
     tx: &mut Tx<'_>,
     repository: RepositoryId,
@@ -79,7 +80,7 @@ fn elements(
     Ok(elements)
 }
 
-/// A place in a listing: behind this tag, or behind this untagged image.
+/// A place in a listing. The next page starts after this tag, or after this untagged image.
 enum Place {
     Tag(String),
     Untagged(PushCursor),

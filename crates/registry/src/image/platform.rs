@@ -1,13 +1,14 @@
-//! What an image runs on, as its config says.
+//! Reads the platform of an image from its config.
+
 use crate::{Cx, Error, layer};
 use oci::{Manifest, RepositoryName};
 
-/// Bytes of a config at most that are read for its platform; a larger one counts as unknown.
+/// The most bytes of a config. The platform of a larger config is unknown.
 const MAX_CONFIG: u64 = 4 * 1024 * 1024;
-/// Bytes of a platform at most; one that is longer counts as unknown. The names of Go's platforms have a tenth of it.
+/// The most bytes of a platform. A longer one counts as unknown. The names of Go's platforms need a tenth of this.
 const MAX_PLATFORM: usize = 256;
 
-/// `os/architecture/variant/os.version` of an image's config; `None` for an index and for a config that says none.
+/// Returns `os/architecture/variant/os.version` from an image's config. Returns `None` for an index, and for a config without a platform.
 pub(super) async fn read_platform(
     cx: &Cx,
     name: &RepositoryName,
@@ -22,10 +23,10 @@ pub(super) async fn read_platform(
         os_version: Option<String>,
     }
     let Some(config) = manifest.config.as_ref().filter(|config| config.size <= MAX_CONFIG) else { return Ok(None) };
-    // No image stands on the config yet.
+    // No image references the config yet, so open it also if it is unreferenced.
     let opened = match layer::open_as(cx, name, &config.digest, None, false).await {
         Ok(layer::LayerOpening::Opened(opened)) if opened.layer.size <= MAX_CONFIG => opened,
-        // A missing or damaged config is refused in the transaction, by its own rule.
+        // The transaction of the push refuses a missing or damaged config.
         Ok(_) | Err(Error::LayersNotFound { .. } | Error::LayerDamaged { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -35,7 +36,7 @@ pub(super) async fn read_platform(
         match bytes.next().await {
             Ok(Some(piece)) => text.extend_from_slice(&piece),
             Ok(None) => break,
-            // Marked as damaged by now, and so missing.
+            // The config was just marked as damaged, so it counts as missing.
             Err(Error::LayerDamaged { .. }) => return Ok(None),
             Err(error) => return Err(error),
         }
@@ -45,6 +46,6 @@ pub(super) async fn read_platform(
         let parts = [Some(config.os?), Some(config.architecture?), config.variant, config.os_version];
         Some(parts.map(Option::unwrap_or_default).join("/"))
     });
-    // A client writes what it likes here, and it goes into a row: what no platform holds is none.
+    // The text comes from a client and is stored in a row, so drop texts that can't be a platform.
     Ok(platform.filter(|text| text.len() <= MAX_PLATFORM && !text.chars().any(char::is_control)))
 }

@@ -1,4 +1,5 @@
-//! Pulls: an image with its manifest, and the time of its last pull (`ECR.md` A.3 BatchGetImage, B.5, K.2).
+//! Reads images with their manifests, and records the time of their last pull (`ECR.md` A.3 BatchGetImage, B.5, K.2).
+
 use super::pull_times::PullTimes;
 use super::{ImageFailure, ImageHead, ImageRef, PulledImage, digest_of, distinct, find, stored_digest};
 use crate::repository::{not_found, read};
@@ -10,10 +11,10 @@ use meta::{Lookup, Tx};
 use oci::{Reference, RepositoryName};
 use std::time::Duration;
 
-/// A pull is recorded when the last recorded one is older than this, so that pulls write rarely.
+/// A pull is recorded only if the last recorded one is older than this, so that pulls rarely write.
 const PULL_RECORD_INTERVAL: Duration = Duration::from_secs(3600);
 
-/// What one read of a pull found.
+/// An image that a pull has read.
 struct Found {
     image: PulledImage,
     id: ImageId,
@@ -28,15 +29,16 @@ fn load(tx: &mut Tx<'_>, row: &ImageRow, tag: Option<String>) -> Result<Found, E
     Ok(Found { image, id: row.id, pulled_at: manifest.pulled_at })
 }
 
-/// What a HEAD tells of one image, for the docker door; no pull. `None` when there is no such image;
-/// [`Error::RepositoryNotFound`] without its repository.
+/// Returns an image's digest, type and size, for a HEAD of the docker door. It does not count as a pull.
+///
+/// Returns `None` if there is no such image. Fails with [`Error::RepositoryNotFound`] if the repository does not exist.
 pub async fn head(cx: &Cx, name: &RepositoryName, reference: &Reference) -> Result<Option<ImageHead>, Error> {
     let Some(row) = find_for_pull(cx, name, reference, image::head_named).await? else { return Ok(None) };
     let size = u64::try_from(row.manifest_size).unwrap_or(0);
     Ok(Some(ImageHead { digest: stored_digest(&row.digest)?, media_type: row.media_type, size }))
 }
 
-/// One image for the docker door; counts as a pull. As [`head`] in what it misses.
+/// Returns an image for the docker door, and counts a pull. Missing images and repositories are as in [`head`].
 pub async fn pull(cx: &Cx, name: &RepositoryName, reference: &Reference) -> Result<Option<PulledImage>, Error> {
     let tag = match reference {
         Reference::Tag(tag) => Some(tag.to_string()),
@@ -65,9 +67,10 @@ async fn find_for_pull<T>(
     cx.db.look_up(lookup).await?.ok_or_else(|| not_found(cx, name))
 }
 
-/// Images of a batch, one per satisfied id; counts as a pull of each.
+/// Returns the images of a batch, one for each id that was found, and counts a pull of each.
 ///
-/// An image asked by tag whose type is not among `accepted` is not found: nothing is converted. By digest any type goes.
+/// An image that is requested by tag is not found if its type is not in `accepted`, because manifests are not converted. By digest any
+/// type is accepted.
 pub async fn get_batch(
     cx: &Cx,
     name: &RepositoryName,
@@ -95,7 +98,7 @@ pub async fn get_batch(
     Ok((found.into_iter().map(|found| found.image).collect(), failures))
 }
 
-/// Has the pulls recorded that are due to be, without waiting for it.
+/// Queues the pulls that are due to be recorded.
 fn record(cx: &Cx, found: &[Found]) {
     let now = cx.now();
     let due = now.minus(PULL_RECORD_INTERVAL).0;

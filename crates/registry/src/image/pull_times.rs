@@ -1,7 +1,7 @@
-//! The way of a pull's time to its record (`ECR.md` K.2), which no pull waits for: else the first pull of each hour would take
-//! as long as a disk takes to sync.
+//! Records pull times asynchronously (`ECR.md` K.2), so that the first pull of each hour does not wait for an fsync.
 //!
-//! What a crash takes is recorded by the next pull.
+//! If a crash loses a pull time, the next pull records it.
+
 use crate::outbox::Outbox;
 use crate::{Capability, System};
 use meta::ImageId;
@@ -9,14 +9,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Images whose pulls wait to be recorded at most, on one node. One more is recorded by a later pull of it.
+/// The most images whose pull times wait on one node. The time of a further image is dropped, and recorded by a later pull.
 const QUEUE: usize = 4096;
 
-/// The queue of pulls, and what records them.
+/// The queue of pull times, and the task that records them.
 pub(crate) const CAPABILITY: Capability =
     Capability::with_state::<PullTimes>().with_run(|system, stop| Box::pin(run(system, stop)));
 
-/// The time of each image's last pull on this node, by its id, so that transactions of several nodes meet rows in one order.
+/// The last pull time on this node of each image. It is ordered by the image's id, so that the transactions of all nodes lock rows in the
+/// same order.
 #[derive(Default)]
 pub(super) struct PullTimes(Outbox<ImageId, i64>);
 
@@ -25,7 +26,7 @@ impl PullTimes {
         system.state()
     }
 
-    /// Puts pulls at `now` on their way.
+    /// Queues the pulls of some images at `now`.
     pub(super) fn add(&self, images: impl Iterator<Item = ImageId>, now: i64) {
         let mut images = images.peekable();
         if images.peek().is_none() {
@@ -40,18 +41,18 @@ impl PullTimes {
         });
     }
 
-    /// Returns once all that was pulled before has been recorded, or could not be. It takes [`run`].
+    /// Waits until all earlier pulls were recorded, or failed to be. Hangs unless [`run`] is running.
     pub(super) async fn written(&self) {
         self.0.written().await;
     }
 }
 
-/// Records the pulls that wait, until `stop` turns true or is dropped; what waits then is recorded first.
+/// Records the queued pulls, until `stop` turns true or is dropped. Then records the rest and returns.
 pub async fn run(system: Arc<System>, stop: watch::Receiver<bool>) {
     PullTimes::of(&system).0.run(stop, |pulled| write(&system, pulled)).await;
 }
 
-/// A pull does not depend on its record: with a full disk it goes on all the same.
+/// Records pull times. A failure is only logged, because pulls must work on a full disk too.
 async fn write(system: &System, pulled: BTreeMap<ImageId, i64>) {
     let count = pulled.len();
     let recorded = system.db.write(move |tx| pulled.iter().try_for_each(|(image, at)| tx.image_pull_put(*image, *at)));
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_pull_of_an_image_counts_and_a_full_queue_takes_only_what_is_in_it() {
+    fn the_last_pull_of_an_image_counts_and_a_full_queue_accepts_only_known_images() {
         let times = PullTimes::default();
         let id = |number: usize| ImageId((number as u128).to_be_bytes());
         times.add((0..QUEUE).map(id), 1);

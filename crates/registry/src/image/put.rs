@@ -1,4 +1,5 @@
-//! A push: one transaction that stores the image, moves its tags by every rule of the repository, and writes the events.
+//! Pushes an image: one transaction stores the image, moves its tags by the repository's rules, and writes the events.
+
 use super::tag_rules::{CurrentTag, Push, TagOutcome, judge, opening_window};
 use super::{ImageChange, NewImage, PushClient, PushedImage, digest_of, is_index, platform};
 use crate::clock::Time;
@@ -14,16 +15,17 @@ use meta::{Asked, Attempt, ImageId, LayerId, RepositoryId, Tx};
 use oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind, RepositoryName, Tag};
 use serde_json::json;
 
-/// Stores an image and moves its tags, by every rule of the repository. All of it happens or nothing: a tag that may not move
-/// refuses the whole push, and is the one that the refusal names.
+/// Stores an image and moves its tags, by the repository's rules. If one tag must not move, the whole push is refused, and the refusal
+/// names that tag.
 pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<PushedImage, Error> {
+    // Check everything that needs no transaction: the manifest, its digest, and the limits.
     let manifest = Manifest::parse(&new.bytes, new.media_type.as_deref()).map_err(Error::InvalidManifest)?;
     let algorithm = new.digest.map_or(Algorithm::Sha256, |digest| digest.algorithm());
     let digest = Digest::of(algorithm, &new.bytes);
     if let Some(given) = new.digest.filter(|given| *given != digest) {
         return Err(Error::ImageDigestDoesNotMatch { given: given.to_string(), computed: digest.to_string() });
     }
-    // Whoever puts it: a push window may hold the image later, under another tag.
+    // Needed for API pushes too: a later push under another tag may compare against this image's platform.
     let platform = platform::read_platform(cx, name, &manifest).await?;
     let named = manifest.manifests.len().max(manifest.layers.len());
     if named > cx.limits.manifest_descriptors {
@@ -36,6 +38,8 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
         ));
     }
     within_image_limit(cx, name, digest).await?;
+
+    // Run the transaction, with each tag once.
     let mut tags = Vec::with_capacity(new.tags.len());
     for tag in new.tags {
         if !tags.contains(&tag) {
@@ -69,13 +73,13 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
     Ok(PushedImage { digest, media_type, subject, change, tags, unmoved })
 }
 
-/// The quota of images; see [`crate::quota`].
+/// Checks the quota of images. See [`crate::quota`].
 async fn within_image_limit(cx: &Cx, name: &RepositoryName, digest: Digest) -> Result<(), Error> {
     let limit = cx.limits.images_per_repository;
     let subject = QuotaSubject::Images { registry: cx.registry.clone(), repository: name.clone() };
     let room = Quota::of(cx).room(subject, limit, cx.now(), async || {
         read(cx, name, move |tx, row| {
-            // What is here already takes no more room.
+            // An existing image does not count again.
             let known = tx.image_by_digest(row.id, &digest.to_bytes())?.is_some();
             Ok(tx.image_count(row.id)? - i64::from(known))
         })
@@ -90,7 +94,7 @@ async fn within_image_limit(cx: &Cx, name: &RepositoryName, digest: Digest) -> R
     ))
 }
 
-/// A push that was checked as far as it can be without the store.
+/// A push that passed all checks that need no transaction. The transaction may run it more than once.
 struct Put {
     registry: RegistryKey,
     name: String,
@@ -99,7 +103,7 @@ struct Put {
     media_type: String,
     digest: Digest,
     subject: Option<Digest>,
-    /// Each tag with the event that it makes.
+    /// Each tag with its event.
     tags: Vec<(Tag, Event)>,
     /// The event of a push without tags.
     untagged: Event,
@@ -136,24 +140,24 @@ struct TagDecision<'a> {
     outcome: TagOutcome,
 }
 
-/// What an index lists.
+/// The entries of an index.
 #[derive(Default)]
 struct Children<'a> {
-    /// Images, also those that a sparse index may miss.
+    /// The images, including missing ones, which a sparse index may have.
     images: Vec<&'a Descriptor>,
-    /// Layers that are no image's, with their records.
+    /// The layers that the index lists directly, with their records.
     layers: Vec<(&'a Descriptor, LayerId)>,
-    /// Digests of what is neither.
+    /// The digests of entries that are neither an image nor a layer in the repository.
     missing: Vec<String>,
-    /// Bytes, as DescribeImages tells them.
+    /// The size in bytes for DescribeImages.
     size: i64,
 }
 
 /// A tag that a push has tried to insert.
 enum TagInsert<'a> {
-    /// The answer is not known yet, or the tag is new.
+    /// The insert's result is not known yet, or the tag is new.
     Attempted(Attempt),
-    /// The tag existed, and the push may go on.
+    /// The tag exists, and the push may continue.
     Decided(Box<TagDecision<'a>>),
 }
 
@@ -162,7 +166,7 @@ struct OptimisticInsert<'a> {
     tags: Vec<TagInsert<'a>>,
     children: Children<'a>,
     image: Attempt,
-    /// The layers that the manifest names.
+    /// The layers in the manifest.
     layers: Vec<(&'a Descriptor, Asked<LayerId>)>,
 }
 
@@ -171,9 +175,9 @@ struct OptimisticInsert<'a> {
 #[error("a tag holds an image that has no record")]
 struct TagWithoutImage;
 
-/// A row can't be written because it is there, and can't be read.
+/// A row could not be inserted because it exists, but it can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error("a tag or an image is neither new nor known")]
+#[error("a tag or an image could neither be inserted nor found")]
 struct NeitherNewNorKnown;
 
 impl Put {
@@ -194,7 +198,7 @@ impl Put {
             }
             (self.id, ImageChange::Stored)
         } else {
-            // It may have been here since before a layer was damaged: that one is to be pushed again.
+            // The image existed. If one of its layers was damaged since, the client must push that layer again.
             self.all_found(tx, tried.layers)?;
             (self.add_tags(tx, repository.id, taken)?, ImageChange::Nothing)
         };
@@ -215,11 +219,11 @@ impl Put {
         Ok(done)
     }
 
-    /// Inserts every row optimistically, as if the push were entirely new, and looks its layers up: together they cost one exchange.
-    /// Rows that already existed are reconciled afterwards.
+    /// Inserts every row optimistically, as if the whole push were new, and looks up its layers, in one round trip. Rows that already
+    /// existed are reconciled afterwards.
     ///
-    /// On SQLite a push shares its transaction with others, and one that is refused after a change makes all of them run again. So
-    /// what refuses a push is looked for before its first change, where the engine has the answers by then.
+    /// On SQLite a push shares its transaction with other writes. If it fails after a change, all of them run again. So on an engine that
+    /// answers at once, the push is checked before its first change.
     fn insert_optimistically(
         &self,
         tx: &mut Tx<'_>,
@@ -248,8 +252,8 @@ impl Put {
         Ok(OptimisticInsert { tags, children, image, layers })
     }
 
-    /// Refuses what can be refused before anything is changed, for an engine that has answered: what the push names is missing, or
-    /// one of several tags may not move. A push of one tag, as most are, is judged when its insert finds the tag.
+    /// Refuses a push before its first change, on an engine that answers at once: if a layer or child is missing, or if one of several
+    /// tags must not move. A push of one tag, the usual case, is decided when its insert finds the tag.
     fn refuse_unchanged(
         &self,
         tx: &mut Tx<'_>,
@@ -262,11 +266,11 @@ impl Put {
         let missing: Vec<String> = missing.map(|(blob, _)| blob.digest.to_string()).collect();
         let lacks = match self.none_missing(children) {
             _ if !missing.is_empty() => Some(self.layers_not_found(&missing)),
-            // An image that is here already may have lost what it lists.
+            // The children of an image that already exists may be missing.
             Err(error) if tx.image_by_digest(repository, &self.digest.to_bytes())?.is_none() => Some(error),
             _ => None,
         };
-        // A tag's refusal is the one to be told, if there is one.
+        // If a tag must not move, that error takes precedence.
         if lacks.is_some() || self.tags.len() > 1 {
             for (tag, event) in &self.tags {
                 if let Some(held) = self.existing_tag(tx, repository, tag)? {
@@ -277,12 +281,12 @@ impl Put {
         lacks.map_or(Ok(()), Err)
     }
 
-    /// The tags that the image has if all are new or move to it.
+    /// Returns the number of the image's tags if all of the push's tags are created or moved.
     fn tag_count(&self) -> i64 {
         i64::try_from(self.tags.len()).unwrap_or(i64::MAX)
     }
 
-    /// Counts the tags of an image that was here before, and returns its id.
+    /// Adds the moved tags to the count of an existing image, and returns its id.
     fn add_tags(&self, tx: &mut Tx<'_>, repository: RepositoryId, taken: i64) -> Result<ImageId, Error> {
         let known = tx.image_by_digest(repository, &self.digest.to_bytes())?;
         let known = known.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
@@ -293,7 +297,7 @@ impl Put {
         Ok(known.id)
     }
 
-    /// What becomes of each tag. The first that may not move refuses the push; a new one holds the pushed image at once.
+    /// Decides what happens to each tag. A new tag names the pushed image already. The first tag that must not move refuses the push.
     fn decide_tags<'a>(
         &'a self,
         tx: &mut Tx<'_>,
@@ -317,7 +321,7 @@ impl Put {
         Ok(judged)
     }
 
-    /// What becomes of a tag that could not be inserted.
+    /// Decides what happens to a tag that could not be inserted because it exists.
     fn decide_existing<'a>(
         &self,
         tx: &mut Tx<'_>,
@@ -330,7 +334,7 @@ impl Put {
         self.decide_held(tx, mutability, tag, event, held)
     }
 
-    /// What becomes of a tag that holds that image; the refusal of the push, if it may not move.
+    /// Decides what happens to a tag that exists. Refuses the push if the tag must not move.
     fn decide_held<'a>(
         &self,
         tx: &mut Tx<'_>,
@@ -355,7 +359,7 @@ impl Put {
         let held = held.as_ref().map(|held| &held.image);
         match outcome {
             TagOutcome::Move(window) => {
-                // A new tag holds the pushed image already, unless that was here before, under another id.
+                // A new tag names the new row already, unless the image existed under another id.
                 if held.is_some() || image != self.id {
                     tx.tag_put(repository, tag.as_str(), image, self.now.0, window.as_ref())?;
                 }
@@ -408,7 +412,7 @@ impl Put {
         Ok(Some(ExistingTag { tag, image: image.ok_or_else(|| Error::server(TagWithoutImage))? }))
     }
 
-    /// What the rules look at of a tag that exists.
+    /// Collects the facts about an existing tag that the rules need.
     fn facts<'a>(&self, tx: &mut Tx<'_>, held: &'a ExistingTag) -> Result<CurrentTag<'a>, Error> {
         let held_digest = digest_of(&held.image)?;
         Ok(CurrentTag {
@@ -452,7 +456,7 @@ impl Put {
         }
     }
 
-    /// Writes what belongs to a new image's row; everything that it names must be in the repository.
+    /// Inserts the other rows of a new image. All of its layers and children must be in the repository.
     fn store(
         &self,
         tx: &mut Tx<'_>,
@@ -475,7 +479,7 @@ impl Put {
         Ok(())
     }
 
-    /// The records of all layers that the manifest names.
+    /// Returns the records of all layers in the manifest, or the error that names the missing ones.
     fn all_found<'a>(
         &self,
         tx: &mut Tx<'_>,
@@ -504,7 +508,7 @@ impl Put {
         }
     }
 
-    /// What an index lists, as far as it is here.
+    /// Finds the entries of an index in the repository.
     fn find_children(&self, tx: &mut Tx<'_>, repository: RepositoryId) -> Result<Children<'_>, Error> {
         let mut found = Children::default();
         let (mut largest, mut layers) = (0, 0_i64);
@@ -522,12 +526,12 @@ impl Put {
             }
             found.images.push(child);
         }
-        // ECR.md A.3 DescribeImages: of a list, the size of its largest image. Layers that it lists itself are one image.
+        // The size of an index is the size of its largest image (ECR.md A.3 DescribeImages). Layers that it lists directly count as one image.
         found.size = largest.max(layers);
         Ok(found)
     }
 
-    /// All that an index lists must be here, unless the index may be sparse.
+    /// Fails if an entry of the index is missing, unless sparse indexes are allowed.
     fn none_missing(&self, children: &Children<'_>) -> Result<(), Error> {
         if children.missing.is_empty() || self.sparse_index == Behaviour::Fixed {
             return Ok(());
@@ -539,7 +543,7 @@ impl Put {
         })
     }
 
-    /// The layer that an entry of an index names: `BuildKit` lists a cache's layers and their description so.
+    /// Finds the layer of an index's entry. `BuildKit` writes indexes that list the layers of a cache and its config.
     fn listed_layer(
         &self,
         tx: &mut Tx<'_>,
@@ -567,7 +571,7 @@ impl Put {
     }
 }
 
-/// Digests for a message: the first hundred, and how many more there are.
+/// Formats digests for a message: the first hundred, and the number of the others.
 fn digests(all: &[String]) -> String {
     const MAX: usize = 100;
     match all.get(..MAX) {

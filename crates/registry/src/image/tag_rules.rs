@@ -1,4 +1,5 @@
-//! What a push may do to a tag that exists: mutability (`ECR.md` C) and the push window (`ECR.md` R).
+//! The rules for pushes to existing tags: mutability (`ECR.md` C) and the push window (`ECR.md` R).
+
 use super::PushClient;
 use crate::clock::Time;
 use crate::quirks::Behaviour;
@@ -41,7 +42,7 @@ pub(super) enum TagOutcome {
     LeaveInPlace(Option<TagWindow>),
 }
 
-/// The window that opens when a tag comes to exist: its first part may wait for its index.
+/// Returns the window that opens when an immutable tag is created with an image that may be the first part of an index.
 pub(super) fn opening_window(mutability: &TagMutability, tag: &str, push: &Push<'_>) -> Option<TagWindow> {
     push.opened().filter(|_| !mutability.allows_move(tag) && !push.is_index)
 }
@@ -60,7 +61,7 @@ pub(super) fn judge(
     if held.same_digest {
         return match push.repush {
             Behaviour::Faithful if docker => None,
-            // The retry of a push that was cut: the part is there and no index has closed the tag.
+            // A client retries an interrupted push: the part exists, and no index has closed the window.
             _ => Some(TagOutcome::Unchanged(
                 push.opened().filter(|_| held.window.is_some_and(|window| window.principal == push.principal)),
             )),
@@ -83,7 +84,7 @@ pub(super) fn judge(
 }
 
 impl Push<'_> {
-    /// A window that this push opens, if its client is one that needs it.
+    /// Returns the window that this push opens, if its client needs one.
     fn opened(&self) -> Option<TagWindow> {
         match self.client {
             PushClient::Docker { containerd: true } => {
@@ -136,14 +137,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mutable_tag_moves_for_everyone() {
+    fn every_client_can_move_a_mutable_tag() {
         for by in [CONTAINERD, PODMAN, PushClient::Api] {
             assert_eq!(judge(&TagMutability::Mutable, "v1", &push(by), &held()), Some(TagOutcome::Move(None)));
         }
     }
 
     #[test]
-    fn an_immutable_tag_that_does_not_exist_is_taken_and_only_containerd_opens_a_window() {
+    fn only_containerd_opens_a_window_when_it_creates_an_immutable_tag() {
         let opened = |by| opening_window(&TagMutability::Immutable, "v1", &push(by));
         assert_eq!(opened(CONTAINERD), Some(window(NOW.0 + 5_000_000)));
         assert_eq!(opened(PODMAN), None);
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn inside_the_window_an_index_that_lists_the_part_takes_the_tag_and_closes_it() {
+    fn inside_the_window_an_index_that_lists_the_part_moves_the_tag_and_closes_the_window() {
         let open = window(NOW.0 + 1);
         let part = CurrentTag { window: Some(&open), listed_by_pushed: true, ..held() };
         let index = Push { is_index: true, platform: None, ..push(CONTAINERD) };
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn inside_the_window_another_platform_is_parked_and_the_same_is_a_move() {
+    fn inside_the_window_another_platform_leaves_the_tag_and_the_same_platform_is_refused() {
         let open = window(NOW.0 + 1);
         let part = CurrentTag { window: Some(&open), ..held() };
         let attestation = Push { platform: Some("unknown/unknown"), ..push(CONTAINERD) };
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_the_index_that_the_tag_holds_changes_nothing() {
+    fn a_part_of_the_tags_index_leaves_the_tag_in_place() {
         let index = CurrentTag { is_index: true, lists_pushed: true, platform: None, ..held() };
         for by in [CONTAINERD, PODMAN] {
             assert_eq!(judge(&TagMutability::Immutable, "v1", &push(by), &index), Some(TagOutcome::LeaveInPlace(None)));

@@ -1,4 +1,5 @@
-//! Reading a layer at its location in blocks, each of which is checked before a byte of it is given.
+//! Reads a layer from its location in blocks. Each block is checked before any of its bytes is returned.
+
 use super::damage::{self, Damage};
 use crate::{CommonError, Error, System};
 use blob::checksum::{BLOCK_BYTES, Checksums, HEAD_BYTES, SUM_BYTES};
@@ -8,29 +9,29 @@ use meta::records::layer::{self, LayerRow};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Bytes of checksums that are fetched at once while a layer is read; see [`layer::FIRST_CHECKSUMS`].
+/// Bytes of checksums that are read at once. See [`layer::FIRST_CHECKSUMS`].
 const CHECKSUMS_AT_ONCE: i64 = 16 * 1024;
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// A range of a layer, read front to back.
+/// A reader of a layer's range, from front to back.
 pub(super) struct Blocks {
     system: Arc<System>,
     row: LayerRow,
     location: Location,
-    /// `None` for a layer from before there were checksums, which is not checked.
+    /// `None` for a layer from before version 6, which is not checked.
     checksums: Option<Checksums>,
-    /// Bytes that were not given yet.
+    /// The bytes that were not returned yet.
     left: Range<u64>,
-    /// Where the next block begins, and the last one ends.
+    /// From the start of the next block to the end of the last one.
     blocks: Range<u64>,
-    /// Stands at `blocks.start`; `None`: to be opened there.
+    /// A reader at `blocks.start`, or `None` if it must be opened there.
     reader: Option<Box<dyn Reader>>,
-    /// The block that was found damaged once and is read again.
+    /// The start of a block that was found damaged once and is read again.
     suspect: Option<u64>,
 }
 
 impl Blocks {
-    /// Opens a range of a layer that lies at a location. `Err` in the result: its bytes are not there.
+    /// Opens a range of a layer at a location. Returns a [`Damage`] if the bytes are missing or too short.
     pub(super) async fn open(
         system: &Arc<System>,
         row: LayerRow,
@@ -46,19 +47,19 @@ impl Blocks {
         Ok(opened.reader().await?.map(|_| ()).map(|()| opened))
     }
 
-    /// Bytes that are read from the store for what was not given yet: its blocks, whole.
+    /// Returns the number of bytes that must still be read from the store, in whole blocks.
     pub(super) fn left_to_read(&self) -> u64 {
         self.blocks.end - self.blocks.start
     }
 
-    /// The next bytes, one at least; `None` at the end. [`Error::LayerDamaged`] once a damaged layer is marked as such.
+    /// Returns the next bytes, at least one, or `None` at the end. Fails with [`Error::LayerDamaged`] after it has marked a damaged layer.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         while !self.left.is_empty() {
             let damage = match self.read().await? {
                 Ok(buffer) => return Ok(Some(self.give(buffer))),
                 Err(damage) => damage,
             };
-            // Read once more: what was wrong on its way from the disk may be right on the disk.
+            // Read the block once more, because it may have been corrupted on its way from the disk.
             self.reader = None;
             if self.suspect == Some(self.blocks.start) {
                 return Err(damage::found(&self.system, &self.row, damage).await);
@@ -69,7 +70,7 @@ impl Blocks {
         Ok(None)
     }
 
-    /// Cuts from checked blocks what was asked for.
+    /// Cuts the requested bytes from checked blocks.
     fn give(&mut self, blocks: Buffer) -> Bytes {
         let begin = self.blocks.start;
         let end = begin + blocks.len() as u64;
@@ -79,7 +80,7 @@ impl Blocks {
         Bytes::from_owner(blocks).slice(at(wanted.start)..at(wanted.end))
     }
 
-    /// The next whole blocks, as far as they are good; one at least.
+    /// Reads the next whole blocks. Returns the intact blocks before the first damaged one, at least one block.
     async fn read(&mut self) -> Result<Result<Buffer, Damage>, Error> {
         let reader = match self.reader().await? {
             Ok(reader) => reader,
@@ -98,14 +99,14 @@ impl Blocks {
         }
         let good = self.good(&buffer[..whole]).await?;
         if good < buffer.len() {
-            // What follows is read again from its block's beginning.
+            // The next call reads again from the start of the following block.
             self.reader = None;
             buffer.set_len(good);
         }
         Ok(if good == 0 { Err(Damage::Altered) } else { Ok(buffer) })
     }
 
-    /// A reader that stands at the next block. `Err` in the result: the bytes are not there.
+    /// Returns a reader at the next block, or a [`Damage`] if the bytes are missing or too short.
     async fn reader(&mut self) -> Result<Result<&mut Box<dyn Reader>, Damage>, Error> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
@@ -119,7 +120,7 @@ impl Blocks {
         Ok(Ok(self.reader.insert(reader)))
     }
 
-    /// How many of these bytes lie before the first wrong block.
+    /// Returns the number of bytes before the first damaged block.
     async fn good(&mut self, blocks: &[u8]) -> Result<usize, Error> {
         let mut good = 0;
         for block in blocks.chunks(BLOCK_BYTES) {
@@ -137,7 +138,7 @@ impl Blocks {
         if let Some(right) = checksums.check(number, block) {
             return Ok(right);
         }
-        // Wherever the bytes lie by now, their checksums are the same.
+        // Read more checksums. They do not change if the bytes move to another location.
         let sum = SUM_BYTES as u64;
         let from = i64::try_from(HEAD_BYTES as u64 + number * sum).unwrap_or(i64::MAX);
         let part = self.system.db.look_up(layer::checksums(self.row.id, from, CHECKSUMS_AT_ONCE)).await?;
@@ -147,14 +148,14 @@ impl Blocks {
         Ok(right)
     }
 
-    /// Looks at the record again: a push may have replaced the bytes, and other readers may have marked the layer.
+    /// Reads the record again, because a push may have replaced the bytes, or another reader may have marked the layer.
     async fn look_again(&mut self) -> Result<(), Error> {
         let row = self.system.db.look_up(layer::by_id(self.row.id)).await?;
         let Some(row) = row.filter(|row| row.damaged_at.is_none()) else {
             let digest = oci::Digest::from_bytes(&self.row.digest).map_err(Error::server)?;
             return Err(Error::LayerDamaged { digest: digest.to_string() });
         };
-        // Bytes that came to lie in the record can't be read from here; the next call finds them.
+        // If the bytes have moved into the record, this reader can't read them. The client's next request can.
         let location = row.location.map(|location| Location(location.0)).ok_or(Error::Common(CommonError::Busy))?;
         if location != self.location {
             (self.location, self.suspect) = (location, None);
@@ -164,9 +165,9 @@ impl Blocks {
     }
 }
 
-/// The engine gave less than a block where more was to come.
+/// The engine returned less than a block before the end of the range.
 #[derive(Debug, thiserror::Error)]
-#[error("the layer store gave half a block")]
+#[error("the layer store returned half a block")]
 struct HalfBlock;
 
 #[derive(Debug, thiserror::Error)]

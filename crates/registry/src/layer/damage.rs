@@ -1,4 +1,5 @@
-//! Layers whose stored bytes are missing or wrong: they are marked, and count as missing everywhere until they are pushed again.
+//! Marks layers whose stored bytes are missing or corrupt. A marked layer counts as missing everywhere until it is pushed again.
+
 use super::open::record_bytes;
 use crate::clock::Time;
 use crate::{Error, System};
@@ -6,23 +7,23 @@ use blob::Location;
 use meta::records::layer::{self, LayerRow};
 use oci::Digest;
 
-/// What is wrong with the stored bytes of a layer.
+/// A damage of a layer's stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// There are none.
+    /// The bytes do not exist.
     Missing,
-    /// There are fewer than the record says.
+    /// There are fewer bytes than the record says.
     Short,
-    /// There are more than the record says. Only a whole look finds it.
+    /// There are more bytes than the record says. Only a verification finds this.
     Long,
-    /// They are others than those that were pushed.
+    /// The bytes differ from the pushed ones.
     Altered,
-    /// They are those that were pushed, but the checksums of the record are of others. Only a whole look finds it.
+    /// The bytes are the pushed ones, but the checksums in the record are wrong. Only a verification finds this.
     Checksums,
 }
 
 impl Damage {
-    /// A word for the log and for reports.
+    /// Returns the name for the log and for reports.
     pub fn name(self) -> &'static str {
         match self {
             Damage::Missing => "missing",
@@ -34,11 +35,11 @@ impl Damage {
     }
 }
 
-/// Marks a layer whose bytes were found damaged at `row.location`; false when it was marked already or its bytes lie elsewhere by
-/// now. Bytes in the record are looked at once more in the transaction.
+/// Marks a layer whose bytes at `row.location` are damaged. Returns false if it was marked already, or if its bytes have moved. Bytes in
+/// the record are checked again in the transaction.
 pub(super) async fn mark(db: &meta::Db, now: Time, row: &LayerRow) -> Result<bool, Error> {
     let (id, location) = (row.id, row.location);
-    // A full disk is no reason to go on saying that the layer is there.
+    // The mark must be written on a full disk too, so use the reserve.
     db.write_to_free(move |tx| {
         if location.is_none() {
             let found = tx.look_up(layer::by_id_to_read(id))?;
@@ -52,22 +53,22 @@ pub(super) async fn mark(db: &meta::Db, now: Time, row: &LayerRow) -> Result<boo
     .map_err(|error: meta::Error| error.into())
 }
 
-/// Takes the mark from a layer whose bytes were found right at `row.location`; false when it has none or lies elsewhere by now.
+/// Removes the mark from a layer whose bytes at `row.location` are intact. Returns false if it has no mark, or if its bytes have moved.
 pub(super) async fn unmark(db: &meta::Db, row: &LayerRow) -> Result<bool, Error> {
     let (id, location) = (row.id, row.location);
     let unmarked: Result<bool, meta::Error> = db.write(move |tx| tx.change(layer::unmark(id, location))).await;
     Ok(unmarked?)
 }
 
-/// Marks a layer that a reader found damaged twice, and says so in the log. Returns what the reader's caller hears: the mark is
-/// committed by then.
+/// Marks a layer that a reader has found damaged twice, and logs it. Returns the error for the reader's caller, after the mark is
+/// committed.
 pub(super) async fn found(system: &System, row: &LayerRow, damage: Damage) -> Error {
     let location = row.location.map_or_else(|| "the record".to_owned(), |id| Location(id.0).to_string());
     let digest = match Digest::from_bytes(&row.digest) {
         Ok(digest) => digest.to_string(),
         Err(error) => return Error::server(error),
     };
-    // Bytes that are gone may be all gone, with the volume that they lay on. That is no fault of this layer.
+    // If the bytes are missing, the whole volume may be gone. Then do not mark this layer.
     if damage != Damage::Altered
         && row.location.is_some()
         && let Err(error) = system.blobs.present()
@@ -81,7 +82,7 @@ pub(super) async fn found(system: &System, row: &LayerRow, damage: Damage) -> Er
             layer.damage = damage.name(),
             "The stored bytes of a layer are damaged; it counts as missing until it is pushed again"
         ),
-        // Another reader was first, or a push has replaced the bytes meanwhile.
+        // Another reader has marked the layer, or a push has replaced the bytes.
         Ok(false) => {}
         Err(error) => {
             tracing::error!(
@@ -89,7 +90,7 @@ pub(super) async fn found(system: &System, row: &LayerRow, damage: Damage) -> Er
                 layer.location = location,
                 layer.damage = damage.name(),
                 error = %error,
-                "The stored bytes of a layer are damaged, which can't be written down now"
+                "The stored bytes of a layer are damaged, but the layer can't be marked now"
             );
             return error;
         }

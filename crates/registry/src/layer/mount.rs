@@ -1,4 +1,5 @@
-//! Mounts: a layer of one repository shown in another (`ECR.md` B.8).
+//! Mounts a layer of one repository in another (`ECR.md` B.8).
+
 use super::Missing;
 use crate::account_setting::{self, BLOB_MOUNTING, ENABLED};
 use crate::event::{self, Event};
@@ -8,8 +9,8 @@ use meta::records;
 use oci::{Digest, RepositoryName};
 use serde_json::json;
 
-/// Shows a layer of `from` in `to` without copying it; false when that is not possible, for whatever reason (`ECR.md` B.8).
-/// Its caller needs the right to download from `from`.
+/// Makes a layer of `from` visible in `to` without a copy. Returns false if that is not possible for any reason (`ECR.md` B.8).
+/// The caller must be authorized to download from `from`.
 pub async fn mount(cx: &Cx, from: &RepositoryName, to: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
     let registry = cx.registry.key();
     let (source, target, digest) = (from.to_string(), to.to_string(), *digest);

@@ -1,4 +1,5 @@
-//! Reading a layer's bytes, whether they lie in a record or at a location. Each byte is checked before it is given.
+//! Reads a layer's bytes from its record or its location. Each byte is checked before it is returned.
+
 use super::blocks::Blocks;
 use super::damage::{self, Damage};
 use super::{Layer, find_shown, layer, size};
@@ -14,14 +15,13 @@ use oci::{ByteRange, Digest, RepositoryName};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How often a layer is looked for whose bytes are not where its record says: twice, and more often only if pushes replace them
-/// meanwhile.
+/// The most attempts to open a layer whose bytes are not where its record says. Two suffice, unless pushes replace the bytes meanwhile.
 const LOOKS: usize = 4;
 
 /// A layer, opened for reading.
 pub struct OpenedLayer {
     pub layer: Layer,
-    /// The half-open range that `bytes` will give.
+    /// The half-open range of `bytes`.
     pub range: Range<u64>,
     pub bytes: LayerReader,
 }
@@ -35,7 +35,7 @@ pub enum LayerOpening {
     },
 }
 
-/// A layer for the docker door. [`Error::LayersNotFound`] when the repository doesn't show it.
+/// Opens a layer for the docker door. Fails with [`Error::LayersNotFound`] if it is not visible in the repository.
 pub async fn open(
     cx: &Cx,
     name: &RepositoryName,
@@ -46,7 +46,7 @@ pub async fn open(
     open_as(cx, name, digest, range, referenced).await
 }
 
-/// A layer that the repository shows; with `referenced` only one that an image stands on.
+/// Opens a layer that is visible in the repository. With `referenced`, an image must reference it.
 pub(crate) async fn open_as(
     cx: &Cx,
     name: &RepositoryName,
@@ -65,7 +65,7 @@ pub(crate) async fn open_as(
     Err(Error::Common(CommonError::Busy))
 }
 
-/// A layer by its record's id, for signed layer URLs. `None` when it is gone or damaged.
+/// Opens a layer by the id of its record, for signed layer URLs. Returns `None` if it is gone or damaged.
 pub async fn open_by_id(
     system: &Arc<System>,
     id: LayerId,
@@ -84,13 +84,13 @@ pub async fn open_by_id(
     Err(Error::Common(CommonError::Busy))
 }
 
-/// Where a layer's bytes were looked for in vain. The bytes may go between the record and their reading, when a push replaces them or
-/// they are collected: the second look finds what was moved.
+/// The last place where a layer's bytes were not found. The bytes may be replaced or collected between reading the record and opening
+/// them. A second attempt finds them at their new place.
 #[derive(Default)]
 struct Looks(Option<Option<LocationId>>);
 
 impl Looks {
-    /// Marks the layer if its bytes were not good at the same place before; else another look is due.
+    /// Marks the layer if its bytes were damaged at the same place before. Otherwise returns `Ok` for another attempt.
     async fn again(&mut self, system: &System, row: &LayerRow, damage: Damage) -> Result<(), Error> {
         if self.0.replace(row.location) == Some(row.location) {
             return Err(damage::found(system, row, damage).await);
@@ -99,7 +99,7 @@ impl Looks {
     }
 }
 
-/// `Err` in the result: the bytes are not where the record says, or are not the layer's.
+/// Opens a layer from its row. Returns a [`Damage`] if the bytes are not where the record says, or differ from the layer's.
 async fn open_shown(
     system: &Arc<System>,
     shown: ShownLayer,
@@ -131,7 +131,7 @@ async fn open_shown(
     Ok(Ok(LayerOpening::Opened(OpenedLayer { layer: layer(shown)?, range, bytes: LayerReader { from, left } })))
 }
 
-/// The bytes of a layer that lie in `layer_data`, if they are those that were pushed.
+/// Returns a layer's bytes from `layer_data`, if they are the pushed ones.
 pub(super) fn record_bytes(row: &LayerRow, content: Content) -> Result<bytes::Bytes, Damage> {
     let bytes = content.bytes.ok_or(Damage::Missing)?;
     if (bytes.len() as u64) < size(row) {
@@ -139,16 +139,16 @@ pub(super) fn record_bytes(row: &LayerRow, content: Content) -> Result<bytes::By
     }
     let right = match content.checksums {
         Some(checksums) => blob::checksum::of(&bytes) == checksums,
-        // One from before there were checksums. It is small enough for its digest.
+        // A layer from before version 6 has no checksums, but it is small enough to check its digest.
         None => Digest::from_bytes(&row.digest).is_ok_and(|digest| Digest::of(digest.algorithm(), &bytes) == digest),
     };
     if right { Ok(bytes.into()) } else { Err(Damage::Altered) }
 }
 
-/// Bytes of a layer, front to back.
+/// A reader of a layer's bytes, from front to back.
 pub struct LayerReader {
     from: Stored,
-    /// Bytes that have not been given yet.
+    /// The number of bytes that were not returned yet.
     left: u64,
 }
 
@@ -158,8 +158,8 @@ enum Stored {
 }
 
 impl LayerReader {
-    /// Bytes that are read from the store for what has not been given yet. That may be more than what is given, as blocks are read
-    /// whole; 0 for a layer that lies in its record.
+    /// Returns the number of bytes that must still be read from the store. It may exceed the number of bytes to return, because blocks are
+    /// read whole. It is 0 for a layer whose bytes are in its record.
     pub fn left_to_read(&self) -> u64 {
         match &self.from {
             Stored::Record(_) => 0,
@@ -167,8 +167,10 @@ impl LayerReader {
         }
     }
 
-    /// The next piece; `None` at the end. [`Error::LayerDamaged`] for bytes that are missing or not those that were pushed: the layer
-    /// is marked by then, and counts as missing. An error rather than an end when the store gives fewer or more bytes than it should.
+    /// Returns the next piece, or `None` at the end.
+    ///
+    /// Fails with [`Error::LayerDamaged`] if bytes are missing or corrupt. The layer is marked by then, and counts as missing. Also fails
+    /// if the store returns fewer or more bytes than the range has.
     pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, Error> {
         let piece = match &mut self.from {
             Stored::Record(bytes) => Some(std::mem::take(bytes)).filter(|bytes| !bytes.is_empty()),
@@ -183,7 +185,7 @@ impl LayerReader {
     }
 }
 
-/// The engine gave another number of bytes than the record says.
+/// The engine returned another number of bytes than the record says.
 #[derive(Debug, thiserror::Error)]
 #[error("a layer's stored bytes are not as long as its record says")]
 struct WrongLength;

@@ -1,4 +1,5 @@
-//! Making a layer exist: the one place that writes its record.
+//! Writes the record of a layer. There is no other place that does.
+
 use super::open::record_bytes;
 use crate::{Cx, Error};
 use blob::Location;
@@ -7,28 +8,28 @@ use meta::records::layer::{self, LayerRow};
 use meta::{LayerId, LocationId, RepositoryId, UploadId};
 use oci::Digest;
 
-/// The storage class of a layer that can be read at once (`ECR.md` K.1).
+/// The storage class of a layer that is not archived (`ECR.md` K.1).
 const STANDARD: &str = "STANDARD";
 
 /// Where the bytes of a new layer are.
 #[derive(Clone)]
 pub(crate) enum LayerBytes {
-    /// To be written beside the record.
+    /// In memory, to be written to `layer_data`.
     Inline(Vec<u8>),
-    /// Durable at a location of its own.
+    /// Durable at a location.
     Stored(Location),
 }
 
-/// A layer whose bytes have come and whose digest was checked.
+/// A received layer whose digest was verified.
 #[derive(Clone)]
 pub(crate) struct NewLayer {
-    /// The id of its record, should there be none yet.
+    /// The id for its record, if there is none yet.
     pub id: LayerId,
     pub digest: Digest,
     /// Bytes.
     pub size: u64,
     pub bytes: LayerBytes,
-    /// Of its blocks, as [`blob::checksum`] stores them.
+    /// The checksums of its blocks, in the stored form of [`blob::checksum`].
     pub checksums: Vec<u8>,
 }
 
@@ -44,11 +45,11 @@ impl NewLayer {
 /// What [`record`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RecordedLayer {
-    /// The repository shows it only from now on. Else it showed it before, or it is gone, or the upload was cancelled.
+    /// True if this call made the layer visible. False if it already was, or if the repository or the upload is gone.
     pub newly_shown: bool,
-    /// The layer was there, but its bytes were missing or damaged; the new ones have taken their place.
+    /// True if the layer existed with missing or damaged bytes, and the new bytes have replaced them.
     pub mended: bool,
-    /// Bytes that no record names: the new ones, when the layer has sound ones already, or those that the new ones replaced.
+    /// Bytes that no record names: the new ones if the layer has intact bytes already, or the replaced ones.
     pub surplus: Option<Location>,
 }
 
@@ -95,10 +96,9 @@ pub(crate) async fn check_location(cx: &Cx, location: Location, size: i64) -> Lo
     LocationCheck { location, sound }
 }
 
-/// Shows the layer that an upload brought in a repository of that encryption identity, and begins the grace of an unreferenced one
-/// anew.
+/// Makes an uploaded layer visible in a repository with this encryption identity, and restarts the grace period if it is unreferenced.
 ///
-/// A layer that exists already under that identity keeps its bytes if they are sound; damaged or missing ones are replaced by the new
+/// If the layer exists already under that identity, it keeps its bytes if they are intact. Damaged or missing bytes are replaced by the new
 /// ones. Only `check` can tell that of a location.
 pub(crate) fn record(
     tx: &mut meta::Tx<'_>,
@@ -122,7 +122,7 @@ pub(crate) fn record(
         damaged_at: None,
     };
     let recorded = tx.attempt(layer::insert(registry, encryption, &row, &new.checksums))?;
-    // Most layers are new, so this one is shown before it is known whether there was one: both cost one exchange.
+    // Most layers are new, so make the layer visible before the insert's outcome is known. Both cost one round trip.
     let shown = tx.attempt(layer::show_received(repository, &digest, new.id, upload))?;
     let newly_shown = tx.succeeded(shown)?;
     if tx.succeeded(recorded)? {
@@ -131,8 +131,9 @@ pub(crate) fn record(
         }
         return Ok(RecordedLayer { newly_shown, mended: false, surplus: None });
     }
+
+    // The layer exists already. If it can't be found, the transaction conflicts with another one and runs again.
     let found = tx.layer_by_digest(registry, encryption, &digest)?;
-    // Refused as a duplicate, so it is there, unless this transaction is about to be run again.
     let found = found.ok_or(meta::Error::Busy)?;
     if newly_shown {
         tx.layer_show_other(repository, &digest, found.id)?;
@@ -141,14 +142,14 @@ pub(crate) fn record(
     let ours = new.location();
     let theirs = found.location.map(|location| Location(location.0));
     if is_sound(tx, &found, new, check)? {
-        // A commit whose answer was lost may have recorded these very bytes.
+        // If the bytes are the same, an earlier commit whose answer was lost has recorded them. Then keep them.
         return Ok(RecordedLayer { newly_shown, mended: false, surplus: ours.filter(|_| ours != theirs) });
     }
     replace(tx, found.id, &row, new)?;
     Ok(RecordedLayer { newly_shown, mended: true, surplus: theirs.filter(|_| ours != theirs) })
 }
 
-/// Whether the bytes of a layer that exists are there, as far as is known without reading them whole.
+/// Returns true if the bytes of an existing layer are intact, as far as that is known without reading all of them.
 fn is_sound(
     tx: &mut meta::Tx<'_>,
     found: &LayerRow,
@@ -171,7 +172,7 @@ fn is_sound(
     }
 }
 
-/// Puts the new bytes in the place of a layer's damaged ones.
+/// Replaces a layer's damaged bytes by the new ones.
 fn replace(tx: &mut meta::Tx<'_>, id: LayerId, row: &LayerRow, new: &NewLayer) -> Result<(), meta::Error> {
     tx.layer_data_delete(id)?;
     if let LayerBytes::Inline(bytes) = &new.bytes {

@@ -1,5 +1,6 @@
-//! Looking at all layers of a store, beside the servers that use it: whether the bytes that the records name are there, whether they
-//! are those that were pushed, and which bytes no record names. Nothing is ever removed.
+//! Verifies all layers of a store while servers use it: whether the bytes in the records exist and are the pushed ones, and which bytes no
+//! record names. It never removes anything.
+
 use super::damage::{self, Damage};
 use super::open::record_bytes;
 use crate::Error;
@@ -12,82 +13,81 @@ use oci::{Digest, Hasher};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// Records, or locations, that are read at once.
+/// The number of records or locations that are read at once.
 const PAGE: u32 = 500;
-/// How old a location without a record is at least that no request can still be about to give one: the longest request, and the life
-/// of a session, which it may end.
+/// The age after which no request can still record a location: the longest request, plus the lifetime of a session that it may complete.
 const UNDER_WAY: Duration = Duration::from_secs(48 * 3600);
 
-/// How thoroughly to look, and what to write down.
+/// The options of a verification.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VerifyOptions {
-    /// Read every byte: compares digests and checksums, and gives checksums to layers that have none.
+    /// Read every byte, compare digests and checksums, and add checksums to layers without any.
     pub bytes: bool,
-    /// Mark what is damaged, so that it counts as missing and is pushed again. With `bytes`, take the mark from what is right again.
+    /// Mark damaged layers, so that they count as missing and are pushed again. With `bytes`, remove the mark from intact layers.
     pub mark: bool,
 }
 
-/// The stores to look at.
+/// The stores to verify.
 pub struct VerifyStores<'a> {
     pub db: &'a meta::Db,
     pub blobs: &'a dyn Engine,
     pub now: Time,
 }
 
-/// What is said while it is looked at the layers.
+/// An event during a verification.
 #[derive(Debug)]
 pub enum VerifyEvent {
-    /// So many bytes of layers are done.
+    /// This many more bytes of layers are done.
     Done(u64),
     Found(VerifyFinding),
 }
 
-/// What is not as it should be.
+/// A problem that a verification found.
 #[derive(Debug)]
 pub enum VerifyFinding {
     Damaged {
         layer: NamedLayer,
         damage: Damage,
-        /// Whether it counts as missing now.
+        /// True if the layer counts as missing now.
         marked: bool,
     },
-    /// It was marked before, and nobody has read all its bytes now.
+    /// The layer was marked before, and its bytes were not read now.
     Marked { layer: NamedLayer },
-    /// It was marked, and its bytes are those that were pushed; the mark is gone if `unmarked`.
+    /// The layer was marked, but its bytes are intact. `unmarked` is true if the mark was removed.
     RightAgain { layer: NamedLayer, unmarked: bool },
-    /// Its bytes can't be read now, which says nothing of them.
+    /// The layer's bytes can't be read now, so their state is unknown.
     Unreadable { layer: NamedLayer, error: blob::Error },
-    /// Bytes that no record names. `under_way`: they are young enough for an upload that runs, or for one that was just acknowledged.
+    /// Bytes that no record names. `under_way` is true if they are so young that an upload in progress may record them.
     Unrecorded { location: Location, size: u64, under_way: bool },
 }
 
-/// A layer, as a report names it.
+/// A layer in a report.
 #[derive(Clone, Debug)]
 pub struct NamedLayer {
     pub digest: Digest,
-    /// `None`: its bytes lie in its record.
+    /// `None` if the bytes are in the record.
     pub location: Option<Location>,
 }
 
-/// What was looked at.
+/// The summary of a verification.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VerifySummary {
     pub layers: u64,
     /// Bytes.
     pub size: u64,
-    /// Layers that have checksums only from now on.
+    /// The number of layers that got checksums.
     pub checksums_added: u64,
-    /// Whether nothing was found but what is under way.
+    /// True if there is no problem, except for bytes of uploads in progress.
     pub well: bool,
 }
 
-/// What all layers' records say of their number and bytes.
+/// Returns the number and the total bytes of all layers, from their records.
 pub async fn total(db: &meta::Db) -> Result<(u64, u64), Error> {
     let total: (i64, i64) = db.read(|tx| tx.layer_total()).await?;
     Ok((total.0.unsigned_abs(), total.1.unsigned_abs()))
 }
 
-/// Looks at every layer of every registry, then at every location. Memory is bounded by a page of either.
+/// Verifies every layer of every registry, then every location. Memory is bounded by one page of them.
 pub async fn all(
     stores: &VerifyStores<'_>,
     look: VerifyOptions,
@@ -113,13 +113,13 @@ struct Verifier<'a> {
     look: VerifyOptions,
     tell: &'a mut (dyn FnMut(VerifyEvent) + Send),
     summary: VerifySummary,
-    /// Bytes of the layer under way that were said to be done.
+    /// The bytes of the current layer that were reported as done.
     done: u64,
 }
 
-/// What a look at a layer's bytes says.
+/// The state of a layer's bytes.
 enum Seen {
-    /// As far as it was looked. With the checksums, if all bytes were read.
+    /// Intact, as far as the bytes were checked. Contains their checksums if all bytes were read.
     Right(Option<Vec<u8>>),
     Wrong(Damage),
     Unreadable(blob::Error),
@@ -134,7 +134,7 @@ impl Verifier<'_> {
         (self.tell)(VerifyEvent::Found(finding));
     }
 
-    /// Says that so many bytes more of the layer under way are done, but never more than it has.
+    /// Reports the progress of the current layer, up to the byte `to`.
     fn done(&mut self, to: u64) {
         if let Some(more) = to.checked_sub(self.done).filter(|more| *more > 0) {
             self.done = to;
@@ -148,7 +148,7 @@ impl Verifier<'_> {
         self.summary.size = self.summary.size.saturating_add(size);
         let mut row = row;
         let mut seen = self.see(&row).await?;
-        // What is wrong is looked at again where the record says by then: a push may have moved the layer.
+        // Check a damaged layer again at the location in its current record, because a push may have moved it.
         if !matches!(seen, Seen::Right(_)) {
             let Some(again) = self.stores.db.look_up(layer::by_id(row.id)).await? else { return Ok(()) };
             row = again;
@@ -172,7 +172,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Gives checksums to a layer whose bytes are right, and takes a mark from it.
+    /// Adds missing checksums to an intact layer, and removes its mark.
     async fn right(&mut self, row: &LayerRow, layer: NamedLayer, checksums: Option<Vec<u8>>) -> Result<(), Error> {
         let (id, location) = (row.id, row.location);
         let Some(checksums) = checksums else {
@@ -222,7 +222,7 @@ impl Verifier<'_> {
         })
     }
 
-    /// The bytes of a small layer, which are always read whole.
+    /// Checks a small layer in its record. Its bytes are always read whole.
     async fn see_record(&self, row: &LayerRow) -> Result<Seen, Error> {
         let Some((row, content)) = self.stores.db.look_up(layer::by_id_to_read(row.id)).await? else {
             return Ok(Seen::Right(None));
@@ -237,7 +237,7 @@ impl Verifier<'_> {
         })
     }
 
-    /// Looks for bytes that neither a layer nor a session names.
+    /// Finds bytes that neither a layer nor a session names.
     async fn locations(&mut self) -> Result<(), Error> {
         let mut after = None;
         loop {
@@ -251,7 +251,7 @@ impl Verifier<'_> {
     }
 
     async fn unrecorded(&mut self, location: Location) -> Result<(), Error> {
-        // It may have been dropped by its request meanwhile.
+        // Its request may have removed it meanwhile.
         let Some(stat) = self.stores.blobs.stat(location).await? else { return Ok(()) };
         let made_at = i64::try_from(location.made_at_ms().saturating_mul(1000)).unwrap_or(i64::MAX);
         let under_way = Time(made_at).plus(UNDER_WAY) > self.stores.now;
@@ -259,7 +259,7 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// Those of a page that no record names.
+    /// Returns the locations of a page that no record names.
     async fn unnamed(&self, page: Vec<Location>) -> Result<BTreeSet<Location>, Error> {
         let unnamed = self.stores.db.read(move |tx| {
             let mut unnamed = BTreeSet::new();
@@ -283,7 +283,7 @@ impl Verifier<'_> {
         Ok(unnamed)
     }
 
-    /// Reads a location whole; its digest and its checksums. `None` when it is not there.
+    /// Reads a whole location. Returns its digest and its checksums, or `None` if it does not exist.
     async fn read(
         &mut self,
         location: Location,

@@ -1,4 +1,5 @@
-//! The way of a refusal from its call to its repository's ring.
+//! Queues refusals and writes them to their repositories' rings.
+
 use super::{PushAttempt, PushRefusal, RING};
 use crate::outbox::Outbox;
 use crate::{Cx, Error, RegistryId, System};
@@ -10,12 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
-/// Refusals that wait to be written, at most, on one node; of further ones only the number is kept. With the longest texts they
-/// hold some 6 MiB.
+/// The most refusals that wait to be written on one node. Further ones are only counted. With the longest texts they take some 6 MiB.
 pub const QUEUE: usize = 1024;
-/// Refusals that one transaction writes, at most.
+/// The most refusals in one transaction.
 const BATCH: usize = 64;
-/// Characters of a refusal's message at most; the longest that a person reads.
+/// The most characters of a refusal's message. Nobody reads more.
 const MAX_MESSAGE: usize = 1000;
 
 /// Refusals of this node on their way to the store. The same refusal of one repository again is counted, and takes no more room.
@@ -25,7 +25,7 @@ pub(super) struct Queue {
     dropped: AtomicU64,
 }
 
-/// A repository and a hash of what makes two of its refusals the same.
+/// A repository, and the hash that is the same for equal refusals.
 type Key = (String, String, String, [u8; 32]);
 
 struct Queued {
@@ -39,17 +39,17 @@ impl Queue {
         system.state()
     }
 
-    /// Refusals that were not written, since the queue was full or the store refused them.
+    /// Returns the number of dropped refusals.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// How many wait: [`QUEUE`] at most.
+    /// Returns the number of waiting refusals, at most [`QUEUE`].
     pub(super) fn len(&self) -> usize {
         self.waiting.count()
     }
 
-    /// Returns once all that was refused before has been written or dropped. It takes [`run`].
+    /// Waits until all earlier refusals were written or dropped. Hangs unless [`run`] is running.
     pub(super) async fn written(&self) {
         self.waiting.written().await;
     }
@@ -72,7 +72,7 @@ impl Queue {
     }
 }
 
-/// Puts a refusal of the call's caller on its way to the repository's ring. It waits for nothing, and fails nothing.
+/// Queues a refusal of the call for the repository's ring. It does not block and can't fail.
 pub fn refused(cx: &Cx, attempt: PushAttempt, refusal: PushRefusal) {
     let now = cx.now().0;
     let principal = cx.caller_arn();
@@ -97,7 +97,7 @@ pub fn refused(cx: &Cx, attempt: PushAttempt, refusal: PushRefusal) {
     Queue::of(cx).add(Queued { registry: cx.registry.clone(), repository: attempt.repository, row });
 }
 
-/// A hash of what two refusals of a repository share when they are one line of its log.
+/// Returns a hash that is the same for refusals of a repository that are one line of its log.
 fn same(principal: &str, attempt: &PushAttempt, refusal: &PushRefusal, message: &str) -> [u8; 32] {
     let about = (attempt.tag.as_deref().unwrap_or_default(), attempt.digest.map(|digest| digest.to_string()));
     let (tag, digest) = if refusal.denied { ("", None) } else { about };
@@ -111,7 +111,7 @@ fn same(principal: &str, attempt: &PushAttempt, refusal: &PushRefusal, message: 
     same
 }
 
-/// Writes what is queued, until `stop` turns true or is dropped; what waits then is written first.
+/// Writes the queued refusals, until `stop` turns true or is dropped. Then writes the rest and returns.
 pub async fn run(system: Arc<System>, stop: watch::Receiver<bool>) {
     Queue::of(&system).waiting.run(stop, |load| write(&system, load.into_values().collect())).await;
 }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_refusal_takes_no_more_room_and_a_full_queue_only_counts() {
+    fn equal_refusals_share_a_place_and_a_full_queue_only_counts() {
         let queue = Queue::default();
         for at in 1..=5000 {
             queue.add(queued(7, at));
@@ -185,11 +185,11 @@ mod tests {
         }
         assert_eq!((queue.len(), queue.dropped()), (QUEUE, 10));
         queue.add(queued(0, 2));
-        assert_eq!((queue.len(), queue.dropped()), (QUEUE, 10), "what waits already is counted in a full queue too");
+        assert_eq!((queue.len(), queue.dropped()), (QUEUE, 10), "a refusal that waits already was dropped");
     }
 
     #[test]
-    fn a_denial_is_the_same_whatever_it_was_about_and_any_other_refusal_is_not() {
+    fn denials_are_equal_for_all_tags_and_other_refusals_are_not() {
         let attempt = |tag: &str| PushAttempt {
             action: "PUT manifest",
             repository: "app".parse().unwrap(),

@@ -1,4 +1,5 @@
-//! Adding to a session: docker's PATCH and UploadLayerPart (`ECR.md` B.4, A.3).
+//! Appends bytes to a session: docker's PATCH and UploadLayerPart (`ECR.md` B.4, A.3).
+
 use super::body::{BodySource, WholeBody};
 use super::session::{SessionState, UploadSession, UploadTarget, take};
 use super::transfer::{BodyPlace, Chunk, Transfer};
@@ -13,9 +14,11 @@ use oci::{ChunkRange, RepositoryName};
 const LAST_PART_SMALL: i64 = 1;
 pub(super) const INNER_PART_SMALL: i64 = 2;
 
-/// Docker's PATCH: appends a streamed body. With `at`, the body must begin where the session stands and, as a chunk, have that
-/// length, else [`Error::InvalidLayerPart`], and nothing of it is kept but what became durable on the way. What came of a body
-/// that breaks off is kept. Of two requests at once the newer wins; the older gets [`Error::InvalidLayerPart`].
+/// Appends a streamed body (docker's PATCH).
+///
+/// With `at`, the body must begin at the session's offset and, for a chunk, have that length. If not, the call fails with
+/// [`Error::InvalidLayerPart`], and only bytes that became durable meanwhile are kept. The bytes of an interrupted body are kept. If two
+/// requests write the same session, the older one fails with [`Error::InvalidLayerPart`].
 pub async fn append(
     cx: &Cx,
     name: &RepositoryName,
@@ -30,8 +33,8 @@ pub async fn append(
     store(&mut transfer).await
 }
 
-/// UploadLayerPart: a part with the API's own limits (`ECR.md` A.3). The last part sent again, because its answer was lost, is
-/// answered as it was; [`Error::InvalidLayerPart`] if its bytes are other ones.
+/// Appends a part with the API's limits (UploadLayerPart, `ECR.md` A.3). If the last part is sent again, because its answer was lost, the
+/// answer is the same. If it then has other bytes, it is refused with [`Error::InvalidLayerPart`].
 pub async fn put_part(
     cx: &Cx,
     name: &RepositoryName,
@@ -83,7 +86,7 @@ async fn open(cx: &Cx, target: &UploadTarget, row: Option<UploadRow>) -> Result<
     }
 }
 
-/// Counts a part, and remembers whether a small one came before another.
+/// Counts a part, and notes whether a part below the minimum size is followed by another.
 fn count(cx: &Cx, session: &mut UploadSession, size: u64) -> Result<(), Error> {
     let max = cx.limits.layer_parts;
     if session.row.parts >= i64::from(max) {

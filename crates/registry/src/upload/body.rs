@@ -1,20 +1,21 @@
-//! Request bodies, gathered into the pool's buffers.
+//! Collects request bodies into buffers of the pool.
+
 use super::writers::SessionLease;
 use crate::{Cx, Error};
 use blob::{Buffer, BufferShare, Buffers};
 use bytes::{Buf, Bytes};
 
-/// Bytes of a body at most that are gathered without a buffer of the pool, of which a small body therefore needs none.
+/// The most bytes of a body that are collected without a buffer of the pool, so that a small body needs none.
 const POOLLESS_BYTES: usize = 16 * 1024;
 
 /// A body as it comes in, piece by piece.
 #[async_trait::async_trait]
 pub trait BodySource: Send {
-    /// The next piece; `None` at the body's end. [`Error::BodyTruncated`] when it ends early. Whoever stops waiting loses nothing.
+    /// Returns the next piece, or `None` at the body's end. Fails with [`Error::BodyTruncated`] if the body ends early. Cancel-safe.
     async fn next(&mut self) -> Result<Option<Bytes>, Error>;
 }
 
-/// A body that is at hand.
+/// A body that is in memory.
 pub struct WholeBody(pub Option<Bytes>);
 
 #[async_trait::async_trait]
@@ -24,32 +25,32 @@ impl BodySource for WholeBody {
     }
 }
 
-/// What comes next of a body.
+/// The next event of a body.
 pub(super) enum BodyPiece {
-    /// Bytes: a full buffer, or the last of the body.
+    /// A full buffer, or the last bytes of the body.
     Bytes(Buffer),
-    /// The body ended as it should.
+    /// The body is complete.
     End,
-    /// The body broke off, or there is no buffer for the rest of it; everything that came before was given.
+    /// The body ended early, or there is no buffer for its rest. All earlier bytes were returned.
     Broken(Error),
-    /// A newer request wants the session.
+    /// A newer request has taken over the session.
     Superseded,
 }
 
-/// Gathers a body into full buffers. A buffer of the pool is taken when there are bytes for it that a small one can't hold.
+/// Collects a body into full buffers. It takes a buffer of the pool only when there are more bytes than fit into a small one.
 pub(super) struct Intake<'a> {
     body: &'a mut dyn BodySource,
     buffers: &'a Buffers,
-    /// What the caller may hold of `buffers`.
+    /// The caller's share of `buffers`.
     share: BufferShare,
-    /// Whether the body is longer than a small buffer.
+    /// True if the body does not fit into a small buffer.
     long: bool,
     lease: SessionLease,
-    /// What came and did not fit the last buffer.
+    /// The received bytes that did not fit into the last buffer.
     rest: Bytes,
-    /// How the body ended, to be told after its last bytes.
+    /// The end of the body, to be returned after its last bytes.
     end: Option<BodyPiece>,
-    /// The buffer that is being filled.
+    /// The buffer to fill.
     filling: Option<Buffer>,
 }
 
@@ -62,7 +63,7 @@ impl<'a> Intake<'a> {
         Intake { body, buffers, share, long: false, lease, rest: Bytes::new(), end: None, filling: None }
     }
 
-    /// What comes next. Whoever stops waiting loses nothing.
+    /// Returns the next piece. Cancel-safe.
     pub(super) async fn next(&mut self) -> BodyPiece {
         while self.filling.as_ref().is_none_or(|buffer| !self.long || buffer.room() > 0) {
             while self.rest.is_empty() && self.end.is_none() {
@@ -78,7 +79,7 @@ impl<'a> Intake<'a> {
             let filled = buffer.fill(&self.rest);
             self.rest.advance(filled);
             if self.rest.is_empty() {
-                // Its memory goes back to the connection, which then reads the next piece into the same, still in the cache.
+                // Release the memory, so that the connection reads the next piece into it while it is in the CPU's cache.
                 self.rest = Bytes::new();
             }
         }
@@ -89,7 +90,7 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Whether the body ends without a byte; waits for the first. Cancel-safe.
+    /// Waits for the first byte. Returns true if the body has none. Cancel-safe.
     pub(super) async fn is_empty(&mut self) -> bool {
         while self.rest.is_empty() && self.end.is_none() {
             self.read().await;
@@ -97,10 +98,11 @@ impl<'a> Intake<'a> {
         self.rest.is_empty() && matches!(self.end, Some(BodyPiece::End))
     }
 
-    /// The body, if it is whole and has no more than `max` bytes; else its beginning is given by [`Intake::next`] again.
+    /// Returns the body if it is complete and has at most `max` bytes. Otherwise returns `None`, and [`Intake::next`] returns it from its
+    /// beginning.
     pub(super) async fn whole(&mut self, max: usize) -> Result<Option<Vec<u8>>, BodyPiece> {
         let bytes = match self.next().await {
-            // Only the last buffer of a body is not full.
+            // Only the last buffer of a body is not full, so this is the whole body.
             BodyPiece::Bytes(buffer) if buffer.len() <= max && buffer.room() > 0 => buffer,
             BodyPiece::Bytes(buffer) => {
                 self.filling = Some(buffer);
@@ -115,13 +117,11 @@ impl<'a> Intake<'a> {
         }
     }
 
-    /// Has a buffer with room for what came.
-    ///
-    /// Cancel-safe.
+    /// Provides a buffer with room for the received bytes. Cancel-safe.
     async fn make_room(&mut self) -> Result<(), Error> {
         match &self.filling {
             Some(_) if self.long => return Ok(()),
-            // One byte is left free, since a full buffer is not a body's last.
+            // Leave one byte free, because a full buffer is not the last of a body.
             Some(small) if small.room() > self.rest.len() => return Ok(()),
             None if !self.long && self.rest.len() <= POOLLESS_BYTES => {
                 self.filling = Some(Buffer::small(POOLLESS_BYTES + 1));
@@ -151,8 +151,8 @@ impl<'a> Intake<'a> {
     }
 }
 
-/// Reads a body to its end and forgets it: a client that still sends does not read its answer. A body that is larger than any layer
-/// may be is not read on.
+/// Reads a body to its end and drops it, because a client does not read the answer while it sends. Stops at the largest size of a
+/// layer.
 pub(super) async fn drain(cx: &Cx, body: &mut dyn BodySource) -> Result<(), Error> {
     let mut came = 0_u64;
     while let Some(bytes) = body.next().await? {

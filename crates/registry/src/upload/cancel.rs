@@ -1,4 +1,5 @@
-//! Giving a session up (`ECR.md` B.3 DELETE upload URL).
+//! Cancels an upload session (`ECR.md` B.3 DELETE upload URL).
+
 use super::UploadId;
 use super::expire::UploadExpire;
 use super::session::{UploadSession, UploadTarget};
@@ -9,7 +10,7 @@ use blob::{EngineState, Location};
 use meta::records::upload::{CANCELLED, OPEN, UploadRow};
 use oci::RepositoryName;
 
-/// Ends a session and drops its bytes. A request that still writes to it is ended first. The id stays dead until it expires.
+/// Cancels a session and removes its bytes. A request that still writes to it is ended first. The id stays invalid until it expires.
 pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), Error> {
     let (target, _, lease) = UploadTarget::to_write(cx, name, id).await?;
     let now = cx.now();
@@ -30,7 +31,7 @@ pub async fn cancel(cx: &Cx, name: &RepositoryName, id: UploadId) -> Result<(), 
         })
         .await?;
     JobQueue::of(cx).ring();
-    // The row still names the location: what can't be removed now goes when the session expires.
+    // If the bytes can't be removed now, the job that expires the session removes them, because the row still names the location.
     if let Some(location) = row.location {
         let state = EngineState(row.engine_state);
         if let Err(error) = cx.blobs.remove(Location(location.0), Some(&state)).await {

@@ -1,4 +1,5 @@
-//! Ending a session with a layer (`ECR.md` B.4, A.3 CompleteLayerUpload).
+//! Completes a session: its bytes become a layer (`ECR.md` B.4, A.3 CompleteLayerUpload).
+
 use super::append::INNER_PART_SMALL;
 use super::body::{BodySource, drain};
 use super::receiver::{ReceivedBytes, Receiver};
@@ -15,25 +16,25 @@ use oci::{Digest, Hasher, RepositoryName};
 use serde_json::json;
 use std::sync::Arc;
 
-/// How often a layer that exists already may be moved by other pushes while this one looks whether its bytes are there.
+/// The most attempts to check an existing layer's bytes while other pushes move them.
 const LOOKS: usize = 8;
 
-/// How a completion is asked for: the doors differ in what they refuse.
+/// The API of a completion. The doors differ in what they refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CompletionRules {
-    /// Docker's PUT: a layer that is already there is a success; any part size goes; no bytes at all make the empty layer.
+    /// Docker's PUT. An existing layer is a success, parts may have any size, and an upload without bytes makes the empty layer.
     Docker,
-    /// CompleteLayerUpload: LayerAlreadyExists, LayerPartTooSmall, EmptyUpload.
+    /// CompleteLayerUpload, which fails with LayerAlreadyExists, LayerPartTooSmall or EmptyUpload instead.
     Api,
 }
 
-/// Ends a session: appends what `body` still holds, compares the digest, and makes the layer exist in the repository.
-/// A replay of a completed session answers as the first did.
+/// Completes a session: appends `body`, verifies the digest, and makes the layer visible in the repository. A repeated call for a complete
+/// session succeeds as the first did.
 ///
 /// A body at [`BodyPlace::Offset`] 0 is the whole layer: whatever the session had is left out of it. At any other offset it must
 /// begin where the session stands, unless it has no bytes.
 ///
-/// With [`Error::InvalidLayer`], or a body that breaks off, the session stays as it was before this body.
+/// After [`Error::InvalidLayer`] or an interrupted body, the session is as it was before this body.
 pub async fn complete(
     cx: &Cx,
     name: &RepositoryName,
@@ -44,13 +45,13 @@ pub async fn complete(
     how: CompletionRules,
 ) -> Result<(), Error> {
     match run(cx, (name, id), digest, at, body, how).await {
-        // The API has no error of its own for this; its client tries again and finds what the newer request did.
+        // The API has no error for this. The client retries, and finds the result of the newer request.
         Err(Error::InvalidLayerPart { .. }) if how == CompletionRules::Api => Err(Error::Common(CommonError::Busy)),
         other => other,
     }
 }
 
-/// A layer in one request (POST with `digest`).
+/// Uploads a layer with one request (POST with `digest`).
 pub async fn put_whole(
     cx: &Cx,
     name: &RepositoryName,
@@ -82,9 +83,10 @@ async fn run(
     if how == CompletionRules::Api {
         check_parts(cx, target, &session)?;
     }
-    // Bytes that came before were hashed as the id says; without any, the digest itself says how.
+
+    // Receive the rest of the bytes. The algorithm of earlier bytes is in the id. Without earlier bytes, use the digest's algorithm.
     let algorithm = if session.location().is_some() { target.claim.algorithm } else { digest.algorithm() };
-    // Its client sends this body again as a whole, so nothing of it may stay behind in the session.
+    // The chunk is not resumable: on failure the client resends this body whole, so the session must not keep any of it.
     let (at, offset) = match at {
         Some(BodyPlace::Offset(offset)) => (None, Some(offset)),
         at => (at, None),
@@ -103,7 +105,7 @@ async fn run(
     let recorded = match record(cx, target, &transfer.session, new).await {
         Ok(recorded) => recorded,
         Err(error) => {
-            // After a failure of the store nobody knows whether the record was written: then the bytes are left to the sweep.
+            // If the outcome of the commit is unknown, the record may name the bytes, so leave them to the sweep.
             if let Some(location) = location.filter(|_| !error.is_in_doubt()) {
                 transfer.abandon(location).await;
             }
@@ -119,7 +121,7 @@ async fn run(
     }
 }
 
-/// A replay is a success only while the layer has its bytes; else its client must begin again.
+/// Succeeds if the layer of a complete session still has its bytes. Otherwise the client must start a new upload.
 async fn still_there(cx: &Cx, target: &UploadTarget, digest: &[u8]) -> Result<(), Error> {
     let found = cx.db.read({
         let (target, digest) = (target.clone(), digest.to_vec());
@@ -146,7 +148,7 @@ fn check_parts(cx: &Cx, target: &UploadTarget, session: &UploadSession) -> Resul
     Ok(())
 }
 
-/// Takes the rest of the bytes, checks the digest over all, and makes them durable.
+/// Receives the rest of the bytes, verifies the digest of all bytes, and makes them durable.
 async fn receive(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Result<NewLayer, Error> {
     let id = cx.id();
     if transfer.session.location().is_none()
@@ -175,7 +177,7 @@ async fn receive(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Resul
     }
 }
 
-/// Checks the digest of what was received and makes it readable; returns its size and its checksums.
+/// Verifies the digest of the received bytes and makes them readable. Returns their number and their checksums.
 async fn finish(
     cx: &Cx,
     transfer: &mut Transfer<'_>,
@@ -192,14 +194,15 @@ async fn finish(
         Some(checksums) => checksums,
         None => verify(cx, location, size, digest).await?,
     };
-    // A location as old as a sweep's age may have been swept while its last bytes came.
+    // A sweep may have removed an old location while its last bytes arrived.
     match cx.blobs.stat(location).await? {
         Some(stat) if stat.size == size => Ok((size, checksums)),
         _ => Err(transfer.lost("its bytes are gone")),
     }
 }
 
-/// The location can't be continued, because an earlier completion finished it and then could not record the layer.
+/// Completes a session whose location can't be resumed, because an earlier completion finished the location and then failed to record the
+/// layer.
 async fn finished_before(cx: &Cx, transfer: &mut Transfer<'_>, digest: &Digest) -> Result<NewLayer, Error> {
     let (session, size) = (&transfer.session, transfer.session.received());
     let Some(location) = session.location() else { return Err(transfer.lost("it has no location")) };
@@ -224,8 +227,8 @@ fn compare(given: &Digest, computed: Digest) -> Result<(), Error> {
     Err(Error::InvalidLayer { given: given.to_string(), computed: computed.to_string() })
 }
 
-/// Reads a finished location once more, and returns its checksums: for a digest of another algorithm than the one that it was hashed
-/// with, and for a session that began before there were checksums.
+/// Reads a finished location again to verify its digest, and returns its checksums. Needed if the digest's algorithm differs from the one
+/// in the id, and for a session from before version 6.
 async fn verify(cx: &Cx, location: Location, size: u64, digest: &Digest) -> Result<Vec<u8>, Error> {
     let mut hasher = Hasher::new(digest.algorithm());
     let mut summer = Checksummer::default();
@@ -277,7 +280,7 @@ async fn try_record(
             };
             let repository = (target.repository, target.encryption.as_str());
             let recorded = layer::record(tx, &target.registry, repository, target.id, &new, check, now)?;
-            // What is not new may be so because the repository or the session is gone.
+            // If the layer did not become visible, the repository or the session may be gone.
             let row = if recorded.newly_shown { None } else { target.again(tx)? };
             if let Some(ended) = ended {
                 if !tx.succeeded(ended)? {

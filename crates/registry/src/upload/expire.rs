@@ -1,4 +1,5 @@
-//! Removes an upload session at its end of life, with the bytes that never became a layer.
+//! Removes an expired upload session, and its bytes if they did not become a layer.
+
 use super::UploadId;
 use crate::clock::Time;
 use crate::jobs::{JobError, JobKind, JobOutcome, JobRun, Lane};
@@ -19,7 +20,7 @@ impl JobKind for UploadExpire {
         Lane::SHORT
     }
 
-    /// About a day of failures: a layer store that is away for a night leaves no dead jobs.
+    /// About a day of attempts, so that a layer store that is down for a night leaves no dead jobs.
     fn attempts(&self) -> u32 {
         150
     }
@@ -32,7 +33,7 @@ impl JobKind for UploadExpire {
 
 async fn expire(system: &System, id: UploadId) -> Result<JobOutcome, Error> {
     let now = system.now();
-    // Ending it first takes the session from a request that still writes; what that one commits afterwards is refused.
+    // Cancel the session first, so that commits of a request that still writes to it are refused.
     let row = system
         .db
         .write_to_free(move |tx| {
@@ -47,7 +48,7 @@ async fn expire(system: &System, id: UploadId) -> Result<JobOutcome, Error> {
     if row.expires_at > now.0 {
         return Ok(JobOutcome::Again(Time(row.expires_at)));
     }
-    // A complete session has no location of its own any more: the layer has it.
+    // A complete session has no location, because the layer has it.
     if let Some(location) = row.location {
         system.blobs.remove(Location(location.0), Some(&EngineState(row.engine_state))).await?;
     }

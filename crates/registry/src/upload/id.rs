@@ -1,13 +1,14 @@
-//! The id of an upload session: it carries its own proof, so that no row is needed before bytes come (DESIGN "Uploads").
+//! The id of an upload session. It contains its own proof, so that a session needs no row before it has bytes (DESIGN "Uploads").
 //!
-//! A UUID of version 8 (RFC 9562 section 5.8). Its 122 free bits are, from the highest:
+//! It is a UUID of version 8 (RFC 9562 section 5.8). Its 122 free bits are, from the highest:
 //!
 //! | bits | meaning |
 //! |---|---|
-//! | 33 | seconds since 1970 at which it was made, good until 2242 |
+//! | 33 | seconds since 1970 at which it was made, sufficient until 2242 |
 //! | 1 | the session's hash: 0 sha256, 1 sha512 |
 //! | 40 | random |
 //! | 48 | MAC over registry, repository id, and the bits above |
+
 use crate::clock::Time;
 use crate::keys::{Keys, Purpose};
 use crate::random::Random;
@@ -20,7 +21,7 @@ const RANDOM_BITS: u32 = 40;
 const MAC_BITS: u32 = 48;
 const MAC_BYTES: usize = 6;
 
-/// What an id says once its MAC was found right.
+/// The content of an id whose MAC was verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UploadClaim {
     /// The second at which it was made.
@@ -28,7 +29,7 @@ pub(super) struct UploadClaim {
     pub algorithm: Algorithm,
 }
 
-/// Whose upload it is; part of what the MAC covers.
+/// The owner of an upload, which the MAC covers.
 #[derive(Clone, Copy)]
 pub(super) struct UploadOwner<'a> {
     pub registry: &'a crate::RegistryId,
@@ -36,7 +37,7 @@ pub(super) struct UploadOwner<'a> {
 }
 
 impl UploadClaim {
-    /// A new id that says this.
+    /// Makes a new id with this content.
     pub(super) fn into_id(self, keys: &Keys, random: &dyn Random, owner: UploadOwner<'_>) -> UploadId {
         let mut chance = [0; 8];
         random.fill(&mut chance[..(RANDOM_BITS / 8) as usize]);
@@ -48,7 +49,7 @@ impl UploadClaim {
         pack(head << MAC_BITS | number(mac))
     }
 
-    /// What the id says; `None` for one that this installation did not make, or made for another repository.
+    /// Verifies an id and returns its content. Returns `None` if this installation did not make the id for this repository.
     pub(super) fn verify(id: UploadId, keys: &Keys, owner: UploadOwner<'_>) -> Option<UploadClaim> {
         let bits = unpack(id)?;
         let (head, mac) = (bits >> MAC_BITS, bits & mask(MAC_BITS));
@@ -71,7 +72,7 @@ fn message(owner: UploadOwner<'_>, head: u128) -> Vec<u8> {
     let (account, region) = (owner.registry.account.to_string(), owner.registry.region.to_string());
     let mut message = Vec::new();
     for text in [account, region] {
-        // Lengths first, so that no two owners make the same message.
+        // Prefix each text with its length, so that different owners have different messages.
         message.extend_from_slice(&(text.len() as u64).to_be_bytes());
         message.extend_from_slice(text.as_bytes());
     }
@@ -92,13 +93,13 @@ fn mask(bits: u32) -> u128 {
     (1 << bits) - 1
 }
 
-/// Lays 122 bits around the version (bits 79 to 76) and the variant (bits 63 and 62).
+/// Places 122 bits around the version (bits 79 to 76) and the variant (bits 63 and 62).
 fn pack(bits: u128) -> UploadId {
     let (high, middle, low) = (bits >> 74, bits >> 62 & mask(12), bits & mask(62));
     UploadId((high << 80 | 8 << 76 | middle << 64 | 0b10 << 62 | low).to_be_bytes())
 }
 
-/// `None` for a UUID of another version or variant.
+/// Extracts the 122 bits. Returns `None` for a UUID of another version or variant.
 fn unpack(id: UploadId) -> Option<u128> {
     let uuid = u128::from_be_bytes(id.0);
     let ours = uuid >> 76 & 0xf == 8 && uuid >> 62 & 0b11 == 0b10;
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_says_when_and_for_which_hash_it_was_made() {
+    fn an_id_contains_its_time_and_its_hash_algorithm() {
         let (keys, registry) = (keys(&[1]), registry("000000000000", "us-east-1"));
         let owner = UploadOwner { registry: &registry, repository: RepositoryId([7; 16]) };
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_good_for_its_repository_only_and_outlives_a_new_root_key() {
+    fn an_id_is_valid_only_for_its_repository_and_stays_valid_after_a_rotation() {
         let (old, home) = (keys(&[1]), registry("000000000000", "us-east-1"));
         let owner = UploadOwner { registry: &home, repository: RepositoryId([7; 16]) };
         let claim = UploadClaim { made_at: Time(1_795_255_200_000_000), algorithm: Algorithm::Sha256 };
@@ -150,7 +151,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn packing_keeps_every_bit(bits in 0..1_u128 << 122) {
+        fn packing_preserves_every_bit(bits in 0..1_u128 << 122) {
             prop_assert_eq!(unpack(pack(bits)), Some(bits));
         }
 

@@ -1,28 +1,29 @@
-//! Bytes on their way to a location, hashed and checksummed as they go.
+//! Writes received bytes to a location, and computes their hash and checksums.
+
 use blob::checksum::{ChecksumPosition, Checksummer};
 use blob::{Buffer, Durable, Error, Location, Writer};
 use oci::{Digest, Hasher};
 
-/// How far a location is: what a session's row may be told.
+/// The durable progress of a location, which may be stored in a session's row.
 pub(super) struct DurableProgress {
     pub location: Location,
     pub durable: Durable,
     /// The state of the hash at the durable offset.
     pub hash_state: Vec<u8>,
-    /// The checksums of the bytes before the durable offset; `None` for a session that began before there were any.
+    /// The checksums of the bytes before the durable offset. `None` for a session from before version 6.
     pub checksums: Option<Vec<u8>>,
 }
 
-/// Writes a location, and hashes and checksums each byte once.
+/// Writes a location, and computes hash and checksums of each byte once.
 pub(super) struct Receiver {
     location: Location,
     writer: Box<dyn Writer>,
     hasher: Hasher,
-    /// `None` for a session that began before there were checksums.
+    /// `None` for a session from before version 6.
     summer: Option<Checksummer>,
-    /// Bytes from the location's start that were written.
+    /// The number of bytes written, from the location's start.
     written: u64,
-    /// Where hash and checksums stood at each place where the engine may say that it is durable up to, the last known one first.
+    /// The states of hash and checksums at each offset that the engine may report as durable. The first is the last reported one.
     states: Vec<State>,
     durable: Durable,
 }
@@ -33,17 +34,17 @@ struct State {
     checksums: Option<ChecksumPosition>,
 }
 
-/// A location whose bytes have all come; `writer` is still to make them readable.
+/// A location with all of its bytes. `writer` still has to make them readable.
 pub(super) struct ReceivedBytes {
     pub location: Location,
     pub writer: Box<dyn Writer>,
     pub digest: Digest,
-    /// `None` for a session that began before there were checksums.
+    /// `None` for a session from before version 6.
     pub checksums: Option<Vec<u8>>,
 }
 
 impl Receiver {
-    /// `writer` stands at `durable.offset` of the location, and `hasher` and `summer` have seen the bytes before it.
+    /// Creates a receiver. `writer` must be at `durable.offset`, and `hasher` and `summer` must have seen the bytes before it.
     pub(super) fn new(
         location: Location,
         writer: Box<dyn Writer>,
@@ -57,7 +58,7 @@ impl Receiver {
         receiver
     }
 
-    /// Keeps where hash and checksums stand now.
+    /// Saves the current states of hash and checksums.
     fn remember(&mut self) {
         let checksums = self.summer.as_ref().map(Checksummer::position);
         self.states.push(State { offset: self.written, hash: self.hasher.state(), checksums });
@@ -81,20 +82,20 @@ impl Receiver {
         self.writer.write(buffer).await
     }
 
-    /// Makes durable what the engine can.
+    /// Makes as many bytes durable as the engine can.
     pub(super) async fn sync(&mut self) -> Result<DurableProgress, Error> {
         let durable = self.writer.sync().await?;
         Ok(self.cover(durable))
     }
 
-    /// What became durable beside the writes since this was asked last.
+    /// Returns the progress of syncs beside the writes since the last call.
     pub(super) fn synced(&mut self) -> Option<DurableProgress> {
         let durable = self.writer.synced()?;
         Some(self.cover(durable))
     }
 
-    /// An engine may lag, but only to where a buffer ended; where it stands between two, the hash has no state to go on from, and
-    /// the former place holds.
+    /// Finds the states for a durable offset. An engine may lag, but normally to the end of a buffer. For any other offset there is no
+    /// state of the hash to resume from, so the previous progress stays.
     fn cover(&mut self, durable: Durable) -> DurableProgress {
         if let Some(at) = self.states.iter().position(|state| state.offset == durable.offset) {
             self.states.drain(..at);
@@ -107,7 +108,7 @@ impl Receiver {
         DurableProgress { location: self.location, durable: self.durable.clone(), hash_state, checksums }
     }
 
-    /// Splits off what makes the bytes readable, and what was computed over all of them.
+    /// Ends the receiver. Returns the writer, and the digest and checksums of all bytes.
     pub(super) fn end(self) -> ReceivedBytes {
         ReceivedBytes {
             location: self.location,

@@ -1,4 +1,5 @@
-//! A session's row: taken by raising its turn, and changed only under the turn that was taken.
+//! A session's row. A request takes it over by incrementing its turn, and can change it only under that turn.
+
 use super::expire::UploadExpire;
 use super::id::{UploadClaim, UploadOwner};
 use super::receiver::DurableProgress;
@@ -14,7 +15,7 @@ use meta::records::{self, RegistryKey};
 use meta::{LocationId, RepositoryId, UploadId};
 use oci::{Algorithm, Digest, Hasher, RepositoryName};
 
-/// The session that a call names, once its id was found right.
+/// The session of a call, whose id was verified.
 #[derive(Clone)]
 pub(super) struct UploadTarget {
     pub id: UploadId,
@@ -28,8 +29,10 @@ pub(super) struct UploadTarget {
 }
 
 impl UploadTarget {
-    /// Finds the session, with its row if it left something behind. [`Error::RepositoryNotFound`], or [`Error::UploadNotFound`]
-    /// for an id that was not made here for this repository.
+    /// Finds the session, with its row if it has one.
+    ///
+    /// Fails with [`Error::RepositoryNotFound`], or with [`Error::UploadNotFound`] if this installation did not make the id for this
+    /// repository.
     pub(super) async fn find(
         cx: &Cx,
         name: &RepositoryName,
@@ -51,7 +54,8 @@ impl UploadTarget {
         }
     }
 
-    /// The same for a request that writes: it becomes the session's writer on this node first, so that what is found stays so.
+    /// Finds the session for a request that writes. The request first becomes the session's writer on this node, so that no other request
+    /// changes the row afterwards.
     pub(super) async fn to_write(
         cx: &Cx,
         name: &RepositoryName,
@@ -69,7 +73,7 @@ impl UploadTarget {
         Ok((target, row, lease))
     }
 
-    /// When a session without a row ends.
+    /// Returns the expiry of a session without a row.
     pub(super) fn expires_at(&self, cx: &Cx) -> Time {
         self.claim.made_at.plus(cx.limits.upload_life)
     }
@@ -104,12 +108,12 @@ impl UploadTarget {
         }
     }
 
-    /// For the older of two requests that write one session at once.
+    /// Returns the error for a request whose session a newer request has taken over.
     pub(super) fn superseded(&self, received: u64) -> Error {
         self.invalid_part(SUPERSEDED, received)
     }
 
-    /// Looks for the session's row again, in a transaction. The repository's name may be another one's by now.
+    /// Reads the session's row again in a transaction. Fails if the repository was deleted, also if another one has its name by now.
     pub(super) fn again(&self, tx: &mut meta::Tx<'_>) -> Result<Option<UploadRow>, Error> {
         let found = tx.look_up(records::upload::named(&self.registry, &self.name, self.id))?;
         let found = found.filter(|found| found.repository == self.repository);
@@ -117,10 +121,10 @@ impl UploadTarget {
     }
 }
 
-/// What the older of two requests that write one session at once hears.
+/// The message for a request whose session a newer request has taken over.
 const SUPERSEDED: &str = "A newer request has taken this upload";
 
-/// An open session that this request has taken.
+/// An open upload session that this request has taken over.
 pub(super) struct UploadSession {
     /// Its turn is 0 until the first row is written.
     pub row: UploadRow,
@@ -160,7 +164,7 @@ pub(super) async fn take(cx: &Cx, target: &UploadTarget, row: Option<UploadRow>)
 }
 
 impl UploadSession {
-    /// One that left nothing behind yet.
+    /// Creates a session without a row.
     pub(super) fn new(cx: &Cx, target: &UploadTarget) -> UploadSession {
         UploadSession {
             row: UploadRow {
@@ -181,12 +185,12 @@ impl UploadSession {
         }
     }
 
-    /// Durable bytes.
+    /// Returns the number of durable bytes.
     pub(super) fn received(&self) -> u64 {
         unsigned(self.row.received)
     }
 
-    /// Makes it a session without bytes, in memory alone: its row keeps them.
+    /// Forgets the session's bytes in memory. Its row still has them.
     pub(super) fn forget_bytes(&mut self) {
         self.row.received = 0;
         self.row.location = None;
@@ -210,7 +214,7 @@ impl UploadSession {
         Hasher::resume(&self.row.hash_state).map_err(Error::server)
     }
 
-    /// The checksums of what was received, to be gone on with; `None` for a session that began before there were any.
+    /// Resumes the checksums of the received bytes. Returns `None` for a session from before version 6.
     pub(super) fn checksummer(&self) -> Result<Option<Checksummer>, Error> {
         if self.row.location.is_none() {
             return Ok(Some(Checksummer::default()));
@@ -262,12 +266,12 @@ impl UploadSession {
     }
 }
 
-/// A stored number of bytes; these are never negative.
+/// Converts a stored number of bytes, which is never negative.
 pub(super) fn unsigned(stored: i64) -> u64 {
     u64::try_from(stored).unwrap_or(0)
 }
 
-/// A number of bytes to be stored; the limit of a layer is far below the largest.
+/// Converts a number of bytes for storing. The limit of a layer is far below the maximum.
 fn signed(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }

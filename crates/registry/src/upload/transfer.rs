@@ -1,4 +1,5 @@
-//! Streaming a body onto the end of a session.
+//! Streams a body to the end of a session.
+
 use super::UploadProgress;
 use super::body::{BodyPiece, BodySource, Intake, within_layer_limit};
 use super::receiver::{DurableProgress, Receiver};
@@ -12,9 +13,9 @@ use std::pin::Pin;
 /// Where a body belongs in its upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyPlace {
-    /// Behind this many bytes, and of any length.
+    /// After this many bytes, with any length.
     Offset(u64),
-    /// At this range, and of its length.
+    /// At this range, with the range's length.
     Chunk(ChunkRange),
 }
 
@@ -33,27 +34,27 @@ impl BodyPlace {
     }
 }
 
-/// A body on its way to a session's location.
+/// A transfer of a body to a session's location.
 pub(super) struct Transfer<'a> {
     cx: &'a Cx,
     target: &'a UploadTarget,
     intake: Intake<'a>,
     pub session: UploadSession,
-    /// Where the body is to be, if the request says so.
+    /// The place of the body, if the request states it.
     at: Option<BodyPlace>,
-    /// Bytes that the session had before this body.
+    /// The number of the session's bytes before this body.
     begin: u64,
-    /// The hash of a session that has no bytes yet.
+    /// The hash algorithm of a session without bytes.
     algorithm: Algorithm,
-    /// Whether what came is remembered if the rest does not come.
+    /// True if the received bytes are kept when the rest does not arrive.
     resumable: bool,
-    /// Progress that is being stored while more comes.
+    /// A commit of progress that runs while more bytes arrive.
     storing: Option<Storing<'a>>,
-    /// Nobody knows whether the last progress was stored: the store failed while it committed.
+    /// True if the outcome of the last commit of progress is unknown.
     in_doubt: bool,
 }
 
-/// A commit that is under way, which answers the session as it is then.
+/// A commit in progress, which returns the updated session.
 type Storing<'a> = Pin<Box<dyn Future<Output = Result<UploadSession, Error>> + Send + 'a>>;
 
 /// What a body is to a session.
@@ -64,7 +65,7 @@ pub(super) struct Chunk {
 }
 
 impl<'a> Transfer<'a> {
-    /// [`Error::InvalidLayerPart`] for a body that does not begin where the session stands.
+    /// Creates a transfer. Fails with [`Error::InvalidLayerPart`] if the body does not begin at the session's offset.
     pub(super) fn new(
         cx: &'a Cx,
         target: &'a UploadTarget,
@@ -81,9 +82,10 @@ impl<'a> Transfer<'a> {
         Ok(Transfer { cx, target, intake, session, at, begin, algorithm, resumable, storing: None, in_doubt: false })
     }
 
-    /// Holds a closing body to the offset of the path that it was sent to. A body without bytes goes anywhere; one at byte 0 is
-    /// the whole layer, so the upload starts over with it: what the session has until now is left out of this transfer, and
-    /// stays the session's until the layer is recorded. Returns the location that is then to be discarded.
+    /// Checks the offset of a closing body against the session. A body without bytes may have any offset.
+    ///
+    /// A body at offset 0 is the whole layer, so the upload starts over with it. The transfer then ignores the session's earlier bytes, which
+    /// stay the session's until the layer is recorded. Returns their location, to be discarded afterwards.
     pub(super) async fn close_at(&mut self, offset: u64, algorithm: Algorithm) -> Result<Option<Location>, Error> {
         if offset == self.begin || self.intake.is_empty().await {
             return Ok(None);
@@ -97,7 +99,7 @@ impl<'a> Transfer<'a> {
         Ok(former)
     }
 
-    /// The whole body, if it has no more than `max` bytes; else [`Transfer::run`] will stream it.
+    /// Returns the whole body if it has at most `max` bytes. Otherwise returns `None`, and [`Transfer::run`] can stream it.
     pub(super) async fn whole(&mut self, max: usize) -> Result<Option<Vec<u8>>, Error> {
         match self.intake.whole(max).await {
             Ok(Some(bytes)) => {
@@ -110,14 +112,14 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Streams the body to its end and hands over what received it, unless there was nothing to receive. No byte behind the
-    /// session's stored progress is certain yet.
+    /// Streams the body to its end. Returns the receiver, or `None` if the body has no bytes. Bytes after the session's stored progress are
+    /// not durable yet.
     ///
-    /// When it fails, what came of a resumable body that broke off is stored; everything else is as it was.
+    /// On failure, the received bytes of an interrupted resumable body are stored. Otherwise the session is unchanged.
     pub(super) async fn run(&mut self) -> Result<Option<Receiver>, Error> {
         let mut receiver = None;
         if let Err(error) = self.stream(&mut receiver).await {
-            // What the body failed with is what its client hears.
+            // The client gets the body's error, not the error of a commit.
             let _ = self.stored().await;
             if let Some(receiver) = receiver {
                 self.abandon(receiver.location()).await;
@@ -127,14 +129,14 @@ impl<'a> Transfer<'a> {
         Ok(receiver)
     }
 
-    /// Removes a location that no row names: nobody would ever come back to it. One that a row may name is left to the sweep.
+    /// Removes a location that no row names, because it can't be resumed. A location that a row may name is left to the sweep.
     pub(super) async fn abandon(&mut self, location: Location) {
         if !self.in_doubt && self.session.location() != Some(location) {
             discard(self.cx, location).await;
         }
     }
 
-    /// Stores how far the session is, as far as the engine can make it durable.
+    /// Makes as many bytes durable as the engine can, and stores the progress.
     pub(super) async fn commit(&mut self, receiver: &mut Receiver) -> Result<(), Error> {
         self.stored().await?;
         let progress = receiver.sync().await.map_err(|error| self.store_error(error))?;
@@ -142,12 +144,12 @@ impl<'a> Transfer<'a> {
         self.stored().await
     }
 
-    /// Begins to store how far the session is, after what is being stored.
+    /// Starts a commit of the progress. No other commit may be in progress.
     fn store(&mut self, progress: DurableProgress) {
         self.storing = Some(Box::pin(self.session.commit(self.cx, self.target, progress)));
     }
 
-    /// Waits until nothing is being stored. Whoever stops waiting loses nothing.
+    /// Waits for a commit in progress. Cancel-safe.
     async fn stored(&mut self) -> Result<(), Error> {
         match &mut self.storing {
             Some(storing) => {
@@ -181,8 +183,8 @@ impl<'a> Transfer<'a> {
                 }
                 BodyPiece::Superseded => return Err(self.target.superseded(self.session.received())),
             }
-            // So that a long body that a crash cuts off need not be sent again whole. Of another body the receiver forgets what it
-            // need not know any more.
+            // Checkpoint the progress, so that a crash does not force a full resend. For non-resumable bodies this only lets the receiver
+            // drop states that it does not need any more.
             if let Some(receiver) = receiver.as_mut().filter(|_| self.storing.is_none())
                 && let Some(progress) = receiver.synced()
                 && self.resumable
@@ -192,7 +194,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// What comes next of the body, while progress is being stored beside it.
+    /// Returns the next piece of the body. Drives a commit in progress meanwhile.
     async fn next(&mut self) -> Result<BodyPiece, Error> {
         while let Some(storing) = &mut self.storing {
             tokio::select! {
@@ -217,7 +219,7 @@ impl<'a> Transfer<'a> {
         self.try_open().await?.ok_or_else(|| self.lost("its location can't be continued"))
     }
 
-    /// Opens the session's location where its stored progress ends, or a new one. `None` when the location can't be continued.
+    /// Opens the session's location at the end of its stored progress, or a new location. Returns `None` if the location can't be resumed.
     pub(super) async fn try_open(&mut self) -> Result<Option<Receiver>, Error> {
         let (hasher, summer) = (self.session.hasher(self.algorithm)?, self.session.checksummer()?);
         let Some(location) = self.session.location() else {
@@ -233,7 +235,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The session's bytes are not what its row says. The client can only begin again, and is told so.
+    /// Returns the error for a session whose bytes do not match its row. The client must start a new upload.
     pub(super) fn lost(&self, why: &'static str) -> Error {
         tracing::error!(upload.id = %self.target.id, why, "An upload is lost");
         self.target.not_found()
@@ -243,8 +245,8 @@ impl<'a> Transfer<'a> {
         UploadProgress { id: self.target.id, received: self.session.received() }
     }
 
-    /// A chunk is as long as it says, and a layer no longer than the limit. `position`: bytes of the session with those that
-    /// came; `ended`: no more will come.
+    /// Checks that a chunk has its length, and that the layer is within the limit. `position` is the number of the session's bytes including
+    /// the received ones. `ended` is true if the body is complete.
     fn check(&self, position: u64, ended: bool) -> Result<(), Error> {
         let (came, received) = (position - self.begin, self.session.received());
         if let Some(BodyPlace::Chunk(at)) = self.at {
@@ -263,7 +265,7 @@ impl<'a> Transfer<'a> {
         within_layer_limit(self.cx, position)
     }
 
-    /// A failure of the store; that a newer writer has the location is the client's business.
+    /// Converts an error of the store. If a newer writer has the location, the client gets the error for that.
     pub(super) fn store_error(&self, error: blob::Error) -> Error {
         match error {
             blob::Error::Superseded => self.target.superseded(self.session.received()),
@@ -272,14 +274,14 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// The failure of a body that does not begin where the session stands.
+/// Returns the error for a body that does not begin at the session's offset.
 fn misplaced(target: &UploadTarget, first: u64, received: u64) -> Error {
     target.invalid_part(format!("The part begins at byte {first}, but the upload has {received} bytes"), received)
 }
 
-/// Removes bytes that no record names. A failure is no one's concern: the sweep finds them later.
+/// Removes bytes that no record names. A failure is only logged, because the sweep finds the bytes later.
 pub(super) async fn discard(cx: &Cx, location: Location) {
     if let Err(error) = cx.blobs.remove(location, None).await {
-        tracing::warn!(%location, error = %error, "Bytes that nobody needs could not be removed yet");
+        tracing::warn!(%location, error = %error, "Bytes that are not needed any more could not be removed yet");
     }
 }

@@ -1,4 +1,5 @@
-//! One writer per session on this node: a newer request ends the older one and waits for it.
+//! Ensures one writer for each session on this node: a newer request ends the older one and waits for it.
+
 use super::UploadId;
 use crate::{RegistryId, System, lock};
 use oci::RepositoryName;
@@ -6,20 +7,21 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
-/// Which upload sessions are being written on this node.
+/// The upload sessions that are being written on this node.
 ///
-/// Across nodes the `turn` of the session's row decides; here it spares a client that retries from waiting for that.
+/// The `turn` of the session's row decides between nodes. On one node, this registry ends the older request at once, so that a client that
+/// retries need not wait.
 #[derive(Default)]
 pub(super) struct Writers(Arc<Mutex<Running>>);
 
 #[derive(Default)]
 struct Running {
-    /// Tickets that were given out; a higher one is newer.
+    /// The number of issued tickets. A higher ticket is newer.
     tickets: u64,
     by_session: HashMap<SessionKey, Writer>,
 }
 
-/// A session as a call names it: with its repository, since an id alone does not show yet that the caller may write it.
+/// A session as a call names it. It includes the repository, because the id is not verified yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct SessionKey {
     pub registry: RegistryId,
@@ -29,11 +31,11 @@ pub(super) struct SessionKey {
 
 struct Writer {
     ticket: u64,
-    /// True tells the writer to end; it is closed when the writer has ended.
+    /// True tells the writer to end. Closed when the writer has ended.
     stop: Arc<watch::Sender<bool>>,
 }
 
-/// A newer request has the session.
+/// A newer request has taken over the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Superseded;
 
@@ -42,7 +44,7 @@ impl Writers {
         system.state()
     }
 
-    /// Ends whoever writes the session, waits until that is so, and becomes its writer. A call that came later wins.
+    /// Ends the session's current writer, waits for it, and becomes the writer. Fails if a later call has taken over.
     async fn take(&self, session: SessionKey) -> Result<SessionLease, Superseded> {
         let ticket = {
             let mut running = lock(&self.0);
@@ -68,7 +70,7 @@ impl Writers {
     }
 }
 
-/// Ends whoever writes the session on this node, waits until that is so, and becomes its writer. A call that came later wins.
+/// Ends the session's current writer on this node, waits for it, and becomes the writer. Fails if a later call has taken over.
 pub(super) async fn take(system: &System, session: SessionKey) -> Result<SessionLease, Superseded> {
     Writers::of(system).take(session).await
 }
@@ -78,12 +80,12 @@ pub(super) struct SessionLease {
     writers: Arc<Mutex<Running>>,
     session: SessionKey,
     ticket: u64,
-    /// Dropped last: whoever waits for that finds the entry gone.
+    /// Dropped last, so that a waiting request finds the entry removed.
     stopped: watch::Receiver<bool>,
 }
 
 impl SessionLease {
-    /// Resolves when a newer request wants the session.
+    /// Waits until a newer request takes over the session.
     pub(super) async fn superseded(&mut self) {
         // The sender goes only with the entry, which only this lease removes.
         if self.stopped.wait_for(|stop| *stop).await.is_err() {
@@ -111,7 +113,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_newer_request_ends_the_older_and_waits_for_it() {
+    async fn a_newer_request_ends_the_older_one_and_waits_for_it() {
         let writers = Arc::new(Writers::default());
         let mut older = writers.take(session("app", 1)).await.unwrap();
         let newer = tokio::spawn({
@@ -120,14 +122,14 @@ mod tests {
         });
         older.superseded().await;
         tokio::task::yield_now().await;
-        assert!(!newer.is_finished(), "the older one still writes");
+        assert!(!newer.is_finished(), "the newer request did not wait for the older one");
         drop(older);
         assert_eq!(newer.await.unwrap(), Ok(()));
         assert!(lock(&writers.0).by_session.is_empty());
     }
 
     #[tokio::test]
-    async fn of_several_that_wait_the_newest_wins() {
+    async fn the_newest_of_several_waiting_requests_wins() {
         let writers = Arc::new(Writers::default());
         let oldest = writers.take(session("app", 1)).await.unwrap();
         let mut waiting = Vec::new();
@@ -156,10 +158,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sessions_do_not_disturb_each_other() {
+    async fn sessions_are_independent() {
         let writers = Writers::default();
         let mut leases = Vec::new();
-        // An id that was made for another repository is another session, as far as anybody knows.
+        // The same id in another repository is another session, because the id is not verified yet.
         for (repository, id) in [("app", 1), ("app", 2), ("other", 1)] {
             leases.push(writers.take(session(repository, id)).await.unwrap());
         }
