@@ -1,10 +1,11 @@
-//! Who calls, and what they may do. Nothing is allowed by default.
+//! Authorization: the caller of an operation, the permissions that the operation needs, and the check of one against the other.
+//! Nothing is allowed by default.
 use crate::{CommonError, Cx};
 use aws::{AccountId, Partition};
 use policy::ResourceRule;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who makes a call. Only administrators exist until the IAM API does.
+/// The principal that makes a call. Ecru has only administrators until it has the IAM API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The account's root principal, `arn:PARTITION:iam::ACCT:root`, UserId = ACCT.
@@ -21,7 +22,7 @@ pub enum Caller {
     RoleSession {
         account: AccountId,
         id: String,
-        /// The role's path, `/` or `/team/`: part of the role's own ARN, not of its sessions' (`ECR.md` G.1).
+        /// The role's path, such as `/` or `/team/`. It is a part of the role's ARN but not of its sessions' ARNs (`ECR.md` G.1).
         path: String,
         role: String,
         session: String,
@@ -31,14 +32,15 @@ pub enum Caller {
         account: AccountId,
         id: String,
         name: String,
-        /// The ARN of the user, or of the account's root, who asked for the session.
+        /// The ARN of the user or root principal that asked for the session.
         of: String,
         access_key_id: String,
     },
-    /// Ecru itself, for a job: `ecr.amazonaws.com` and the like.
+    /// Ecru itself, in a background job. The name is an AWS service's, such as `ecr.amazonaws.com`.
     Service {
         name: &'static str,
     },
+    /// A client without credentials.
     Nobody,
 }
 
@@ -53,7 +55,7 @@ impl Caller {
         }
     }
 
-    /// The ARN as refusals, events and GetCallerIdentity print it. An account is in the partition where it calls.
+    /// The ARN, as denials, events and GetCallerIdentity print it. An account is in the partition in which it makes the call.
     pub fn arn(&self, partition: Partition) -> String {
         match self {
             Caller::Administrator { account, .. } => format!("arn:{partition}:iam::{account}:root"),
@@ -71,7 +73,7 @@ impl Caller {
         }
     }
 
-    /// What tells callers apart as their ARNs do, without building those.
+    /// A key that is equal for two callers if their ARNs are. It costs no allocation.
     pub fn identity(&self) -> impl std::hash::Hash {
         match self {
             Caller::Administrator { account, .. } => ("root", Some(*account), "", ""),
@@ -85,7 +87,7 @@ impl Caller {
         }
     }
 
-    /// GetCallerIdentity's UserId; the unique id that tokens name.
+    /// The `UserId` of GetCallerIdentity. Tokens contain it.
     pub fn user_id(&self) -> String {
         match self {
             Caller::Administrator { account, .. } => account.to_string(),
@@ -97,7 +99,7 @@ impl Caller {
         }
     }
 
-    /// The key that signed, empty for those who have none.
+    /// The access key id that signed the request. Empty for a caller without one.
     pub fn access_key_id(&self) -> &str {
         match self {
             Caller::Administrator { access_key_id, .. }
@@ -109,13 +111,13 @@ impl Caller {
     }
 }
 
-/// What an action is done to. It need not exist.
+/// The resource of an action. It may not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Such as `arn:PARTITION:ecr:REGION:ACCT:repository/NAME`; a listing of all has a `*` in it. `*` alone is an account, a registry, or
-    /// nothing in particular.
+    /// Such as `arn:PARTITION:ecr:REGION:ACCT:repository/NAME`. For a listing of all repositories the name is `*`. The ARN `*` stands for
+    /// an account, a registry, or an action without a resource.
     pub arn: String,
-    /// The account that owns it.
+    /// The account that owns the resource.
     pub owner: AccountId,
 }
 
@@ -123,27 +125,27 @@ impl Resource {
     pub fn new(arn: String, owner: AccountId) -> Resource {
         Resource { arn, owner }
     }
-    /// `*`, in an account.
+    /// The ARN `*` in an account.
     pub fn any(owner: AccountId) -> Resource {
         Resource { arn: "*".to_owned(), owner }
     }
 }
 
-/// One permission that a call needs: declared by the operation, checked by [`authorize`].
+/// One permission that a call needs. The operation declares it and [`authorize`] checks it.
 #[derive(Clone, Debug)]
 pub struct Need {
     /// Such as `ecr:PutImage`.
     pub action: &'static str,
     pub resource: Resource,
-    /// Whether the resource's own policy must allow the action, or may.
+    /// Tells whether the resource's own policy must allow the action.
     pub rule: ResourceRule,
-    /// Tags that the request carries (`aws:RequestTag/KEY`).
+    /// The tags in the request (`aws:RequestTag/KEY`).
     pub request_tags: BTreeMap<String, String>,
-    /// Keys of tags that the request takes away; with those of `request_tags` they are `aws:TagKeys`.
+    /// The keys of the tags that the request removes. `aws:TagKeys` has these keys and those of `request_tags`.
     pub removed_tags: BTreeSet<String>,
-    /// Further condition keys of the request, such as `ecr:AccountSetting`.
+    /// Other condition keys of the request, such as `ecr:AccountSetting`.
     pub conditions: BTreeMap<&'static str, String>,
-    /// Without it the call goes on, and does less: a mount opens an upload (`ECR.md` B.8).
+    /// True if the call continues without this permission and does less. A mount without it opens an upload (`ECR.md` B.8).
     pub optional: bool,
 }
 
@@ -159,42 +161,42 @@ impl Need {
             optional: false,
         }
     }
-    /// The same need, which the resource's own policy must allow: a role's trust policy, the policy of a KMS key.
+    /// Makes the resource's own policy required, as for a role's trust policy or the policy of a KMS key.
     pub fn required_of_resource(self) -> Need {
         Need { rule: ResourceRule::Required, ..self }
     }
-    /// The same need, without which the call goes on.
+    /// Makes the need optional.
     pub fn optional(self) -> Need {
         Need { optional: true, ..self }
     }
-    /// `aws:TagKeys`
+    /// The values of `aws:TagKeys`.
     pub fn tag_keys(&self) -> impl Iterator<Item = &str> {
         self.request_tags.keys().chain(&self.removed_tags).map(String::as_str)
     }
 }
 
-/// What is stored that decides whether a caller may act on a resource.
+/// The stored policies and tags by which [`authorize`] evaluates one caller's access to one resource.
 #[derive(Clone, Debug, Default)]
 pub struct FoundPolicies {
-    /// The caller's and the resource's.
+    /// The policies of the caller and of the resource.
     pub policies: policy::Policies,
-    /// The resource's tags; they may be left out if there are no policies.
+    /// The resource's tags. May be empty if there are no policies.
     pub resource_tags: Vec<(String, String)>,
 }
 
-/// Finds the policies by which calls are judged. A process has one.
+/// Finds the policies by which [`authorize`] evaluates calls. A process has one.
 #[async_trait::async_trait]
 pub trait PolicySource: Send + Sync {
     /// The policies of the call's caller and of a resource. A resource that does not exist has none.
     async fn find(&self, cx: &Cx, resource: &Resource) -> Result<FoundPolicies, CommonError>;
 }
 
-/// Allows the call only if every need is allowed to the caller. Returns true if every optional need is allowed as well.
+/// Checks that the caller has every permission that is not optional. Returns true if it has the optional ones too.
 ///
 /// # Errors
-/// [`CommonError::AccessDenied`] names the first need that is denied.
+/// [`CommonError::AccessDenied`] names the first permission that is denied.
 pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
-    // Without its directory this process has nothing to say of the registry, whatever the metadata still knows.
+    // If the data directory is gone, answer no call from the metadata that is still in memory.
     cx.blobs.present()?;
     let mut optional = true;
     let principal = principal(&cx.caller, cx.registry.region.partition());
@@ -233,7 +235,7 @@ fn principal(caller: &Caller, partition: Partition) -> policy::Principal {
     policy::Principal { account: caller.account(), arn: caller.arn(partition), kind }
 }
 
-/// The values of condition keys (`ECR.md` G.2 and the global keys of IAM).
+/// The condition keys of a request (`ECR.md` G.2, and IAM's global keys).
 fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> policy::Keys {
     let mut context = policy::Keys::new();
     let mut put = |key: String, value: String| {
@@ -275,7 +277,7 @@ mod tests {
     use policy::PrincipalKind;
 
     #[test]
-    fn a_session_is_known_by_its_own_arn_and_judged_by_who_it_is_a_session_of() {
+    fn a_sessions_principal_has_the_sessions_arn_and_the_arn_of_its_role_or_user() {
         let account = AccountId::DEFAULT;
         let session = |path: &str| Caller::RoleSession {
             account,

@@ -1,4 +1,4 @@
-//! Time comes from here and from nowhere else.
+//! The clock. All code takes the time from here.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ impl Time {
     }
 }
 
-/// What tells the time and wakes sleepers. Tests move it.
+/// A source of time. Tests have one whose time they set.
 #[async_trait::async_trait]
 pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Time;
-    /// Returns when the time is `until` or later.
+    /// Waits until the time is `until` or later.
     async fn sleep_until(&self, until: Time);
 }
 
-/// The machine's clock.
+/// The operating system's clock.
 pub struct SystemClock;
 
 #[async_trait::async_trait]

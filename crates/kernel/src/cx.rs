@@ -21,7 +21,7 @@ impl RegistryId {
     }
 }
 
-/// What a call comes from, for conditions and for the audit line.
+/// The origin of a call, for policy conditions and the audit log.
 #[derive(Clone, Debug)]
 pub enum Origin {
     Request(RequestOrigin),
@@ -29,10 +29,10 @@ pub enum Origin {
     Job(&'static str),
 }
 
-/// Where a request came from.
+/// The origin of a request.
 #[derive(Clone, Debug)]
 pub struct RequestOrigin {
-    /// The client's address, of which a trusted proxy may have told.
+    /// The client's address. Behind a trusted proxy it is the address that the proxy reports.
     pub address: IpAddr,
     /// The listener's local address, such as `127.0.0.1:5050`.
     pub listener: Arc<str>,
@@ -48,7 +48,7 @@ impl From<RequestOrigin> for Origin {
 }
 
 impl Origin {
-    /// The request, if a request is what the call comes from.
+    /// The origin of a request. `None` for a job.
     pub fn request(&self) -> Option<&RequestOrigin> {
         match self {
             Origin::Request(request) => Some(request),
@@ -57,17 +57,17 @@ impl Origin {
     }
 }
 
-/// The context of one call: who calls, which registry is meant, from where, and the system beneath.
+/// The context of one call: the caller, the registry, the origin, and the process.
 #[derive(Clone)]
 pub struct Cx {
     pub system: Arc<System>,
     pub caller: Caller,
-    /// The registry that the call is about; not always the caller's.
+    /// The registry that the call acts on. It may belong to another account than the caller.
     pub registry: RegistryId,
     pub origin: Origin,
 }
 
-/// Characters of a User-Agent at most that a record keeps: a client may send 64 KiB of it.
+/// The largest number of characters of a User-Agent that a record keeps. A client may send up to 64 KiB.
 const MAX_USER_AGENT: usize = 256;
 
 /// The beginning of a client's text, without what the stores don't take.
@@ -86,8 +86,8 @@ impl Cx {
         Cx { system, caller: Caller::Service { name: service }, registry, origin: Origin::Job(kind) }
     }
 
-    /// What this call's transfers may hold of the buffers: those of one caller from one address share, and so do all jobs of one
-    /// kind.
+    /// The share of the transfer buffers that this call uses. All calls of one caller from one address have the same share, and so have
+    /// all jobs of one kind.
     pub fn share(&self) -> blob::BufferShare {
         let from = match &self.origin {
             Origin::Request(request) => Ok(request.address),
@@ -96,12 +96,12 @@ impl Cx {
         self.system.buffers.share(&(self.caller.identity(), from))
     }
 
-    /// The source of the call as records name it: the client's address or, as in CloudTrail, the service whose job it is.
+    /// The source of the call in records: the client's address, or for a job the name of its service, as in CloudTrail.
     pub fn source(&self) -> String {
         self.origin.request().map_or_else(|| self.caller_arn(), |request| request.address.to_string())
     }
 
-    /// The beginning of the client's User-Agent or, as in CloudTrail, the service whose job it is.
+    /// The first characters of the client's User-Agent, or for a job the name of its service, as in CloudTrail.
     pub fn user_agent(&self) -> String {
         match &self.origin {
             Origin::Request(request) => excerpt(&request.user_agent, MAX_USER_AGENT),
@@ -109,7 +109,7 @@ impl Cx {
         }
     }
 
-    /// The id of the request; jobs have none.
+    /// The id of the request. `None` for a job.
     pub fn request_id(&self) -> Option<&str> {
         self.origin.request().map(|request| request.request_id.as_str())
     }

@@ -1,19 +1,19 @@
-//! The failures that every domain has. Variants bear AWS's exception names; Display is the message that a client reads.
+//! The errors that operations of all domains can return. Their texts are what a client reads.
 use std::borrow::Cow;
 
-/// A failure that any operation of any service can have. Each domain's own error wraps it.
+/// An error that any operation can return. Each domain's error type wraps it.
 #[derive(Debug, thiserror::Error)]
 pub enum CommonError {
-    /// The whole text of `ECR.md` G.5.
+    /// The denial's text is AWS's (`ECR.md` G.5).
     #[error("{0}")]
     AccessDenied(Box<policy::Denial>),
     #[error("Invalid parameter at '{member}' failed to satisfy constraint: '{constraint}'")]
     InvalidParameter { member: Cow<'static, str>, constraint: Constraint },
-    /// Load: try again (503 with Retry-After).
+    /// Too much load. Doors answer 503 with Retry-After.
     #[error("The service is busy; try again")]
     Busy,
-    /// The stores can't do it now (full, read-only, gone): 503 with Retry-After on every door. Nothing of the call was kept,
-    /// unless it is [in doubt](CommonError::is_in_doubt). `cure` is what whoever runs the server can do.
+    /// A store is full, read-only or unreachable. Doors answer 503 with Retry-After. No change of the call was stored, unless the
+    /// outcome is [unknown](CommonError::is_in_doubt). `cure` tells the server's operator what to do.
     #[error("{message}")]
     Unavailable {
         message: &'static str,
@@ -21,15 +21,15 @@ pub enum CommonError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A fault of ours. The client reads no more than this; the cause is logged once at the edge.
+    /// A fault in Ecru. The client reads only this text. The door logs the cause once.
     #[error("An internal error occurred")]
     Server(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A failure of a service's operation: what the doors' pipeline may ask of any of them. A service's doors say, each for its own
-/// wire, how the others of its failures look.
+/// The error type of a service's operations. The doors' pipeline answers a common error for all services. Each door answers the other
+/// errors of its service in its own format.
 pub trait Fault: std::error::Error + Send + Sync + 'static {
-    /// The common failure that this one is, if it is one.
+    /// The common error that this error wraps, if any.
     fn common(&self) -> Option<&CommonError>;
 }
 
@@ -39,7 +39,7 @@ impl Fault for CommonError {
     }
 }
 
-/// What a member fails to satisfy (`ECR.md` 0 "Two validation styles").
+/// The constraint that a request member violates (`ECR.md` 0 "Two validation styles").
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Constraint {
     #[error("must satisfy regular expression '{0}'")]
@@ -60,7 +60,7 @@ pub enum Constraint {
     Text(Cow<'static, str>),
 }
 
-/// What every door says once the data directory is gone.
+/// The message of every call after the data directory was removed.
 const DATA_REMOVED: &str = "The data directory was removed; put it or a backup back, and restart ecru";
 const RESTART: &str = "a start without the directory begins an empty store";
 const DATABASE_BACK: &str = "see to the PostgreSQL server and try again: no restart of ecru is needed";
@@ -71,7 +71,7 @@ impl CommonError {
     pub fn invalid(member: impl Into<Cow<'static, str>>, constraint: Constraint) -> CommonError {
         CommonError::InvalidParameter { member: member.into(), constraint }
     }
-    /// True if nobody knows what became of the call's change: it may have been committed.
+    /// True if it is unknown whether the call's change was committed.
     pub fn is_in_doubt(&self) -> bool {
         match self {
             CommonError::Server(_) => true,

@@ -1,32 +1,32 @@
-//! Events: every change writes one row in its own transaction (DESIGN "Events").
+//! Events. Every change writes one event row in its transaction (DESIGN "Events").
 use crate::Cx;
 use crate::clock::Time;
 use meta::{EventId, RepositoryId};
 use oci::Digest;
 
-/// What happened, before it is a row.
+/// An event that is not stored yet.
 #[derive(Clone)]
 pub struct Event {
     pub id: EventId,
     pub registry: meta::records::RegistryKey,
     pub repository: Option<RepositoryId>,
     pub kind: &'static str,
-    /// The ARN of who did it.
+    /// The caller's ARN.
     pub actor: String,
     pub digest: Option<Digest>,
     pub tag: Option<String>,
-    /// Before and after.
+    /// The state before and after, as JSON.
     pub detail: serde_json::Value,
     pub at: Time,
-    /// The client's address, or the service whose job it was.
+    /// The client's address, or for a job the name of its service.
     pub source: String,
     pub user_agent: String,
-    /// Absent for jobs.
+    /// `None` for a job.
     pub request_id: Option<String>,
 }
 
 impl Event {
-    /// An event of this call; a transaction's closure clones it, since it may run more than once.
+    /// Makes an event of this call. A transaction's closure may run more than once, so it clones the event.
     pub fn new(cx: &Cx, kind: &'static str, repository: Option<RepositoryId>) -> Event {
         Event {
             id: cx.id(),
@@ -45,7 +45,7 @@ impl Event {
     }
 }
 
-/// Writes the event's row.
+/// Stores the event.
 pub fn record(tx: &mut meta::Tx<'_>, event: Event) -> Result<(), meta::Error> {
     let detail = if event.detail.is_null() { "{}".to_owned() } else { event.detail.to_string() };
     tx.event_insert(

@@ -1,10 +1,10 @@
-//! Durable background work: rows written in the transaction that makes them necessary (DESIGN "Jobs").
+//! Durable background jobs. A job's row is written in the transaction that makes the job necessary (DESIGN "Jobs").
 //!
-//! A job is a kind and a key. It takes nothing but its key, looks at the state, and is safe to run twice and to be cut off anywhere.
-//! Enqueuing a job that is already waiting coalesces with it; a job that is enqueued while it runs runs once more.
+//! A job has a kind and a key. The key is its only input; it reads everything else from the stores. A job must be safe to run twice and
+//! to be cancelled at any point. Enqueuing a job that already waits has no effect. A job that is enqueued while it runs will run again.
 //!
-//! What kinds there are is a table that the domain hands in ([`JobKinds`]). Each kind runs in a [`Lane`], which has workers of its
-//! own. Rows of a kind that is in no table are left alone: a newer program wrote them, and will run them.
+//! Each domain has a table of its kinds ([`JobKinds`]). A kind belongs to a [`Lane`], which has its own workers. Rows of an unknown
+//! kind stay in the queue: a newer version of Ecru wrote them and will run them.
 mod inspect;
 mod run;
 mod runner;
@@ -19,54 +19,54 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
-/// Why a job failed. Its text and those of its causes are logged, and kept in the job's row.
+/// The error of a failed job. The log and the job's row contain its text and the texts of its causes.
 pub type JobError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Kinds of jobs that a domain or a program knows. No two have one name.
+/// A table of job kinds. Each name occurs once.
 pub type JobKinds = &'static [&'static dyn JobKind];
 
-/// Workers of one node that run certain kinds of jobs and no others, so that long work never stands in front of short.
+/// A group of workers that runs certain kinds of jobs only, so that a short job never waits for a long one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lane {
     pub name: &'static str,
-    /// Jobs that run at once on one node.
+    /// The number of jobs that run at the same time on one node.
     pub workers: usize,
 }
 
 impl Lane {
-    /// For jobs of a few statements, and a file or two.
+    /// For jobs that run a few statements and touch a few files.
     pub const SHORT: Lane = Lane { name: "short", workers: 4 };
     /// For jobs that may take minutes or hours.
     pub const LONG: Lane = Lane { name: "long", workers: 2 };
 }
 
-/// A kind of work.
+/// A kind of job.
 #[async_trait::async_trait]
 pub trait JobKind: Send + Sync {
-    /// The kind as its rows spell it: part of the format on disk.
+    /// The kind's name in the database. It must never change.
     fn name(&self) -> &'static str;
 
-    /// Whose workers run it. May change from version to version.
+    /// The lane that runs this kind. It may change from version to version.
     fn lane(&self) -> Lane;
 
-    /// How often a job of this kind is tried before it is given up; at least 1. The waits between two attempts double from a second
-    /// up to ten minutes: 10 attempts are tried within 9 minutes, 20 within 2 hours.
+    /// The number of attempts before a job of this kind is dead; at least 1. The wait between two attempts doubles from one second to ten
+    /// minutes: 10 attempts take 9 minutes, 20 take 2 hours.
     fn attempts(&self) -> u32;
 
-    /// Does the work. Safe to run twice, and to be cut off at any `await`.
+    /// Runs the job. Must be safe to run twice, and to be cancelled at any `await`.
     async fn run(&self, system: &System, job: &JobRun) -> Result<JobOutcome, JobError>;
 }
 
-/// How a job ended that did not fail.
+/// The outcome of a run that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobOutcome {
-    /// There is no more to do.
+    /// The job has no more to do.
     Done,
-    /// It is to run again at that time. Its progress stays.
+    /// The job must run again at that time. Its progress is kept.
     Again(Time),
 }
 
-/// What the runner of this node and those who enqueue share.
+/// The in-memory state of this node's queue: a bell that wakes the lanes, and counters.
 #[derive(Clone)]
 pub struct JobQueue {
     rings: Arc<watch::Sender<()>>,
@@ -80,18 +80,18 @@ struct Counts {
     given_up: AtomicU64,
 }
 
-/// How jobs ended on this node since the process began.
+/// The numbers of job runs on this node since the process started, by outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JobCounts {
     /// Runs that did not fail.
     pub done: u64,
     /// Runs that failed.
     pub failed: u64,
-    /// Jobs that failed for the last time, and are dead.
+    /// Jobs that failed for the last time and are now dead.
     pub given_up: u64,
 }
 
-/// The runner of every domain's kinds, and what it shares with those who enqueue.
+/// Runs the jobs of all domains.
 pub(crate) const CAPABILITY: Capability = Capability::with_state::<JobQueue>().with_run(|system, stop| {
     Box::pin(async move {
         let kinds = system.job_kinds().to_vec();
@@ -111,12 +111,12 @@ impl JobQueue {
         system.state()
     }
 
-    /// Makes every lane with a free worker look at the queue. To be called after the commit of a transaction that enqueued.
+    /// Makes every lane with a free worker look at the queue. Call it after the commit of a transaction that enqueued a job.
     pub fn ring(&self) {
         self.rings.send_replace(());
     }
 
-    /// How jobs ended on this node.
+    /// The job runs on this node, by outcome.
     pub fn counts(&self) -> JobCounts {
         let Counts { done, failed, given_up } = &*self.counts;
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -124,12 +124,12 @@ impl JobQueue {
     }
 }
 
-/// Enqueues a job in the transaction that makes it necessary; call [`JobQueue::ring`] once that is committed.
+/// Enqueues a job in the transaction that makes it necessary. Call [`JobQueue::ring`] after the commit.
 pub fn enqueue(tx: &mut meta::Tx<'_>, kind: &dyn JobKind, key: &str, due: Time) -> Result<(), meta::Error> {
     tx.job_enqueue(kind.name(), key, due.0)
 }
 
-/// The kind of that name.
+/// The kind with this name.
 fn find(kinds: &[&'static dyn JobKind], name: &str) -> Option<&'static dyn JobKind> {
     kinds.iter().copied().find(|kind| kind.name() == name)
 }

@@ -1,7 +1,7 @@
-//! The root keys and the keys that derive from them (DESIGN "Keys and tokens").
+//! The root keys and the keys derived from them (DESIGN "Keys and tokens").
 //!
-//! A root key is numbered, so that a rotation adds one and the old ones still open what they sealed. Every use has a key of
-//! its own: HKDF-SHA256 of the root key with a label that names the purpose.
+//! Root keys have numbers. A rotation adds a root key; the older ones still open the secrets that they sealed. Each purpose has its own
+//! derived key: HKDF-SHA256 of the root key with a label for the purpose.
 use crate::random::Random;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hkdf, hmac};
@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// Bytes of a root key and of every key that derives from one.
+/// The size in bytes of a root key and of a derived key.
 pub const KEY_BYTES: usize = 32;
 
-/// The first byte of a sealed secret: how the rest is laid out.
+/// The first byte of a sealed secret: the version of its layout.
 const SEALED_VERSION: u8 = 1;
 
-/// The numbered root keys' derived keys. `Debug` shows numbers only.
+/// The derived keys of all root keys, by number. `Debug` shows only the numbers.
 #[derive(Clone)]
 pub struct Keys {
     by_number: Arc<BTreeMap<u32, Arc<Derived>>>,
@@ -23,7 +23,7 @@ pub struct Keys {
     current: Arc<Derived>,
 }
 
-/// What derives from one root key, made once at the start: a key per purpose, in the order of [`Purpose::ALL`].
+/// The derived keys of one root key, one per purpose in the order of [`Purpose::ALL`]. Made once, at start.
 struct Derived([Zeroizing<[u8; KEY_BYTES]>; Purpose::ALL.len()]);
 
 impl std::fmt::Debug for Keys {
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Keys {
     }
 }
 
-/// Which key to derive: each has an HKDF label of its own.
+/// The purpose of a derived key. Each purpose has its own HKDF label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     Token,
@@ -47,7 +47,7 @@ impl Purpose {
     const ALL: [Purpose; 6] =
         [Purpose::Token, Purpose::LayerUrl, Purpose::UploadId, Purpose::PageToken, Purpose::Credential, Purpose::Proof];
 
-    /// Part of the format on disk: a label never changes.
+    /// The HKDF label. It must never change, because stored secrets depend on it.
     fn label(self) -> &'static [u8] {
         match self {
             Purpose::Token => b"ecru/docker-token/1",
@@ -60,13 +60,13 @@ impl Purpose {
     }
 }
 
-/// No root key was given, or the cryptographic library refuses to derive from one.
+/// There is no root key, or the cryptographic library can't derive keys from one.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no usable root key")]
 pub struct NoRootKey;
 
 impl Keys {
-    /// Keys by number (1, 2 …); the highest is current.
+    /// Derives all keys of the numbered root keys. The highest number is current.
     pub fn new(roots: Vec<(u32, Zeroizing<[u8; KEY_BYTES]>)>) -> Result<Keys, NoRootKey> {
         let mut by_number = BTreeMap::new();
         for (number, root) in roots {
@@ -84,22 +84,22 @@ impl Keys {
         self.by_number.keys().copied()
     }
 
-    /// HMAC-SHA256 under the key that derives for `purpose` from root key `number`; `None` when there is no such number.
+    /// HMAC-SHA256 with the key for `purpose` of root key `number`. `None` if there is no such root key.
     pub fn mac(&self, number: u32, purpose: Purpose, message: &[u8]) -> Option<[u8; 32]> {
         self.by_number.get(&number).map(|derived| derived.mac(purpose, message))
     }
 
-    /// HMAC-SHA256 under the current key.
+    /// HMAC-SHA256 with the current key for `purpose`.
     pub fn mac_current(&self, purpose: Purpose, message: &[u8]) -> [u8; 32] {
         self.current.mac(purpose, message)
     }
 
-    /// The derived key itself, of the current number.
+    /// The current key for `purpose`.
     pub fn derive(&self, purpose: Purpose) -> Zeroizing<[u8; KEY_BYTES]> {
         self.current.0[purpose as usize].clone()
     }
 
-    /// Seals a secret with AES-256-GCM under the current key; `context` is authenticated with it.
+    /// Encrypts a secret with AES-256-GCM and the current key. `context` is the additional authenticated data.
     ///
     /// Layout: version, key number (4 bytes), nonce (12 bytes), ciphertext and tag.
     pub fn seal(&self, purpose: Purpose, context: &[u8], secret: &[u8], random: &dyn Random) -> Option<Vec<u8>> {
@@ -117,7 +117,7 @@ impl Keys {
         Some(sealed)
     }
 
-    /// Opens what [`Keys::seal`] made; `None` for another context, an unknown key number, or damage.
+    /// Decrypts a secret that [`Keys::seal`] sealed. `None` if the context differs, the key number is unknown, or the bytes are damaged.
     pub fn open(&self, purpose: Purpose, context: &[u8], sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (version, rest) = sealed.split_first()?;
         let (number, rest) = rest.split_first_chunk::<4>()?;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_adds_a_key_and_the_old_one_still_opens() {
+    fn after_a_rotation_the_old_key_still_opens_its_secrets() {
         let sealed = keys(&[(1, 7)]).seal(Purpose::Credential, b"x", b"secret", &SystemRandom).unwrap();
         let rotated = keys(&[(1, 7), (2, 9)]);
         assert_eq!(rotated.current(), 2);
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_purpose_has_a_key_of_its_own() {
+    fn each_purpose_has_its_own_key() {
         let keys = keys(&[(1, 7)]);
         let macs: std::collections::BTreeSet<_> =
             Purpose::ALL.iter().map(|purpose| keys.mac(1, *purpose, b"message").unwrap()).collect();

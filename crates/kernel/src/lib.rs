@@ -1,7 +1,7 @@
-//! What every domain stands on: the clock, randomness, keys, limits, quirks and stores ([`System`]), who calls ([`Cx`]) and what
-//! they may do ([`access`]), events, and jobs.
+//! The parts that all domains share: the process with its clock, randomness, keys, limits, quirks and stores ([`System`]), the context
+//! of a call ([`Cx`]), authorization ([`access`]), events and jobs.
 //!
-//! It names no capability of any domain, and knows no HTTP and no JSON of any wire.
+//! This crate names no capability of any domain. It knows no HTTP and no JSON of any wire.
 
 pub mod access;
 pub mod clock;
@@ -22,7 +22,7 @@ pub use system::{Capability, Domain, Parts, Run, System};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Locks a mutex whose data stays whole though a holder panicked.
+/// Locks a mutex, also after a holder has panicked. Only for data that a panic can't leave in an invalid state.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,40 +1,40 @@
-//! Every limit, by name, with AWS's value as default (`ECR.md` M). Settings change them; DESIGN "Limits" lists them.
+//! All limits by name. The defaults are AWS's (`ECR.md` M). Settings change them; DESIGN "Limits" lists the settings.
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes of a layer.
+    /// The largest layer, in bytes.
     pub layer_bytes: u64,
-    /// Bytes of one part of UploadLayerPart.
+    /// The largest part of UploadLayerPart, in bytes.
     pub layer_part_bytes: u64,
-    /// Bytes that every part but the last must have.
+    /// The smallest part except the last, in bytes.
     pub layer_part_min_bytes: u64,
-    /// Parts of one upload.
+    /// The largest number of parts in an upload.
     pub layer_parts: u32,
-    /// Layers up to this size live in a record.
+    /// The largest layer that is stored in a database row, in bytes.
     pub inline_layer_bytes: usize,
     pub repositories_per_registry: u64,
     pub images_per_repository: u64,
     pub tags_per_image: u64,
-    /// Layers of an image, and images of an index: as many as a layer may have parts. AWS documents none.
+    /// The largest number of layers in an image, and of images in an index. AWS documents no limit; this is its limit of parts.
     pub manifest_descriptors: usize,
     pub resource_tags: usize,
     pub token_life: Duration,
     pub layer_url_life: Duration,
     pub clock_skew: Duration,
     pub upload_life: Duration,
-    /// The longest that one request may take.
+    /// The longest time of one request.
     pub request_time: Duration,
-    /// The longest time between a client's HEAD of a layer and its manifest.
+    /// The longest time between a client's HEAD of a layer and its PUT of the manifest.
     pub push_life: Duration,
-    /// How long an unreferenced layer stays.
+    /// The time for which an unreferenced layer is kept.
     pub grace: Duration,
     /// The push window of `ECR.md` R.
     pub push_window: Duration,
 }
 
 impl Limits {
-    /// Bytes of one part of UploadLayerPart at most, as the service model bounds `layerPartBlob`.
+    /// The largest part of UploadLayerPart, in bytes. The service model limits `layerPartBlob` to this size.
     pub const LAYER_PART_BYTES: u64 = 20 * 1024 * 1024;
 }
 

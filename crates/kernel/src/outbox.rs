@@ -1,20 +1,20 @@
-//! What a node has for the store and no call waits for: gathered by key, and written in loads.
+//! A buffer of entries that no call waits for. A background task writes them to the store in batches.
 use crate::lock;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use tokio::sync::{Notify, watch};
 
-/// Entries on their way to the store. Whoever adds some keeps their number within a bound.
+/// Entries that will be written to the store, by key. The code that adds entries limits their number.
 pub struct Outbox<K, V> {
     waiting: Mutex<Waiting<K, V>>,
     bell: Notify,
-    /// The number of the last load that was written.
+    /// The number of the last batch that was written.
     written: watch::Sender<u64>,
 }
 
 struct Waiting<K, V> {
     entries: BTreeMap<K, V>,
-    /// Loads that were taken from here to be written.
+    /// The number of batches that were taken.
     loads: u64,
 }
 
@@ -26,7 +26,7 @@ impl<K, V> Default for Outbox<K, V> {
 }
 
 impl<K: Ord, V> Outbox<K, V> {
-    /// Changes what waits, and has it written.
+    /// Changes the waiting entries and wakes [`Outbox::run`].
     pub fn change<T>(&self, change: impl FnOnce(&mut BTreeMap<K, V>) -> T) -> T {
         let mut waiting = lock(&self.waiting);
         let changed = change(&mut waiting.entries);
@@ -38,22 +38,22 @@ impl<K: Ord, V> Outbox<K, V> {
         changed
     }
 
-    /// How many wait.
+    /// The number of waiting entries.
     pub fn count(&self) -> usize {
         lock(&self.waiting).entries.len()
     }
 
-    /// Returns once all that waited before has been handed to the store. It takes [`Outbox::run`].
+    /// Waits until all current entries are written. [`Outbox::run`] must be running.
     pub async fn written(&self) {
         let load = {
             let waiting = lock(&self.waiting);
             waiting.loads + u64::from(!waiting.entries.is_empty())
         };
-        // The sender lives as long as this.
+        // The sender is a field of this outbox, so waiting can't fail.
         let _ = self.written.subscribe().wait_for(|written| *written >= load).await;
     }
 
-    /// All that waits, and the number of this load; `None` when nothing does.
+    /// Takes all waiting entries as a batch, with the batch's number. `None` if no entry waits.
     pub fn take(&self) -> Option<(BTreeMap<K, V>, u64)> {
         let mut waiting = lock(&self.waiting);
         if waiting.entries.is_empty() {
@@ -63,7 +63,7 @@ impl<K: Ord, V> Outbox<K, V> {
         Some((std::mem::take(&mut waiting.entries), waiting.loads))
     }
 
-    /// Writes what waits, load by load, until `stop` turns true or is dropped; what waits then is written first.
+    /// Writes batches until `stop` turns true or is dropped. Then it writes the last batch and ends.
     pub async fn run<W: Future<Output = ()>>(
         &self,
         mut stop: watch::Receiver<bool>,

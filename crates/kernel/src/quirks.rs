@@ -1,6 +1,6 @@
-//! Where AWS's behaviour hurts, the cure is the default and the faithful behaviour a setting. This table is the only list.
+//! Quirks: behaviour of AWS that breaks clients. Ecru fixes most of it by default, and has a setting for each. This is the only list.
 
-/// `faithful`: as AWS does it. `fixed`: the cure, which breaks no client.
+/// `faithful` is AWS's behaviour. `fixed` is Ecru's, which breaks no client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Behaviour {
     Faithful,
@@ -8,7 +8,7 @@ pub enum Behaviour {
 }
 
 impl Behaviour {
-    /// As the configuration file spells it.
+    /// The name in the configuration file.
     pub fn name(self) -> &'static str {
         match self {
             Behaviour::Faithful => "faithful",
@@ -17,22 +17,23 @@ impl Behaviour {
     }
 }
 
-/// One quirk: a line of the table in docs/compatibility.md.
+/// One quirk. docs/compatibility.md has a table of them.
 pub struct Quirk {
-    /// The key under `[quirks]`.
+    /// The key in the section `[quirks]` of the configuration.
     pub name: &'static str,
-    /// What holds where nothing is set: the cure, unless it gives up a promise that AWS makes.
+    /// The behaviour without a setting: `fixed`, unless that would break a promise of AWS's.
     pub default: Behaviour,
-    /// What AWS does, and the public issue that reports it.
+    /// A description of AWS's behaviour.
     pub faithful: &'static str,
-    /// What Ecru does instead.
+    /// A description of Ecru's behaviour.
     pub fixed: &'static str,
+    /// The public issue that reports AWS's behaviour.
     pub issue: &'static str,
 }
 
 macro_rules! quirks {
     ($($name:ident = $default:ident: $faithful:literal, $fixed:literal, $issue:literal;)*) => {
-        /// The behaviour chosen for each quirk.
+        /// The chosen behaviour of each quirk.
         #[derive(Clone, Debug)]
         pub struct Quirks { $(pub $name: Behaviour),* }
         impl Default for Quirks {
@@ -46,7 +47,7 @@ macro_rules! quirks {
                 fixed: $fixed,
                 issue: $issue,
             }),*];
-            /// Sets one by name; false when there is no such quirk.
+            /// Sets a quirk by name. Returns false if there is no such quirk.
             pub fn set(&mut self, name: &str, behaviour: Behaviour) -> bool {
                 match name { $(stringify!($name) => { self.$name = behaviour; true })* _ => false }
             }

@@ -1,27 +1,26 @@
-//! Randomness and ids come from here and from nowhere else.
+//! Random bytes and ids. All code takes them from here.
 use crate::clock::Time;
 
-/// What fills bytes with chance. Tests seed it.
+/// A source of random bytes. Tests have one with a fixed seed.
 pub trait Random: Send + Sync + 'static {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The operating system's randomness.
+/// The operating system's random generator.
 ///
-/// aws-lc's own generator would do, but before its first byte it measures the processor for 65 ms of CPU time, which is more
-/// than all the rest of a start.
+/// aws-lc's generator is not used: it takes 65 ms of CPU time before its first byte, more than the rest of a start.
 pub struct SystemRandom;
 
 impl Random for SystemRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        // A system without randomness is one that nothing can be done on, and no caller could mend it.
+        // Without random bytes Ecru can't work safely, and no caller could handle the error.
         if getrandom::fill(bytes).is_err() {
             std::process::abort();
         }
     }
 }
 
-/// A UUIDv7 of a time: ids that are made later sort later, to the millisecond.
+/// Makes a UUIDv7 with this time. Ids sort by their time, to the millisecond.
 pub fn id(random: &dyn Random, now: Time) -> [u8; 16] {
     let mut chance = [0; 10];
     random.fill(&mut chance);

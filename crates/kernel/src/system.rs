@@ -1,4 +1,4 @@
-//! What the whole process stands on: its stores, and the state that each capability keeps in memory.
+//! The process: its stores and other parts, and the in-memory state and background work of each capability.
 use crate::access::PolicySource;
 use crate::clock::{SharedClock, Time};
 use crate::jobs::{self, JobKind, JobKinds};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What a process is made of, before the domains add their state.
+/// The parts of a process that do not depend on its domains.
 pub struct Parts {
     pub db: meta::Db,
     pub blobs: Arc<dyn blob::Engine>,
@@ -25,7 +25,7 @@ pub struct Parts {
     pub quirks: Quirks,
 }
 
-/// What the whole process shares: the stores, the clock, randomness, keys, limits, and the state of each capability.
+/// One process of Ecru: its parts, and the state and background work of its domains. All calls share it. Made once, at start.
 pub struct System {
     parts: Parts,
     states: States,
@@ -34,22 +34,22 @@ pub struct System {
     policies: &'static dyn PolicySource,
 }
 
-/// The states of the capabilities, one of each type.
+/// The in-memory states of the capabilities, at most one of each type.
 #[derive(Default)]
 struct States(BTreeMap<TypeId, Box<dyn Any + Send + Sync>>);
 
-/// The background work of a capability: it runs until the receiver turns true or its sender is dropped, and then ends what it
-/// has begun.
+/// The background work of a capability. It runs until the receiver turns true or its sender is dropped. It finishes what it has started
+/// before it ends.
 pub type Run = fn(Arc<System>, watch::Receiver<bool>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a capability adds to the process: the state that it keeps in memory, and its background work.
+/// The in-memory state and background work that a capability adds to the process.
 pub struct Capability {
     add_state: fn(&mut States),
     run: Option<Run>,
 }
 
 impl Capability {
-    /// A capability whose functions find a `T` by [`System::state`].
+    /// A capability with an in-memory state of type `T`, which [`System::state`] returns.
     pub const fn with_state<T: Default + Send + Sync + 'static>() -> Capability {
         Capability { add_state: States::add::<T>, run: None }
     }
@@ -59,7 +59,7 @@ impl Capability {
     }
 }
 
-/// What a domain adds to the process.
+/// The capabilities and job kinds that a domain adds to the process.
 pub struct Domain {
     pub capabilities: &'static [Capability],
     /// The kinds of its background jobs.
@@ -73,8 +73,8 @@ impl States {
 }
 
 impl System {
-    /// A process of these parts that has these domains, and judges its calls by these policies. The background work of the domains
-    /// waits for [`System::run`].
+    /// Makes a process of these parts and domains, whose calls [`access::authorize`](crate::access::authorize) checks by these policies.
+    /// [`System::run`] starts the background work.
     pub fn new(parts: Parts, domains: &[&Domain], policies: &'static dyn PolicySource) -> System {
         let mut states = States::default();
         let mut runs = Vec::new();
@@ -88,10 +88,11 @@ impl System {
         System { parts, states, runs, job_kinds, policies }
     }
 
-    /// Runs the background work of every capability until `stop` turns true or is dropped; what runs then ends first.
+    /// Runs the background work of all capabilities until `stop` turns true or is dropped. Returns when all work has ended. Dropping the
+    /// future cancels the work.
     ///
     /// # Panics
-    /// When the work of a capability panics. When the future is dropped, the work is cut off.
+    /// Panics if the work of a capability panics.
     pub async fn run(self: Arc<System>, stop: watch::Receiver<bool>) {
         let mut running = JoinSet::new();
         for run in &self.runs {
@@ -100,22 +101,22 @@ impl System {
         running.join_all().await;
     }
 
-    /// The state of a capability. A look-up among a few dozen types, without a lock: cheap enough for every request.
+    /// The state of a capability. The look-up takes no lock and is cheap enough for every request.
     ///
     /// # Panics
-    /// When no capability of the process's domains has such a state.
+    /// Panics if no capability of the process's domains has a state of this type.
     #[expect(clippy::expect_used, reason = "a domain that is not in the list of domains is found by its first test")]
     pub fn state<T: Send + Sync + 'static>(&self) -> &T {
         let state = self.states.0.get(&TypeId::of::<T>()).and_then(|state| state.downcast_ref());
         state.expect("the capability belongs to one of the process's domains")
     }
 
-    /// The kinds of jobs of all domains.
+    /// The job kinds of all domains.
     pub fn job_kinds(&self) -> &[&'static dyn JobKind] {
         &self.job_kinds
     }
 
-    /// Where the policies are found by which calls are judged.
+    /// The source of the policies by which calls are checked.
     pub fn policies(&self) -> &dyn PolicySource {
         self.policies
     }
@@ -124,7 +125,7 @@ impl System {
         self.clock.now()
     }
 
-    /// A new id of a record or a location: a UUIDv7.
+    /// Makes an id for a record or a location. It is a UUIDv7.
     pub fn id<T: From<[u8; 16]>>(&self) -> T {
         crate::random::id(self.random.as_ref(), self.now()).into()
     }

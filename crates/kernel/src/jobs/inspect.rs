@@ -1,49 +1,49 @@
-//! The queue as people see it: `ecru jobs`.
+//! Listing and retrying of jobs, for `ecru jobs`.
 use super::{JobKind, JobQueue, find};
 use crate::System;
 use crate::clock::Time;
 use meta::records::job::JobRow;
 
-/// Dead jobs that one transaction makes due again at most.
+/// The largest number of dead jobs that one transaction retries.
 const RETRIED_AT_ONCE: u32 = 500;
 
-/// A job and how it is.
+/// A job and its state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Job {
     pub kind: String,
     pub key: String,
-    /// The lane of its kind; `None` for a kind that this program does not know.
+    /// The lane of its kind. `None` for an unknown kind.
     pub lane: Option<&'static str>,
     pub state: JobState,
-    /// How often it has failed since it last succeeded.
+    /// The number of failures since the last success.
     pub attempts: u64,
-    /// When it runs next; for a running one, when its claim ends.
+    /// The time of the next run. For a running job, the end of its claim.
     pub due: Time,
-    /// Why it failed last.
+    /// The error of the last failed run.
     pub last_error: Option<String>,
-    /// How far it is, in words of its own.
+    /// The progress that the job saved, as text.
     pub progress: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobState {
-    /// Until it is due, or a worker is free.
+    /// The job waits until it is due and a worker is free.
     Waiting,
     Running,
-    /// Given up after too many failed attempts.
+    /// The job failed too often. It runs again only after a retry.
     Dead,
 }
 
-/// Which jobs are asked for.
+/// The arguments of [`list`].
 #[derive(Clone, Debug)]
 pub struct JobQuery {
     pub dead_only: bool,
-    /// The kind and key of the last job of the page before.
+    /// The kind and key of the last job on the page before.
     pub after: Option<(String, String)>,
     pub limit: u32,
 }
 
-/// Jobs in the order of kind and key, and whether there are more.
+/// Lists jobs, ordered by kind and key. The flag tells whether more follow.
 pub async fn list(
     system: &System,
     kinds: &[&'static dyn JobKind],
@@ -75,7 +75,7 @@ fn shown(kinds: &[&'static dyn JobKind], now: Time, row: JobRow) -> Job {
     }
 }
 
-/// Makes dead jobs of a kind due now, with all their attempts: the one of that key, or all. Returns how many there were.
+/// Makes dead jobs of a kind due now and resets their attempts: the job with this key, or without a key all. Returns their number.
 pub async fn retry(system: &System, kind: &str, key: Option<&str>) -> Result<u64, meta::Error> {
     let now = system.now().0;
     let retried = match key {

@@ -1,4 +1,4 @@
-//! One run of a job, under its claim.
+//! One run of a claimed job.
 use super::{JobKind, JobOutcome, JobQueue, System};
 use crate::ErrorChain;
 use crate::clock::Time;
@@ -8,18 +8,18 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How long a claim holds without a sign of life; after a crash, how long its job waits.
+/// The time for which a claim is valid without renewal. After a crash the job waits for this time.
 pub(super) const CLAIM: Duration = Duration::from_secs(300);
-/// How long after a renewal that failed the next one is tried.
+/// The time between a failed renewal and the next one.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
-/// How long a job waits after its first failure; each further one doubles it.
+/// The wait after a job's first failure. Each further failure doubles the wait.
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-/// How long a failing job waits at most.
+/// The longest wait after a failure.
 const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
-/// Bytes at most of the error that a row keeps.
+/// The size limit of the error text in a row, in bytes.
 const ERROR_BYTES: usize = 1024;
 
-/// What a kind is given of the job that it runs.
+/// One run of a job, as its [`JobKind`] sees it.
 pub struct JobRun {
     system: Arc<System>,
     claimed: ClaimedJob,
@@ -30,21 +30,21 @@ impl JobRun {
         &self.claimed.key
     }
 
-    /// What the last run left by [`JobRun::save_progress`], unless it was done.
+    /// The progress that an earlier run saved by [`JobRun::save_progress`]. `None` if the job was done since.
     pub fn progress(&self) -> Option<&str> {
         self.claimed.progress.as_deref()
     }
 
-    /// Stores how far the job is, for its next run and for `ecru jobs`. False when another runner has claimed the job: this one should
-    /// end. An error for more than [`meta::records::job::PROGRESS_BYTES`].
+    /// Saves the job's progress for its next run and for `ecru jobs`. Returns false if another runner has claimed the job; then this run
+    /// should end. The text must not be larger than [`meta::records::job::PROGRESS_BYTES`].
     pub async fn save_progress(&self, progress: &str) -> Result<bool, meta::Error> {
         let (claimed, progress) = (self.claimed.clone(), progress.to_owned());
         self.system.db.write_to_free(move |tx| tx.job_progress(&claimed, &progress)).await
     }
 }
 
-/// Runs a claimed job, keeping its claim alive, and writes down how it ended. A job whose claim another runner took is cut off, and
-/// nothing is written: the other one runs it.
+/// Runs a claimed job, renews its claim, and stores its outcome. If another runner has taken the claim, it cancels the run and stores
+/// nothing.
 pub(super) async fn execute(
     system: &Arc<System>,
     kind: &'static dyn JobKind,
@@ -52,7 +52,7 @@ pub(super) async fn execute(
     until: Time,
 ) -> Result<(), meta::Error> {
     let run = JobRun { system: system.clone(), claimed: claimed.clone() };
-    // A task of its own, so that a panic is a failure like others; it ends with this one.
+    // Run the job in its own task, so that a panic counts as a failure. Dropping the set cancels the task.
     let mut running = JoinSet::new();
     running.spawn({
         let system = system.clone();
@@ -81,7 +81,7 @@ pub(super) async fn execute(
     settle(system, kind, claimed, ended).await
 }
 
-/// Prolongs the claim, and returns until when; `None` when it is no longer held.
+/// Renews the claim and returns its new end. `None` if another runner has taken it.
 async fn renew(system: &System, claimed: &ClaimedJob) -> Result<Option<Time>, meta::Error> {
     let (claimed, until) = (claimed.clone(), system.now().plus(CLAIM));
     let held = system.db.write_to_free(move |tx| tx.job_renew(&claimed, until.0)).await?;
@@ -92,7 +92,7 @@ fn lost(claimed: &ClaimedJob) {
     tracing::warn!(job.kind = claimed.kind, job.key = claimed.key, "A job outlived its claim; another runner has it");
 }
 
-/// Writes down how a run ended.
+/// Stores and counts the outcome of a run.
 async fn settle(
     system: &System,
     kind: &dyn JobKind,
@@ -135,12 +135,12 @@ async fn settle(
     Ok(())
 }
 
-/// How long a job waits that has failed `attempts` times before this one.
+/// The wait after a failure, if the job had failed `attempts` times before.
 fn backoff(attempts: u32) -> Duration {
     FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(attempts)).min(LONGEST_BACKOFF)
 }
 
-/// An error and its causes in one line of a bounded length. No database holds a NUL in its text.
+/// The text of an error and its causes, at most [`ERROR_BYTES`] long. Replaces NUL, which PostgreSQL can't store.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = ErrorChain(error).to_string();
     text.truncate(text.floor_char_boundary(ERROR_BYTES));
@@ -153,13 +153,13 @@ mod tests {
     use crate::jobs::JobError;
 
     #[test]
-    fn the_backoff_doubles_up_to_its_cap() {
+    fn the_backoff_doubles_up_to_its_limit() {
         let seconds = [0, 1, 5, 9, 10, 1_000, u32::MAX].map(|attempts| backoff(attempts).as_secs());
         assert_eq!(seconds, [1, 2, 32, 512, 600, 600, 600]);
     }
 
     #[test]
-    fn an_error_that_a_row_keeps_is_bounded_and_has_no_nul() {
+    fn a_stored_error_text_is_limited_and_has_no_nul() {
         let error: JobError = format!("\0{}", "é".repeat(ERROR_BYTES)).into();
         let text = chain(error.as_ref());
         assert!(text.starts_with("\u{fffd}é") && text.len() <= ERROR_BYTES + 2, "{}", text.len());

@@ -1,4 +1,4 @@
-//! Runs due jobs. Any number of nodes share the queue.
+//! The runner of due jobs. Several nodes may run jobs of the same queue.
 use super::run::{CLAIM, execute};
 use super::{JobKind, JobQueue, Lane};
 use crate::System;
@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// How long a lane sleeps at most: other nodes enqueue jobs without ringing here.
+/// The longest sleep of a lane. Jobs that other nodes enqueue do not ring the bell here.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
-/// How long a lane sleeps at least when a job that is due can't be claimed, or the queue can't be read.
+/// The shortest sleep of a lane after a due job could not be claimed or the queue could not be read.
 const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
-/// Runs due jobs of these kinds until `stop` turns true or is dropped; jobs that run then end first.
+/// Runs due jobs of these kinds until `stop` turns true or is dropped. Returns when all running jobs have ended.
 pub async fn run(system: Arc<System>, kinds: &[&'static dyn JobKind], stop: watch::Receiver<bool>) {
     let mut lanes = JoinSet::new();
     for (lane, kinds) in by_lane(kinds) {
@@ -24,7 +24,7 @@ pub async fn run(system: Arc<System>, kinds: &[&'static dyn JobKind], stop: watc
     lanes.join_all().await;
 }
 
-/// Runs every job of these kinds that is due now, one after another, and returns how many there were.
+/// Runs all jobs of these kinds that are due now, one after another. Returns their number.
 pub async fn run_due(system: &Arc<System>, kinds: &[&'static dyn JobKind]) -> Result<usize, meta::Error> {
     let mut count = 0;
     while let Claim::Taken(kind, job, until) = claim(system, kinds).await? {
@@ -34,7 +34,7 @@ pub async fn run_due(system: &Arc<System>, kinds: &[&'static dyn JobKind]) -> Re
     Ok(count)
 }
 
-/// The kinds of each lane.
+/// Groups the kinds by lane.
 fn by_lane(kinds: &[&'static dyn JobKind]) -> Vec<(Lane, Vec<&'static dyn JobKind>)> {
     let mut lanes: Vec<(Lane, Vec<&'static dyn JobKind>)> = Vec::new();
     for kind in kinds {
@@ -46,12 +46,12 @@ fn by_lane(kinds: &[&'static dyn JobKind]) -> Vec<(Lane, Vec<&'static dyn JobKin
     lanes
 }
 
-/// Fills the workers of one lane.
+/// Claims and runs the jobs of one lane.
 struct LaneRunner {
     system: Arc<System>,
     lane: Lane,
     kinds: Vec<&'static dyn JobKind>,
-    /// Only the first failure of a row is a warning: a database that is down is asked again each second.
+    /// True if the last access to the queue failed. Only the first failure in a row is logged as a warning.
     failing: bool,
 }
 
@@ -60,7 +60,7 @@ impl LaneRunner {
         let mut bell = JobQueue::of(&self.system).rings.subscribe();
         let mut running = JoinSet::new();
         while !*stop.borrow_and_update() {
-            // What rings from here on is heard below, whether or not the look-up saw it.
+            // Mark the bell as seen before the look-up, so that `changed` below returns for a job that the look-up missed.
             bell.borrow_and_update();
             let wake = self.fill(&mut running).await;
             let free = running.len() < self.lane.workers;
@@ -74,7 +74,7 @@ impl LaneRunner {
         running.join_all().await;
     }
 
-    /// Gives due jobs to free workers, and returns when to look for the next one.
+    /// Gives due jobs to free workers. Returns the time of the next look-up.
     async fn fill(&mut self, running: &mut JoinSet<()>) -> Time {
         let claimed = self.claim_free(running).await;
         let now = self.system.now();
@@ -95,7 +95,7 @@ impl LaneRunner {
         next.clamp(now.plus(SHORTEST_SLEEP), now.plus(LONGEST_SLEEP))
     }
 
-    /// Claims and starts jobs until no worker is free or none is due; returns when the next one is.
+    /// Claims and starts jobs until no worker is free or no job is due. Returns the time at which the next job is due.
     async fn claim_free(&self, running: &mut JoinSet<()>) -> Result<Time, meta::Error> {
         while running.len() < self.lane.workers {
             match claim(&self.system, &self.kinds).await? {
@@ -107,7 +107,7 @@ impl LaneRunner {
     }
 }
 
-/// Runs a job that nobody waits for.
+/// Runs a claimed job in its own task.
 async fn work(system: Arc<System>, kind: &'static dyn JobKind, job: ClaimedJob, until: Time) {
     let key = job.key.clone();
     if let Err(error) = execute(&system, kind, job, until).await {
@@ -121,18 +121,18 @@ async fn work(system: Arc<System>, kind: &'static dyn JobKind, job: ClaimedJob, 
     }
 }
 
-/// What [`claim`] found.
+/// The result of [`claim`].
 enum Claim {
-    /// A job, and until when it is claimed.
+    /// A claimed job, and the end of its claim.
     Taken(&'static dyn JobKind, ClaimedJob, Time),
-    /// When to look again.
+    /// No job is due before this time.
     NotBefore(Time),
 }
 
 /// Claims the job of these kinds that has been due longest.
 async fn claim(system: &System, kinds: &[&'static dyn JobKind]) -> Result<Claim, meta::Error> {
     let now = system.now();
-    // Look-ups cost little; only a job that is due is worth a transaction.
+    // Find the first due job by look-ups, which are cheap. Open a transaction only if a job is due.
     let mut first: Option<(Time, &'static dyn JobKind)> = None;
     for kind in kinds {
         let due = system.db.look_up(job::next(kind.name())).await?.map(Time);
@@ -146,7 +146,7 @@ async fn claim(system: &System, kinds: &[&'static dyn JobKind]) -> Result<Claim,
         Some((_, kind)) => {
             let (id, until) = (system.id(), now.plus(CLAIM));
             let taken = system.db.claim(move |tx| tx.job_claim(kind.name(), id, now.0, until.0)).await?;
-            // Else another node took it in between.
+            // If another node has claimed the job in between, look again.
             Ok(taken.map_or(Claim::NotBefore(now), |job| Claim::Taken(kind, job, until)))
         }
     }
