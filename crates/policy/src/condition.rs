@@ -1,4 +1,4 @@
-//! Conditions of statements: operators, their values, and what a missing key means (`ECR.md` G.1).
+//! The conditions of a statement: operators, values, and the rules for a missing key (`ECR.md` G.1).
 
 mod network;
 mod operator;
@@ -12,7 +12,7 @@ use crate::request::Context;
 use operator::{Operator, Qualifier};
 use value::Test;
 
-/// One key compared with one operator; more keys and operators of a statement are more conditions.
+/// The comparison of one condition key by one operator. A statement with several keys or operators has several conditions.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Condition {
     operator: Operator,
@@ -22,7 +22,7 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    /// Reads one key of one operator; an error says what is not understood.
+    /// Reads one key of one operator. The error is a text for the author of the policy.
     pub(crate) fn parse(operator: &str, key: &str, values: &[String], variables: bool) -> Result<Condition, String> {
         let operator = Operator::parse(operator).ok_or("it is not an operator that is known here")?;
         if !key.contains(':') {
@@ -35,10 +35,10 @@ impl Condition {
         Ok(Condition { operator, key: key.to_ascii_lowercase(), test })
     }
 
-    /// True when the request meets the condition.
+    /// True if the request meets the condition.
     ///
-    /// `unresolved` says whether a value with a variable that the request lacks counts as matching under a negated operator.
-    /// Without a qualifier, a key of several values meets a plain operator if one of them does, and a negated one if all do.
+    /// `unresolved` tells whether a policy value matches under a negated operator if the request lacks the value's variable. If the key
+    /// has several values and no qualifier, one value must meet a plain operator and all values must meet a negated one.
     pub(crate) fn holds(&self, context: &Context, unresolved: bool) -> bool {
         let Operator { negated, if_exists, qualifier, .. } = self.operator;
         let values = context.values(&self.key);

@@ -1,8 +1,8 @@
-//! The outcome of an evaluation, and the words of a refusal.
+//! The decision of an evaluation, and the text of a denial.
 
 use std::fmt;
 
-/// Whether a request is allowed, and why.
+/// The decision on a request, with its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     Allowed { by: Grant },
@@ -15,26 +15,27 @@ impl Decision {
     }
 }
 
-/// What allowed a request.
+/// The reason of an allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grant {
-    /// The account's root principal may do everything in its account.
+    /// The root principal is allowed everything in its own account.
     Root,
     IdentityPolicy,
-    /// The resource's own policy; across accounts, together with the caller's identity policies.
+    /// The resource's own policy. For a caller in another account also the caller's identity policies.
     ResourcePolicy,
 }
 
-/// A refusal, which displays as AWS words it (`ECR.md` G.5).
+/// A denial. Its text is AWS's (`ECR.md` G.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
-    /// The caller's ARN, or what stands for it.
+    /// The caller's ARN, the service's name, or `anonymous`.
     pub principal: String,
     pub action: String,
     pub resource: String,
     pub cause: Cause,
 }
 
+/// The reason of a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// No policy of this kind allows it.
@@ -43,6 +44,7 @@ pub enum Cause {
     ExplicitDeny(PolicyKind),
 }
 
+/// A kind of policy, by what the policy is attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyKind {
     Identity,

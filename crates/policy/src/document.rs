@@ -1,4 +1,4 @@
-//! Policy documents: parsed into types, so that nothing is left to be misread when it matters.
+//! Policy documents. They are parsed and checked completely before any evaluation.
 
 mod raw;
 mod read;
@@ -8,35 +8,37 @@ mod tests;
 
 pub(crate) use statement::{Effect, Facts, Statement};
 
-/// A policy document that was understood in all its parts.
+/// A valid policy document. It has no unknown elements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
     pub(crate) statements: Vec<Statement>,
 }
 
-/// Where a document stands, which decides what its statements must have.
+/// The kind of a document, which decides the elements that its statements must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grammar {
-    /// Of a user, a role, a group, a boundary or a session: `Resource` or `NotResource`, and no principal.
+    /// The policy of a user, role or group, a permissions boundary, or a session policy. It must have `Resource` or `NotResource`, and
+    /// no principal.
     Identity,
-    /// Of a repository or a registry: `Principal` or `NotPrincipal`; a missing `Resource` means the policy's own resource.
+    /// The policy of a repository or registry. It must have `Principal` or `NotPrincipal`. Without `Resource` it is about the resource
+    /// that it is attached to.
     Resource,
 }
 
 impl Document {
-    /// The largest document in bytes (IAM's service model, policyDocumentType).
+    /// The size limit of a document in bytes (IAM's service model, policyDocumentType).
     pub const MAX_BYTES: usize = 131_072;
 
-    /// Reads a document.
+    /// Parses a document.
     ///
-    /// Refuses unknown and duplicate members, unknown operators of conditions, and values that their operator can't use: what
-    /// is not understood is never ignored.
+    /// Refuses unknown and duplicate members, unknown condition operators, and values that their operator can't use. No part of a
+    /// document is ignored.
     pub fn parse(text: &str, grammar: Grammar) -> Result<Document, InvalidDocument> {
         read::document(text, grammar)
     }
 }
 
-/// What in a policy document is not understood. The text names the member.
+/// The reason why a policy document is invalid. The text names the member.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDocument {
     #[error("the policy document is larger than 131072 bytes")]

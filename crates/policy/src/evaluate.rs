@@ -1,4 +1,4 @@
-//! The evaluation of one request by all policies that apply (`ECR.md` G.1; IAM user guide, "Policy evaluation logic").
+//! The evaluation of a request by the policies that apply to it (`ECR.md` G.1; IAM user guide, "Policy evaluation logic").
 
 #[cfg(test)]
 mod tests;
@@ -11,14 +11,15 @@ use crate::request::{Principal, PrincipalKind, Request, ResourceRule};
 /// The policies that apply to a request.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
-    /// Of the caller and the caller's groups.
+    /// The policies of the caller and of the caller's groups.
     pub identity: Vec<Document>,
-    /// Of the resource: its own policy and its registry's, read by [`Grammar::Resource`](crate::Grammar::Resource).
-    /// None for an action that such policies can't grant, such as `ecr:GetAuthorizationToken`.
+    /// The policies of the resource and of its registry, parsed by [`Grammar::Resource`](crate::Grammar::Resource). Empty for an action
+    /// that such policies can't grant, such as `ecr:GetAuthorizationToken`.
     pub resource: Vec<Document>,
-    /// The caller's permissions boundary; empty when there is none.
+    /// The caller's permissions boundary. Empty if the caller has none.
     pub boundary: Vec<Document>,
-    /// The session's policies; empty when it has none (a federated user without any may do nothing by them).
+    /// The session policies. Empty if the session has none. A federated user without session policies is allowed nothing by identity
+    /// policies.
     pub session: Vec<Document>,
 }
 
@@ -30,7 +31,7 @@ impl Policies {
     }
 }
 
-/// What the policies of one kind say.
+/// The combined effect of the policies of one kind.
 struct Verdict {
     denied: bool,
     /// The strongest allow.
@@ -51,15 +52,15 @@ impl Verdict {
     }
 }
 
-/// Judges a request; what no policy allows is denied.
+/// Decides a request. It is denied unless a policy allows it.
 ///
-/// An explicit deny in any policy wins. In its own account the root principal may then do everything; others need an
-/// allow, of which the resource's policy can give as much as it names them for. A foreign caller needs both its own
-/// policies' allow and the resource's.
+/// An explicit deny in any policy wins. Otherwise the root principal may do everything in its own account. Another principal of the
+/// account needs an allow in its identity policies or in the resource's policy. How much the resource's policy alone can allow depends
+/// on how it names the principal ([`GrantStrength`]). A caller from another account needs an allow both in its identity policies and in
+/// the resource's policy.
 ///
-/// Where the resource's policy is required ([`ResourceRule::Required`]), what it does not allow is denied to everybody, to the
-/// root principal too. An allow that names the account is enough for its root principal, and leaves others to the account's
-/// identity policies.
+/// If the resource's policy is required ([`ResourceRule::Required`]), it must allow the action, also for the root principal. An allow
+/// that names the account is sufficient for its root principal. For other principals the account's identity policies decide then.
 pub fn evaluate(request: &Request<'_>, policies: &Policies) -> Decision {
     match judge(request, policies) {
         Ok(by) => Decision::Allowed { by },
@@ -125,7 +126,7 @@ fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, Cause> {
     }
 }
 
-/// True for those whom identity policies do not bind: the root principal, and sessions that it asked for.
+/// True for a principal that needs no identity policy: the root principal, and a federated user whom it asked for.
 fn acts_as_root(principal: &Principal) -> bool {
     match &principal.kind {
         PrincipalKind::Root => true,

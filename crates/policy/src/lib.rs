@@ -1,8 +1,7 @@
-//! IAM policy documents and their evaluation to a decision that explains itself. Pure.
+//! IAM policy documents and their evaluation. This crate does no I/O.
 //!
-//! [`Document::parse`] turns a policy's text into types and refuses what it does not understand; [`evaluate`] judges one
-//! [`Request`] by all [`Policies`] that apply to it. Sources: IAM user guide ("IAM JSON policy reference", "Policy evaluation
-//! logic"), `ECR.md` G.
+//! [`Document::parse`] reads a policy and refuses unknown elements. [`evaluate`] decides one [`Request`] by all [`Policies`] that apply
+//! to it; a denial tells its reason. Sources: IAM user guide ("IAM JSON policy reference", "Policy evaluation logic"), `ECR.md` G.
 
 mod condition;
 mod decision;

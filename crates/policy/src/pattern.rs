@@ -1,4 +1,4 @@
-//! Texts with wildcards and policy variables.
+//! Patterns: texts with wildcards and policy variables.
 
 #[cfg(test)]
 mod tests;
@@ -6,16 +6,16 @@ mod tests;
 use crate::request::Context;
 use std::borrow::Cow;
 
-/// What in a policy's text is more than itself.
+/// The special syntax that a text may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Syntax {
-    /// `*` is any run of characters, `?` any one.
+    /// `*` matches any number of characters and `?` matches one.
     pub wildcards: bool,
-    /// `${key}` and `${key, 'default'}` are the request's values; `${*}`, `${?}` and `${$}` are those characters.
+    /// `${key}` and `${key, 'default'}` stand for a value of the request. `${*}`, `${?}` and `${$}` stand for that character.
     pub variables: bool,
 }
 
-/// A policy's text, taken apart.
+/// A parsed text of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern(Vec<Piece>);
 
@@ -34,7 +34,7 @@ enum Piece {
 }
 
 impl Pattern {
-    /// Takes a text apart; an error says what is wrong with a variable in it.
+    /// Parses a text. The error tells what is wrong with a variable.
     pub(crate) fn parse(text: &str, syntax: Syntax) -> Result<Pattern, &'static str> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -60,15 +60,15 @@ impl Pattern {
         Pattern(vec![Piece::Any])
     }
 
-    /// True when the whole text matches; `None` when a variable has no value in this request.
+    /// True if the whole text matches. `None` if a variable has no value in the request.
     ///
-    /// The time is at most the product of both lengths.
+    /// The time is at most proportional to the product of both lengths.
     pub(crate) fn matches(&self, text: &str, context: &Context) -> Option<bool> {
         let text: Vec<char> = text.chars().collect();
         Some(whole(&self.resolve(context)?, &text))
     }
 
-    /// As [`Pattern::matches`], with upper and lower case alike.
+    /// Like [`Pattern::matches`], but ignores case.
     pub(crate) fn matches_without_case(&self, text: &str, context: &Context) -> Option<bool> {
         let lower = |piece: &Piece| match piece {
             Piece::Character(c) => c.to_lowercase().map(Piece::Character).collect(),
@@ -79,7 +79,7 @@ impl Pattern {
         Some(whole(&pieces, &text))
     }
 
-    /// Puts the values of variables in; wildcards in them are plain characters.
+    /// Replaces variables by their values. Wildcards in a value are plain characters.
     fn resolve(&self, context: &Context) -> Option<Cow<'_, [Piece]>> {
         let is_variable = |piece: &Piece| matches!(piece, Piece::Variable { .. });
         if !self.0.iter().any(is_variable) {
@@ -99,7 +99,7 @@ impl Pattern {
     }
 }
 
-/// Reads what stands between `${` and `}`.
+/// Parses the text between `${` and `}`.
 fn variable(text: &str) -> Result<Piece, &'static str> {
     if let "*" | "?" | "$" = text {
         return Ok(Piece::Character(text.chars().next().unwrap_or('$')));
@@ -118,7 +118,7 @@ fn variable(text: &str) -> Result<Piece, &'static str> {
     Ok(Piece::Variable { key: key.to_ascii_lowercase(), default: default.map(str::to_owned) })
 }
 
-/// Matches greedily and goes back to the last `*` only: what an earlier one took never needs to change.
+/// True if the whole text matches. Backtracks only to the last `*`; the match of an earlier `*` never needs to change.
 fn whole(pattern: &[Piece], text: &[char]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut last_any = None;
@@ -151,7 +151,7 @@ fn whole(pattern: &[Piece], text: &[char]) -> bool {
     pattern[p..].iter().all(|piece| *piece == Piece::Any)
 }
 
-/// An ARN with wildcards, each of whose six fields matches for itself; or `*`.
+/// `*`, or an ARN with wildcards. Each of its six fields is matched separately.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ArnPattern {
     Everything,
@@ -162,7 +162,7 @@ pub(crate) enum ArnPattern {
 const ARN_FIELDS: usize = 6;
 
 impl ArnPattern {
-    /// Reads `*` or an ARN; fields that are missing at its end match everything (IAM user guide, "Resource").
+    /// Parses `*` or an ARN. Missing fields at its end match everything (IAM user guide, "Resource").
     pub(crate) fn parse(text: &str, variables: bool) -> Result<ArnPattern, &'static str> {
         if text == "*" {
             return Ok(ArnPattern::Everything);
@@ -179,7 +179,7 @@ impl ArnPattern {
         Ok(ArnPattern::Fields(fields))
     }
 
-    /// True when the ARN matches; `None` when a variable has no value in this request.
+    /// True if the ARN matches. `None` if a variable has no value in the request.
     pub(crate) fn matches(&self, arn: &str, context: &Context) -> Option<bool> {
         let patterns = match self {
             ArnPattern::Everything => return Some(true),
@@ -194,7 +194,7 @@ impl ArnPattern {
     }
 }
 
-/// Splits an ARN at its colons, but not at those within variables.
+/// Splits an ARN at its colons, except those in variables.
 fn fields(text: &str, variables: bool) -> Vec<&str> {
     let mut fields = Vec::with_capacity(ARN_FIELDS);
     let (mut start, mut within) = (0, false);

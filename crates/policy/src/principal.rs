@@ -1,13 +1,13 @@
-//! The principals that a statement of a resource policy names, and how strong a grant its allow is to them.
+//! The `Principal` element of a resource policy's statement, and the strength of its grant.
 
 use crate::request::{Principal, PrincipalKind};
 use aws::{AccountId, Arn, Partition};
 
-/// Tells the principals that a statement concerns.
+/// The principals that a statement applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PrincipalMatcher {
     AnyOf(Vec<PrincipalName>),
-    /// `NotPrincipal`; only a Deny has it.
+    /// `NotPrincipal`. Only a Deny may have it.
     AllBut(Vec<PrincipalName>),
 }
 
@@ -16,31 +16,31 @@ pub(crate) enum PrincipalMatcher {
 pub(crate) enum PrincipalName {
     /// `*`
     Everyone,
-    /// A bare account id, which means the account in every partition, or the account's root ARN, which is of one.
+    /// An account, by its id or by the ARN of its root principal. The id alone means the account in every partition.
     Account {
         account: AccountId,
         partition: Option<Partition>,
     },
-    /// A user, role, role session or federated user, by ARN.
+    /// The ARN of a user, role, role session or federated user.
     Arn(String),
     Service(String),
-    /// An identity provider, which role trust policies name. No [`PrincipalKind`] is a provider's user yet, so it matches nobody.
+    /// An identity provider, in a role's trust policy. It matches nobody, because no [`PrincipalKind`] is a provider's user yet.
     Federated,
 }
 
-/// How strong a grant an allow in a resource policy is within the owner's own account (`ECR.md` G.1), the weakest first.
+/// The strength of an allow in a resource policy, within the account that owns the resource (`ECR.md` G.1). Ordered from weak to strong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum GrantStrength {
-    /// It names the account, which hands the decision to the account's identity policies.
+    /// The statement names the account. The account's identity policies decide.
     Delegates,
-    /// No identity policy is needed, but boundary and session policies must allow.
+    /// No identity policy is needed, but the permissions boundary and the session policies must allow the action.
     Limited,
-    /// Nothing else is needed.
+    /// No other policy is needed.
     Alone,
 }
 
 impl PrincipalName {
-    /// Reads an entry of `{"AWS": …}`.
+    /// Parses an entry of `{"AWS": …}`.
     pub(crate) fn aws(text: &str) -> Result<PrincipalName, &'static str> {
         if text == "*" {
             return Ok(PrincipalName::Everyone);
@@ -64,10 +64,10 @@ impl PrincipalName {
         }
     }
 
-    /// How strong a grant this name is to a principal; `None` when it does not mean them.
+    /// The strength of a grant to a principal by this name. `None` if the name does not match the principal.
     fn strength(&self, principal: &Principal) -> Option<GrantStrength> {
         match self {
-            // A lone `*` is taken to be as strong as a role's ARN.
+            // `*` is as strong as a role's ARN.
             PrincipalName::Everyone => Some(GrantStrength::Limited),
             PrincipalName::Account { account, partition } => {
                 let is_it = principal.account == Some(*account) && partition.is_none_or(|of| principal.is_of(of));
@@ -90,10 +90,10 @@ impl PrincipalName {
 }
 
 impl PrincipalMatcher {
-    /// How strong a grant the statement is to a principal; `None` when it does not concern them.
+    /// The strength of the statement's grant to a principal. `None` if the statement does not apply to the principal.
     ///
-    /// `NotPrincipal` spares those whom it names themselves (naming an account spares its root alone), and nobody who has
-    /// a permissions boundary (IAM user guide, "NotPrincipal").
+    /// `NotPrincipal` excludes the principals that it names. The name of an account excludes only its root principal. No principal with
+    /// a permissions boundary is excluded (IAM user guide, "NotPrincipal").
     pub(crate) fn strength(&self, principal: &Principal, has_boundary: bool) -> Option<GrantStrength> {
         match self {
             PrincipalMatcher::AnyOf(named) => named.iter().filter_map(|n| n.strength(principal)).max(),

@@ -1,12 +1,12 @@
-//! What is judged: who asks, for what, and under which circumstances.
+//! The request that is evaluated: a principal, an action, a resource and condition keys.
 
 use aws::AccountId;
 use std::collections::BTreeMap;
 
-/// Who makes a request.
+/// The principal that makes a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// `None` for services and for nobody.
+    /// `None` for a service and for an anonymous client.
     pub account: Option<AccountId>,
     /// As a refusal prints it: `arn:aws:iam::ACCT:user/…`, `arn:aws:sts::ACCT:assumed-role/ROLE/SESSION`; a service's name; `anonymous`.
     pub arn: String,
@@ -23,14 +23,14 @@ impl Principal {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrincipalKind {
-    /// The account itself, which its own identity policies do not bind.
+    /// The account's root principal, which needs no identity policy.
     Root,
     User,
     /// `role` is the role's ARN with its path.
     RoleSession {
         role: String,
     },
-    /// `of` is the ARN of the user, or of the account's root, who asked for the session.
+    /// `of` is the ARN of the user or root principal that asked for the session.
     FederatedUser {
         of: String,
     },
@@ -40,7 +40,7 @@ pub enum PrincipalKind {
 }
 
 impl PrincipalKind {
-    /// The value of `aws:PrincipalType`; `None` for services.
+    /// The value of `aws:PrincipalType`. `None` for a service.
     fn name(&self) -> Option<&'static str> {
         match self {
             PrincipalKind::Root => Some("Account"),
@@ -56,14 +56,14 @@ impl PrincipalKind {
 /// The values of condition keys, by name.
 pub type Keys = BTreeMap<String, Vec<String>>;
 
-/// What the resource's own policy has to say within its account (IAM user guide, "Policy evaluation for requests within a single
-/// account").
+/// The role of the resource's own policy for requests within its account (IAM user guide, "Policy evaluation for requests within a
+/// single account").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ResourceRule {
-    /// The resource's policy may allow, or the caller's policies: a repository, a secret, a bucket.
+    /// Either the resource's policy or the caller's must allow the action. For a repository, a secret, a bucket.
     #[default]
     Either,
-    /// The resource's policy must allow: the trust policy of a role (`sts:AssumeRole`), the policy of a KMS key.
+    /// The resource's policy must allow the action. For a role's trust policy (`sts:AssumeRole`) and the policy of a KMS key.
     Required,
 }
 
@@ -73,18 +73,18 @@ pub struct Request<'a> {
     pub principal: &'a Principal,
     /// Such as `ecr:PutImage`.
     pub action: &'a str,
-    /// The resource's ARN, or `*` for an action on nothing in particular.
+    /// The resource's ARN, or `*` for an action without a resource.
     pub resource: &'a str,
     /// The account that owns the resource.
     pub resource_account: AccountId,
     pub resource_rule: ResourceRule,
-    /// The values of condition keys, such as `aws:SourceIp`, `aws:SecureTransport`, `aws:CurrentTime`, `aws:RequestTag/KEY`.
-    /// Names compare without case; a key without values counts as absent.
+    /// Returns the values of condition keys, such as `aws:SourceIp`, `aws:SecureTransport`, `aws:CurrentTime`, `aws:RequestTag/KEY`.
+    /// Names are compared without case. A key without values is absent.
     ///
     /// `aws:PrincipalArn`, `aws:PrincipalAccount`, `aws:PrincipalType`, `aws:PrincipalIsAWSService` and
     /// `aws:ResourceAccount` always come from the members above, whatever is given here.
     ///
-    /// Asked for once at most, and only when a policy looks at it: for most requests nobody does.
+    /// Called at most once, and only if a policy has conditions or variables.
     pub context: &'a dyn Fn() -> Keys,
 }
 
@@ -118,12 +118,12 @@ impl Context {
         Context(keys)
     }
 
-    /// The values of a key, whose name is in lower case; `None` when the request lacks it.
+    /// The values of the key with this lower-case name. `None` if the request lacks the key.
     pub(crate) fn values(&self, name: &str) -> Option<&[String]> {
         self.0.get(name).map(Vec::as_slice)
     }
 
-    /// The value of a key that has exactly one, as policy variables need it.
+    /// The value of a key with exactly one value, for policy variables.
     pub(crate) fn single(&self, name: &str) -> Option<&str> {
         match self.values(name) {
             Some([value]) => Some(value),

@@ -1,15 +1,15 @@
-//! Address blocks.
+//! Address blocks in CIDR notation.
 
 use std::net::IpAddr;
 use std::str::FromStr;
 
-/// An address with the length of its prefix (RFC 4632, RFC 4291).
+/// An address block: an address and the length of its prefix (RFC 4632, RFC 4291).
 ///
-/// Its text is `address/bits`, or an address alone. IPv4 addresses in IPv6's form are refused, since no request shows one.
+/// Its text is `address/bits` or a single address. IPv4-mapped IPv6 addresses are refused, because requests never contain one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     address: IpAddr,
-    /// Bits that count.
+    /// The number of leading bits that are compared.
     prefix: u32,
 }
 
@@ -31,7 +31,7 @@ impl FromStr for Network {
         }
         let all = if address.is_ipv4() { 32 } else { 128 };
         let prefix = match prefix {
-            // The standard parser would take a sign.
+            // The standard library's parser accepts a sign.
             Some(digits) if !digits.bytes().all(|c| c.is_ascii_digit()) => return Err(InvalidNetwork),
             Some(digits) => digits.parse().ok().filter(|bits| *bits <= all).ok_or(InvalidNetwork)?,
             None => all,
@@ -41,7 +41,7 @@ impl FromStr for Network {
 }
 
 impl Network {
-    /// True when the address is within; an IPv4 address that came in IPv6's form counts as IPv4.
+    /// True if the block contains the address. An IPv4-mapped IPv6 address is treated as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {

@@ -1,8 +1,8 @@
-//! The names of operators (IAM user guide, "Condition operators").
+//! Condition operators (IAM user guide, "Condition operators").
 
 use std::cmp::Ordering;
 
-/// An operator with what its name adds: `ForAllValues:StringNotLikeIfExists`.
+/// An operator with its qualifier and suffix, such as `ForAllValues:StringNotLikeIfExists`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Operator {
     pub kind: Kind,
@@ -19,7 +19,7 @@ pub(super) enum Qualifier {
     Any,
 }
 
-/// What is compared, and how.
+/// The type of the compared values, and the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text { wildcards: bool, without_case: bool },
@@ -41,7 +41,7 @@ pub(super) enum Comparison {
 }
 
 impl Comparison {
-    /// True when a request's value that stands so to the policy's meets it.
+    /// True if the comparison holds for this ordering of the request's value to the policy's value.
     pub(super) fn holds(self, ordering: Ordering) -> bool {
         match self {
             Comparison::Equal => ordering.is_eq(),
@@ -52,7 +52,7 @@ impl Comparison {
         }
     }
 
-    /// Reads what follows `Numeric` or `Date`; the flag says whether it is negated.
+    /// Parses the rest of a name after `Numeric` or `Date`. The flag is true if the operator is negated.
     fn parse(name: &str) -> Option<(Comparison, bool)> {
         Some(match name {
             "Equals" => (Comparison::Equal, false),
@@ -67,7 +67,7 @@ impl Comparison {
 }
 
 impl Operator {
-    /// Reads an operator's name; `None` for one that is not known, which must be refused.
+    /// Parses an operator's name. `None` if it is unknown; the caller must then refuse the document.
     pub(super) fn parse(name: &str) -> Option<Operator> {
         let (qualifier, name) = match name.split_once(':') {
             Some(("ForAllValues", name)) => (Some(Qualifier::All), name),
@@ -80,7 +80,7 @@ impl Operator {
             None => (name, false),
         };
         let (kind, negated) = kind(name)?;
-        // Null asks whether a key is there, so the other two would contradict it.
+        // `Null` tests whether the key exists, so `IfExists` and a qualifier would contradict it.
         if kind == Kind::Null && (if_exists || qualifier.is_some()) {
             return None;
         }

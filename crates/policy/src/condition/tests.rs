@@ -4,7 +4,7 @@ use crate::{Principal, PrincipalKind, Request, ResourceRule};
 use aws::AccountId;
 use std::collections::BTreeMap;
 
-/// A request whose key `x:k` has these values; without any it lacks the key.
+/// A request whose key `x:k` has these values. Without values it lacks the key.
 fn context(values: &[&str]) -> Context {
     let mut keys = BTreeMap::new();
     keys.insert("X:K".to_owned(), values.iter().map(|v| (*v).to_owned()).collect());
@@ -34,7 +34,7 @@ fn holds(operator: &str, policy: &[&str], request: &[&str]) -> bool {
 }
 
 #[test]
-fn each_operator_compares_as_it_is_documented() {
+fn each_operator_compares_as_documented() {
     let data: &[(&str, &[&str], &str, bool)] = &[
         ("StringEquals", &["a"], "a", true),
         ("StringEquals", &["b", "a"], "a", true),
@@ -116,7 +116,7 @@ fn each_operator_compares_as_it_is_documented() {
 }
 
 #[test]
-fn a_missing_key_answers_for_itself() {
+fn a_missing_key_meets_negated_and_if_exists_conditions() {
     let positive = [
         ("StringEquals", "a"),
         ("StringEqualsIgnoreCase", "a"),
@@ -159,7 +159,7 @@ fn a_missing_key_answers_for_itself() {
 }
 
 #[test]
-fn keys_of_several_values_are_judged_by_the_qualifier() {
+fn the_qualifier_decides_for_a_key_with_several_values() {
     let data: &[(&str, &[&str], &[&str], bool)] = &[
         ("ForAllValues:StringEquals", &["a", "b"], &["a", "b", "a"], true),
         ("ForAllValues:StringEquals", &["a", "b"], &["a", "c"], false),
@@ -180,7 +180,7 @@ fn keys_of_several_values_are_judged_by_the_qualifier() {
 }
 
 #[test]
-fn a_variable_without_a_value_matches_only_where_that_narrows() {
+fn a_variable_without_a_value_matches_only_where_a_match_narrows_the_statement() {
     let data = [
         ("StringEquals", false, false),
         ("StringEquals", true, false),
@@ -196,7 +196,7 @@ fn a_variable_without_a_value_matches_only_where_that_narrows() {
 }
 
 #[test]
-fn the_callers_own_keys_come_from_the_caller() {
+fn a_request_always_has_the_condition_keys_of_its_principal() {
     let known = context(&["a"]);
     let data = [
         ("ArnEquals", "aws:PrincipalArn", "arn:aws:iam::000000000000:role/ci/builder"),
@@ -211,7 +211,7 @@ fn the_callers_own_keys_come_from_the_caller() {
 }
 
 #[test]
-fn what_is_not_understood_is_refused() {
+fn unknown_operators_and_invalid_values_are_refused() {
     let operators = [
         "",
         "stringequals",

@@ -1,4 +1,4 @@
-//! The values of a condition, read as its operator needs them.
+//! The values of a condition, parsed as its operator requires.
 
 use super::network::Network;
 use super::operator::{Comparison, Kind};
@@ -6,7 +6,7 @@ use crate::pattern::{ArnPattern, Pattern, Syntax};
 use crate::request::Context;
 use jiff::Timestamp;
 
-/// A comparison with any of several values.
+/// A comparison with several policy values, of which one must match.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Test {
     Text(Vec<Pattern>),
@@ -16,12 +16,12 @@ pub(super) enum Test {
     Bool(Vec<bool>),
     Address(Vec<Network>),
     Arn(Vec<ArnPattern>),
-    /// `Null`: whether the key must be absent.
+    /// The operator `Null`: `true` means that the key must be absent.
     Absent(Vec<bool>),
 }
 
 impl Test {
-    /// Reads a condition's values; an error says what the operator can't use.
+    /// Parses a condition's values. The error tells why the operator can't use one.
     pub(super) fn parse(kind: Kind, values: &[String], variables: bool) -> Result<Test, &'static str> {
         Ok(match kind {
             Kind::Text { wildcards, without_case } => {
@@ -42,9 +42,9 @@ impl Test {
         })
     }
 
-    /// True when a value of the request matches one of the policy's; one that can't be read matches none.
+    /// True if a value of the request matches one of the policy's values. A value that can't be parsed matches none.
     ///
-    /// `unresolved` is the answer of a value whose variable the request lacks.
+    /// `unresolved` is the result for a policy value with a variable that the request lacks.
     pub(super) fn matches(&self, value: &str, context: &Context, unresolved: bool) -> bool {
         match self {
             Test::Text(patterns) => patterns.iter().any(|p| p.matches(value, context).unwrap_or(unresolved)),
@@ -62,7 +62,7 @@ impl Test {
             Test::Address(networks) => {
                 value.parse().is_ok_and(|address| networks.iter().any(|network| network.contains(address)))
             }
-            // Decided by the key's presence, before any value is looked at.
+            // `Condition::holds` decides this by the key's presence. If it has a value, it is not absent.
             Test::Absent(wanted) => wanted.contains(&false),
         }
     }
@@ -86,9 +86,9 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Reads a date of W3C's profile of ISO 8601 (a year, a month, a day, or a time with its zone), or seconds since 1970.
+/// Parses a date in W3C's profile of ISO 8601 (a year, a month, a day, or a time with a zone), or seconds since 1970.
 ///
-/// Four digits are a year.
+/// Four digits are a year, not seconds.
 fn date(text: &str) -> Option<Timestamp> {
     let only_digits = text.bytes().all(|c| c.is_ascii_digit() || c == b'-');
     let whole = match text.len() {

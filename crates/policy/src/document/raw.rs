@@ -1,4 +1,4 @@
-//! The JSON of a policy document: one or many, scalars as text, no member twice.
+//! The JSON form of a policy document. A value may stand for an array of one. Scalars are read as text. No member may occur twice.
 
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -39,24 +39,24 @@ pub(super) struct RawStatement {
     pub condition: Option<Pairs<Pairs<Many<Scalar>>>>,
 }
 
-/// Reads a member that is there. A `null` is no value: a condition that is null must not become no condition.
+/// Reads a member that is present. Refuses `null`, because a null condition must not be read as no condition.
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(reader: D) -> Result<Option<T>, D::Error> {
     T::deserialize(reader).map(Some)
 }
 
-/// A struct that is an object and nothing else; serde would also read it from an array.
+/// A struct that must be a JSON object. Serde alone would also read it from an array.
 pub(super) struct Object<T>(pub T);
 
-/// One value, or an array of them.
+/// One value, or an array of values.
 pub(super) struct Many<T>(pub Vec<T>);
 
-/// The members of an object, in order; none appears twice.
+/// The members of an object, in order. Each name occurs once.
 pub(super) struct Pairs<T>(pub Vec<(String, T)>);
 
-/// A string, or a boolean or number as its text.
+/// A string, or the text of a boolean or number.
 pub(super) struct Scalar(pub String);
 
-/// `"*"`, or lists by the kind of principal.
+/// A `Principal` element: `"*"`, or lists by kind of principal.
 pub(super) enum RawPrincipal {
     Text(String),
     Lists(Pairs<Many<String>>),

@@ -1,4 +1,4 @@
-//! From a document's JSON to its types.
+//! Reads a document from its JSON form, and checks it.
 
 use super::raw::{Many, Object, Pairs, RawDocument, RawPrincipal, RawStatement, Scalar};
 use super::statement::{Actions, Effect, Resources, Statement};
@@ -7,7 +7,7 @@ use crate::condition::Condition;
 use crate::pattern::{ArnPattern, Pattern, Syntax};
 use crate::principal::{PrincipalMatcher, PrincipalName};
 
-/// A member of a statement, and what is wrong with it.
+/// An invalid member of a statement, and the reason.
 struct Wrong {
     member: String,
     reason: String,
@@ -17,10 +17,10 @@ fn wrong(member: impl Into<String>, reason: impl Into<String>) -> Wrong {
     Wrong { member: cut(&member.into()), reason: cut(&reason.into()) }
 }
 
-/// The longest text of an error, in characters; a client's own text may be part of it.
+/// The largest number of characters in an error's text, which may repeat the client's text.
 const MAX_TEXT: usize = 200;
 
-/// A text in one line of at most [`MAX_TEXT`] characters.
+/// Cuts a text to [`MAX_TEXT`] characters and replaces control characters.
 fn cut(text: &str) -> String {
     let visible = |c: char| if c.is_control() { '?' } else { c };
     text.chars().take(MAX_TEXT).map(visible).collect()
@@ -32,7 +32,7 @@ pub(super) fn document(text: &str, grammar: Grammar) -> Result<Document, Invalid
     }
     let Object(raw): Object<RawDocument> =
         serde_json::from_str(text).map_err(|e| InvalidDocument::Json(cut(&e.to_string())))?;
-    // The older version, which is meant where none is stated, knows no variables.
+    // Version 2008-10-17 has no variables. It is the default.
     let variables = match raw.version.as_deref() {
         Some("2012-10-17") => true,
         Some("2008-10-17") | None => false,

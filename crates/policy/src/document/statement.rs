@@ -1,4 +1,4 @@
-//! A statement, and whether it applies to a request.
+//! A statement, and the check whether it applies to a request.
 
 use crate::condition::Condition;
 use crate::pattern::{ArnPattern, Pattern};
@@ -15,7 +15,7 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Statement {
     pub effect: Effect,
-    /// `None` in identity policies, which concern whoever they are attached to.
+    /// `None` in an identity policy, which applies to the identity that it is attached to.
     pub principals: Option<PrincipalMatcher>,
     pub actions: Actions,
     pub resources: Resources,
@@ -37,7 +37,7 @@ pub(crate) enum Resources {
     AllBut(Vec<ArnPattern>),
 }
 
-/// All that a statement is compared with.
+/// The properties of a request that statements are compared with. Made once per evaluation.
 pub(crate) struct Facts<'a> {
     pub request: &'a Request<'a>,
     pub has_boundary: bool,
@@ -49,17 +49,17 @@ impl<'a> Facts<'a> {
         Facts { request, has_boundary, context: OnceCell::new() }
     }
 
-    /// The request's condition keys, which are put together when the first statement looks at them.
+    /// The request's condition keys. Computed at first use.
     fn context(&self) -> &Context {
         self.context.get_or_init(|| Context::of(self.request))
     }
 }
 
 impl Statement {
-    /// How strong a grant the statement is to the caller; `None` when it does not apply.
+    /// The strength of the statement's grant to the caller. `None` if the statement does not apply.
     ///
-    /// A text whose variable has no value in the request matches nothing. Where not matching would make an Allow wider
-    /// (`NotResource`, negated operators), it counts as matching instead.
+    /// A text with a variable that has no value in the request does not match. Under `NotResource` and negated operators, where that
+    /// would make an Allow wider, it matches.
     pub(crate) fn applies(&self, facts: &Facts<'_>) -> Option<GrantStrength> {
         let strength = match &self.principals {
             Some(matcher) => matcher.strength(facts.request.principal, facts.has_boundary)?,

@@ -31,7 +31,7 @@ fn without(mut statement: Value, member: &str) -> Value {
 }
 
 #[test]
-fn documents_in_each_form_that_is_documented() {
+fn every_documented_form_of_a_document_is_valid() {
     let conditions = json!({
         "StringEquals": {"aws:ResourceTag/team": ["a", "b"], "ecr:ResourceTag/x": "y"},
         "Bool": {"aws:SecureTransport": true},
@@ -71,7 +71,7 @@ fn documents_in_each_form_that_is_documented() {
 }
 
 #[test]
-fn members_that_are_unknown_double_or_null_are_named() {
+fn the_error_names_an_unknown_duplicate_or_null_member() {
     let data = [
         (r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"},"Extra":1}"#, "unknown field `Extra`"),
         (
@@ -114,7 +114,7 @@ fn members_that_are_unknown_double_or_null_are_named() {
 }
 
 #[test]
-fn statements_that_are_not_understood_name_the_member() {
+fn the_error_names_the_invalid_member_of_a_statement() {
     let missing = "it is missing";
     let not_here = "an identity policy must not have it";
     let identities = [
@@ -183,7 +183,7 @@ fn statements_that_are_not_understood_name_the_member() {
 }
 
 #[test]
-fn documents_beyond_versions_and_limits() {
+fn unknown_versions_and_large_documents_are_refused() {
     let document = |version: &str| format!(r#"{{"Version":"{version}","Statement":[]}}"#);
     let parse = |text: &str| Document::parse(text, Grammar::Identity).unwrap_err();
     assert_eq!(parse(&document("2020-01-01")), InvalidDocument::Version);
@@ -197,13 +197,13 @@ fn documents_beyond_versions_and_limits() {
 
 proptest! {
     #[test]
-    fn any_text_is_a_document_or_refused(text in ".*|[{}\\[\\]\",:a-zA-Z*]{0,60}") {
+    fn parsing_never_panics(text in ".*|[{}\\[\\]\",:a-zA-Z*]{0,60}") {
         prop_assert!(Document::parse(&text, Grammar::Identity).is_err());
         prop_assert!(Document::parse(&text, Grammar::Resource).is_err());
     }
 
     #[test]
-    fn no_unknown_member_is_ever_ignored(name in "[A-Za-z]{1,12}") {
+    fn an_unknown_member_is_refused(name in "[A-Za-z]{1,12}") {
         let known = ["Sid", "Effect", "Principal", "NotPrincipal", "Action", "NotAction", "Resource", "NotResource", "Condition"];
         prop_assume!(!known.contains(&name.as_str()));
         prop_assert!(identity(&with(allow(), &name, json!("x"))).is_err());

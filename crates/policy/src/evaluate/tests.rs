@@ -56,7 +56,7 @@ fn own(effect: &str) -> Vec<Document> {
     documents(Grammar::Identity, &[json!({"Effect": effect, "Action": "ecr:*", "Resource": "*"})])
 }
 
-/// A policy for something else: it is there and silent.
+/// A policy that does not apply to the request.
 fn silent() -> Vec<Document> {
     documents(Grammar::Identity, &[json!({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})])
 }
@@ -84,7 +84,7 @@ fn judge(principal: &Principal, policies: &Policies) -> Decision {
 const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const ROLE: &str = "arn:aws:iam::111111111111:role/ci/builder";
 
-/// The outcome of an action that the resource's own policy must allow.
+/// Evaluates an action for which the resource's own policy is required.
 fn required(principal: &Principal, (action, resource): (&str, &str), policies: &Policies) -> Result<Grant, Cause> {
     let request = Request {
         principal,
@@ -100,12 +100,12 @@ fn required(principal: &Principal, (action, resource): (&str, &str), policies: &
     }
 }
 
-/// Every action, as the rules of KMS and STS are tried.
+/// A statement about all actions.
 fn everything(effect: &str) -> Vec<Document> {
     documents(Grammar::Identity, &[json!({"Effect": effect, "Action": "*", "Resource": "*"})])
 }
 
-/// A key's policy, whose statements name the resource, and a role's trust policy, whose do not.
+/// The policy of a key. Its statement has a `Resource`; that of a role's trust policy has none.
 fn key_policy(principal: &Value) -> Vec<Document> {
     let statement = json!({"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"});
     documents(Grammar::Resource, &[statement])
@@ -119,7 +119,7 @@ fn trust_policy(principal: &Value) -> Vec<Document> {
 /// unless its policy allows it; IAM policies have no effect unless the key policy enables them by naming the account.
 /// IAM user guide, "Policy evaluation for requests within a single account": role trust policies must allow as well.
 #[test]
-fn what_must_be_allowed_by_the_resources_policy_is_allowed_by_no_other_alone() {
+fn identity_policies_alone_do_not_allow_what_a_required_resource_policy_does_not() {
     let account = aws("arn:aws:iam::111111111111:root");
     let the_user = aws("arn:aws:iam::111111111111:user/dev/ann");
     let other_user = aws("arn:aws:iam::111111111111:user/dev/bob");
@@ -159,7 +159,7 @@ fn what_must_be_allowed_by_the_resources_policy_is_allowed_by_no_other_alone() {
 }
 
 #[test]
-fn a_required_policy_that_names_the_account_leaves_limits_in_force() {
+fn boundaries_and_session_policies_limit_what_a_required_policy_delegates() {
     let account = aws("arn:aws:iam::111111111111:root");
     let what = ("kms:Decrypt", KEY);
     let mut all = policies(everything("Allow"), key_policy(&account));
@@ -186,7 +186,7 @@ fn policies(identity: Vec<Document>, resource: Vec<Document>) -> Policies {
 }
 
 #[test]
-fn without_policies_only_the_owners_root_may_do_anything() {
+fn without_policies_only_the_owners_root_principal_is_allowed() {
     let none = Policies::default();
     let data = [
         (root(OWNER), Ok(Grant::Root)),
@@ -207,7 +207,7 @@ fn without_policies_only_the_owners_root_may_do_anything() {
 }
 
 #[test]
-fn refusals_are_worded_as_aws_words_them() {
+fn denials_have_awss_text() {
     let deny = |kind: PolicyKind| {
         let (yes, no) = (own("Allow"), own("Deny"));
         let mut all = Policies { identity: yes.clone(), boundary: yes.clone(), session: yes, resource: Vec::new() };
@@ -253,7 +253,7 @@ fn refusals_are_worded_as_aws_words_them() {
 }
 
 #[test]
-fn a_resource_policy_gives_as_much_as_it_names_the_caller_for() {
+fn the_strength_of_a_resource_policys_grant_depends_on_how_it_names_the_caller() {
     let everyone = json!("*");
     let account = aws(OWNER);
     let as_root = aws("arn:aws:iam::111111111111:root");
@@ -314,7 +314,7 @@ fn an_account_is_named_in_one_partition_by_its_arn_and_in_all_by_its_number() {
 }
 
 #[test]
-fn a_foreign_caller_needs_both_sides() {
+fn a_caller_from_another_account_needs_an_allow_of_both_accounts() {
     let named = [json!("*"), aws(STRANGER), aws("arn:aws:iam::222222222222:root")];
     for named in named {
         let yes = shared("Allow", &named);
@@ -336,7 +336,7 @@ fn a_foreign_caller_needs_both_sides() {
 }
 
 #[test]
-fn services_and_nobody_are_allowed_by_resource_policies_alone() {
+fn only_resource_policies_allow_services_and_anonymous_clients() {
     let build = json!({"Service": "codebuild.amazonaws.com"});
     let by_resource = Ok(Grant::ResourcePolicy);
     let no = no_allow(PolicyKind::Resource);
@@ -378,7 +378,7 @@ fn an_explicit_deny_wins_over_every_allow() {
 }
 
 #[test]
-fn not_principal_spares_those_it_names_unless_they_have_a_boundary() {
+fn not_principal_excludes_the_named_principals_without_a_boundary() {
     let all_but = |principal: Value| {
         documents(Grammar::Resource, &[json!({"Effect": "Deny", "NotPrincipal": principal, "Action": "*"})])
     };
@@ -442,7 +442,7 @@ fn statements_apply_to_the_actions_and_resources_they_name() {
 }
 
 #[test]
-fn a_deny_with_a_variable_that_has_no_value_still_holds_for_all_it_does_not_spare() {
+fn a_deny_with_not_resource_applies_if_its_variable_has_no_value() {
     let statement =
         json!({"Effect": "Deny", "Action": "*", "NotResource": "arn:aws:ecr:*:*:repository/${aws:PrincipalTag/none}"});
     let mut identity = own("Allow");
@@ -451,7 +451,7 @@ fn a_deny_with_a_variable_that_has_no_value_still_holds_for_all_it_does_not_spar
 }
 
 #[test]
-fn conditions_see_the_requests_keys_but_no_forged_ones() {
+fn conditions_use_the_requests_keys_but_no_forged_ones() {
     let statement = json!({"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {
         "IpAddress": {"AWS:sourceip": "10.0.0.0/8"},
         "StringEquals": {"aws:ResourceTag/Team": "red", "aws:PrincipalType": "User"},
@@ -484,7 +484,7 @@ fn conditions_see_the_requests_keys_but_no_forged_ones() {
 }
 
 #[test]
-fn a_session_policy_narrows_and_never_widens() {
+fn a_session_policy_can_only_reduce_permissions() {
     let mut all = policies(silent(), Vec::new());
     all.session = own("Allow");
     assert_eq!(outcome(&session(OWNER), &all), no_allow(PolicyKind::Identity));

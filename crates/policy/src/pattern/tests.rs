@@ -61,14 +61,14 @@ fn wildcards_match_whole_texts() {
 }
 
 #[test]
-fn an_unkind_pattern_takes_no_more_than_the_product_of_both_lengths() {
+fn a_pattern_with_many_wildcards_takes_no_exponential_time() {
     let pattern = Pattern::parse(&"a*".repeat(1000), ALL).unwrap();
     let text = "a".repeat(999) + "b";
     assert_eq!(pattern.matches(&text, &context(&[])), Some(false));
 }
 
 #[test]
-fn variables_take_single_values_of_the_request() {
+fn variables_are_replaced_by_single_values_of_the_request() {
     let known = context(&[
         ("aws:Username", &["ann"]),
         ("aws:TagKeys", &["a", "b"]),
@@ -102,7 +102,7 @@ fn variables_take_single_values_of_the_request() {
 }
 
 #[test]
-fn arns_match_field_by_field() {
+fn the_fields_of_an_arn_are_matched_separately() {
     let repository = "arn:aws:ecr:us-east-1:111111111111:repository/team/app";
     let data = [
         ("*", Some(true)),
@@ -139,7 +139,7 @@ fn arns_match_field_by_field() {
     assert_eq!(old.matches("arn:aws:ecr:x:y:${aws:a}", &known), Some(true));
 }
 
-/// The meaning of wildcards by plain recursion, to judge the fast matcher by.
+/// A simple recursive matcher, as a reference for the fast one.
 fn slowly(pattern: &[char], text: &[char]) -> bool {
     match (pattern.split_first(), text.split_first()) {
         (None, None) => true,
@@ -153,7 +153,7 @@ fn slowly(pattern: &[char], text: &[char]) -> bool {
 
 proptest! {
     #[test]
-    fn the_matcher_agrees_with_the_meaning_of_wildcards(pattern in "[ab*?]{0,8}", text in "[ab]{0,10}") {
+    fn the_matcher_agrees_with_the_recursive_one(pattern in "[ab*?]{0,8}", text in "[ab]{0,10}") {
         let chars = |text: &str| text.chars().collect::<Vec<_>>();
         let expected = slowly(&chars(&pattern), &chars(&text));
         let read = Pattern::parse(&pattern, ALL).unwrap();
@@ -161,14 +161,14 @@ proptest! {
     }
 
     #[test]
-    fn a_text_without_syntax_matches_itself_alone(pattern: String, text: String) {
+    fn a_pattern_without_syntax_matches_only_itself(pattern: String, text: String) {
         let read = Pattern::parse(&pattern, LITERAL).unwrap();
         prop_assert_eq!(read.matches(&pattern, &context(&[])), Some(true));
         prop_assert_eq!(read.matches(&text, &context(&[])), Some(text == pattern));
     }
 
     #[test]
-    fn any_text_is_a_pattern_or_refused(text in "[a$:*?{}, ']{0,20}|.*") {
+    fn parsing_a_pattern_never_panics(text in "[a$:*?{}, ']{0,20}|.*") {
         if let Ok(pattern) = Pattern::parse(&text, ALL) {
             pattern.matches(&text, &context(&[]));
         }
