@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// A 12-digit AWS account id; leading zeros count.
+/// An AWS account id of 12 digits. Leading zeros are significant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId([u8; 12]);
 
@@ -14,7 +14,7 @@ impl AccountId {
     pub const DEFAULT: AccountId = AccountId(*b"000000000000");
 
     pub fn as_str(&self) -> &str {
-        // Only digits get in, so the bytes are always text.
+        // The bytes are always ASCII digits.
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -32,14 +32,14 @@ impl FromStr for AccountId {
 #[error("an account id has 12 digits")]
 pub struct InvalidAccountId;
 
-/// A region's name: `[a-z0-9-]{2,25}`, as in a host name.
+/// A region's name, which is a part of host names: `[a-z0-9-]{2,25}`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(Arc<str>);
 
 impl Region {
     pub const PATTERN: &'static str = "[0-9a-z-]{2,25}";
 
-    /// The partition that the region lies in.
+    /// The region's partition.
     pub fn partition(&self) -> crate::Partition {
         crate::Partition::of(self)
     }

@@ -4,10 +4,10 @@ use crate::Partition;
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest ARN that is read, in bytes (IAM user guide, "IAM and AWS STS quotas").
+/// The length limit of an ARN in bytes (IAM user guide, "IAM and AWS STS quotas").
 const MAX_LENGTH: usize = 2048;
 
-/// `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`; region and account may be empty, the resource may hold colons.
+/// An ARN: `arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE`. The region and account may be empty. The resource may contain colons.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Arn {
     pub partition: String,
@@ -18,8 +18,10 @@ pub struct Arn {
 }
 
 impl Arn {
+    /// Checks the ARN's partition against the partition of its region, or of the call's region if the ARN has none.
+    ///
     /// # Errors
-    /// The ARN is of another partition than `partition`, which is that of its region or, if it has none, that of the call's.
+    /// The ARN has another partition.
     pub fn check_partition(&self, partition: Partition) -> Result<(), WrongPartition> {
         if self.partition == partition.id() { Ok(()) } else { Err(WrongPartition { partition }) }
     }
@@ -54,7 +56,7 @@ impl FromStr for Arn {
 #[error("not an ARN: arn:partition:service:region:account:resource")]
 pub struct InvalidArn;
 
-/// An ARN of another partition than its region's.
+/// An ARN that has another partition than its region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an ARN of this region begins with arn:{partition}:, since the region is one of the partition {partition}")]
 pub struct WrongPartition {

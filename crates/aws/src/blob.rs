@@ -1,12 +1,11 @@
-//! Bytes of the wire: base64 in every protocol.
+//! Blobs: bytes that every protocol encodes as base64.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use std::fmt;
 
-/// Bytes that the wire has as standard base64 with its padding. They are decoded straight from the input's text, so that no copy
-/// of the text is made.
+/// Bytes that a protocol encodes as standard base64 with padding. Deserialization makes no copy of the encoded text.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Blob(pub Bytes);
 
@@ -45,7 +44,7 @@ mod tests {
     use super::Blob;
 
     #[test]
-    fn only_standard_base64_with_its_padding_is_read() {
+    fn only_standard_base64_with_padding_is_read() {
         for (text, expected) in [
             (r#""""#, Some(&b""[..])),
             (r#""YQ==""#, Some(b"a")),

@@ -1,4 +1,5 @@
-//! The AWS wire in pure form. No I/O, no clock: the time is always an argument.
+//! AWS's protocols: signatures, JSON, the query protocol, and the types of their values. This crate does no I/O and reads no clock; the
+//! time is always an argument.
 //!
 //! Sources: `ECR.md` 0 and P, the SigV4 chapter of the AWS IAM user guide.
 

@@ -1,4 +1,4 @@
-//! Page tokens: opaque to clients, bound to the listing that made them.
+//! Page tokens. A token is opaque to clients and valid only for the listing that made it.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -6,15 +6,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
-/// The first byte of every token. A later format takes another number, so that old tokens are refused, not misread.
+/// The first byte of a token: the version of its format.
 const VERSION: u8 = 1;
-/// Bytes of the HMAC-SHA256 that a token carries: 128 bits, the shortest truncation that RFC 2104 section 5 advises.
+/// The number of bytes of the HMAC-SHA256 in a token: 128 bits, the shortest truncation that RFC 2104 section 5 recommends.
 const MAC_LENGTH: usize = 16;
-/// The longest token that is looked at, in bytes. The longest cursor of a listing is a repository's name and a digest,
-/// well below 1 KiB.
+/// The length limit of a token in bytes. The longest cursor has a repository's name and a digest, less than 1 KiB.
 const MAX_TOKEN_LENGTH: usize = 4096;
 
-/// Makes and opens page tokens with a key derived from the root key.
+/// Makes and opens page tokens, with a key derived from the root key.
 pub struct PageTokens {
     key: hmac::Key,
 }
@@ -26,8 +25,8 @@ impl PageTokens {
         tokens
     }
 
-    /// A token that holds `cursor` (the last key seen) and is good only for `listing`, which names the operation, the
-    /// registry, the repository and the filter. URL-safe text.
+    /// Makes a token that contains `cursor`, the last key of a page, and is valid only for `listing`. `listing` must name the operation,
+    /// the registry, the repository and the filter. The token is URL-safe text.
     pub fn seal(&self, listing: &str, cursor: &[u8]) -> String {
         let mut token = Vec::with_capacity(1 + cursor.len() + MAC_LENGTH);
         token.push(VERSION);
@@ -37,7 +36,7 @@ impl PageTokens {
         URL_SAFE_NO_PAD.encode(token)
     }
 
-    /// The cursor of a token that [`PageTokens::seal`] made for the same listing.
+    /// Returns the cursor of a token that [`PageTokens::seal`] made for the same listing.
     pub fn open(&self, listing: &str, token: &str) -> Result<Vec<u8>, InvalidPageToken> {
         if token.len() > MAX_TOKEN_LENGTH {
             return Err(InvalidPageToken);
@@ -55,7 +54,7 @@ impl PageTokens {
 
     fn mac(&self, listing: &str, sealed: &[u8]) -> [u8; MAC_LENGTH] {
         let mut context = hmac::Context::with_key(&self.key);
-        // The length keeps the end of the listing from being read as the beginning of the cursor.
+        // With the length, two different pairs of listing and cursor never give the same input.
         context.update(&(listing.len() as u64).to_be_bytes());
         context.update(listing.as_bytes());
         context.update(sealed);

@@ -1,10 +1,10 @@
-//! AWS's partitions: which one a region lies in, and what differs from one to the next.
+//! AWS's partitions, with their regions and domain names.
 
 use crate::Region;
 use std::fmt;
 use std::str::FromStr;
 
-/// A group of regions with accounts, ARNs and domain names of its own (botocore's `partitions.json`).
+/// A group of regions that has its own accounts, ARNs and domain names (botocore's `partitions.json`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Partition {
     Aws,
@@ -17,10 +17,10 @@ pub enum Partition {
     AwsEusc,
 }
 
-/// What AWS documents of a partition.
+/// The documented properties of a partition.
 struct Known {
     id: &'static str,
-    /// What stands before `-AREA-NUMBER` in the names of its regions.
+    /// The first parts of its regions' names, before `-AREA-NUMBER`.
     regions: &'static [&'static str],
     dns_suffix: &'static str,
     dual_stack_dns_suffix: &'static str,
@@ -38,8 +38,8 @@ impl Partition {
         Partition::AwsEusc,
     ];
 
-    /// The partition of a region: by its name, also for one that AWS has not opened yet. A name of any other form, such as that of a
-    /// region of one's own, is in `aws`.
+    /// The partition of a region, by the form of its name. It also works for future regions. A name of an unknown form, such as an
+    /// operator's own region, belongs to `aws`.
     pub fn of(region: &Region) -> Partition {
         let has = |partition: &Partition| {
             let known = partition.known();
@@ -49,17 +49,17 @@ impl Partition {
         Partition::ALL.into_iter().find(has).unwrap_or(Partition::Aws)
     }
 
-    /// The second part of an ARN: `aws`, `aws-cn`, …
+    /// The id, which is the second part of ARNs: `aws`, `aws-cn`, …
     pub fn id(self) -> &'static str {
         self.known().id
     }
 
-    /// The domain of its services' names: `amazonaws.com`, `amazonaws.com.cn`, …
+    /// The domain of the services' host names: `amazonaws.com`, `amazonaws.com.cn`, …
     pub fn dns_suffix(self) -> &'static str {
         self.known().dns_suffix
     }
 
-    /// The domain of the names that have addresses of IPv6 too: `api.aws`, …
+    /// The domain of the services' host names that also have IPv6 addresses: `api.aws`, …
     pub fn dual_stack_dns_suffix(self) -> &'static str {
         self.known().dual_stack_dns_suffix
     }

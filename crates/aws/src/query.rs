@@ -1,7 +1,7 @@
-//! The AWS query protocol, as STS and IAM speak it (`ECR.md` P): a form in, XML or JSON out.
+//! The AWS query protocol of STS and IAM (`ECR.md` P). The input is a form, the output is XML or JSON.
 //!
-//! Neither service's model renames, flattens or sets a format for any member, so the codec needs no more than serde's own names:
-//! structures are `A.B`, lists `A.member.N`, maps `A.entry.N.key` and `A.entry.N.value`.
+//! A structure's member is named `A.B`, a list's item `A.member.N`, and a map's entry `A.entry.N.key` and `A.entry.N.value`. The models
+//! of STS and IAM do not rename or flatten any member, so the names of the Rust fields are sufficient.
 
 mod de;
 mod form;
@@ -10,7 +10,7 @@ mod output;
 pub use form::{CONTENT_TYPE, MAX_DEPTH, MAX_INDEX, MAX_PARAMETERS, QueryForm, QueryFormError, parameter};
 pub use output::{QueryOutput, QueryOutputError};
 
-/// The XML of a refused call.
+/// The XML of an error.
 ///
 /// `<ErrorResponse xmlns=…><Error><Type>Sender|Receiver</Type><Code>…</Code><Message>…</Message></Error><RequestId>…`
 pub fn error(namespace: &str, sender: bool, code: &str, message: &str, request_id: &str) -> String {
@@ -22,14 +22,14 @@ pub fn error(namespace: &str, sender: bool, code: &str, message: &str, request_i
     )
 }
 
-/// The JSON of a refused call: `{"Error":{"Type","Code","Message"},"RequestId"}`.
+/// The JSON of an error: `{"Error":{"Type","Code","Message"},"RequestId"}`.
 pub fn error_json(sender: bool, code: &str, message: &str, request_id: &str) -> String {
     let fault = if sender { "Sender" } else { "Receiver" };
     let error = serde_json::json!({ "Type": fault, "Code": code, "Message": message });
     serde_json::json!({ "Error": error, "RequestId": request_id }).to_string()
 }
 
-/// Whether an `Accept` header asks for JSON: it names `application/json`, and no XML that it likes as much.
+/// True if an `Accept` header prefers JSON: it names `application/json` with a higher weight than XML.
 pub fn prefers_json(accept: &str) -> bool {
     let weight = |wanted: &[&str]| {
         let ranges = accept.split(',').map(|range| range.split(';').map(str::trim));
@@ -46,7 +46,7 @@ pub fn prefers_json(accept: &str) -> bool {
 
 /// Escapes text for XML content and attribute values.
 ///
-/// Characters that XML 1.0 has no spelling for become U+FFFD, so that every reader accepts the document.
+/// Characters that XML 1.0 does not allow are replaced by U+FFFD.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     push_escaped(&mut escaped, text);
@@ -61,7 +61,7 @@ fn push_escaped(escaped: &mut String, text: &str) {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&apos;"),
-            // A reader would turn a bare carriage return into a line feed.
+            // An XML parser changes an unescaped carriage return to a line feed.
             '\r' => escaped.push_str("&#13;"),
             '\t' | '\n' => escaped.push(character),
             '\0'..'\u{20}' | '\u{fffe}' | '\u{ffff}' => escaped.push(char::REPLACEMENT_CHARACTER),
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_answered_where_it_is_asked_for() {
+    fn an_accept_header_prefers_json_by_its_weight() {
         for (accept, json) in [
             ("application/json", true),
             ("Application/JSON; charset=utf-8", true),

@@ -1,14 +1,14 @@
-//! Moments of the wire: JSON services write seconds since 1970 as a number, the query protocol ISO 8601 texts.
+//! Timestamps. JSON services write seconds since 1970 as a number, the query protocol writes ISO 8601.
 
 use std::fmt;
 
-/// The name under which a [`Timestamp`] announces itself to serde, so that a protocol with a spelling of its own knows it.
+/// The serde name of a [`Timestamp`], by which a protocol with another format recognizes it.
 pub(crate) const MARKER: &str = "aws::Timestamp";
 
-/// A moment in microseconds since 1970 UTC.
+/// A time in microseconds since 1970 UTC.
 ///
-/// JSON has it as a number of seconds with a fraction of milliseconds (`1699999999.123`); [`crate::query`] has it as
-/// `2023-11-14T22:13:19.123Z`.
+/// In JSON it is a number of seconds with three decimals (`1699999999.123`), in [`crate::query`] it is a text
+/// (`2023-11-14T22:13:19.123Z`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub i64);
 
@@ -27,7 +27,7 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
             /// From JSON: seconds.
             fn visit_newtype_struct<D: serde::Deserializer<'de>>(self, inner: D) -> Result<Timestamp, D::Error> {
                 let seconds = <f64 as serde::Deserialize>::deserialize(inner)?;
-                // Out of range saturates, as a conversion of floats does.
+                // A value out of range saturates.
                 Ok(Timestamp(((seconds * 1_000.0).round() as i64).saturating_mul(1_000)))
             }
         }
@@ -37,7 +37,7 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
 
 impl serde::Serialize for Timestamp {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Rounding down keeps the written moment from ever being later than the real one.
+        // Round down, so that the written time is never later than the real one.
         let milliseconds = self.0.div_euclid(1_000);
         // The milliseconds of any year up to 200,000 are exact in an f64, and its shortest form has three decimals.
         serializer.serialize_newtype_struct(MARKER, &(milliseconds as f64 / 1_000.0))

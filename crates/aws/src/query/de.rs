@@ -1,4 +1,4 @@
-//! Reads an operation's input from a form, as serde sees it.
+//! The serde deserializer of an operation's input.
 
 use super::form::{MAX_INDEX, Node, QueryFormError};
 use crate::timestamp;
@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Expected, IntoDeserializer, MapAccess, SeqAccess, 
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// How a container spells its items: `NAME.member.N` or `NAME.entry.N`.
+/// The kind of a container, which decides the names of its items: `NAME.member.N` or `NAME.entry.N`.
 #[derive(Clone, Copy)]
 enum Items {
     List,
@@ -31,7 +31,7 @@ impl Items {
 }
 
 impl<'de> Node<'de> {
-    /// The node's own value. A name with members below it has none.
+    /// The node's value. A node with members has none.
     fn text(&self) -> Result<&'de str, QueryFormError> {
         let value = self.value.filter(|_| self.members.is_empty());
         value.ok_or_else(|| QueryFormError::new("must be a single value").within(self.path))
@@ -41,7 +41,7 @@ impl<'de> Node<'de> {
         self.text()?.parse().map_err(|_| QueryFormError::new(format!("must be {expected}")).within(self.path))
     }
 
-    /// The items of a list or map, in the order of their indexes; indexes may be left out.
+    /// The items of a list or map, ordered by index. There may be gaps between indexes.
     fn items<'n>(&'n self, kind: Items) -> Result<std::vec::IntoIter<&'n Node<'de>>, QueryFormError> {
         let refuse = |node: &Node<'_>, problem: String| Err(QueryFormError::new(problem).within(node.path));
         let label = kind.label();
@@ -64,7 +64,7 @@ impl<'de> Node<'de> {
         Ok(items.into_iter().map(|(_, item)| item).collect::<Vec<_>>().into_iter())
     }
 
-    /// A structure has no value of its own; an empty one may be spelled `NAME=`.
+    /// The members of a structure. It must have no value, except that an empty structure may be written as `NAME=`.
     fn structure<'n>(&'n self) -> Result<Structure<'n, 'de>, QueryFormError> {
         if self.value.is_some_and(|value| !value.is_empty()) {
             return Err(QueryFormError::new("must be a structure: its members are NAME.MEMBER").within(self.path));
@@ -73,7 +73,7 @@ impl<'de> Node<'de> {
     }
 }
 
-/// Only one spelling counts, so that no two names mean the same item.
+/// Parses an index. Refuses leading zeros and signs, so that each item has one name.
 fn read_index(text: &str) -> Option<usize> {
     let canonical = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|number| canonical && *number <= MAX_INDEX)
@@ -90,7 +90,7 @@ macro_rules! numbers {
 impl<'de> Deserializer<'de> for &Node<'de> {
     type Error = QueryFormError;
 
-    /// Without a type to go by, a name with members is a structure, any other a text.
+    /// Used if the type is not known. A node with members is then a structure, another node is a text.
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, QueryFormError> {
         if self.members.is_empty() && !self.path.is_empty() {
             return visitor.visit_borrowed_str(self.text()?);
@@ -227,7 +227,7 @@ impl<'de> SeqAccess<'de> for List<'_, 'de> {
 
 struct Map<'n, 'de> {
     entries: std::vec::IntoIter<&'n Node<'de>>,
-    /// The entry whose key was read.
+    /// The entry whose key was read and whose value was not.
     entry: Option<&'n Node<'de>>,
 }
 
@@ -248,7 +248,7 @@ impl<'de> MapAccess<'de> for Map<'_, 'de> {
         let entry = self.entry.take().ok_or_else(|| QueryFormError::new("a value was asked for before its key"))?;
         match entry.members.get("value") {
             Some(value) => seed.deserialize(value).map_err(|error| error.within(value.path)),
-            // An empty structure has no spelling of its own.
+            // The entry has no value: read an empty structure.
             None => seed.deserialize(&Node::at(entry.path)),
         }
     }
@@ -258,7 +258,7 @@ impl<'de> MapAccess<'de> for Map<'_, 'de> {
     }
 }
 
-/// Serde's own words repeat what the caller sent, which may be a secret: these do not.
+/// Serde's default messages repeat the caller's value, which may be a secret. These messages do not.
 impl serde::de::Error for QueryFormError {
     fn custom<T: Display>(message: T) -> QueryFormError {
         QueryFormError::new(message.to_string())

@@ -1,27 +1,27 @@
-//! The parameters of a call, and the tree that their dotted names spell.
+//! The parameters of a call, and the tree of their dotted names.
 
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// Parameters of one call at most. The longest lists that IAM documents have a few hundred items.
+/// The largest number of parameters in a call. The longest documented lists of IAM have a few hundred items.
 pub const MAX_PARAMETERS: usize = 10_000;
-/// Parts of a parameter's name at most, those between dots. The deepest inputs of STS and IAM have six.
+/// The largest number of parts in a parameter's name, separated by dots. The deepest inputs of STS and IAM have six.
 pub const MAX_DEPTH: usize = 16;
-/// The highest index of a list or map: as many items as there can be parameters.
+/// The highest index of a list's or map's item.
 pub const MAX_INDEX: usize = MAX_PARAMETERS;
 
 /// The media type of a call's body.
 pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
 
-/// A call's parameters in the order of the wire; of a repeated name the first counts.
+/// The parameters of a call, in the order of the request. If a name is repeated, the first parameter counts.
 pub struct QueryForm(Vec<(String, String)>);
 
 impl QueryForm {
-    /// Reads the body first, then the query string of the URI, which presigned calls use.
+    /// Reads the body and then the query string of the URI, which presigned calls use.
     ///
-    /// What is not UTF-8 after decoding is replaced by U+FFFD.
+    /// Bytes that are not UTF-8 after decoding are replaced by U+FFFD.
     ///
     /// # Errors
     /// More than [`MAX_PARAMETERS`].
@@ -39,19 +39,18 @@ impl QueryForm {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// Reads the operation's input: every parameter but the protocol's own (`Action`, `Version`, `X-Amz-…`).
+    /// Deserializes the operation's input from all parameters except those of the protocol (`Action`, `Version`, `X-Amz-…`).
     ///
-    /// Structures are read by their members' names, lists as `NAME.member.N`, maps as `NAME.entry.N.key` and `.value`, an empty list
-    /// or map as `NAME=`. Members that `T` does not have are ignored.
+    /// An empty list or map is written as `NAME=`. Parameters that are no members of `T` are ignored.
     ///
     /// # Errors
-    /// A value that is not of its member's type, a list's index that is none, a name deeper than [`MAX_DEPTH`]. The error names
-    /// the member, never its value.
+    /// A value does not have its member's type, an index is invalid, or a name has more than [`MAX_DEPTH`] parts. The error names the
+    /// member and does not repeat its value.
     pub fn input<T: DeserializeOwned>(&self) -> Result<T, QueryFormError> {
         self.input_of(PhantomData::<T>)
     }
 
-    /// The same for a type that is known only where the program runs.
+    /// Like `input`, for a type that is known only at run time.
     pub fn input_of<'a, S: DeserializeSeed<'a>>(&'a self, seed: S) -> Result<S::Value, QueryFormError> {
         seed.deserialize(&self.tree()?)
     }
@@ -65,26 +64,26 @@ impl QueryForm {
     }
 }
 
-/// Whether a parameter belongs to the protocol or the signature, and to no operation.
+/// True for a parameter of the protocol or the signature, which is no part of the operation's input.
 fn of_protocol(name: &str) -> bool {
     name == "Action" || name == "Version" || name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"))
 }
 
-/// One parameter of a form that is not read otherwise.
+/// The value of one parameter of a form.
 pub fn parameter(form: &[u8], name: &str) -> Option<String> {
     form_urlencoded::parse(form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
-/// What the parameters say of one name: a value, members below it, or both.
+/// A node in the tree of parameter names. It has a value, members, or both.
 pub(super) struct Node<'a> {
-    /// The whole name as it stands on the wire; empty for the root.
+    /// The whole name, as in the request. Empty for the root.
     pub path: &'a str,
     pub value: Option<&'a str>,
     pub members: BTreeMap<&'a str, Node<'a>>,
 }
 
 impl<'a> Node<'a> {
-    /// A name of which nothing is known yet.
+    /// Makes a node without a value and without members.
     pub fn at(path: &'a str) -> Node<'a> {
         Node { path, value: None, members: BTreeMap::new() }
     }
@@ -103,10 +102,10 @@ impl<'a> Node<'a> {
     }
 }
 
-/// Why a form is not the input of its operation. The text names the member, and repeats no value.
+/// The reason why a form is not a valid input. The text names the member and does not repeat its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryFormError {
-    /// The member's name as it stands on the wire, shortened; empty while it is not known.
+    /// The member's name in the request, shortened. Empty while it is not known.
     member: String,
     problem: String,
 }
@@ -116,7 +115,7 @@ impl QueryFormError {
         QueryFormError { member: String::new(), problem: problem.into() }
     }
 
-    /// The same error, of the member at `path` unless a member below it was named before.
+    /// Sets the member to `path`, unless the error already names a member.
     pub(super) fn within(mut self, path: &str) -> QueryFormError {
         const CHARACTERS: usize = 128;
         if self.member.is_empty() {
@@ -142,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_body_counts_before_the_query_string_and_the_first_of_a_name_before_the_second() {
+    fn a_parameter_of_the_body_precedes_the_query_string_and_the_first_of_a_name_counts() {
         let form =
             QueryForm::read("Action=Other&Name=q&Late=z", b"Action=GetUser&Name=a+b%20c%2Bd&Name=second&Empty=&Bare")
                 .unwrap();
@@ -152,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_has_a_bounded_number_of_parameters() {
+    fn a_form_has_a_limited_number_of_parameters() {
         let text = "a=1&".repeat(MAX_PARAMETERS);
         assert!(QueryForm::read("", text.as_bytes()).is_ok());
         let error = QueryForm::read("one=more", text.as_bytes()).err().unwrap();

@@ -1,17 +1,16 @@
-//! An operation's output, gathered once by serde and written as XML or as JSON.
+//! The serde serializer of an operation's output, which is written as XML or JSON.
 
 use super::{escape, push_escaped};
 use crate::timestamp;
 use serde::ser::{self, Impossible, Serialize, Serializer};
 use std::fmt::{self, Display, Write};
 
-/// The output of one call, in the form that both spellings of the query protocol are written from.
+/// The output of one call, from which both formats are written. `()` is the output of an operation without output.
 ///
-/// It is gathered first so that an operation's output is serialized by one instantiation, not by one for each spelling. `()` is
-/// the output of an operation that has none.
+/// The intermediate form makes the program smaller: each type of output needs one serializer instead of two.
 pub struct QueryOutput(Value);
 
-/// A value of the wire. What is absent (`None`) is no member of its structure.
+/// A value of the output. A member that is absent (`None`) is not written.
 enum Value {
     Absent,
     Boolean(bool),
@@ -27,8 +26,8 @@ enum Value {
 
 impl QueryOutput {
     /// # Errors
-    /// A type that the protocol has no spelling for: an enum with data, a tuple, a map whose keys are no texts, an output that is
-    /// not a structure, a time that is not between the years -9999 and 9999.
+    /// The type can't be written in the query protocol: an enum with data, a tuple, a map with keys that are not texts, an output that is
+    /// not a structure, or a time outside the years -9999 to 9999.
     pub fn of(output: &impl Serialize) -> Result<QueryOutput, QueryOutputError> {
         match output.serialize(Gather)? {
             value @ (Value::Structure(_) | Value::Absent) => Ok(QueryOutput(value)),
@@ -38,7 +37,7 @@ impl QueryOutput {
 
     /// `<ACTIONResponse xmlns=…><ACTIONResult>…</ACTIONResult><ResponseMetadata><RequestId>…`, without a result for `()`.
     ///
-    /// Lists are written as `<member>`s, maps as `<entry><key>…</key><value>…</value></entry>`, times in ISO 8601.
+    /// A list is written as `<member>` elements, a map as `<entry><key>…</key><value>…</value></entry>`, a time in ISO 8601.
     pub fn xml(&self, namespace: &str, action: &str, request_id: &str) -> String {
         let mut text = format!("<{action}Response xmlns=\"{}\">", escape(namespace));
         if !matches!(self.0, Value::Absent) {
@@ -52,16 +51,16 @@ impl QueryOutput {
         text
     }
 
-    /// The same structure in JSON, as STS writes it where `Accept` asks for it: lists are arrays, maps objects, times seconds
-    /// since 1970.
+    /// The same structure in JSON, as STS writes it if `Accept` asks for JSON. A list is an array, a map is an object, a time is a number
+    /// of seconds since 1970.
     pub fn json(&self, action: &str, request_id: &str) -> String {
         let result = match self.0 {
             Value::Absent => String::new(),
-            // Texts and numbers always have a spelling in JSON.
+            // Writing a value as JSON can't fail.
             _ => format!("\"{action}Result\":{},", serde_json::to_string(&AsJson(&self.0)).unwrap_or_default()),
         };
         let metadata = serde_json::json!({ "RequestId": request_id });
-        // An action's name is a word.
+        // The name of an action needs no escaping.
         format!("{{\"{action}Response\":{{{result}\"ResponseMetadata\":{metadata}}}}}")
     }
 }
@@ -71,7 +70,7 @@ impl Value {
         if matches!(self, Value::Absent) {
             return;
         }
-        // Names are those of Rust's fields, and need no escaping.
+        // Names are Rust field names, which need no escaping.
         let _ = write!(text, "<{name}>");
         match self {
             Value::Absent => {}
@@ -96,7 +95,7 @@ impl Value {
     }
 }
 
-/// A value as JSON has it.
+/// Serializes a value as JSON.
 struct AsJson<'a>(&'a Value);
 
 impl Serialize for AsJson<'_> {
@@ -120,7 +119,7 @@ impl Serialize for AsJson<'_> {
     }
 }
 
-/// A number in AWS's spelling, which has words for those that are not finite.
+/// The text of a number. AWS writes numbers that are not finite as words.
 fn float(value: f64) -> String {
     match value {
         value if value.is_nan() => "NaN".to_owned(),
@@ -130,7 +129,7 @@ fn float(value: f64) -> String {
     }
 }
 
-/// An output that the protocol has no spelling for: a fault of the operation's type, never of the caller.
+/// The output's type can't be written in the query protocol. This is a fault of the operation, not of the caller.
 #[derive(Debug, thiserror::Error)]
 #[error("an output can't be written: {0}")]
 pub struct QueryOutputError(String);
@@ -145,7 +144,7 @@ fn unsupported<T>(what: &str) -> Result<T, QueryOutputError> {
     Err(ser::Error::custom(format_args!("{what} has no spelling in the query protocol")))
 }
 
-/// Serde's way from an output to a [`Value`].
+/// The serializer that converts an output to a [`Value`].
 struct Gather;
 
 macro_rules! scalars {
@@ -281,7 +280,7 @@ impl Serializer for Gather {
         unsupported("an enum with data")
     }
 
-    /// Texts such as an address are written as people read them.
+    /// Types such as addresses are then written as text.
     fn is_human_readable(&self) -> bool {
         true
     }
@@ -350,7 +349,7 @@ impl ser::SerializeStruct for GatherStructure {
 }
 
 impl fmt::Debug for QueryOutput {
-    /// An output may hold secrets.
+    /// Hides the content, because an output may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("QueryOutput(..)")
     }

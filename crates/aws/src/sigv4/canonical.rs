@@ -7,11 +7,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encod
 
 use super::{ALGORITHM, Head, TERMINATOR};
 
-/// Everything but the unreserved characters of RFC 3986.
+/// All characters except the unreserved ones of RFC 3986.
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const STRICT_BUT_SLASH: &AsciiSet = &STRICT.remove(b'/');
 
-/// The query parameter that carries the signature, and so is never part of what is signed.
+/// The query parameter of the signature. It is never part of the signed text.
 pub(super) const SIGNATURE_PARAMETER: &str = "X-Amz-Signature";
 
 /// A credential scope: `20261121/us-east-1/ecr/aws4_request`.
@@ -27,14 +27,14 @@ impl Scope<'_> {
     }
 }
 
-/// The lines of a canonical request, all but the query ready to be hashed.
+/// The lines of a canonical request except the query, of which there are two forms.
 pub(super) struct Canonical {
     method_and_path: Vec<u8>,
     headers_and_payload: Vec<u8>,
 }
 
 impl Canonical {
-    /// `payload` is the last line: the body's hash, or what the request puts in its place.
+    /// `payload` is the last line: the body's hash, or the value of `x-amz-content-sha256`.
     pub(super) fn new(head: &Head<'_>, signed_headers: &BTreeSet<String>, payload: &str) -> Canonical {
         let mut method_and_path = head.method.as_bytes().to_vec();
         method_and_path.push(b'\n');
@@ -47,7 +47,7 @@ impl Canonical {
         Canonical { method_and_path, headers_and_payload }
     }
 
-    /// The text whose HMAC is the signature, for one spelling of the query.
+    /// The text whose HMAC is the signature, for one form of the query.
     pub(super) fn string_to_sign(&self, query: &str, amz_date: &str, scope: &Scope<'_>) -> String {
         let mut hash = digest::Context::new(&digest::SHA256);
         hash.update(&self.method_and_path);
@@ -59,7 +59,7 @@ impl Canonical {
     }
 }
 
-/// The path without `.`, `..` and empty segments, encoded once more than it is on the wire, as every service but S3 has it.
+/// The canonical path: without `.`, `..` and empty segments, and encoded once more. All services except S3 do so.
 fn path(path: &str) -> String {
     let mut segments: Vec<&str> = Vec::new();
     for segment in path.split('/') {
@@ -78,26 +78,26 @@ fn path(path: &str) -> String {
     percent_encode(normalized.as_bytes(), STRICT_BUT_SLASH).to_string()
 }
 
-/// The (name, value) pairs of a query string as they are written; a pair without `=` has an empty value.
+/// The pairs of name and value in a query string, not decoded. A pair without `=` has an empty value.
 pub(super) fn query_pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     let pairs = if query.is_empty() { None } else { Some(query.split('&')) };
     pairs.into_iter().flatten().map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
-/// The bytes that a name or value of a query string stands for; a `+` is a space, a `%` without two hex digits itself.
+/// Decodes a name or value of a query string. `+` is a space. `%` without two hex digits stays as it is.
 pub(super) fn query_decode(text: &str) -> Vec<u8> {
     let spaced: Vec<u8> = text.bytes().map(|byte| if byte == b'+' { b' ' } else { byte }).collect();
     percent_decode(&spaced).collect()
 }
 
-/// The query in its canonical spelling: each pair decoded and encoded strictly, then sorted. The signature itself is left out.
+/// The canonical query of the guide: each pair is decoded and encoded strictly, then the pairs are sorted. It has no signature.
 pub(super) fn query_strict(query: &str) -> String {
     let encode = |text: &str| percent_encode(&query_decode(text), STRICT).to_string();
     let pairs = query_pairs(query).filter(|pair| *pair != ("", "")).map(|(name, value)| (encode(name), encode(value)));
     query_join(pairs.filter(|(name, _)| name != SIGNATURE_PARAMETER).collect())
 }
 
-/// The query as botocore signs it: the pairs sorted as they are written, without another spelling of any character.
+/// The canonical query of botocore: the pairs are sorted and not encoded again. It has no signature.
 pub(super) fn query_as_written(query: &str) -> String {
     let signature = |name: &str| query_decode(name) == SIGNATURE_PARAMETER.as_bytes();
     query_join(query_pairs(query).filter(|(name, _)| !signature(name)).collect())
@@ -110,9 +110,10 @@ fn query_join<T: AsRef<str> + Ord>(mut pairs: Vec<(T, T)>) -> String {
     pairs.join("&")
 }
 
-/// A line per signed header, sorted by name: trimmed, inner white space as one space, repeated headers joined by commas.
+/// The canonical headers: one line per signed header, sorted by name. Values are trimmed, white space becomes one space, and values of
+/// repeated headers are joined by commas.
 ///
-/// A signed header that the head lacks has no line, while the list of names has it: no signer makes that text.
+/// A signed header that the request lacks has no line. The list of names still has it, so its signature can't match.
 fn headers(head: &Head<'_>, signed_headers: &BTreeSet<String>) -> Vec<u8> {
     let mut sorted: Vec<&(&str, &[u8])> = head.headers.iter().collect();
     // A stable sort keeps the values of a repeated header in their order on the wire.
@@ -137,12 +138,12 @@ fn collapsed(value: &[u8]) -> Vec<u8> {
     words.collect::<Vec<_>>().join(&b' ')
 }
 
-/// The names of the signed headers, as the canonical request and the request itself list them.
+/// The list of signed headers, for the canonical request and the claim.
 pub(super) fn names(signed_headers: &BTreeSet<String>) -> String {
     signed_headers.iter().map(String::as_str).collect::<Vec<_>>().join(";")
 }
 
-/// A query string of the pairs, strictly encoded, in their order.
+/// Encodes the pairs as a query string, in their order.
 pub(super) fn query_encode(pairs: &[(&str, &str)]) -> String {
     let encode = |text: &str| percent_encode(text.as_bytes(), STRICT).to_string();
     let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();

@@ -1,4 +1,4 @@
-//! The two spellings of a request's time: `20261121T103000Z` and the HTTP `Date` header.
+//! The two formats of a request's time: `20261121T103000Z` and the HTTP `Date` header.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -7,13 +7,13 @@ use jiff::tz::TimeZone;
 
 const BASIC_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
-/// `20261121T103000Z` of a moment in seconds since 1970; moments beyond year 9999 are written as its end.
+/// Formats a time in seconds since 1970 as `20261121T103000Z`. A time after year 9999 is written as the end of 9999.
 pub(super) fn format(seconds: i64) -> String {
     let moment = Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX);
     moment.strftime(BASIC_FORMAT).to_string()
 }
 
-/// The seconds since 1970 of exactly `YYYYMMDDTHHMMSSZ`.
+/// Parses `YYYYMMDDTHHMMSSZ` to seconds since 1970.
 pub(super) fn parse_basic(text: &str) -> Option<i64> {
     let shape_fits = text.len() == 16
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -28,7 +28,7 @@ pub(super) fn parse_basic(text: &str) -> Option<i64> {
     Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
 
-/// The seconds since 1970 of a `Date` header: an HTTP date, or the basic format that some signers write there.
+/// Parses a `Date` header to seconds since 1970. It has an HTTP date, or the basic format that some signers use.
 pub(super) fn parse_date_header(text: &str) -> Option<i64> {
     if let Some(seconds) = parse_basic(text) {
         return Some(seconds);

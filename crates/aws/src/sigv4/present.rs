@@ -1,4 +1,4 @@
-//! What a request claims about its signature, read from its head alone.
+//! The claim of a request: its access key, scope, time and signature, parsed from the head.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,10 +7,10 @@ use super::canonical::{self, SIGNATURE_PARAMETER};
 use super::{ALGORITHM, Head, MAX_CREDENTIAL_BYTES, MAX_EXPIRES_SECONDS, MAX_HEAD_BYTES, MAX_SIGNED_HEADERS};
 use super::{Rejection, date};
 
-/// The most characters of a malformed algorithm or date that a message repeats; a good one has 16.
+/// The largest number of characters of an invalid algorithm or date that a message repeats. A valid one has 16.
 const MAX_ECHO: usize = 64;
 
-/// What a request claims about its signature.
+/// The claim of a request. It is parsed but not checked.
 #[derive(Clone)]
 pub struct Presented {
     pub access_key_id: String,
@@ -18,24 +18,24 @@ pub struct Presented {
     /// The credential scope's region and service.
     pub region: String,
     pub service: String,
-    /// True when the claim came in the query string.
+    /// True if the claim is in the query string.
     pub presigned: bool,
-    /// The credential scope's date, eight digits if it is good.
+    /// The credential scope's date. Eight digits if it is valid.
     pub(super) scope_date: String,
     /// The credential scope's last element.
     pub(super) terminator: String,
     /// The request's time, in seconds since 1970.
     pub(super) signed_at: i64,
-    /// The life that a presigned request states, unread: [`Presented::check`] reads it where it counts.
+    /// The text of `X-Amz-Expires`. [`Presented::check`] parses it if it is used.
     pub(super) expires: Option<String>,
-    /// The names of the signed headers. A name that is not lower-case is none of the head's.
+    /// The names of the signed headers. A name that is not lower-case matches no header.
     pub(super) signed_headers: BTreeSet<String>,
     pub(super) signature: String,
     /// The value of `x-amz-content-sha256`.
     pub(super) content_sha256: Option<String>,
 }
 
-/// Shows what may be logged: neither the signature nor the session token.
+/// Hides the signature and the session token, which must not be logged.
 impl fmt::Debug for Presented {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Presented")
@@ -48,11 +48,11 @@ impl fmt::Debug for Presented {
 }
 
 impl Presented {
-    /// Reads the claim.
+    /// Parses the claim.
     ///
     /// # Errors
-    /// [`Rejection::Missing`] when the request carries no signature at all, an `Authorization` of another scheme included;
-    /// [`Rejection::Incomplete`] when a part of the claim is missing, repeated, malformed or larger than this module's limits.
+    /// [`Rejection::Missing`] if the request has no signature, or an `Authorization` of another scheme. [`Rejection::Incomplete`] if a
+    /// part of the claim is missing, repeated, malformed or larger than this module's limits.
     pub fn read(head: &Head<'_>) -> Result<Presented, Rejection> {
         if head_bytes(head) > MAX_HEAD_BYTES {
             return Err(incomplete(format!("The request's head is larger than {MAX_HEAD_BYTES} bytes.")));
@@ -68,18 +68,18 @@ impl Presented {
         }
     }
 
-    /// The same claim of a service that does not heed `X-Amz-Expires`, whatever it says: a presigned request lives as long as
-    /// clocks may differ (`ECR.md` P, as STS does).
+    /// Removes `X-Amz-Expires`, for a service that ignores it. A presigned request is then valid for the maximal clock skew (`ECR.md` P;
+    /// STS does so).
     #[must_use]
     pub fn without_stated_life(mut self) -> Presented {
         self.expires = None;
         self
     }
 
-    /// The life in seconds that a presigned request states.
+    /// Parses `X-Amz-Expires` to seconds.
     ///
     /// # Errors
-    /// [`Rejection::Incomplete`] for what is no number of seconds up to 7 days.
+    /// [`Rejection::Incomplete`] if it is not a number of seconds up to 7 days.
     pub(super) fn stated_life(&self) -> Result<Option<i64>, Rejection> {
         self.expires.as_deref().map(expires).transpose()
     }
@@ -94,7 +94,7 @@ fn incomplete(message: impl Into<String>) -> Rejection {
     Rejection::Incomplete(message.into())
 }
 
-/// The trimmed value of a header that may stand in a request once.
+/// The trimmed value of a header that may occur once.
 fn single_header(head: &Head<'_>, name: &str) -> Result<Option<String>, Rejection> {
     let mut values = head.headers.iter().filter(|(other, _)| *other == name).map(|(_, value)| *value);
     let value = values.next();
@@ -134,7 +134,7 @@ fn from_header(head: &Head<'_>, authorization: &str) -> Result<Presented, Reject
     let (Some(credential), Some(signature), Some(signed_headers), true) =
         (credential, signature, signed_headers, missing.is_empty())
     else {
-        // AWS repeats the whole header here; a signature has no place in a message that may be logged.
+        // AWS repeats the whole header here. Leave out the signature, because the message may be logged.
         missing.push(format!("Authorization={ALGORITHM}"));
         return Err(incomplete(missing.join(" ")));
     };
@@ -154,7 +154,7 @@ fn from_header(head: &Head<'_>, authorization: &str) -> Result<Presented, Reject
     })
 }
 
-/// The values of `Credential`, `Signature` and `SignedHeaders`, in any order, parted by commas or spaces.
+/// The values of `Credential`, `Signature` and `SignedHeaders`. They may come in any order, separated by commas or spaces.
 fn authorization_parameters(text: &str) -> Result<[Option<&str>; 3], Rejection> {
     let mut found = [None; 3];
     for parameter in text.split([',', ' ', '\t']).filter(|parameter| !parameter.is_empty()) {
@@ -249,7 +249,7 @@ fn from_query(head: &Head<'_>) -> Result<Presented, Rejection> {
     })
 }
 
-/// What both kinds of claim have in common; the caller fills in the rest.
+/// Parses the parts that both kinds of claim have. The caller sets the other fields.
 fn claim(credential: &str, signature: &str, signed_headers: &str) -> Result<Presented, Rejection> {
     if credential.len() > MAX_CREDENTIAL_BYTES || !credential.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(incomplete(format!(
@@ -314,7 +314,7 @@ fn malformed_date(written: &str) -> Rejection {
     ))
 }
 
-/// As much of a caller's text as a message repeats.
+/// Shortens a caller's text for a message and removes control characters.
 fn echo(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(MAX_ECHO).collect()
 }

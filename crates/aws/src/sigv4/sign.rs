@@ -1,4 +1,4 @@
-//! Signing, as the command line client does it.
+//! Signing of requests, by header or by query string.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::canonical::{self, Canonical, SIGNATURE_PARAMETER, Scope};
 use super::{ALGORITHM, Head, TERMINATOR, date};
 
-/// Headers that are never signed: a client or a proxy may still change them, or they are made by signing.
+/// Headers that are never signed, because a client or proxy may change them later, or because signing adds them.
 const NOT_SIGNED: &[&str] = &[
     "authorization",
     "connection",
@@ -29,7 +29,7 @@ const NOT_SIGNED: &[&str] = &[
     "x-amz-security-token",
 ];
 
-/// A key pair to sign with. `Debug` shows the id only.
+/// An access key to sign with. `Debug` shows only its id.
 #[derive(Clone, Copy)]
 pub struct SigningKey<'a> {
     pub access_key_id: &'a str,
@@ -43,10 +43,10 @@ impl fmt::Debug for SigningKey<'_> {
     }
 }
 
-/// The headers that sign a request: `x-amz-date`, `x-amz-security-token` if any, `authorization`.
+/// Signs a request and returns the headers to add: `x-amz-date`, `x-amz-security-token` if the key has a token, `authorization`.
 ///
-/// They take the place of headers of these names in `head`, which must have `host`. If `head` has `x-amz-content-sha256`,
-/// that value is signed in the place of `body_sha256`. `now_us` is microseconds since 1970.
+/// They replace headers with these names in `head`. `head` must have `host`. If it has `x-amz-content-sha256`, this value is signed
+/// instead of `body_sha256`. `now_us` is in microseconds since 1970.
 pub fn sign(
     head: &Head<'_>,
     body_sha256: [u8; 32],
@@ -78,10 +78,10 @@ pub fn sign(
     added
 }
 
-/// The query string that presigns a request: the one of `head`, then the parameters that sign it.
+/// Presigns a request and returns its query string: the query of `head`, followed by the parameters of the signature.
 ///
-/// The result is good for `expires_seconds` from `now_us` (microseconds since 1970) and for the headers in `head`, which
-/// must have `host`.
+/// The result is valid for `expires_seconds` from `now_us` (microseconds since 1970), and for the headers in `head`, which must have
+/// `host`.
 pub fn presign(
     head: &Head<'_>,
     body_sha256: [u8; 32],
@@ -122,7 +122,7 @@ fn header_names(headers: &[(&str, &[u8])]) -> BTreeSet<String> {
     headers.iter().map(|(name, _)| (*name).to_owned()).collect()
 }
 
-/// The names of the signed headers, which are all of `head`'s, and the signature.
+/// Signs all headers of `head`. Returns their names and the signature.
 fn signature_over(
     head: &Head<'_>,
     query: &str,
@@ -141,7 +141,7 @@ fn signature_over(
     (canonical::names(&names), signature(&signing_key(secret, scope), &string_to_sign))
 }
 
-/// The key of one day, region and service.
+/// The signing key for one day, region and service.
 pub(super) fn signing_key(secret: &str, scope: &Scope<'_>) -> Zeroizing<[u8; 32]> {
     let mut prefixed = Zeroizing::new(Vec::with_capacity(4 + secret.len()));
     prefixed.extend_from_slice(b"AWS4");

@@ -1,4 +1,4 @@
-//! Holding a claim to the clock, the scope, the secret and the body.
+//! Checks of a claim: time, scope, signed headers, signature and body.
 
 use subtle::ConstantTimeEq;
 
@@ -6,20 +6,18 @@ use super::canonical::{self, Canonical, Scope};
 use super::{Head, Presented, Rejection, TERMINATOR, UNSIGNED_PAYLOAD, date, sign};
 use crate::Region;
 
-/// A claim of which only the signature can still be wrong.
+/// A claim that has passed all checks except those of the signature and the body. [`Presented::check`] makes it.
 #[derive(Clone, Debug)]
 pub struct Checked(Presented);
 
 impl Presented {
-    /// Checks all that needs neither the secret nor the body.
+    /// Checks everything that needs neither the secret nor the body, in AWS's order.
     ///
-    /// That is: the time (± `max_skew_seconds`, or the presigned expiry of at most 7 days; a presigned request that states
-    /// none lives as long as the skew), that `host`, every `x-amz-*` header present and the body are signed, and the scope.
-    /// `services` are the service names that this endpoint accepts, `now_us` microseconds since 1970. The checks stand in
-    /// the order in which AWS makes them.
+    /// The time must be within `max_skew_seconds`, or for a presigned request with `X-Amz-Expires` within this life. `host`, all
+    /// `x-amz-*` headers and the body must be signed. The scope must name one of `services`. `now_us` is in microseconds since 1970.
     ///
     /// # Errors
-    /// [`Rejection::Time`] or [`Rejection::Scope`]; [`Rejection::Incomplete`] for a stated life that can't be one.
+    /// [`Rejection::Time`] or [`Rejection::Scope`]. [`Rejection::Incomplete`] if `X-Amz-Expires` is invalid.
     pub fn check(
         self,
         head: &Head<'_>,
@@ -77,7 +75,7 @@ impl Presented {
         }
     }
 
-    /// Checks all parts of the scope and names every one that is wrong.
+    /// Checks the scope. The error names every wrong part.
     fn check_scope(&self, services: &[&str], amz_date: &str) -> Result<(), Rejection> {
         let mut faults = Vec::new();
         if self.region.parse::<Region>().is_err() {
@@ -99,7 +97,7 @@ impl Presented {
         if faults.is_empty() { Ok(()) } else { Err(Rejection::Scope(faults.join(" "))) }
     }
 
-    /// The last line of the canonical request, once the body is known to be the one that the request declares.
+    /// The last line of the canonical request. Checks first that the body has the hash that the request declares.
     fn payload_line(&self, body_sha256: [u8; 32]) -> Result<String, Rejection> {
         let hash = canonical::hex(&body_sha256);
         match &self.content_sha256 {
@@ -111,12 +109,12 @@ impl Presented {
 }
 
 impl Checked {
-    /// What the request claimed.
+    /// The claim.
     pub fn presented(&self) -> &Presented {
         &self.0
     }
 
-    /// Verifies the signature (compared in constant time) and with it the body; `head` is the one that was checked.
+    /// Verifies the body's hash, and the signature in constant time. `head` must be the head that was checked.
     ///
     /// # Errors
     /// [`Rejection::Mismatch`].
@@ -125,8 +123,8 @@ impl Checked {
         self.verify_payload(head, secret, &payload)
     }
 
-    /// Verifies the signature before the body has come, where the request states the body's hash: true if the signature is
-    /// good, false for a request that does not state it. [`Checked::verify`] holds the body to it.
+    /// Verifies the signature before the body arrives, if the request declares the body's hash. Returns true if the signature is valid,
+    /// and false if the request declares no hash. [`Checked::verify`] must still check the body.
     ///
     /// # Errors
     /// [`Rejection::Mismatch`].
@@ -149,8 +147,8 @@ impl Checked {
             bool::from(expected.as_bytes().ct_eq(claim.signature.as_bytes()))
         };
 
-        // A query can be spelled in several ways on the wire. The guide signs its strict spelling, botocore the one that it
-        // sends. Both name the same parameters, so a signature over either is good.
+        // A query string can be encoded in several ways. The guide signs the strict encoding, botocore signs the encoding that it sends.
+        // Both encode the same parameters, so either signature is valid.
         let strict = canonical::query_strict(head.query);
         if matches(&strict) {
             return Ok(());
@@ -160,7 +158,7 @@ impl Checked {
     }
 }
 
-/// `15 min.`, or seconds where the span is not of whole minutes.
+/// The text of a duration: `15 min.`, or seconds if it is not a number of whole minutes.
 fn span(seconds: i64) -> String {
     if seconds % 60 == 0 { format!("{} min.", seconds / 60) } else { format!("{seconds} sec.") }
 }

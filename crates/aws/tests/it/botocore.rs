@@ -1,4 +1,4 @@
-//! botocore's own signatures over awkward requests, as they stood on the wire.
+//! Verification of botocore's signatures over unusual requests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -52,12 +52,12 @@ impl Signed {
         self.request.query.contains("X-Amz-Signature")
     }
 
-    /// Whether the body is left out of the signature, which no service here takes.
+    /// True if the body is not signed. No service here accepts that.
     fn unsigned_body(&self) -> bool {
         self.request.header("x-amz-content-sha256") == Some(b"UNSIGNED-PAYLOAD")
     }
 
-    /// The names that the request lists as signed.
+    /// The names of the signed headers.
     fn signed_headers(&self) -> Vec<String> {
         let listed = match self.request.header("authorization") {
             Some(value) => String::from_utf8(value.to_vec()).unwrap(),
@@ -67,7 +67,7 @@ impl Signed {
         rest.split(',').next().unwrap().split(';').map(str::to_owned).collect()
     }
 
-    /// Every request that differs from this one in one signed thing.
+    /// Requests that differ from this one in one signed part each.
     fn tampered(&self) -> Vec<(String, Request)> {
         let mut all = Vec::new();
         let mut add = |what: &str, change: &dyn Fn(&mut Request)| {
@@ -111,7 +111,7 @@ impl Signed {
     }
 }
 
-/// Runs one of the scripts that need botocore, with `arguments` and then `file`.
+/// Runs a script that needs botocore, with `arguments` and `file`.
 pub fn run(script: &str, arguments: &[&str], file: &Path) {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let python =
@@ -126,7 +126,7 @@ pub fn run(script: &str, arguments: &[&str], file: &Path) {
     assert!(ran.status.success(), "{} failed: {}", script.display(), String::from_utf8_lossy(&ran.stderr));
 }
 
-/// A file of the running test's own: tests run at the same time, each in a process of its own.
+/// A file of this test process. Tests run at the same time in several processes.
 pub fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.json", std::process::id()))
 }
@@ -140,7 +140,7 @@ fn signatures() -> Vec<Signed> {
 }
 
 #[test]
-fn what_botocore_signs_is_verified_and_every_change_to_it_is_refused() {
+fn signatures_of_botocore_are_valid_and_changed_requests_are_refused() {
     let signatures = signatures();
     assert!(signatures.len() >= 60, "only {} requests", signatures.len());
     assert!(signatures.iter().filter(|signed| signed.presigned()).count() >= 10);

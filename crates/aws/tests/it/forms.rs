@@ -1,4 +1,4 @@
-//! Names, timestamps, and the two envelopes.
+//! Names, timestamps, and the responses of both protocols.
 
 use aws::{AccountId, Arn, InvalidAccountId, InvalidArn, InvalidRegion, Region, Timestamp, json, query};
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn an_account_id_has_twelve_digits() {
 }
 
 #[test]
-fn a_region_is_a_name_as_in_a_host_name() {
+fn a_region_is_a_valid_part_of_a_host_name() {
     for good in ["us-east-1", "aa", "00", "--", "abcdefghijklmnopqrstuvwxy"] {
         let region: Region = good.parse().unwrap();
         assert_eq!((region.as_str(), region.to_string().as_str()), (good, good));
@@ -87,7 +87,7 @@ fn a_target_header_names_a_prefix_and_an_operation() {
 }
 
 #[test]
-fn a_version_of_json_has_its_media_type_and_its_name_of_an_error() {
+fn versions_of_json_differ_in_media_type_and_error_name() {
     let old = json::JsonVersion::V1_0 { namespace: "com.example" };
     assert_eq!(
         (old.content_type(), &*old.error_type("NotFound")),
@@ -120,7 +120,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn an_arn_is_written_as_it_was_read(
+    fn an_arn_has_the_text_that_it_was_parsed_from(
         partition in "[a-z-]{1,10}", service in "[a-z0-9-]{1,20}", region in "[a-z0-9-]{0,12}", account in "[0-9]{0,12}",
         resource in "[^\\p{Cc}]{1,100}"
     ) {
@@ -129,14 +129,14 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_an_arn_that_is_written_the_same_or_none(text in "(arn:)?[a-z:/*é\\n]{0,40}") {
+    fn any_valid_text_of_an_arn_is_its_only_text(text in "(arn:)?[a-z:/*é\\n]{0,40}") {
         if let Ok(arn) = text.parse::<Arn>() {
             prop_assert_eq!(arn.to_string(), text);
         }
     }
 
     #[test]
-    fn a_timestamp_is_read_back_to_the_millisecond(microseconds in 0_i64..253_402_300_800_000_000) {
+    fn a_timestamp_keeps_its_milliseconds(microseconds in 0_i64..253_402_300_800_000_000) {
         let written = serde_json::to_string(&Timestamp(microseconds)).unwrap();
         let seconds: f64 = written.parse().unwrap();
         prop_assert_eq!((seconds * 1000.0).round() as i64, microseconds / 1000);

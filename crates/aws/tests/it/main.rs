@@ -1,4 +1,4 @@
-//! The tests of the AWS wire: published vectors, botocore's own signatures, texts and properties.
+//! Tests of AWS's protocols: published vectors, botocore's signatures, texts and properties.
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test by panicking")]
 

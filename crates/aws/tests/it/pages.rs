@@ -1,4 +1,4 @@
-//! Page tokens: opened for their own listing alone.
+//! Page tokens. Each is valid only for its listing.
 
 use aws::{InvalidPageToken, PageTokens};
 use base64::Engine;
@@ -14,14 +14,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_token_gives_its_cursor_back(listing in ".*", cursor in vec(any::<u8>(), 0..600)) {
+    fn opening_a_token_returns_its_cursor(listing in ".*", cursor in vec(any::<u8>(), 0..600)) {
         let token = tokens().seal(&listing, &cursor);
         prop_assert!(token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
         prop_assert_eq!(tokens().open(&listing, &token), Ok(cursor));
     }
 
     #[test]
-    fn a_token_is_good_for_its_listing_and_key_alone(
+    fn a_token_is_valid_only_for_its_listing_and_key(
         listing in ".*", other in ".*", cursor in vec(any::<u8>(), 0..100), key in any::<[u8; 32]>()
     ) {
         prop_assume!(listing != other && key != [7; 32]);
@@ -51,14 +51,14 @@ proptest! {
 }
 
 #[test]
-fn the_end_of_a_listing_is_not_the_beginning_of_a_cursor() {
+fn bytes_can_not_move_from_the_listing_to_the_cursor() {
     let token = URL_SAFE_NO_PAD.decode(tokens().seal("listing\u{1}end", b"cursor")).unwrap();
     let moved = URL_SAFE_NO_PAD.encode([b"\x01end", token.as_slice()].concat());
     assert_eq!(tokens().open("listing", &moved), Err(InvalidPageToken));
 }
 
 #[test]
-fn a_token_over_4_kib_is_not_looked_at() {
+fn a_token_over_4_kib_is_refused() {
     // 3,055 bytes, the version and the MAC are 4,096 characters of base64url.
     let longest = tokens().seal("listing", &[1; 3055]);
     assert_eq!(longest.len(), 4096);

@@ -1,4 +1,4 @@
-//! Partitions as botocore's table has them.
+//! Partitions, compared with botocore's table.
 
 use crate::botocore::{file, run};
 use aws::{Arn, Partition, Region};
@@ -24,7 +24,7 @@ fn partition(region: &str) -> Partition {
 }
 
 #[test]
-fn partitions_and_their_regions_are_those_of_botocore() {
+fn partitions_have_the_same_regions_as_in_botocore() {
     let out = file("partitions");
     run("botocore-partitions", &[], &out);
     let table: Table = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
@@ -48,7 +48,7 @@ fn partitions_and_their_regions_are_those_of_botocore() {
 }
 
 #[test]
-fn an_arn_of_another_partition_than_its_regions_is_told_apart() {
+fn an_arn_of_another_partition_than_its_region_is_refused() {
     let arn: Arn = "arn:aws:ecr:cn-north-1:012345678901:repository/a".parse().unwrap();
     let wrong = arn.check_partition(partition("cn-north-1")).unwrap_err();
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Properties of signing and verifying over any request.
+//! Properties of signing and verification for random requests.
 
 use aws::sigv4::{Head, Presented, SigningKey, presign, sign};
 use proptest::collection::vec;
@@ -10,7 +10,7 @@ use crate::request::{Request, sha256};
 const NOW: i64 = 1_795_257_000;
 const SECRET: &str = "secret";
 
-/// A request as a client may send it, and whether it is presigned.
+/// Requests that a client may send.
 fn requests() -> impl Strategy<Value = Request> {
     let path = vec("[a-z0-9._~%:@ -]{1,8}", 0..4).prop_map(|segments| format!("/{}", segments.join("/")));
     let pair = ("[a-z0-9._~+ é-]{1,6}|a%2[bB]|%zz|%", "[a-z0-9+=/ é~-]{0,6}|a%20b|%C3%A9|%");
@@ -41,7 +41,7 @@ fn signed(request: &Request, id: &str, token: Option<&str>, service: &str, by_qu
     signed
 }
 
-/// What a query means: its pairs, whatever their order and spelling. A lone `%` is itself.
+/// The decoded pairs of a query, sorted. A `%` without two hex digits stays as it is.
 fn meaning(query: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     let decode = |text: &str| percent_encoding::percent_decode_str(&text.replace('+', " ")).collect::<Vec<u8>>();
     let pairs = query.split('&').filter(|pair| !pair.is_empty() && *pair != "=");
@@ -53,7 +53,7 @@ fn meaning(query: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
     pairs
 }
 
-/// Where a path leads: its segments without those that `.` and `..` take away, which a signature leaves out.
+/// The segments of a path without `.`, `..` and the segments that `..` removes, as they are signed.
 fn resolved(path: &str) -> Vec<&str> {
     let mut segments = Vec::new();
     for segment in path.split('/') {
@@ -77,7 +77,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_signed_is_verified(
+    fn a_signed_request_is_verified(
         request in requests(), (id, token) in keys(), service in select(vec!["ecr", "ecr-public", "sts", "ecru"]),
         by_query in any::<bool>()
     ) {
@@ -141,13 +141,13 @@ proptest! {
         prop_assume!(other != claim);
         changed.set_header("authorization", &other);
         if let Ok(presented) = changed.verify(SECRET, "ecr", NOW) {
-            // The key's id is not signed: whoever looks it up finds another secret.
+            // The access key id is not signed. A changed id has another secret.
             prop_assert_ne!(presented.access_key_id, "AKID");
         }
     }
 
     #[test]
-    fn no_head_makes_it_panic(
+    fn no_head_causes_a_panic(
         method in ".{0,8}", path in ".{0,40}", now in any::<i64>(), skew in any::<i64>(),
         query in vec(select(fragments()), 0..12), authorization in vec(select(fragments()), 0..12),
         noise in ".{0,20}", headers in vec((select(names()), vec(any::<u8>(), 0..20)), 0..6)
@@ -169,7 +169,7 @@ proptest! {
     }
 }
 
-/// Pieces of which good and bad claims are made.
+/// Parts of valid and invalid claims.
 fn fragments() -> Vec<&'static str> {
     vec![
         "X-Amz-Algorithm=AWS4-HMAC-SHA256&",

@@ -1,4 +1,4 @@
-//! The query protocol's codec: against botocore for every operation of STS and IAM, and by properties.
+//! The codec of the query protocol: compared with botocore for all operations of STS and IAM, and by properties.
 
 mod botocore;
 mod bounds;

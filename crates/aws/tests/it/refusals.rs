@@ -1,4 +1,4 @@
-//! Every way in which a signature is refused, and the text that says so.
+//! All reasons why a signature is refused, and their texts.
 
 use aws::sigv4::{Head, Presented, Rejection, SigningKey, presign, sign};
 
@@ -79,7 +79,7 @@ fn a_signed_and_a_presigned_request_are_accepted() {
 }
 
 #[test]
-fn a_request_without_a_signature_is_missing_one() {
+fn a_request_without_a_signature_is_refused() {
     assert_eq!(verify_at(&unsigned(), NOW), Err(Rejection::Missing));
     for other in ["", "Basic QVdTOnRva2Vu", "Bearer token", "AWS AKIDEXAMPLE:signature"] {
         let mut request = unsigned();
@@ -90,7 +90,7 @@ fn a_request_without_a_signature_is_missing_one() {
 }
 
 #[test]
-fn an_incomplete_authorization_header_is_told_everything_that_it_lacks() {
+fn the_error_of_an_incomplete_authorization_header_names_all_missing_parts() {
     const CREDENTIAL: &str = "Authorization header requires 'Credential' parameter.";
     const SIGNATURE: &str = "Authorization header requires 'Signature' parameter.";
     const SIGNED_HEADERS: &str = "Authorization header requires 'SignedHeaders' parameter.";
@@ -115,7 +115,7 @@ fn an_incomplete_authorization_header_is_told_everything_that_it_lacks() {
 }
 
 #[test]
-fn a_malformed_authorization_header_is_incomplete() {
+fn a_malformed_authorization_header_is_refused_as_incomplete() {
     let many: String = (0..101).map(|nth| format!("a{nth};")).collect();
     let long = "A".repeat(257);
     let cases = [
@@ -153,7 +153,7 @@ fn a_malformed_authorization_header_is_incomplete() {
 }
 
 #[test]
-fn a_header_that_may_stand_once_is_refused_when_repeated_or_not_text() {
+fn a_repeated_single_header_or_one_that_is_not_text_is_refused() {
     for name in ["authorization", "x-amz-date", "date", "x-amz-security-token", "x-amz-content-sha256"] {
         let mut request = signed();
         request.headers.retain(|(other, _)| other != name || name == "authorization");
@@ -174,7 +174,7 @@ fn a_header_that_may_stand_once_is_refused_when_repeated_or_not_text() {
 }
 
 #[test]
-fn a_head_beyond_the_limit_is_not_looked_at() {
+fn a_head_over_the_size_limit_is_refused() {
     let mut request = signed();
     request.set_header("x-padding", &"a".repeat(64 * 1024));
     assert_eq!(verify_at(&request, NOW), incomplete("The request's head is larger than 65536 bytes."));
@@ -191,7 +191,7 @@ fn a_request_with_two_claims_is_refused() {
 }
 
 #[test]
-fn an_incomplete_query_claim_is_told_everything_that_it_lacks() {
+fn the_error_of_an_incomplete_query_claim_names_all_missing_parts() {
     let request = Request { query: "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Date=".into(), ..unsigned() };
     let message = "AWS query-string parameters must include 'X-Amz-Credential'. \
          AWS query-string parameters must include 'X-Amz-Signature'. \
@@ -207,7 +207,7 @@ fn an_incomplete_query_claim_is_told_everything_that_it_lacks() {
 }
 
 #[test]
-fn a_malformed_query_claim_is_incomplete() {
+fn a_malformed_query_claim_is_refused_as_incomplete() {
     const EXPIRES: &str = "X-Amz-Expires must be a number of seconds between 1 and 604800.";
     let cases = [
         ("X-Amz-Expires", "0", EXPIRES),
@@ -236,7 +236,7 @@ fn a_malformed_query_claim_is_incomplete() {
 }
 
 #[test]
-fn a_date_that_is_not_of_the_basic_format_is_incomplete() {
+fn a_date_that_is_not_in_the_basic_format_is_refused_as_incomplete() {
     let dates = [
         "",
         "201",
@@ -257,7 +257,7 @@ fn a_date_that_is_not_of_the_basic_format_is_incomplete() {
 }
 
 #[test]
-fn the_clock_may_differ_by_the_skew_and_no_second_more() {
+fn a_request_is_refused_if_its_time_differs_by_more_than_the_skew() {
     let request = signed();
     assert_eq!(verify_at(&request, NOW + SKEW_SECONDS), Ok(()));
     assert_eq!(verify_at(&request, NOW - SKEW_SECONDS), Ok(()));
@@ -274,7 +274,7 @@ fn the_clock_may_differ_by_the_skew_and_no_second_more() {
 }
 
 #[test]
-fn a_presigned_request_lives_as_long_as_it_says() {
+fn a_presigned_request_is_valid_for_its_stated_life() {
     let request = presigned(90);
     assert_eq!(verify_at(&request, NOW + 90), Ok(()));
     assert_eq!(
@@ -287,13 +287,13 @@ fn a_presigned_request_lives_as_long_as_it_says() {
 }
 
 #[test]
-fn a_life_that_was_taken_away_is_noticed() {
+fn a_removed_expiry_breaks_the_signature() {
     let request = without_parameter(&presigned(90), "X-Amz-Expires");
     assert_eq!(verify_at(&request, NOW), Err(Rejection::Mismatch));
 }
 
 #[test]
-fn what_must_be_signed_must_be_signed() {
+fn host_amz_headers_and_body_must_be_signed() {
     let without_host = signed().with_authorization("host;", "");
     assert_eq!(
         verify_at(&without_host, NOW),
@@ -313,7 +313,7 @@ fn what_must_be_signed_must_be_signed() {
 }
 
 #[test]
-fn a_scope_of_something_else_is_told_what_is_wrong() {
+fn the_error_of_a_wrong_scope_names_all_wrong_parts() {
     const REGION: &str = "Credential should be scoped to a valid region.";
     const SERVICE: &str = "Credential should be scoped to correct service: 'ecr'.";
     const TERMINATOR: &str = "Credential should be scoped with a valid terminator: 'aws4_request'.";
@@ -335,7 +335,7 @@ fn a_scope_of_something_else_is_told_what_is_wrong() {
 
 #[test]
 fn a_date_header_takes_the_place_of_the_amz_date() {
-    // botocore's own signatures show that it verifies; a moment that is understood is refused for another reason.
+    // The tests with botocore show that a `Date` header verifies. Here a date that is parsed gives another error than one that is not.
     for date in ["Sat, 21 Nov 2026 10:30:00 GMT", "Sat, 21 Nov 2026 10:30:00 -0000", "20261121T103000Z"] {
         let mut request = signed();
         request.headers.retain(|(name, _)| name != "x-amz-date");
@@ -376,7 +376,7 @@ fn the_declared_hash_of_the_body_must_be_the_bodys() {
 }
 
 #[test]
-fn what_needs_no_body_is_refused_before_there_is_one() {
+fn time_scope_and_signed_headers_are_checked_before_the_body() {
     let check = |request: &Request, service: &str, now: i64| {
         request.with_head(|head: &Head<'_>| {
             Presented::read(head)?.check(head, &[service], now * 1_000_000, SKEW_SECONDS).map(drop)

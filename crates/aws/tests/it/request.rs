@@ -1,4 +1,4 @@
-//! A request that a test owns, and may change before it is verified.
+//! An owned request that a test can change before verification.
 
 use aws::sigv4::{Head, Presented, Rejection};
 use aws_lc_rs::digest;
@@ -25,7 +25,7 @@ impl Request {
         self.with_head(Presented::read)
     }
 
-    /// Reads and verifies, as a door does; `now` in seconds.
+    /// Parses, checks and verifies the claim, as a door does. `now` is in seconds.
     pub fn verify(&self, secret: &str, service: &str, now: i64) -> Result<Presented, Rejection> {
         self.with_head(|head| {
             let checked = Presented::read(head)?.check(head, &[service], now * 1_000_000, SKEW_SECONDS)?;

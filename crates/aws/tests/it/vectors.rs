@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::request::Request;
 
-/// The vectors that are not this crate's to pass, and why.
+/// The vectors that this crate does not pass, with the reason.
 fn skipped(name: &str) -> Option<&'static str> {
     match name {
         _ if name.ends_with("-unnormalized") => Some("only S3 signs a path that is not normalized"),
@@ -16,7 +16,7 @@ fn skipped(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The vectors whose session token is added after signing; here every `x-amz-*` header must be signed.
+/// The vectors with a session token that is added after signing. Here all `x-amz-*` headers must be signed.
 const UNSIGNED_TOKEN: &str = "post-sts-header-after";
 
 fn suite() -> PathBuf {
@@ -31,7 +31,7 @@ fn suite() -> PathBuf {
     directory
 }
 
-/// Reads a request of the suite: a request line, headers that may be folded, an empty line, the body.
+/// Parses a request of the suite: a request line, headers that may be folded, an empty line, the body.
 fn parse(text: &str) -> Request {
     let (head, body) = text.split_once("\n\n").unwrap_or((text, ""));
     let mut lines = head.lines();
@@ -55,7 +55,7 @@ struct Vector {
     name: String,
     context: Value,
     header_signed: Request,
-    /// Two vectors of an older form are signed by header only.
+    /// The presigned request. Two vectors of an older form have none.
     query_signed: Option<Request>,
 }
 
@@ -98,7 +98,7 @@ fn vectors() -> Vec<Vector> {
     names.into_iter().map(vector).collect()
 }
 
-/// The circumstances of the two vectors that come without them: those of the suite, and the test keys of the AWS SDK.
+/// The context of the two vectors that have none: that of the suite, with the test keys of the AWS SDK.
 fn context(name: &str) -> Option<Value> {
     let (id, secret, region, service, timestamp) = match name {
         "double-url-encode" => {
@@ -116,7 +116,7 @@ fn context(name: &str) -> Option<Value> {
 }
 
 #[test]
-fn the_published_vectors_verify_signed_by_header_and_by_query() {
+fn the_published_vectors_verify_by_header_and_by_query() {
     let vectors = vectors();
     assert!(vectors.len() >= 33, "the suite has shrunk to {} vectors", vectors.len());
     for vector in vectors.iter().filter(|vector| vector.name != UNSIGNED_TOKEN) {

@@ -1,4 +1,4 @@
-//! What botocore sends is read, and what is written botocore reads, for every operation of STS and IAM.
+//! botocore's requests are read and botocore reads the responses, for all operations of STS and IAM.
 
 use crate::botocore::{file, run};
 use aws::query::{self, QueryForm, QueryOutput};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::fmt;
 
-/// A shape of a service's model: what serde's derive knows of a type.
+/// A shape of a service's model, in place of a Rust type with derived serde traits.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 enum Shape {
@@ -38,7 +38,7 @@ struct Case {
     output: Option<Value>,
 }
 
-/// Reads a value as a type of this shape would be read: in JSON, with times in microseconds and blobs in base64.
+/// Deserializes a value like a type of this shape, to JSON with times in microseconds and blobs in base64.
 impl<'de> DeserializeSeed<'de> for &Shape {
     type Value = Value;
 
@@ -89,7 +89,7 @@ impl<'de> Visitor<'de> for &Shape {
     }
 }
 
-/// A value as a type of its shape would be written.
+/// Serializes a value like a type of its shape.
 struct Shaped<'a>(&'a Shape, &'a Value);
 
 impl Serialize for Shaped<'_> {
@@ -136,7 +136,7 @@ fn samples() -> Vec<Case> {
 }
 
 #[test]
-fn every_operation_of_sts_and_iam_is_read_and_written_as_botocore_does() {
+fn every_operation_of_sts_and_iam_agrees_with_botocore() {
     let cases = samples();
     assert!(cases.len() > 4 * 190, "only {} samples", cases.len());
     let mut answers = Vec::new();

@@ -1,4 +1,4 @@
-//! What strangers may send: every form is read or refused, and a refusal names its member and repeats no value.
+//! Untrusted input: every form is read or refused. The error names the member and does not repeat its value.
 
 use aws::query::{MAX_DEPTH, MAX_INDEX, QueryForm};
 use aws::{Blob, Timestamp};
@@ -51,7 +51,7 @@ fn read(form: &str) -> Result<Input, String> {
 }
 
 #[test]
-fn a_form_is_read_by_the_types_of_the_members() {
+fn values_are_parsed_by_the_types_of_their_members() {
     let found = read(
         "Action=A&Version=V&X-Amz-Date=D&x-amz-security-token=t&Unknown.member.1=u&Text=007&Number=-7&Small=255&Float=1e3\
          &Flag=TRUE&Time=2026-01-31T13:00:00.5%2B01:00&Blob=YQ%3D%3D&Choice=Active&List.member.10=c&List.member.2=b\
@@ -88,7 +88,7 @@ fn a_form_is_read_by_the_types_of_the_members() {
 }
 
 #[test]
-fn a_refusal_names_the_member_and_repeats_no_value() {
+fn an_error_names_the_member_and_does_not_repeat_its_value() {
     let deep = vec!["A"; MAX_DEPTH + 1].join(".");
     let far = format!("List.member.{}=secret", MAX_INDEX + 1);
     for (form, expected) in [
@@ -134,7 +134,7 @@ fn a_refusal_names_the_member_and_repeats_no_value() {
     }
 }
 
-/// Forms that look like what the input has, right and wrong.
+/// Forms with valid and invalid names and values of the input's members.
 fn near_forms() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         Just("List"),
@@ -165,14 +165,14 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_form_is_read_or_refused(form in prop_oneof![near_forms(), any::<String>()]) {
+    fn no_form_causes_a_panic(form in prop_oneof![near_forms(), any::<String>()]) {
         let _ = read(&form);
     }
 
     #[test]
-    fn lists_and_maps_come_as_they_were_sent(list in vec(".*", 1..30), map in proptest::collection::btree_map(".*", ".*", 1..10)) {
+    fn lists_and_maps_keep_their_content(list in vec(".*", 1..30), map in proptest::collection::btree_map(".*", ".*", 1..10)) {
         let mut form = form_urlencoded::Serializer::new(String::new());
-        // The order of the wire says nothing.
+        // The order of the parameters does not matter.
         for (index, item) in list.iter().enumerate().rev() {
             form.append_pair(&format!("List.member.{}", index + 1), item);
         }
@@ -186,7 +186,7 @@ proptest! {
     }
 
     #[test]
-    fn a_time_comes_as_it_was_sent(microseconds in -62_135_596_800_000_000_i64..253_402_300_800_000_000) {
+    fn a_time_keeps_its_value(microseconds in -62_135_596_800_000_000_i64..253_402_300_800_000_000) {
         let time = jiff::Timestamp::from_microsecond(microseconds).unwrap();
         prop_assert_eq!(read(&format!("Time={time}")).unwrap().time, Some(Timestamp(microseconds)));
     }

@@ -1,4 +1,4 @@
-//! How outputs are spelled, in XML and in JSON, and which can't be.
+//! Outputs in XML and JSON, and outputs that can't be written.
 
 use aws::query::QueryOutput;
 use aws::{AccountId, Blob, Timestamp};
@@ -117,7 +117,7 @@ enum WithData {
 }
 
 #[test]
-fn what_the_protocol_cannot_spell_is_refused() {
+fn types_that_the_protocol_can_not_express_are_refused() {
     let errors = [
         QueryOutput::of(&"text").err(),
         QueryOutput::of(&vec![1]).err(),
@@ -132,6 +132,6 @@ fn what_the_protocol_cannot_spell_is_refused() {
 }
 
 #[test]
-fn an_output_keeps_what_it_holds_from_logs() {
+fn debug_of_an_output_shows_no_content() {
     assert_eq!(format!("{:?}", QueryOutput::of(&everything()).unwrap()), "QueryOutput(..)");
 }
