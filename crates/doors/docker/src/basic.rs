@@ -1,4 +1,4 @@
-//! The docker door's callers: a token as the password of the user `AWS`, or as a Bearer token (`ECR.md` B.1).
+//! Authenticates callers of the docker door: by a token as the password of the user `AWS`, or as a Bearer token (`ECR.md` B.1).
 use aws::Region;
 use base64::Engine as _;
 use base64::alphabet;
@@ -17,7 +17,7 @@ use registry::token::{self, InvalidToken, Token};
 /// The user name of every docker login.
 const USER: &str = "AWS";
 
-/// Clients differ in whether they pad.
+/// Base64 with or without padding: clients differ.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -26,12 +26,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Why a request on `/v2/` has no caller.
 #[derive(Debug, thiserror::Error)]
 pub enum Unauthenticated {
-    /// No credentials, or none of ours: the challenge.
+    /// No valid credentials: answered with the challenge.
     #[error("Not Authorized")]
     Challenge(NoToken),
     #[error("{EXPIRED}")]
     Expired { at: Time },
-    /// A good token of another region. AWS's sentence comes first, since tools look for it.
+    /// A valid token for another region. AWS's sentence comes first, because tools match on it.
     #[error("{EXPIRED} The token is for the region {token}; this registry is in {registry}.")]
     Region { token: Region, registry: Region },
     #[error("The region {region} is not served here")]
@@ -40,11 +40,11 @@ pub enum Unauthenticated {
     Failed(#[from] Error),
 }
 
-/// AWS's sentence about a token that is not good any more, or not good here.
+/// AWS's sentence about a token that has expired or is not valid here.
 const EXPIRED: &str = "Your authorization token has expired. Reauthenticate and try again.";
 
-/// What a request has instead of a token that tells its caller. None of these says more than the request's own text does, but
-/// the last, which only the holder of a token of ours can read.
+/// Why a request carries no usable token. Only the last variant reveals anything beyond the request's own text, and only the
+/// holder of a valid token can trigger it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoToken {
     #[error("no credentials")]
@@ -61,7 +61,7 @@ pub enum NoToken {
     Gone,
 }
 
-/// The caller behind a request's token, and the registry that the request is about.
+/// Returns the caller that a request's token belongs to, and the registry that the request addresses.
 pub async fn authenticate(app: &App, head: &Parts) -> Result<(Caller, RegistryId), Unauthenticated> {
     let password = password(&head.headers).map_err(Unauthenticated::Challenge)?;
     let login = login(&app.system, &app.process_keys, &password).await.map_err(|why| match why {
@@ -74,7 +74,7 @@ pub async fn authenticate(app: &App, head: &Parts) -> Result<(Caller, RegistryId
     Ok((login.caller.clone(), registry(app, head, &login.token)?))
 }
 
-/// The host's registry, else the token's own.
+/// Returns the registry that the host names, or the token's own if the host names none.
 fn registry(app: &App, head: &Parts, token: &Token) -> Result<RegistryId, Unauthenticated> {
     let RegistryId { account, region } = token.registry.clone();
     let registry = match app.addresses.host(host(head).unwrap_or_default()) {
@@ -92,21 +92,21 @@ fn registry(app: &App, head: &Parts, token: &Token) -> Result<RegistryId, Unauth
     Ok(registry)
 }
 
-/// The token that an Authorization header carries. Of several headers none counts.
+/// Returns the token in the Authorization header. A request with several such headers is refused.
 fn password(headers: &HeaderMap) -> Result<String, NoToken> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let value = given.next().ok_or(NoToken::Nothing)?;
     let value = if given.next().is_none() { value.to_str().ok() } else { None };
     let (scheme, credentials) = value.and_then(|value| value.trim().split_once(' ')).ok_or(NoToken::Unreadable)?;
     let credentials = credentials.trim_start();
-    // The header's own white space is cut already.
+    // A Bearer token needs no trimming: the whitespace around the header's value is already gone.
     if scheme.eq_ignore_ascii_case("Bearer") {
         return Ok(credentials.to_owned());
     }
     if !scheme.eq_ignore_ascii_case("Basic") {
         return Err(NoToken::Unreadable);
     }
-    // Longer ones can't be tokens, whose length `token` bounds: base64 of that, and the user.
+    // Too long for the base64 of a user name and a token, whose length `token` bounds.
     if credentials.len() > 2 * token::MAX_LENGTH {
         return Err(NoToken::NotAToken);
     }
@@ -116,8 +116,8 @@ fn password(headers: &HeaderMap) -> Result<String, NoToken> {
     if trimmed(user) == USER { Ok(trimmed(password).to_owned()) } else { Err(NoToken::User) }
 }
 
-/// A user name or password without the white space at its end: pipes and files of Windows leave CR, LF or a blank there. No
-/// token has any.
+/// Removes trailing whitespace from a user name or password. Pipes and files on Windows leave CR, LF or a space there; no token
+/// ends with whitespace.
 fn trimmed(text: &str) -> &str {
     text.trim_end_matches(|character: char| character.is_ascii_whitespace())
 }

@@ -1,4 +1,4 @@
-//! Layers as docker reads them: `/v2/NAME/blobs/DIGEST` (OCI distribution-spec "Pulling blobs").
+//! Serves and deletes layers: `/v2/NAME/blobs/DIGEST` (OCI distribution-spec "Pulling blobs").
 use super::error::{self, Refusal};
 use super::{CONTENT_DIGEST, Call, bare, set};
 use http::{StatusCode, header};
@@ -24,7 +24,7 @@ pub async fn get(call: Call<'_>, name: &RepositoryName, digest: &Digest) -> Resu
         layer::find(call.cx, name, digest, referenced).await.map_err(|error| error::refuse(error, &call.cx.quirks))
     };
     let etag = body::etag(digest);
-    // Without opening the layer: nothing of it is sent.
+    // Preconditions come first: a 304 or 412 sends no bytes, so the layer is looked up but not opened.
     match Condition::of(&call.head.headers, &etag) {
         Condition::Holds => {}
         Condition::Known => {
@@ -39,6 +39,7 @@ pub async fn get(call: Call<'_>, name: &RepositoryName, digest: &Digest) -> Resu
             return Err(super::precondition_failed(&etag));
         }
     }
+    // Send the client to a signed URL if layers are redirected.
     if call.app.redirect_layers {
         let layer = find().await?;
         let mut response = bare(StatusCode::TEMPORARY_REDIRECT);
@@ -47,6 +48,7 @@ pub async fn get(call: Call<'_>, name: &RepositoryName, digest: &Digest) -> Resu
         set(&mut response, header::LOCATION, &url);
         return Ok(response);
     }
+    // Otherwise send the bytes, or the range of them that the client asks for.
     let range = match conditional::range(&call.head.method, &call.head.headers, &etag) {
         Ok(range) => range,
         Err(error) => {

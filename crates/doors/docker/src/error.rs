@@ -1,7 +1,7 @@
 //! How the docker door says what failed, and what to do about it (`ECR.md` B.10 and its end, B.2).
 //!
-//! `translate` is the one translation into OCI codes; `cure` says what would let the call succeed, where that depends on who
-//! called what.
+//! `translate` maps every failure to an OCI code. `cure` says what would let the call succeed, where that depends on the caller
+//! and the call.
 
 mod cure;
 mod translate;
@@ -20,25 +20,26 @@ use registry::Error;
 use registry::push_log;
 use serde_json::json;
 
-/// Characters of a reason phrase at most (`ECR.md` B.2).
+/// Maximum characters of a reason phrase (`ECR.md` B.2).
 const MAX_REASON: usize = 200;
 
-/// An answer that is a refusal.
+/// An error response of this door, before it is encoded. `translate` and the constructors here make it; `cured` adds what depends
+/// on the call.
 #[derive(Debug)]
 pub struct Refusal {
     pub status: StatusCode,
-    /// A code of the OCI distribution-spec.
+    /// An error code of the OCI distribution-spec.
     pub code: &'static str,
-    /// AWS's sentence, where there is one, and what more there is to say.
+    /// AWS's sentence, if AWS has one, followed by further detail.
     pub message: String,
-    /// For the reason phrase, which is all that some clients show; the message where there is nothing shorter. With the cure, as
-    /// far as there is room, once that is known: see [`Refusal::cured`].
+    /// The text of the reason phrase, which is all that some clients show; `None` uses the message. [`Refusal::cured`] appends
+    /// the cure if it fits.
     cause: Option<Box<str>>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     cure: Option<Box<Cure>>,
-    /// For want of a permission.
+    /// Whether the caller lacks a permission.
     denied: bool,
-    /// What failed beneath, where it is ours.
+    /// The underlying error, if the server is at fault.
     pub fault: Option<Box<Error>>,
 }
 
@@ -57,14 +58,14 @@ impl Refusal {
     }
 
     pub fn header(mut self, name: HeaderName, value: &str) -> Refusal {
-        // What can't be a header's value is left out: the body says it too.
+        // An invalid header value is left out: the body says the same.
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
         }
         self
     }
 
-    /// The cause in short, in words that the message has too.
+    /// Sets the cause: a shorter form of the message.
     fn cause(mut self, cause: impl Into<String>) -> Refusal {
         self.cause = Some(cause.into().into());
         self
@@ -75,12 +76,12 @@ impl Refusal {
         self
     }
 
-    /// What would let the call succeed, as a clause that begins in lower case: `push another tag`.
+    /// Says what would let the call succeed, as a clause that begins in lower case: `push another tag`.
     pub fn say(self, clause: impl Into<String>) -> Refusal {
         self.cure(Cure::Said(clause.into()))
     }
 
-    /// What the push log keeps of it.
+    /// Returns what the push log records about this refusal.
     pub fn logged(&self) -> push_log::PushRefusal {
         let Refusal { status, code, message, denied, .. } = self;
         push_log::PushRefusal { status: status.as_u16(), code, message: message.clone(), denied: *denied }
@@ -95,7 +96,7 @@ impl Refusal {
         Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "Requested image not found").cure(Cure::Image)
     }
 
-    /// A manifest by what is neither a tag nor a digest: nothing can be stored under it.
+    /// The manifest's reference is neither a tag nor a digest, so no manifest can have it.
     pub fn manifest_unnamable(reference: &str) -> Refusal {
         let cause = format!("'{}' is neither a tag nor a digest", excerpt(reference));
         Refusal::new(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", format!("Requested image not found: {cause}"))
@@ -130,7 +131,7 @@ impl Refusal {
         }
     }
 
-    /// The answer with its headers, its reason phrase and its envelope.
+    /// Encodes the refusal: headers, reason phrase and JSON envelope.
     pub fn into_response(self) -> Response {
         let envelope = json!({ "errors": [{ "code": self.code, "message": self.message }] });
         let mut response = http::Response::new(body::full(format!("{envelope}\n")));
@@ -145,21 +146,21 @@ impl Refusal {
     }
 }
 
-/// Gives an answer its reason phrase (`ECR.md` B.2).
+/// Sets a response's reason phrase (`ECR.md` B.2).
 pub fn give_reason(response: &mut Response, phrase: String) {
     if let Ok(phrase) = ReasonPhrase::try_from(phrase.into_bytes()) {
         response.extensions_mut().insert(phrase);
     }
 }
 
-/// The standard phrase, a colon, the cause, and the first of the cures that fits whole, in one line of printable ASCII.
+/// Returns the standard phrase, a colon, the cause, and the first cure that fits, as one line of printable ASCII.
 pub fn reason(status: StatusCode, cause: &str, cures: &[&str]) -> String {
     let cause = with_cure(status, cause, cures);
     let printable = cause.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' });
     beginning(status).chars().chain(printable).take(MAX_REASON).collect()
 }
 
-/// The cause with the first of the cures that leaves room for all of it: half a command would be a wrong one.
+/// Returns the cause followed by the first cure that fits completely. A cure is never cut, because half a command would be wrong.
 fn with_cure(status: StatusCode, cause: &str, cures: &[&str]) -> String {
     let room = MAX_REASON.saturating_sub(beginning(status).len());
     let both = cures.iter().map(|cure| format!("{cause}; {cure}"));
@@ -170,7 +171,7 @@ fn beginning(status: StatusCode) -> String {
     format!("{}: ", status.canonical_reason().unwrap_or("Refused"))
 }
 
-/// The beginning of a client's text, for messages.
+/// Returns the beginning of a client's text, for use in a message.
 fn excerpt(text: &str) -> String {
     const MAX: usize = 100;
     let mut kept: String = text.chars().take(MAX).collect();
@@ -180,7 +181,7 @@ fn excerpt(text: &str) -> String {
     kept
 }
 
-/// What AWS answers with 405 UNSUPPORTED and the specification with 400 and a code of its own.
+/// A failure that AWS answers with 405 UNSUPPORTED, and the specification with 400 and a specific code.
 fn invalid(quirks: &Quirks, code: &'static str, message: impl Into<String>) -> Refusal {
     match quirks.registry_errors {
         Behaviour::Fixed => Refusal::new(StatusCode::BAD_REQUEST, code, message),
@@ -188,10 +189,10 @@ fn invalid(quirks: &Quirks, code: &'static str, message: impl Into<String>) -> R
     }
 }
 
-/// AWS's text and the name; what is most often wrong with one is its upper case.
+/// AWS's text and the name. The most common mistake is an upper-case letter.
 ///
-/// A name of the specification's grammar that is too short or too long for ECR is one that no repository has: NAME_UNKNOWN.
-/// docker's classic store retries NAME_INVALID for 50 s, and the names that it sends are wrong in nothing but their length.
+/// A name that matches the specification's grammar but is too short or too long for ECR is answered with NAME_UNKNOWN. docker's
+/// classic image store retries NAME_INVALID for 50 s, and its names can only be wrong in length.
 fn name_invalid(text: &str, quirks: &Quirks) -> Refusal {
     let message = format!(
         "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression '{}'': '{}'",

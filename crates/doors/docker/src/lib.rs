@@ -1,6 +1,6 @@
 //! The Docker/OCI door: `/v2/` (`ECR.md` B, OCI distribution-spec).
 //!
-//! Every call goes one way: authenticate → parse the path → authorize → handle → encode.
+//! Every call takes the same path: authenticate → parse the path → authorize → handle → encode.
 
 mod basic;
 mod blobs;
@@ -37,29 +37,29 @@ use tokio::time::Instant;
 static API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 static CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// Answers a request for version 1 of the API, which nobody speaks any more; its caller need not be known.
+/// Answers a request for version 1 of the API, which no current client uses. Needs no authentication.
 pub fn retired() -> Response {
     let message = "Version 1 of the registry API is not spoken here; version 2 is, at /v2/";
     Refusal::new(StatusCode::NOT_FOUND, "UNSUPPORTED", message).into_response()
 }
 
-/// Answers a request that `--dev` does not answer.
+/// Refuses a request that `--dev` does not serve, because it comes from another machine.
 pub fn refuse_not_local(not_local: &NotLocal) -> Response {
     let mut response = Refusal::new(StatusCode::FORBIDDEN, "DENIED", not_local.to_string()).into_response();
     response.headers_mut().insert(API_VERSION.clone(), HeaderValue::from_static("registry/2.0"));
     response
 }
 
-/// What a handler works with.
+/// A request with its context, as `answer` passes it to a handler.
 struct Call<'a> {
     app: &'a App,
     cx: &'a Cx,
     head: &'a Parts,
     query: Query<'a>,
     body: &'a mut RequestBody,
-    /// When the longest request ends.
+    /// When the request times out.
     deadline: Instant,
-    /// Whether the caller has the rights, too, without which the operation does less.
+    /// Whether the caller also holds the optional permissions.
     optional: bool,
 }
 
@@ -69,8 +69,10 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: RequestOrigin) -> 
     let deadline = Instant::now() + app.system.limits.request_time;
     let mut body = RequestBody::new(body, &head.headers, deadline);
     let tls = origin.tls;
+    // The call itself. `known` keeps what it found out, even if it fails.
     let mut known = Known::default();
     let answered = answer(app, &head, (&mut body, deadline), origin, &mut known).await;
+    // What the handler left unread is dropped.
     body.discard();
     let mut response = match answered {
         Ok(response) => response,
@@ -101,19 +103,19 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: RequestOrigin) -> 
     response
 }
 
-/// What is known of a call by the time that it is answered.
+/// What `answer` has found out about a call so far. It outlives a failed call, so that the refusal can use it.
 #[derive(Default)]
 struct Known {
-    /// Once its caller is known.
+    /// The call's context; `None` until the caller is authenticated.
     cx: Option<Cx>,
-    /// Of a step of a push.
+    /// The push that the call is a step of; `None` for other calls.
     attempt: Option<PushAttempt>,
-    /// The image that the call is about.
+    /// The image that the call names.
     image: Option<(RepositoryName, Reference)>,
 }
 
 impl Known {
-    /// What a refusal's cure depends on.
+    /// Returns the facts that a refusal's cure depends on.
     fn about(&self, app: &App, head: &Parts, tls: bool) -> About {
         let host = host(head);
         let default = app.addresses.default_registry();
@@ -137,7 +139,7 @@ impl Known {
 }
 
 enum Refused {
-    /// 401 with how to authenticate.
+    /// 401 with the authentication challenge.
     Challenge(NoToken),
     With(Box<Refusal>),
 }
@@ -155,12 +157,14 @@ async fn answer(
     origin: RequestOrigin,
     Known { cx, attempt, image }: &mut Known,
 ) -> Result<Response, Refused> {
+    // Authenticate: only then does the call have a context.
     let quirks = &app.system.quirks;
     let (caller, registry) = match basic::authenticate(app, head).await {
         Ok(found) => found,
         Err(error) => return Err(error::unauthenticated(error, quirks).map_or_else(Refused::Challenge, Refused::from)),
     };
     let cx: &Cx = cx.insert(Cx { system: app.system.clone(), caller, registry, origin: origin.into() });
+    // Find the operation from the path, the method and the query.
     let endpoint = Endpoint::parse(head.uri.path()).map_err(|path| Refusal::path(path, quirks))?;
     let query = Query(head.uri.query().unwrap_or_default());
     let hints = Hints {
@@ -172,16 +176,18 @@ async fn answer(
         NoOperation::Method(allow) => Refusal::method_not_allowed(allow),
         NoOperation::Path(path) => Refusal::path(path, quirks),
     })?;
+    // Note what the call is about before it can be refused, then authorize it.
     (*attempt, *image) = (operation.attempt(), operation.image());
     let optional = access::authorize(cx, &operation.needs(&cx.registry))
         .await
         .map_err(|error| error::refuse(error.into(), quirks))?;
+    // Run the operation. Only an authorized call may read its body.
     body.authorize();
     let response = run(Call { app, cx, head, query, body, deadline, optional }, operation).await?;
     Ok(conditionally(head, response)?)
 }
 
-/// What takes a body holds some KiB while it runs, which the future of every other call would carry along: it has a box.
+/// Runs an operation. Handlers that read a body have large futures; they are boxed, so that other calls stay small.
 async fn run(call: Call<'_>, operation: Operation) -> Result<Response, Refusal> {
     match operation {
         Operation::Ping => Ok(ping()),
@@ -210,7 +216,7 @@ impl Call<'_> {
     }
 }
 
-/// The same answer, or what the request's preconditions make of one with content.
+/// Applies the request's preconditions to a 200 with an ETag; returns every other response unchanged.
 fn conditionally(head: &Parts, mut response: Response) -> Result<Response, Refusal> {
     let Some(etag) = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok()) else {
         return Ok(response);
@@ -229,21 +235,21 @@ fn conditionally(head: &Parts, mut response: Response) -> Result<Response, Refus
     }
 }
 
-/// 412: the client wants other content than there is (RFC 9110 13.1.1).
+/// 412: `If-Match` names content other than what is stored (RFC 9110 13.1.1).
 fn precondition_failed(etag: &str) -> Refusal {
     let message = format!("If-Match names other content than {etag}");
     Refusal::new(StatusCode::PRECONDITION_FAILED, "UNSUPPORTED", message)
 }
 
-/// `docker login` asks for this.
+/// Answers `GET /v2/`, which `docker login` sends to check its credentials.
 fn ping() -> Response {
     let mut response = http::Response::new(body::full("{}"));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
-/// The challenge of `ECR.md` B.1, with the address that the client used. Its body is AWS's to the byte, so that the cause and the
-/// cure stand in its reason phrase alone.
+/// The challenge of `ECR.md` B.1, with the address that the client used. Its body is AWS's to the byte, so the cause and the cure
+/// are in the reason phrase only.
 fn challenge(app: &App, head: &Parts, tls: bool, why: NoToken, about: &About) -> Response {
     let realm = app.addresses.reached_at(host(head), tls);
     let mut response = http::Response::new(body::full("Not Authorized\n"));
@@ -258,7 +264,7 @@ fn challenge(app: &App, head: &Parts, tls: bool, why: NoToken, about: &About) ->
     response
 }
 
-/// An answer without a body.
+/// Returns a response without a body.
 fn bare(status: StatusCode) -> Response {
     let mut response = http::Response::new(body::empty());
     *response.status_mut() = status;
@@ -266,7 +272,7 @@ fn bare(status: StatusCode) -> Response {
     response
 }
 
-/// An answer in JSON.
+/// Returns a JSON response.
 fn json(text: String, content_type: &'static str) -> Response {
     let mut response = http::Response::new(body::full(text));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -1,4 +1,5 @@
-//! Manifests by tag and digest (`ECR.md` B.5, B.6, OCI distribution-spec "Pulling manifests", "Pushing manifests").
+//! Serves, stores and deletes manifests by tag or digest (`ECR.md` B.5, B.6, OCI distribution-spec "Pulling manifests", "Pushing
+//! manifests").
 use super::error::Refusal;
 use super::path::InvalidPath;
 use super::{CONTENT_DIGEST, Call, add, bare, set};
@@ -15,19 +16,20 @@ use tokio::time::timeout;
 static SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 static TAG: HeaderName = HeaderName::from_static("oci-tag");
 
-/// Tags of one PUT by digest at most (OCI distribution-spec "Pushing Manifests": 10 at least, and 414 for too many).
+/// Maximum tags in one PUT by digest (OCI distribution-spec "Pushing Manifests": at least 10, and 414 for too many).
 const MAX_TAGS: usize = 100;
 
-/// Bytes of the value of one `OCI-Tag` line at most; nginx takes 4 KiB for all headers of an answer where nothing else is set.
+/// Maximum bytes of one `OCI-Tag` header's value. By default nginx accepts 4 KiB for all headers of a response.
 const MAX_TAG_LINE: usize = 1024;
 
-/// The longest that a manifest may take to come: 4 MiB at 140 kbit/s.
+/// Maximum time to receive a manifest: 4 MiB at 140 kbit/s.
 const BODY_TIME: Duration = Duration::from_secs(240);
 
-/// What containerd's clients call themselves (`ECR.md` R).
+/// The User-Agent prefix of containerd's clients (`ECR.md` R).
 const CONTAINERD_AGENT: &str = "containerd-client/";
 
-/// The stored bytes, whatever the client accepts: every current client reads them, and some count on it (`ECR.md` R).
+/// Returns the manifest's stored bytes and ignores `Accept`: every current client reads all types, and some rely on this
+/// (`ECR.md` R).
 pub async fn get(
     call: Call<'_>,
     name: &RepositoryName,
@@ -35,6 +37,7 @@ pub async fn get(
     head: bool,
 ) -> Result<Response, Refusal> {
     let refuse = |error| call.refuse(error);
+    // A HEAD reads no manifest. A GET reserves memory for one before it reads it.
     let (head, body) = if head {
         let head = image::head(call.cx, name, reference).await.map_err(refuse)?;
         (head.ok_or_else(Refusal::manifest_unknown)?, body::empty())
@@ -42,7 +45,7 @@ pub async fn get(
         let manifests = &call.app.budgets.manifests;
         let room = match manifests.take_now(Owner::of(call.cx), Manifest::MAX_BYTES) {
             Some(room) => room,
-            // Where room is short, it is worth a look-up to ask for no more than this manifest needs.
+            // The budget is short: look up this manifest's size, so as to reserve no more than that.
             None => {
                 let head = image::head(call.cx, name, reference).await.map_err(refuse)?;
                 let size = head.ok_or_else(Refusal::manifest_unknown)?.size;
@@ -65,7 +68,7 @@ pub async fn get(
 pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -> Result<Response, Refusal> {
     let refuse = |error| super::error::refuse(error, &call.cx.quirks);
     let (tags, digest) = place(&call, reference)?;
-    // The lease is held until the manifest is stored.
+    // Read the body within its time and size limits. The lease is held until the manifest is stored.
     let mut lease = call.app.budgets.manifests.receive(Owner::of(call.cx));
     let declared = call.body.declared();
     let read = memory::read(&mut lease, call.body, declared, Manifest::MAX_BYTES, |_| ());
@@ -76,12 +79,14 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
         NotRead::Failed(error) => refuse(error.into()),
     })?;
     let bytes = lease.finish().map_err(|error| refuse(error.into()))?;
+    // Store the manifest and set its tags.
     let media_type =
         call.head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let is_containerd = |request: &RequestOrigin| request.user_agent.contains(CONTAINERD_AGENT);
     let client = PushClient::Docker { containerd: call.cx.origin.request().is_some_and(is_containerd) };
     let pushed =
         image::put(call.cx, name, NewImage { bytes, media_type, tags, digest, client }).await.map_err(refuse)?;
+    // Say what was stored, and which immutable tags did not move.
     let mut response = bare(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &format!("/v2/{name}/manifests/{}", pushed.digest));
     set(&mut response, CONTENT_DIGEST.clone(), &pushed.digest.to_string());
@@ -100,8 +105,8 @@ pub async fn put(call: Call<'_>, name: &RepositoryName, reference: &Reference) -
     Ok(response)
 }
 
-/// The tags as `OCI-Tag` lists them, in few lines: clients bound the number of an answer's headers (Python's `http.client` takes
-/// 100) as well as the length of each.
+/// Packs the tags into few `OCI-Tag` values. Clients limit the number of a response's headers (Python's `http.client`: 100) and
+/// the length of each.
 fn tag_lines(tags: &[Tag]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for tag in tags {
@@ -116,14 +121,14 @@ fn tag_lines(tags: &[Tag]) -> Vec<String> {
     lines
 }
 
-/// No manifest: 404 MANIFEST_UNKNOWN where the repository exists (OCI distribution-spec "Pulling manifests").
+/// Answers 404: MANIFEST_UNKNOWN if the repository exists (OCI distribution-spec "Pulling manifests").
 pub async fn missing(call: Call<'_>, name: &RepositoryName, reference: &str) -> Result<Response, Refusal> {
     registry::repository::get(call.cx, name).await.map_err(|error| call.refuse(error))?;
     Err(Refusal::manifest_unnamable(reference))
 }
 
-/// The tags that are to hold the manifest, and the digest that it must have: a tag in the path, perhaps with `?digest=`, or a
-/// digest, perhaps with several `?tag=`.
+/// Returns the tags to set and the digest to verify. The path names a tag, with an optional `?digest=`, or a digest, with any
+/// number of `?tag=`.
 fn place(call: &Call<'_>, reference: &Reference) -> Result<(Vec<Tag>, Option<Digest>), Refusal> {
     let quirks = &call.cx.quirks;
     let tags = call.query.all("tag");
@@ -163,7 +168,7 @@ pub async fn delete(call: Call<'_>, name: &RepositoryName, reference: &Reference
             Ok(response)
         }
         Some(failure) if failure.code == ImageFailureCode::ImageNotFound => Err(Refusal::manifest_unknown()),
-        // Referenced by an index: ECR.md B.5.
+        // An index references the image (ECR.md B.5).
         Some(failure) => {
             Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", failure.reason)
                 .say("delete the index first"))

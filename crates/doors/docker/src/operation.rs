@@ -1,4 +1,4 @@
-//! What can be done on `/v2/`, and the permissions that it needs (`ECR.md` B.3, end of B.10).
+//! The operations on `/v2/` and the permissions that they need (`ECR.md` B.3, end of B.10).
 use super::path::{Endpoint, InvalidPath, InvalidReference, UploadPath};
 use http::Method;
 use kernel::RegistryId;
@@ -7,7 +7,7 @@ use oci::{Digest, Reference, RepositoryName};
 use registry::permission;
 use registry::push_log::PushAttempt;
 
-/// A call of the docker door.
+/// An operation of the docker door with the arguments from its path and query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     Ping,
@@ -20,7 +20,7 @@ pub enum Operation {
         reference: Reference,
         head: bool,
     },
-    /// GET, HEAD or DELETE of a manifest by what is neither a tag nor a digest: no manifest has that name.
+    /// GET, HEAD or DELETE of a manifest whose reference is neither a tag nor a digest. No such manifest can exist.
     MissingManifest {
         name: RepositoryName,
         reference: InvalidReference,
@@ -50,7 +50,7 @@ pub enum Operation {
         name: RepositoryName,
         digest: Digest,
     },
-    /// `whole`: the layer comes with this one request. `mount`: it is to be had from another repository.
+    /// `whole`: this request carries the whole layer. `mount`: the client asks to mount the layer from another repository.
     StartUpload {
         name: RepositoryName,
         whole: bool,
@@ -60,7 +60,7 @@ pub enum Operation {
         name: RepositoryName,
         upload: UploadPath,
     },
-    /// `bytes`: the request brings some.
+    /// `bytes`: the request has a body.
     CompleteUpload {
         name: RepositoryName,
         upload: UploadPath,
@@ -76,34 +76,34 @@ pub enum Operation {
     },
 }
 
-/// A layer of another repository that is to be shown in this one.
+/// A layer of another repository that the client asks to mount in this one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     pub digest: Digest,
     pub from: RepositoryName,
 }
 
-/// What the head of a request says beside its method and path.
+/// What the head of a request says besides its method and path.
 #[derive(Clone, Debug)]
 pub struct Hints {
-    /// The query names a digest, and no mount.
+    /// The query has `digest` and no `mount`.
     pub digest_without_mount: bool,
-    /// The layer that the query asks to mount; none where it says no source, or what is no digest or no name.
+    /// The layer that the query asks to mount; `None` if the query has no source, or an invalid digest or name.
     pub mount: Option<Mount>,
     pub has_body: bool,
 }
 
-/// Why a method on an endpoint is no operation.
+/// Why there is no operation for a method on an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoOperation {
-    /// The endpoint has only these methods, as `Allow` lists them.
+    /// The endpoint accepts only these methods, in the form of `Allow`.
     Method(&'static str),
-    /// Nothing can be stored under what the path names.
+    /// Nothing can be stored under the path's name.
     Path(InvalidPath),
 }
 
 impl Operation {
-    /// The operation of a method on an endpoint.
+    /// Returns the operation that a method performs on an endpoint.
     pub fn find(method: &Method, endpoint: Endpoint, hints: Hints) -> Result<Operation, NoOperation> {
         let head = *method == Method::HEAD;
         let get = head || *method == Method::GET;
@@ -146,7 +146,8 @@ impl Operation {
         }
     }
 
-    /// What the operation would push, for the repository's log if it is refused; `None` for one that is no step of a push.
+    /// Returns what the operation would push, for the repository's push log if it is refused; `None` if it is not a step of a
+    /// push.
     pub fn attempt(&self) -> Option<PushAttempt> {
         let attempt =
             |action, name: &RepositoryName| PushAttempt { action, repository: name.clone(), tag: None, digest: None };
@@ -176,7 +177,7 @@ impl Operation {
         }
     }
 
-    /// The image that the operation is about.
+    /// Returns the image that the operation names.
     pub fn image(&self) -> Option<(RepositoryName, Reference)> {
         match self {
             Operation::GetManifest { name, reference, .. }
@@ -198,11 +199,11 @@ impl Operation {
         }
     }
 
-    /// What the caller must be allowed, in the order in which a refusal names what is missing.
+    /// Returns the permissions that the caller needs. A refusal names the first missing one.
     pub fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let on = |action, name| Need::new(action, permission::repository(registry, name));
         match self {
-            // A good token is all.
+            // A valid token is enough.
             Operation::Ping => Vec::new(),
             Operation::Catalog => vec![Need::new("ecr:DescribeRepositories", permission::every_repository(registry))],
             Operation::ListTags { name } => vec![on("ecr:ListImages", name)],

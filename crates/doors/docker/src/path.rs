@@ -1,7 +1,7 @@
-//! Paths below `/v2/`, read by hand, since repository names hold slashes (OCI distribution-spec "Endpoints").
+//! Parses paths below `/v2/` by hand, because repository names contain slashes (OCI distribution-spec "Endpoints").
 use oci::{Digest, Reference, RepositoryName};
 
-/// What a path names.
+/// What a path below `/v2/` addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// `/v2/`
@@ -11,8 +11,7 @@ pub enum Endpoint {
     Tags {
         name: RepositoryName,
     },
-    /// A manifest; the reference is unread where it is neither a tag nor a digest, since reading such a manifest is not an
-    /// invalid request: nothing has that name.
+    /// A manifest. An invalid reference is kept as text, because reading such a manifest is a valid request that finds nothing.
     Manifest {
         name: RepositoryName,
         reference: Result<Reference, InvalidReference>,
@@ -35,13 +34,13 @@ pub enum Endpoint {
     },
 }
 
-/// The last segment of an upload's path: `ID`, or `ID.OFFSET` as every Location has it. One segment, so that what takes the
-/// last segment for the upload's id, and what knows the paths of distribution's registry by a pattern, read it too.
+/// The last segment of an upload's path: `ID`, or `ID.OFFSET` as in every Location. It is one segment, so that clients that take
+/// the last segment as the upload's id, or match distribution's paths by a pattern, can read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UploadPath {
-    /// Text until the domain reads it, since a bad id is only an unknown one.
+    /// Parsed later by the handler, because a malformed id is reported as an unknown upload.
     pub id: String,
-    /// The bytes that the upload had when the Location was given; `None` in a path that a client built itself.
+    /// Bytes that the upload had received when the Location was issued; `None` in a path that a client built itself.
     pub offset: Option<u64>,
 }
 
@@ -49,7 +48,7 @@ impl UploadPath {
     fn parse(segment: &str) -> UploadPath {
         match segment.split_once('.') {
             Some((id, digits)) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                // An offset beyond any upload's length is one where no upload stands.
+                // An offset that overflows becomes the largest one, which no upload reaches.
                 UploadPath { id: id.to_owned(), offset: Some(digits.parse().unwrap_or(u64::MAX)) }
             }
             _ => UploadPath { id: segment.to_owned(), offset: None },
@@ -67,7 +66,7 @@ impl From<InvalidReference> for InvalidPath {
     }
 }
 
-/// Why a path means nothing.
+/// Why a path addresses nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InvalidPath {
     Unknown,
@@ -77,8 +76,8 @@ pub enum InvalidPath {
 }
 
 impl Endpoint {
-    /// Reads a path as it stands on the wire. Nothing is decoded but `%3A`, which some clients write in digests; so `%2F`,
-    /// `..` and empty segments are in no name.
+    /// Parses a path as sent. Only `%3A` is decoded, which some clients write in digests, so no name can contain `%2F`, `..` or
+    /// empty segments.
     pub fn parse(path: &str) -> Result<Endpoint, InvalidPath> {
         let rest = match path.strip_prefix("/v2") {
             Some("" | "/") => return Ok(Endpoint::Base),
@@ -87,7 +86,7 @@ impl Endpoint {
             None => return Err(InvalidPath::Unknown),
         };
         let (before, last) = rest.rsplit_once('/').ok_or(InvalidPath::Unknown)?;
-        // The kind stands before the last segment, and a repository may be named like one: the rightmost counts.
+        // The kind is the segment before the last. A repository may be named like a kind, so only the rightmost one counts.
         let (names, kind) = before.rsplit_once('/').ok_or(InvalidPath::Unknown)?;
         match (kind, last) {
             ("manifests", reference) => {

@@ -4,7 +4,7 @@ use super::{Response, set};
 use http::{StatusCode, header};
 use kernel::quirks::{Behaviour, Quirks};
 
-/// Entries of a page where the client does not say, and at most (`ECR.md` B.7).
+/// Entries of a page: the default, and the maximum below (`ECR.md` B.7).
 const DEFAULT_PAGE: u32 = 100;
 const MAX_PAGE: u32 = 1000;
 
@@ -13,18 +13,18 @@ const MAX_PAGE: u32 = 1000;
 pub struct Query<'a>(pub &'a str);
 
 impl Query<'_> {
-    /// The first value of a parameter, decoded. An empty one is a value: see [`Query::given`].
+    /// Returns a parameter's first value, decoded. An empty value counts as a value, unlike in [`Query::given`].
     pub fn get(&self, name: &str) -> Option<String> {
         form_urlencoded::parse(self.0.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
-    /// The first value of a parameter that may be left out: an empty one counts as absent, as clients write it that join
-    /// parameters without looking whether they have them.
+    /// Returns an optional parameter's first value. An empty value counts as absent, because some clients send parameters that
+    /// they do not set.
     pub fn given(&self, name: &str) -> Option<String> {
         self.get(name).filter(|value| !value.is_empty())
     }
 
-    /// The name behind which a listing begins. No name holds a NUL, so what follows one places nothing; the stores take none.
+    /// Returns the name after which a listing begins. The text is cut at a NUL, which no name contains and no store accepts.
     pub fn last(&self) -> Option<String> {
         self.given("last").map(|last| last.split('\0').next().unwrap_or_default().to_owned())
     }
@@ -40,7 +40,7 @@ impl Query<'_> {
         self.get(name).is_some()
     }
 
-    /// The page size `n`: clamped to 1,000, or refused above it as AWS does.
+    /// Returns the page size `n`. A value over 1,000 is clamped, or refused as AWS does.
     pub fn page(&self, quirks: &Quirks) -> Result<u32, Refusal> {
         let Some(text) = self.given("n") else { return Ok(DEFAULT_PAGE) };
         let invalid = || {
@@ -60,7 +60,7 @@ impl Query<'_> {
     }
 }
 
-/// Says where the next page is (RFC 8288); `last` is its `last` parameter, `more` further ones.
+/// Sets the `Link` header to the next page (RFC 8288). `last` is its `last` parameter, `more` are further parameters.
 pub fn link(response: &mut Response, path: &str, last: &str, n: u32, more: &[(&str, &str)]) {
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("last", last)

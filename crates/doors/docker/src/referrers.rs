@@ -1,4 +1,4 @@
-//! Referrers of a subject (`ECR.md` B.9, OCI distribution-spec "Listing Referrers").
+//! Lists the referrers of a subject (`ECR.md` B.9, OCI distribution-spec "Listing Referrers").
 use super::error::Refusal;
 use super::query::link;
 use super::{Call, set};
@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 
 static FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
 const FILTER: &str = "artifactType";
-/// Artifact types of one filter at most; the specification speaks of one, ListImageReferrers takes 5.
+/// Maximum artifact types of one filter. The specification has one; ListImageReferrers allows 5.
 const MAX_TYPES: usize = 10;
 
 pub async fn list(call: Call<'_>, name: &RepositoryName, subject: &Digest) -> Result<Response, Refusal> {
+    // Read the page and the filter.
     let n = call.query.page(&call.cx.quirks)?;
     let wanted: Vec<String> = call.query.all(FILTER).into_iter().filter(|wanted| !wanted.is_empty()).collect();
     if wanted.len() > MAX_TYPES {
@@ -27,17 +28,19 @@ pub async fn list(call: Call<'_>, name: &RepositoryName, subject: &Digest) -> Re
     }
     let invalid = |_| Refusal::new(StatusCode::BAD_REQUEST, "UNSUPPORTED", "'last' is not one of this listing's");
     let after = call.query.given("last").map(|last| URL_SAFE_NO_PAD.decode(last)).transpose().map_err(invalid)?;
+    // Reserve memory for the answer, then find the page.
     let manifests = &call.app.budgets.manifests;
     let room =
         manifests.take(Owner::of(call.cx), Manifest::MAX_BYTES).await.map_err(|error| call.refuse(error.into()))?;
-    // A plus that a client wrote as it is was read as a blank, which few media types have.
+    // Query decoding turns an unescaped plus into a space. Media types rarely contain a space, so both readings are searched.
     let types = wanted.iter().flat_map(|wanted| [wanted.clone(), wanted.replace(' ', "+")]).collect();
     let page = match referrers::list(call.cx, name, subject, types, after, n).await {
         Ok(page) => page,
-        // A 404 would say that this registry has no such API, and its client would fall back to tags.
+        // A 404 would mean that this registry lacks the referrers API, and the client would fall back to tags.
         Err(Error::RepositoryNotFound { .. }) => Page { items: Vec::new(), next: None },
         Err(error) => return Err(call.refuse(error)),
     };
+    // Answer with an index of the referrers, and a link to the next page.
     let manifests: Vec<Value> = page.items.iter().map(descriptor).collect();
     let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": manifests });
     let mut response = http::Response::new(Held::new(index.to_string().into_bytes(), Some(room)).into_body());

@@ -19,7 +19,7 @@ struct TagList<'a> {
 pub async fn tags(call: Call<'_>, name: &RepositoryName) -> Result<Response, Refusal> {
     let n = call.query.page(&call.cx.quirks)?;
     let (tags, more) = image::tags(call.cx, name, call.query.last(), n).await.map_err(|error| call.refuse(error))?;
-    // Written at once: a page of a thousand names as a tree of values costs more than reading them.
+    // Serialized directly: building a tree of values for a thousand names costs more than reading them.
     let page = serde_json::to_string(&TagList { name: name.as_str(), tags: &tags });
     let page = page.map_err(|error| call.refuse(registry::Error::server(error)))?;
     let mut response = json(page, JSON);

@@ -1,4 +1,4 @@
-//! Uploads as docker drives them (`ECR.md` B.4, OCI distribution-spec "Pushing blobs").
+//! The upload protocol (`POST`, `PATCH`, `PUT`) of the docker door (`ECR.md` B.4, OCI distribution-spec "Pushing blobs").
 use super::error::Refusal;
 use super::path::UploadPath;
 use super::query::Query;
@@ -11,7 +11,7 @@ use oci::{Algorithm, ChunkRange, Digest, RepositoryName};
 use registry::upload::{self, BodyPlace, CompletionRules, UploadId, UploadProgress};
 use registry::{Error, layer};
 
-/// Characters of an invented upload id at most that a refusal repeats.
+/// Maximum characters of a malformed upload id that a refusal repeats.
 const MAX_SHOWN_ID: usize = 64;
 
 static UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -25,7 +25,7 @@ pub async fn put_whole(call: Call<'_>, name: &RepositoryName) -> Result<Response
     Ok(created(name, &digest))
 }
 
-/// POST: mounts a layer if that can be, for whatever reason it can't; else opens a session (`ECR.md` B.8).
+/// POST: mounts a layer if possible. If it can't be mounted, for any reason, opens a session (`ECR.md` B.8).
 pub async fn start(call: Call<'_>, name: &RepositoryName, mount: Option<Mount>) -> Result<Response, Refusal> {
     let algorithm = algorithm(&call)?;
     if let Some(Mount { digest, from }) = mount.filter(|_| call.optional) {
@@ -38,12 +38,12 @@ pub async fn start(call: Call<'_>, name: &RepositoryName, mount: Option<Mount>) 
     Ok(progress(StatusCode::ACCEPTED, name, UploadProgress { id, received: 0 }))
 }
 
-/// The mount that a query asks for, if it says what and from where.
+/// Returns the mount that a query asks for, if it names both a digest and a source.
 pub fn mount_asked(query: Query<'_>) -> Option<Mount> {
     Some(Mount { digest: query.get("mount")?.parse().ok()?, from: query.get("from")?.parse().ok()? })
 }
 
-/// The hash that the client announces, so that it is computed while bytes come.
+/// Returns the hash algorithm that the client announces, so that it can be computed while bytes arrive.
 fn algorithm(call: &Call<'_>) -> Result<Algorithm, Refusal> {
     match call.query.get("digest-algorithm").as_deref() {
         None | Some("sha256") => Ok(Algorithm::Sha256),
@@ -55,7 +55,7 @@ fn algorithm(call: &Call<'_>) -> Result<Algorithm, Refusal> {
     }
 }
 
-/// PATCH: a streamed body, or a chunk with its place.
+/// PATCH: appends a streamed body, or a chunk with a Content-Range.
 pub async fn append(call: Call<'_>, name: &RepositoryName, path: &UploadPath) -> Result<Response, Refusal> {
     let id = upload_id(&call, name, &path.id).await?;
     let appended = async {
@@ -74,7 +74,7 @@ pub async fn append(call: Call<'_>, name: &RepositoryName, path: &UploadPath) ->
     }
 }
 
-/// PUT: the end of a session, perhaps with its last or only bytes.
+/// PUT: completes a session. The request may carry the last or the only bytes.
 pub async fn complete(call: Call<'_>, name: &RepositoryName, path: &UploadPath) -> Result<Response, Refusal> {
     let id = upload_id(&call, name, &path.id).await?;
     let completed = async {
@@ -102,7 +102,7 @@ pub async fn cancel(call: Call<'_>, name: &RepositoryName, id: &str) -> Result<R
     Ok(response)
 }
 
-/// The id that a path names. A text that is none is an unknown upload, of a repository that exists.
+/// Parses the upload id in a path. A malformed id is an unknown upload if the repository exists.
 async fn upload_id(call: &Call<'_>, name: &RepositoryName, text: &str) -> Result<UploadId, Refusal> {
     let Ok(id) = text.parse() else {
         registry::repository::get(call.cx, name).await.map_err(|error| call.refuse(error))?;
@@ -118,8 +118,8 @@ fn digest(call: &Call<'_>) -> Result<Digest, Refusal> {
     text.parse().map_err(|_| Refusal::digest_invalid(&text, &call.cx.quirks))
 }
 
-/// Where the body belongs: at its Content-Range, else at the offset of the Location that it was sent to; `None` where the client
-/// says neither. So a streamed body that is sent again, because its answer was lost, is not appended twice.
+/// Returns the body's position in the layer: its Content-Range, or else the offset in the Location that it was sent to; `None` if
+/// the client gives neither. The position keeps a body that is resent after a lost response from being appended twice.
 async fn place(
     call: &Call<'_>,
     name: &RepositoryName,
@@ -130,8 +130,8 @@ async fn place(
     let range = ChunkRange::parse(value.to_str().unwrap_or_default()).map_err(|error| {
         Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", format!("Content-Range: {error}"))
     })?;
-    // What can't fit is refused before its bytes come. A chunk out of order is that first, whatever its length: the domain
-    // refuses it.
+    // A chunk whose length contradicts its range is refused before its bytes arrive. A chunk out of order is left to the domain,
+    // which refuses it for its position.
     if let Some(declared) = call.body.declared().filter(|declared| *declared != range.len()) {
         let stands = upload::status(call.cx, name, id).await.map_err(|error| refuse(call.cx, error))?;
         if range.first == stands.received {
@@ -146,8 +146,8 @@ fn refuse(cx: &Cx, error: Error) -> Refusal {
     super::error::refuse(error, &cx.quirks)
 }
 
-/// The refusal, which says where the session stands, so that the client can go on from there. Of a session that is gone it says
-/// nothing but that.
+/// Adds the session's progress to a refusal, so that the client can continue from there. If the session is gone, returns that
+/// refusal instead.
 async fn standing(cx: &Cx, name: &RepositoryName, id: UploadId, refusal: Refusal) -> Refusal {
     match upload::status(cx, name, id).await {
         Ok(stands) => refusal
@@ -155,17 +155,18 @@ async fn standing(cx: &Cx, name: &RepositoryName, id: UploadId, refusal: Refusal
             .header(header::RANGE, &range(stands))
             .header(UPLOAD_UUID.clone(), &stands.id.to_string()),
         Err(gone @ (Error::UploadNotFound { .. } | Error::RepositoryNotFound { .. })) => refuse(cx, gone),
-        // The store can't say it now: the refusal holds all the same.
+        // The store can't give the progress now. The refusal is still right without it.
         Err(_) => refusal,
     }
 }
 
-/// Where the session's next bytes go. Its path says behind which byte, see [`UploadPath`]; it has no query, as on ECR.
+/// Returns the Location for the session's next bytes. Its path carries the offset (see [`UploadPath`]); it has no query, as on
+/// ECR.
 fn location(name: &RepositoryName, UploadProgress { id, received }: UploadProgress) -> String {
     format!("/v2/{name}/blobs/uploads/{id}.{received}")
 }
 
-/// An answer that says where a session stands.
+/// Returns a response with a session's progress.
 fn progress(status: StatusCode, name: &RepositoryName, progress: UploadProgress) -> Response {
     let mut response = if status == StatusCode::NO_CONTENT {
         let mut response = http::Response::new(listen::body::empty());
@@ -180,12 +181,12 @@ fn progress(status: StatusCode, name: &RepositoryName, progress: UploadProgress)
     response
 }
 
-/// Ends with the last byte received; `0-0` before there is one, as the specification's own examples have it.
+/// Returns the `Range` of the bytes received; `0-0` if there are none, as in the specification's examples.
 fn range(progress: UploadProgress) -> String {
     format!("0-{}", progress.received.saturating_sub(1))
 }
 
-/// A layer that exists now.
+/// Returns 201 with the new layer's location.
 fn created(name: &RepositoryName, digest: &Digest) -> Response {
     let mut response = bare(StatusCode::CREATED);
     set(&mut response, header::LOCATION, &format!("/v2/{name}/blobs/{digest}"));

@@ -1,16 +1,16 @@
-//! What would let a refused call succeed, for this caller and this host (`ECR.md` B.2).
+//! Says what would let a refused call succeed, for this caller and this host (`ECR.md` B.2).
 use super::{Refusal, with_cure};
 use kernel::RegistryId;
 use oci::{Reference, RepositoryName};
 use std::time::Duration;
 
-/// What a cure depends on: who asked for what, and where.
+/// The facts about a call that its cure depends on.
 pub struct About {
     /// The host that the client used, with its port.
     pub host: String,
-    /// The registry that the call is about; before its caller is known, that of the host, or the default one.
+    /// The registry that the call is about. Until the caller is known: the host's registry, or the default one.
     pub registry: RegistryId,
-    /// Whether the host names that registry.
+    /// Whether the host name selects that registry.
     pub named: bool,
     /// The caller's account, once it is known.
     pub caller: Option<aws::AccountId>,
@@ -25,23 +25,24 @@ pub struct About {
 /// What would let a refused call succeed.
 #[derive(Debug)]
 pub(super) enum Cure {
-    /// The same clause whoever called.
+    /// A clause that does not depend on the call.
     Said(String),
-    /// Another token.
+    /// Log in again.
     Login,
-    /// To make the missing repository, or to look elsewhere for it.
+    /// Create the missing repository, or look for it in another registry.
     Repository(String),
-    /// To be allowed.
+    /// Get the permission.
     Permission,
-    /// Another tag, or this one once it was deleted.
+    /// Push another tag, or delete this one first.
     Tag { name: String, tag: String },
-    /// An image that is there.
+    /// Pull an image that exists.
     Image,
-    /// Another upload.
+    /// Start the upload again.
     Upload,
 }
 
-/// A cure in words: a clause for the body, and one for a reason phrase that has no room for that. The first holds the second.
+/// A cure as text: a clause for the body, and a shorter one for a reason phrase in which the first does not fit. The first
+/// contains the second.
 struct Words {
     whole: String,
     short: Option<String>,
@@ -54,7 +55,7 @@ impl Words {
 }
 
 impl Refusal {
-    /// The same refusal with what would let its call succeed, in its body and in its reason phrase.
+    /// Adds what would let the call succeed to the refusal's body and reason phrase.
     pub fn cured(mut self, about: &About) -> Refusal {
         if let (Some(Cure::Image), Some((name, reference))) = (self.cure.as_deref(), &about.image) {
             let what = match reference {
@@ -66,7 +67,7 @@ impl Refusal {
             self.cause = Some(cause.into());
         }
         if about.pushes && matches!(self.cure.as_deref(), Some(Cure::Repository(_))) {
-            // The command names it: said twice, a long name would leave no room for the command.
+            // The command already names the repository. A long name said twice would leave no room for the command.
             self.cause = Some("no such repository".into());
         }
         let cause = self.cause.as_deref().unwrap_or(&self.message);
@@ -81,7 +82,7 @@ impl Refusal {
 }
 
 impl About {
-    /// How to log in at this host.
+    /// Returns the command that logs in at this host.
     pub fn login(&self) -> String {
         let (region, host) = (&self.registry.region, &self.host);
         format!(
@@ -126,7 +127,7 @@ impl About {
         })
     }
 
-    /// Where a repository was looked for that somebody wants to pull from.
+    /// Says in which registry a pull looked for its repository, and how to list that registry.
     fn looked_for(&self) -> Words {
         let RegistryId { account, region } = &self.registry;
         let by = if self.named { "host names" } else { "token is of" };
@@ -143,7 +144,7 @@ impl About {
         format!("log in with credentials of the account {account}, or have it allow yours")
     }
 
-    /// A line for the AWS CLI about this registry.
+    /// Returns an AWS CLI command that addresses this registry.
     fn command(&self, operation: &str, arguments: &str) -> String {
         let RegistryId { account, region } = &self.registry;
         let mut line = format!("aws ecr {operation}");
@@ -159,7 +160,7 @@ impl About {
     }
 }
 
-/// A message with one more sentence. A command stands at its end, so no full stop follows.
+/// Appends a sentence to a message. Has no full stop, because the sentence may end with a command.
 fn followed(message: &str, clause: &str) -> String {
     let stop = if message.ends_with(['.', '!', '?']) { "" } else { "." };
     let mut rest = clause.chars();

@@ -1,4 +1,4 @@
-//! The one translation of failures into OCI codes (`ECR.md` B.10).
+//! Maps every failure to an OCI error code (`ECR.md` B.10).
 use super::cure::Cure;
 use super::{Refusal, invalid};
 use crate::basic::{NoToken, Unauthenticated};
@@ -13,7 +13,7 @@ use registry::{Error, LayersNotFoundBy};
 /// Seconds after which a client may try again.
 const RETRY_AFTER: &str = "1";
 
-/// A caller that could not be told. `Err`: the challenge, which is no envelope.
+/// Maps a failed authentication. `Err` means the challenge, whose body is not an error envelope.
 pub fn unauthenticated(error: Unauthenticated, quirks: &Quirks) -> Result<Refusal, NoToken> {
     let message = error.to_string();
     let denied = |message| Refusal::new(StatusCode::FORBIDDEN, "DENIED", message);
@@ -35,18 +35,18 @@ pub fn unauthenticated(error: Unauthenticated, quirks: &Quirks) -> Result<Refusa
     })
 }
 
-/// The translation. No `_`: a new failure of the domain has to say here what it is to a docker client, and what cures it.
+/// Maps a failure of the registry. Has no `_` arm, so that a new failure must state here its code and its cure.
 pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
     use StatusCode as S;
     let message = error.to_string();
     match &error {
         Error::Common(common) => {
             let refusal = refuse_common(common, message, quirks);
-            // What is wrong with the server is logged, or counted as an outage.
+            // Server faults are logged, or counted as an outage.
             let is_ours = matches!(common, CommonError::Unavailable { .. } | CommonError::Server(_));
             Refusal { fault: is_ours.then(|| Box::new(error)), ..refusal }
         }
-        // AWS says no more than "Invalid JSON syntax"; Ecru says what is wrong.
+        // AWS says only "Invalid JSON syntax"; Ecru says what is wrong.
         Error::InvalidManifest(_) if quirks.registry_errors == Behaviour::Faithful => {
             invalid(quirks, "UNSUPPORTED", message)
         }
@@ -104,7 +104,7 @@ pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
     }
 }
 
-/// The translation of the failures that every service has.
+/// Maps a failure that every service has.
 fn refuse_common(error: &CommonError, message: String, quirks: &Quirks) -> Refusal {
     use StatusCode as S;
     match error {
@@ -121,7 +121,7 @@ fn refuse_common(error: &CommonError, message: String, quirks: &Quirks) -> Refus
     }
 }
 
-/// AWS's text of `ECR.md` G.5, and the permission in short.
+/// AWS's text (`ECR.md` G.5), with a shorter form of the permission as the cause.
 fn denied(message: String, denial: &policy::Denial) -> Refusal {
     let resource = match denial.resource.rsplit_once(":repository/") {
         Some((_, name)) => format!("repository {name}"),
@@ -185,11 +185,11 @@ fn manifest_invalid(reason: &InvalidManifest) -> Refusal {
         InvalidManifest::MediaTypeMismatch { .. } => "send as Content-Type what the manifest's mediaType says",
         InvalidManifest::Member { .. } => "build the image again with a tool that writes this right",
     };
-    // Clients put "manifest invalid" before it.
+    // Clients print "manifest invalid" before the message.
     Refusal::new(StatusCode::BAD_REQUEST, "MANIFEST_INVALID", reason.clause()).say(cure)
 }
 
-/// AWS's sentence, and what the tag holds since when (`ECR.md` R 4).
+/// AWS's sentence, followed by the digest that the tag points to and the time since it does (`ECR.md` R 4).
 fn tag_exists(message: String, (name, tag): (&str, &str), held: &Digest, since: Time) -> Refusal {
     let since = moment(since);
     let day = since.get(..10).unwrap_or_default();
@@ -204,9 +204,9 @@ fn moment(time: Time) -> String {
     Timestamp::from_microsecond(time.0).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The first of a list of digests with the beginning of its hash, and whether there are more: `sha256:0123456789ab and others`.
+/// Shortens a list of digests to its first one with the beginning of its hash: `sha256:0123456789ab and others`.
 fn first(digests: &str) -> String {
-    /// The characters of a hash that docker shows.
+    /// Characters of a hash that docker shows.
     const SHOWN: usize = 12;
     let (first, others) = digests.split_once(", ").map_or((digests, ""), |(first, _)| (first, " and others"));
     match first.split_once(':') {
