@@ -1,7 +1,8 @@
-//! The `ecru` door: what AWS has no call for (JSON 1.1, SigV4 service `ecru`, target prefix `Ecru_V20261121`, actions `ecru:*`).
+//! The `ecru` door: operations that AWS has no call for (JSON 1.1, SigV4 service `ecru`, target prefix `Ecru_V20261121`, actions
+//! `ecru:*`).
 //!
-//! Its calls are about the whole server, and so about the default account: only who may do so there operates it. A call about a
-//! registry says so ([`call::Operation::OF_REGISTRY`]), and is judged there as those of ECR are.
+//! Its calls are about the whole server and are authorized in the default account, to which the server's operators belong. A call
+//! about one registry sets [`call::Operation::OF_REGISTRY`] and is authorized in that registry, like the calls of ECR.
 
 mod list_jobs;
 mod list_push_log;
@@ -20,9 +21,9 @@ pub use list_push_log::{
 pub use retry_jobs::{Output as RetryJobsOutput, RetryJobs};
 pub use server_status::{Output as ServerStatusOutput, ServerStatus};
 
-/// What stands before an operation in `X-Amz-Target`.
+/// The part of `X-Amz-Target` before the dot.
 pub const TARGET: &str = "Ecru_V20261121";
-/// The service in the scope of a signature.
+/// The service in the credential scope of a signature.
 pub const SIGNING_NAME: &str = "ecru";
 
 pub const SERVICE: Service = Service {
@@ -41,7 +42,7 @@ pub const SERVICE: Service = Service {
     not_yet: &[],
 };
 
-/// The service, as its operations see it.
+/// The API that this door's operations belong to.
 pub struct Admin;
 
 impl Api for Admin {

@@ -10,14 +10,14 @@ use listen::app::App;
 use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
-/// Jobs of a page where the caller does not say, and at most: a job's error and progress have up to 1 KiB each.
+/// Jobs of a page: the default, and the maximum below. A job's error and progress have up to 1 KiB each.
 const DEFAULT_RESULTS: u32 = 100;
 const MAX_RESULTS: u32 = 200;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListJobs {
-    /// Only jobs that were given up.
+    /// Return only dead jobs.
     #[serde(default)]
     dead_only: Option<bool>,
     next_token: Option<String>,
@@ -43,13 +43,13 @@ pub struct Output {
 pub struct JobOut {
     pub kind: String,
     pub key: String,
-    /// Absent for a kind that only a newer version knows, which this one leaves alone.
+    /// Absent if this version does not know the job's kind. Such jobs belong to a newer version and do not run here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lane: Option<String>,
     pub state: JobStateOut,
-    /// How often it has failed since it last succeeded.
+    /// Failed runs since the last success.
     pub attempts: u64,
-    /// When it runs next. For a running job, when another node takes it over if this one has died.
+    /// When the job runs next. For a running job: when another node may take it over if this one has died.
     pub due_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -72,7 +72,7 @@ impl Operation for ListJobs {
     type Checked = Checked;
     type Output = Output;
 
-    /// Judged in the default account, as every call of this service is.
+    /// Authorized in the default account, like every call about the whole server.
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         vec![Need::new("ecru:ListJobs", permission::registry(registry))]
     }
@@ -93,7 +93,7 @@ impl Operation for ListJobs {
     }
 }
 
-/// The kind and key of the last job of the page before. No kind has a line break.
+/// Parses a cursor: the kind and key of the previous page's last job, separated by a line break. No kind contains one.
 fn read_cursor(cursor: Vec<u8>) -> Result<(String, String), Error> {
     let text = String::from_utf8(cursor).ok();
     let parts = text.as_deref().and_then(|text| text.split_once('\n'));

@@ -1,4 +1,4 @@
-//! ListPushLog: what was pushed to a repository and what was refused, newest first.
+//! ListPushLog: a repository's pushes and refused pushes, newest first.
 use crate::Admin;
 use aws::Timestamp;
 use call::Operation;
@@ -12,7 +12,7 @@ use registry::push_log::{self, PushLogLine, PushOutcome};
 use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
-/// Lines of a page where the caller does not say, and at most.
+/// Lines of a page: the default, and the maximum below.
 const DEFAULT_RESULTS: u32 = 100;
 const MAX_RESULTS: u32 = 1000;
 
@@ -21,7 +21,7 @@ const MAX_RESULTS: u32 = 1000;
 pub struct ListPushLog {
     registry_id: Option<String>,
     repository_name: Option<String>,
-    /// Without the pushes that succeeded.
+    /// Leave out pushes that succeeded.
     #[serde(default)]
     refused_only: Option<bool>,
     next_token: Option<String>,
@@ -43,7 +43,7 @@ pub struct Output {
     pub next_token: Option<String>,
 }
 
-/// One push, or one refusal and its repeats.
+/// One push, or one refusal with its repeats.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LineOut {
@@ -60,7 +60,7 @@ pub struct LineOut {
     pub image_tag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_digest: Option<String>,
-    /// What the tag held before this push, or holds on where it did not move.
+    /// The image that the tag pointed to before this push, or still points to if the tag did not move.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_image_digest: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,12 +71,12 @@ pub struct LineOut {
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum OutcomeOut {
     Pushed,
-    /// The image is stored, and its immutable tag did not move.
+    /// The image was stored, but its immutable tag did not move.
     TagKept,
     Refused,
 }
 
-/// What was tried, and the answer.
+/// The refused call, and the answer it got.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RefusalOut {
@@ -84,7 +84,7 @@ pub struct RefusalOut {
     pub status_code: u16,
     pub error_code: String,
     pub message: String,
-    /// How often, since `firstAt`.
+    /// Number of refusals since `firstAt`.
     pub times: u64,
     pub first_at: Timestamp,
 }

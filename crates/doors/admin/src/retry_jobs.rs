@@ -1,4 +1,4 @@
-//! RetryJobs: runs jobs again that were given up.
+//! RetryJobs: makes dead jobs due again.
 use crate::Admin;
 use call::{Operation, check};
 use kernel::access::Need;
@@ -7,13 +7,13 @@ use listen::app::App;
 use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
-/// Characters of a kind or a key at most.
+/// Maximum characters of a kind or a key.
 const NAME_CHARACTERS: u64 = 1024;
 
 #[derive(Debug, Deserialize)]
 pub struct RetryJobs {
     kind: Option<String>,
-    /// One job; without it all dead jobs of the kind.
+    /// The key of one job; if absent, all dead jobs of the kind.
     key: Option<String>,
 }
 
@@ -25,7 +25,7 @@ pub struct Checked {
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Output {
-    /// Dead jobs that are due now.
+    /// Number of dead jobs that were made due.
     pub retried: u64,
 }
 
@@ -35,7 +35,7 @@ impl Operation for RetryJobs {
     type Checked = Checked;
     type Output = Output;
 
-    /// Judged in the default account, as every call of this service is.
+    /// Authorized in the default account, like every call about the whole server.
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         vec![Need::new("ecru:RetryJobs", permission::registry(registry))]
     }

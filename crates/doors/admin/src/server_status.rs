@@ -1,4 +1,4 @@
-//! ServerStatus: what a person who runs a server asks first.
+//! ServerStatus: version, readiness and engine of the answering node.
 use crate::Admin;
 use aws::Timestamp;
 use call::Operation;
@@ -11,22 +11,22 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize)]
 pub struct ServerStatus {}
 
-/// The state of the node that answers.
+/// The state of the answering node.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
     pub version: String,
-    /// When the process began to serve.
+    /// When the process started serving.
     pub started_at: Timestamp,
     /// Seconds since then, by the server's clock.
     pub uptime_seconds: u64,
-    /// Whether it can take what is pushed now: what `/readyz` says.
+    /// Whether the node can accept pushes now, as `/readyz` reports.
     pub ready: bool,
-    /// Why it is not ready; empty when it is.
+    /// Why the node is not ready; empty if it is.
     pub problems: Vec<String>,
     /// `sqlite` or `postgres`.
     pub metadata_engine: String,
-    /// Bytes of memory that the bodies of AWS calls, manifests and their answers may still take.
+    /// Free bytes in the memory budget for the bodies of AWS calls, manifests and their answers.
     pub call_body_bytes_free: u64,
 }
 
@@ -36,7 +36,7 @@ impl Operation for ServerStatus {
     type Checked = ();
     type Output = Output;
 
-    /// Judged in the default account, as every call of this service is.
+    /// Authorized in the default account, like every call about the whole server.
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         vec![Need::new("ecru:ServerStatus", permission::registry(registry))]
     }
@@ -50,7 +50,7 @@ impl Operation for ServerStatus {
         Ok(Output {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: Timestamp(app.started.0),
-            // A clock that was set back since shows none.
+            // Zero if the clock was set back since the start.
             uptime_seconds: u64::try_from(cx.now().0.saturating_sub(app.started.0)).unwrap_or(0) / 1_000_000,
             ready: problems.is_empty(),
             problems,

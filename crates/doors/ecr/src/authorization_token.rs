@@ -12,7 +12,7 @@ use listen::app::App;
 use registry::{Error, permission, token};
 use serde::{Deserialize, Serialize};
 
-/// Registries of one call (`ECR.md` M.1 "batch sizes").
+/// Maximum registries of one call (`ECR.md` M.1 "batch sizes").
 const MAX_REGISTRY_IDS: usize = 10;
 
 #[derive(Debug, Deserialize)]
@@ -58,7 +58,7 @@ impl Operation for GetAuthorizationToken {
         Ok(Some(ids.iter().enumerate().map(account).collect::<Result<_, _>>()?))
     }
 
-    /// One token, which speaks for the caller wherever it is shown, beside each registry's endpoint.
+    /// Returns the same token for each registry. It authenticates the caller at every endpoint.
     async fn handle(accounts: Self::Checked, cx: &Cx, app: &App) -> Result<Output, Error> {
         let (password, expires) = token::mint(cx);
         let authorization_token = STANDARD.encode(format!("AWS:{password}"));

@@ -11,11 +11,11 @@ use registry::Error;
 use registry::image::{self, ImageRef, PulledImage};
 use serde::{Deserialize, Serialize};
 
-/// Media types of one call.
+/// Maximum media types of one call.
 const MAX_MEDIA_TYPES: usize = 100;
-/// Images that are read at once, so that no more manifests are held than the answer may have.
+/// Images read from the store at a time. It bounds how far the manifests in memory exceed the answer's limit.
 const SLICE: usize = 10;
-/// Manifests of one answer in bytes. A hundred usual ones are a twentieth of it.
+/// Maximum bytes of the manifests in one answer. A hundred typical manifests are a twentieth of it.
 const ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 #[derive(Debug, Deserialize)]
@@ -91,7 +91,7 @@ fn image(cx: &Cx, name: &RepositoryName, found: PulledImage) -> Result<Image, Er
         registry_id: cx.registry.account,
         repository_name: name.to_string(),
         image_id: ImageIdentifier { image_digest: Some(found.digest.to_string()), image_tag: found.tag },
-        // Only UTF-8 is ever stored as a manifest.
+        // Only UTF-8 manifests are accepted for storage, so this fails only if the store is damaged.
         image_manifest: String::from_utf8(found.manifest).map_err(Error::server)?,
         image_manifest_media_type: found.media_type,
     })

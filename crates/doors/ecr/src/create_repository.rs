@@ -34,7 +34,7 @@ impl Operation for CreateRepository {
         self.registry_id.as_deref()
     }
 
-    /// Tags need a permission of their own (`ECR.md` G.2 "dependent").
+    /// Tagging needs a separate permission (`ECR.md` G.2 "dependent").
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let tags = self.tags.as_ref().map(Tags::kept).unwrap_or_default();
         let need =
@@ -57,7 +57,7 @@ impl Operation for CreateRepository {
                 .image_scanning_configuration
                 .is_some_and(|Structure(configuration)| configuration.scan_on_push()),
             tags: self.tags.map(types::resource_tags).transpose()?.unwrap_or_default(),
-            // Last, since KMS is refused by another error than a malformed member.
+            // Checked last: KMS is refused with another error than a malformed member.
             encryption: EncryptionConfiguration::check(
                 self.encryption_configuration.map(|Structure(configuration)| configuration),
             )?,

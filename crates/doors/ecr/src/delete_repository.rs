@@ -18,7 +18,7 @@ pub struct DeleteRepository {
     force: Option<bool>,
 }
 
-/// The repository, and whether its images go with it.
+/// The repository, and whether its images are deleted with it.
 #[derive(Debug)]
 pub struct Checked {
     name: RepositoryName,

@@ -1,4 +1,4 @@
-//! DescribeImages: an element per digest (`ECR.md` A.3).
+//! DescribeImages: one element per digest (`ECR.md` A.3).
 use super::failure::Ecr;
 use super::page::{self, Asked, Listing};
 use super::types::{self, ImageIds, ImagesFilter};
@@ -37,10 +37,10 @@ pub struct Checked {
     which: Which,
 }
 
-/// Which images are asked for.
+/// The images that the call asks for: named ones, or a page of all.
 #[derive(Debug)]
 enum Which {
-    /// All or nothing; the filter says nothing about images that are named.
+    /// Fails if one of them is missing. The filter does not apply to named images.
     Named(Vec<ImageRef>),
     Page((TagStatus, StatusFilter), Asked),
 }

@@ -18,7 +18,7 @@ pub struct Output {
     replication_configuration: ReplicationConfiguration,
 }
 
-/// No rules can be put as yet.
+/// Always empty: replication rules can't be set yet.
 #[derive(Debug, Serialize)]
 struct ReplicationConfiguration {
     rules: [(); 0],

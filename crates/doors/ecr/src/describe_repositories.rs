@@ -11,7 +11,7 @@ use oci::RepositoryName;
 use registry::{Error, permission, repository};
 use serde::{Deserialize, Serialize};
 
-/// Names of one call (`ECR.md` M.1 "batch sizes").
+/// Maximum names of one call (`ECR.md` M.1 "batch sizes").
 const MAX_NAMES: usize = 100;
 
 #[derive(Debug, Deserialize)]
@@ -31,10 +31,10 @@ pub struct Output {
     next_token: Option<String>,
 }
 
-/// Which repositories are asked for.
+/// The repositories that the call asks for: named ones, or a page of all.
 #[derive(Debug)]
 pub enum Which {
-    /// All or nothing.
+    /// Fails if one of them is missing.
     Named(Vec<RepositoryName>),
     Page(Asked),
 }
@@ -52,7 +52,8 @@ impl Operation for DescribeRepositories {
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         const ACTION: &str = "ecr:DescribeRepositories";
         match &self.repository_names {
-            // More names than one call may have are refused whatever they are, and so is a list of none: to who may list all.
+            // An empty or over-long list is invalid anyway: `check` refuses it. For an empty list, only callers who may list
+            // every repository are told so.
             Some(names) if names.count() > 0 => {
                 names.kept().iter().map(|name| types::need_on(ACTION, registry, Some(name))).collect()
             }

@@ -1,4 +1,4 @@
-//! GetDownloadUrlForLayer: a signed URL of a layer's bytes (`ECR.md` A.3).
+//! GetDownloadUrlForLayer: a signed URL for a layer's bytes (`ECR.md` A.3).
 use super::failure::Ecr;
 use super::types;
 use call::Operation;
@@ -21,12 +21,12 @@ pub struct GetDownloadUrlForLayer {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Output {
-    /// Carries the right to read: never logged, no `Debug`.
+    /// Grants read access to whoever has it, so it is never logged and has no `Debug`.
     download_url: String,
     layer_digest: String,
 }
 
-/// A layer as the call names it: well-formed, though no store may be able to hold it.
+/// The layer that the call names. Its digest is well-formed, but may be of an algorithm that can't be stored.
 #[derive(Debug)]
 pub struct Wanted {
     name: RepositoryName,

@@ -1,10 +1,10 @@
-//! How ECR's clients read the failures of the registry (`ECR.md` A.15), and what a refused push leaves in its repository's log.
+//! Maps the registry's failures to ECR's exceptions (`ECR.md` A.15), and writes refused pushes to their repository's push log.
 use call::{Api, Exception, RefusedCall};
 use kernel::Cx;
 use registry::Error;
 use registry::push_log::{self, PushAttempt, PushRefusal};
 
-/// ECR, as its operations see it.
+/// The API that ECR's operations belong to. It defines their errors and logs refused pushes.
 pub struct Ecr;
 
 impl Api for Ecr {
@@ -29,7 +29,7 @@ impl Api for Ecr {
         }
     }
 
-    /// AWS's text, and then what is wrong with a manifest, of which AWS says no more than that something is.
+    /// Returns AWS's text. For an invalid manifest, which AWS reports without a reason, adds what is wrong.
     fn message(error: &Error) -> String {
         match error {
             Error::InvalidManifest(reason) => format!("{error}: {}", reason.clause()),

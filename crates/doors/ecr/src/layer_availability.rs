@@ -11,9 +11,9 @@ use registry::{Error, layer};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 
-/// Digests of one call (`ECR.md` M.1 "batch sizes").
+/// Maximum digests of one call (`ECR.md` M.1 "batch sizes").
 const MAX_DIGESTS: usize = 100;
-/// The longest text of a digest that becomes a failure of the batch and not an error of the call.
+/// Maximum characters of a digest. A malformed digest within it is a failure of the batch; a longer text is an error of the call.
 const MAX_DIGEST_CHARACTERS: u64 = 1000;
 
 #[derive(Debug, Deserialize)]
@@ -50,7 +50,7 @@ struct LayerFailure {
 }
 
 impl LayerFailure {
-    /// The failure of a text that is no digest.
+    /// Returns the failure for a text that is not a digest; `None` for a digest.
     fn of(text: &str) -> Option<LayerFailure> {
         let (failure_code, failure_reason) = match text {
             "" => ("MissingLayerDigest", "Invalid request parameters: layer digest cannot be empty".to_owned()),
@@ -90,8 +90,8 @@ impl Operation for BatchCheckLayerAvailability {
         Ok((name, digests))
     }
 
-    /// Answers in the order of the call, each digest once and in lower case. A well-formed digest that no store could hold is
-    /// unavailable.
+    /// Answers in the order of the call, each digest once and in lower case. A well-formed digest of an algorithm that can't be
+    /// stored is unavailable.
     async fn handle((name, mut digests): Self::Checked, cx: &Cx, _app: &App) -> Result<Output, Error> {
         for digest in digests.iter_mut().filter(|digest| Digest::is_loosely(digest)) {
             digest.make_ascii_lowercase();
@@ -113,7 +113,7 @@ impl Operation for BatchCheckLayerAvailability {
     }
 }
 
-/// A layer that no manifest has described yet is bytes of no known type.
+/// Describes a layer, or reports it as unavailable. A layer that no manifest has described yet has no known media type.
 fn availability(found: Option<&layer::Layer>, layer_digest: String) -> Layer {
     match found {
         Some(layer) => Layer {

@@ -1,6 +1,6 @@
 //! InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload: a layer in parts (`ECR.md` A.3).
 //!
-//! A session is the docker door's session: either door continues what the other began.
+//! Sessions are shared with the docker door: an upload begun at one door can be continued at the other.
 use super::failure::Ecr;
 use super::types::{self, Bounded};
 use aws::AccountId;
@@ -23,10 +23,10 @@ const PART_BYTES: u64 = Limits::LAYER_PART_BYTES;
 const MEMBERS_BYTES: u64 = 1024 * 1024;
 /// A body that holds the largest part in base64.
 const PART_BODY_BYTES: usize = (PART_BYTES.div_ceil(3) * 4 + MEMBERS_BYTES) as usize;
-/// Digests of one call (`ECR.md` M.1 "batch sizes").
+/// Maximum digests of one call (`ECR.md` M.1 "batch sizes").
 const MAX_DIGESTS: usize = 100;
 
-/// An upload id as the wire spells it: well-formed, though no session may have it.
+/// An upload id from the wire. It is well-formed, but may belong to no session.
 #[derive(Debug)]
 pub struct Session(String);
 
@@ -37,7 +37,7 @@ impl Session {
         Ok(Session(id))
     }
 
-    /// The session's id; a UUID that can't be one of ours is a session that doesn't exist.
+    /// Parses the session's id. A UUID that Ecru can't have issued is reported as an unknown upload.
     fn id(&self, name: &RepositoryName, cx: &Cx) -> Result<UploadId, Error> {
         let missing = || Error::UploadNotFound {
             id: self.0.clone(),
@@ -101,7 +101,7 @@ pub struct UploadLayerPart {
     layer_part_blob: Option<Blob>,
 }
 
-/// A part and where it belongs. `first` may lie behind `last`: what is wrong with that, the session says.
+/// A part and its position in the layer. `first` may be greater than `last`: the session refuses that.
 #[derive(Debug)]
 pub struct Part {
     name: RepositoryName,
@@ -172,7 +172,7 @@ impl Operation for UploadLayerPart {
     }
 }
 
-/// A byte's position in the layer.
+/// Checks a byte's position in the layer.
 fn position(member: &'static str, value: Option<i64>) -> Result<u64, Error> {
     let value = check::required(member, value)?;
     check::range(member, value, 0, i64::MAX)?;
@@ -243,8 +243,8 @@ impl Operation for CompleteLayerUpload {
     }
 }
 
-/// The digest that `layerDigests` asks for. The model takes up to 100, but a layer is stored under one: several different
-/// ones are refused, and so is one of an algorithm that can't be stored.
+/// Returns the digest that `layerDigests` asks for. The model allows up to 100, but a layer is stored under one digest. Several
+/// different digests are refused, and so is a digest of an algorithm that can't be stored.
 fn one_digest(given: Bounded<String, MAX_DIGESTS>) -> Result<Digest, Error> {
     const LIST: &str = "layerDigests";
     let mut found = None;

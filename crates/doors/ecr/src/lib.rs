@@ -1,4 +1,4 @@
-//! The ECR door: one file per capability, each operation with its input, limits and permissions.
+//! The ECR door: one file per capability, with each operation's input, limits and permissions.
 
 mod account_setting;
 mod authorization_token;
@@ -29,7 +29,7 @@ pub const TARGET: &str = "AmazonEC2ContainerRegistry_V20150921";
 /// The service in the credential scope of a signature.
 pub const SIGNING_NAME: &str = "ecr";
 
-/// ECR's API of 2015-09-21: the operations that are finished, and those that are not yet.
+/// ECR's API of 2015-09-21: the operations that are implemented, and the names of those that are not yet.
 pub const SERVICE: Service = Service {
     signing_name: SIGNING_NAME,
     namesake: None,
@@ -115,7 +115,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    /// Members of inputs, so that what is made at random reaches the checks.
+    /// Members of inputs, so that generated inputs reach the checks.
     const MEMBERS: &[&str] = &[
         "acceptedMediaTypes",
         "artifactStatus",
@@ -210,14 +210,14 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes is taken, or refused as what it is: unreadable, or a member against its constraint.
+        /// Every input is accepted, or refused as unreadable or because a member violates its constraint.
         #[test]
         fn no_input_is_more_than_refused(input in input()) {
             let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
             for operation in SERVICE.operations {
                 let bytes = Bytes::from(input.to_string());
                 let needs = operation.needs(bytes.clone(), &registry);
-                // A call that needed nothing would be checked for strangers too.
+                // An operation without needs would check the input of callers without permissions.
                 assert!(needs.as_ref().map_or(true, |needs| !needs.is_empty()), "{}", operation.name);
                 match operation.check(bytes) {
                     Ok(()) => assert!(needs.is_ok(), "{}", operation.name),

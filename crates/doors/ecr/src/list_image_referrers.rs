@@ -14,7 +14,7 @@ use registry::{Error, repository};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Artifact types of one filter (`ECR.md` M.1 "batch sizes").
+/// Maximum artifact types of one filter (`ECR.md` M.1 "batch sizes").
 const MAX_TYPES: usize = 5;
 
 #[derive(Debug, Deserialize)]
@@ -94,7 +94,7 @@ impl Operation for ListImageReferrers {
         self.registry_id.as_deref()
     }
 
-    /// There is no action of its own (`ECR.md` G.2).
+    /// The operation has no IAM action of its own (`ECR.md` G.2).
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         vec![types::need_on("ecr:BatchGetImage", registry, self.repository_name.as_deref())]
     }
@@ -114,7 +114,7 @@ impl Operation for ListImageReferrers {
         Ok(Checked { name, subject, artifact_types, status, asked: Asked { token: self.next_token, limit } })
     }
 
-    /// Annotations may fill a manifest.
+    /// One page may carry annotations of a whole manifest's size.
     fn output_bytes(_checked: &Checked) -> usize {
         Manifest::MAX_BYTES
     }
@@ -135,7 +135,7 @@ impl Operation for ListImageReferrers {
                     next_token: listing.token(page.next),
                 })
             }
-            // Nothing is archived as yet.
+            // Images can't be archived yet, so the page is empty.
             StatusFilter::Archived | StatusFilter::Activating => {
                 repository::get(cx, &name).await?;
                 Ok(Output { referrers: Vec::new(), next_token: None })
@@ -144,7 +144,7 @@ impl Operation for ListImageReferrers {
     }
 }
 
-/// The subject's digest. The model leaves it free; a text that no manifest could have as its subject is refused.
+/// Checks the subject's digest. The model has no constraint for it; a text that is not a storable digest is refused.
 fn check_subject(text: &str) -> Result<Digest, Error> {
     const MEMBER: &str = "subjectId.imageDigest";
     let unsupported = || Error::invalid(MEMBER, Constraint::Text("Member must be a sha256 or sha512 digest".into()));

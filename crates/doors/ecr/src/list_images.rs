@@ -1,4 +1,4 @@
-//! ListImages: an element per digest and tag (`ECR.md` A.3).
+//! ListImages: one element per digest and tag (`ECR.md` A.3).
 use super::failure::Ecr;
 use super::page::{Asked, Listing};
 use super::types::{self, ImageIdentifier, ImagesFilter};

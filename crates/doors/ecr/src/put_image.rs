@@ -12,8 +12,8 @@ use registry::image::{self, ImageChange, NewImage, PushClient};
 use registry::push_log::PushAttempt;
 use serde::{Deserialize, Serialize};
 
-/// A body that holds the largest manifest as a JSON string: its bytes grow threefold at most (`\u00e9` for two bytes of
-/// UTF-8, `\"` for one), and the other members need some room.
+/// Maximum bytes of a request: the largest manifest as a JSON string, and the other members. JSON at most triples a manifest's
+/// bytes (`\u00e9` for two bytes of UTF-8, `\"` for one).
 const BODY_BYTES: usize = 3 * Manifest::MAX_BYTES + 64 * 1024;
 
 #[derive(Debug, Deserialize)]
@@ -27,7 +27,7 @@ pub struct PutImage {
     image_digest: Option<String>,
 }
 
-/// An image and where it goes.
+/// A manifest, and the repository, tag and digest that it is stored under.
 #[derive(Debug)]
 pub struct Put {
     name: RepositoryName,
@@ -100,13 +100,14 @@ impl Operation for PutImage {
     }
 }
 
-/// A tag within the model's bounds that container clients can ask for: no other could ever be pulled.
+/// Checks a tag: it must meet the model's bounds and the grammar of container clients, which could pull no other.
 fn check_tag(text: &str) -> Result<Tag, Error> {
     check::length("imageTag", text, 1, types::MAX_TAG_CHARACTERS)?;
     text.parse().map_err(|_| Error::invalid("imageTag", Constraint::Pattern(Tag::PATTERN)))
 }
 
-/// `imageDigest` bears no constraint in the model; what is no digest can't be compared with one.
+/// Checks `imageDigest`. The model has no constraint for it, but a text that is not a digest can't be compared with the
+/// manifest's.
 fn check_digest(text: &str) -> Result<Digest, Error> {
     let unsupported =
         || Error::invalid("imageDigest", Constraint::Text("Member must be a sha256 or sha512 digest".into()));

@@ -27,7 +27,7 @@ pub struct Output {
     image_scanning_configuration: ImageScanningConfigurationOut,
 }
 
-/// The repository, and the flag that it gets.
+/// The repository, and its new `scanOnPush` flag.
 #[derive(Debug)]
 pub struct Checked {
     name: RepositoryName,

@@ -11,8 +11,8 @@ use oci::RepositoryName;
 use registry::{Error, permission, resource_tags};
 use serde::{Deserialize, Serialize};
 
-/// A repository as an ARN names it. The ARN's account is the registry that the call means, as `registryId` is elsewhere;
-/// one of another region is never found (`ECR.md` A.2 TagResource).
+/// The repository that an ARN names. The ARN's account selects the registry, as `registryId` does in other operations. An ARN of
+/// another region finds nothing (`ECR.md` A.2 TagResource).
 #[derive(Debug)]
 pub struct Target {
     account: String,
@@ -21,7 +21,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Reads `resourceArn`: `arn:PARTITION:ecr:REGION:ACCT:repository/NAME`.
+    /// Checks `resourceArn`: `arn:PARTITION:ecr:REGION:ACCT:repository/NAME`.
     fn check(arn: Option<&str>) -> Result<Target, Error> {
         let invalid = |why: String| Error::invalid("resourceArn", Constraint::Text(why.into()));
         let arn = check::required("resourceArn", arn)?;
@@ -35,7 +35,7 @@ impl Target {
         Target::parse(arn).filter(|(_, partition)| partition.is_ok()).map(|(target, _)| target)
     }
 
-    /// What a well-formed ARN names, and whether it is of its region's partition.
+    /// Parses a well-formed ARN; the inner error says that its partition is not its region's.
     fn parse(arn: &str) -> Option<(Target, Result<(), WrongPartition>)> {
         let arn: Arn = arn.parse().ok()?;
         let name = arn.resource.strip_prefix("repository/")?.parse().ok()?;
@@ -50,7 +50,7 @@ impl Target {
         self.account == registry.account.as_str() && self.region == registry.region.as_str()
     }
 
-    /// The repository's name, if it is one of the call's registry.
+    /// Returns the repository's name if the repository belongs to the call's registry.
     fn find(self, cx: &Cx) -> Result<RepositoryName, Error> {
         if self.is_of(&cx.registry) {
             Ok(self.name)
@@ -60,14 +60,14 @@ impl Target {
     }
 }
 
-/// The account in a repository's ARN.
+/// Returns the account in a repository's ARN.
 fn account(arn: Option<&str>) -> Option<&str> {
     let arn = arn?;
     Target::read(arn)?;
     arn.split(':').nth(4)
 }
 
-/// A need on the repository that an ARN names in the call's registry; on anything where it names none.
+/// Returns a need on the repository that the ARN names in the call's registry, or on every resource if it names none.
 fn need(action: &'static str, arn: Option<&str>, registry: &RegistryId) -> Need {
     match arn.and_then(Target::read).filter(|target| target.is_of(registry)) {
         Some(target) => Need::new(action, permission::repository(registry, &target.name)),

@@ -1,4 +1,4 @@
-//! Structures of the wire that several operations share (`ECR.md` A.9), and what is made of them.
+//! Wire structures that several operations share (`ECR.md` A.9), and their checks.
 
 mod bounded;
 mod image;
@@ -19,7 +19,7 @@ pub use registry::permission::need_on;
 
 use registry::push_log::PushAttempt;
 
-/// A step of a push to the repository that a member names.
+/// Returns the push log's record of a call that is a step of a push, if its repository's name is valid.
 pub fn attempt(action: &'static str, name: Option<&str>) -> Option<PushAttempt> {
     Some(PushAttempt { action, repository: name?.parse().ok()?, tag: None, digest: None })
 }

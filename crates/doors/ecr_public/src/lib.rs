@@ -1,4 +1,4 @@
-//! The ECR Public door (`ECR.md` A.11 to A.14): none of its operations is finished.
+//! The ECR Public door (`ECR.md` A.11 to A.14): no operation is implemented yet.
 
 use call::{JsonVersion, Protocol, Service};
 

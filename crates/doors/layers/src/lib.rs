@@ -1,4 +1,5 @@
-//! Signed layer URLs: `GET /layers/…`. They ignore Authorization; the URL itself is the right to read one layer until it expires.
+//! Signed layer URLs: `GET /layers/…`. They ignore Authorization: the URL itself grants read access to one layer until it
+//! expires.
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use kernel::{CommonError, Fault as _};
@@ -12,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// What every path of this door begins with.
+/// The prefix of every path of this door.
 pub use listen::loggable::LAYER_PATH as PREFIX;
 
 /// Answers any request whose path begins with [`PREFIX`].
@@ -23,17 +24,18 @@ pub async fn handle(app: &Arc<App>, request: Request, peer: IpAddr) -> Response 
     answer(app, &head, peer, deadline).await.unwrap_or_else(|(status, text)| refused(status, text))
 }
 
-/// Answers a request that `--dev` does not answer.
+/// Refuses a request that `--dev` does not serve, because it comes from another machine.
 pub fn refuse_not_local(not_local: &NotLocal) -> Response {
     body::plain(StatusCode::FORBIDDEN, format!("{not_local}\n"))
 }
 
-/// Why a layer is not sent.
+/// The status and text of a refusal.
 type Refused = (StatusCode, &'static str);
 
 const GONE: Refused = (StatusCode::NOT_FOUND, "The layer is gone");
 
 async fn answer(app: &App, head: &Parts, peer: IpAddr, deadline: Instant) -> Result<Response, Refused> {
+    // Verify the URL and find its layer.
     if head.method != Method::GET && head.method != Method::HEAD {
         return Err((StatusCode::METHOD_NOT_ALLOWED, "A layer URL is read by GET"));
     }
@@ -45,6 +47,7 @@ async fn answer(app: &App, head: &Parts, peer: IpAddr, deadline: Instant) -> Res
     let layer = layer::by_id(&app.system, signed.layer_id).await.map_err(|error| unreadable(app, &error))?;
     let layer = layer.ok_or(GONE)?;
     let etag = body::etag(&layer.digest);
+    // Answer preconditions without opening the layer.
     match Condition::of(&head.headers, &etag) {
         Condition::Holds => {}
         Condition::Known => {
@@ -55,6 +58,7 @@ async fn answer(app: &App, head: &Parts, peer: IpAddr, deadline: Instant) -> Res
         }
         Condition::Fails => return Err((StatusCode::PRECONDITION_FAILED, "If-Match names other content")),
     }
+    // Open the layer at the range that the client asks for, and send it.
     let (range, open) = match conditional::range(&head.method, &head.headers, &etag) {
         Ok(range) => {
             (range, layer::open_by_id(&app.system, layer.id, range).await.map_err(|error| unreadable(app, &error))?)
@@ -62,14 +66,14 @@ async fn answer(app: &App, head: &Parts, peer: IpAddr, deadline: Instant) -> Res
         Err(_) => return Err((conditional::SEVERAL_RANGES, "Only one range is served")),
     };
     let open = open.ok_or(GONE)?;
-    // Whoever has the URL is nobody's caller.
+    // A signed URL has no caller, so its buffers are shared out by the client's address.
     let share = app.system.buffers.share(&("layer URL", peer));
     let sent = body::ranged(open, range.is_some(), head.method == Method::HEAD, share, deadline).await;
     sent.map_err(|error| unreadable(app, &error))
 }
 
-/// The store can't give the layer now. Load is no fault, and not logged as one. A damaged layer was logged when it was marked, and is
-/// gone from then on.
+/// Maps a failure to read the layer. Overload is not a fault and is not logged as an error. A damaged layer was logged when it
+/// was marked; from then on it is answered as gone.
 fn unreadable(app: &App, error: &Error) -> Refused {
     if let Error::LayerDamaged { .. } = error {
         return GONE;

@@ -24,7 +24,7 @@ impl Operation for GetCallerIdentity {
     type Checked = ();
     type Output = Output;
 
-    /// Whoever can sign may ask who it is.
+    /// Needs no permission: every authenticated caller may ask for its own identity.
     fn needs(&self, _registry: &RegistryId) -> Vec<Need> {
         Vec::new()
     }

@@ -28,7 +28,7 @@ pub const SERVICE: Service = Service {
     ],
 };
 
-/// The service, as its operations see it.
+/// The API that STS's operations belong to.
 pub struct Sts;
 
 impl Api for Sts {

@@ -1,12 +1,12 @@
-//! Lists that are bounded while they are read.
+//! Lists that are bounded while they are deserialized.
 use call::check;
 use registry::Error;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use std::marker::PhantomData;
 
-/// A list of the wire of which `MAX` elements are kept, however many come: a body of 4 MiB can hold a million empty ones,
-/// which would take many times its own room. All are read, and counted, so that the list is refused as what it is.
+/// A list from the wire that stores at most `MAX` elements. A body of 4 MiB can hold a million empty elements, which would take
+/// many times its size in memory. Further elements are parsed and counted, so that `check` can refuse the list for its length.
 #[derive(Debug)]
 pub struct Bounded<T, const MAX: usize> {
     kept: Vec<T>,
@@ -14,17 +14,17 @@ pub struct Bounded<T, const MAX: usize> {
 }
 
 impl<T, const MAX: usize> Bounded<T, MAX> {
-    /// The elements within the bound, for what is asked before the list is checked.
+    /// Returns the stored elements, for use before the list is checked.
     pub fn kept(&self) -> &[T] {
         &self.kept
     }
 
-    /// How many elements came.
+    /// Returns how many elements the wire had.
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// The elements of a list that has between `min` and `MAX` of them.
+    /// Returns the elements if there are between `min` and `MAX`.
     pub fn check(self, member: &'static str, min: u64) -> Result<Vec<T>, Error> {
         check::size(member, self.count, min, MAX as u64)?;
         Ok(self.kept)

@@ -1,4 +1,4 @@
-//! Images, their ids, and what a batch could not do with them.
+//! Images, their ids, and the failures of a batch.
 use super::Bounded;
 use aws::AccountId;
 use call::Structure;
@@ -22,15 +22,15 @@ impl From<ImageRef> for ImageIdentifier {
     }
 }
 
-/// Image ids of one call (`ECR.md` M.1 "batch sizes").
+/// Maximum image ids of one call (`ECR.md` M.1 "batch sizes").
 const MAX_IMAGE_IDS: usize = 100;
-/// The model's bound of a tag; what container clients accept is shorter.
+/// Maximum characters of a tag in the model. Container clients accept fewer.
 pub const MAX_TAG_CHARACTERS: u64 = 300;
 
-/// `imageIds` as they stand on the wire.
+/// `imageIds` on the wire.
 pub type ImageIds = Bounded<Structure<ImageIdentifier>, MAX_IMAGE_IDS>;
 
-/// `imageIds` of a batch. What is malformed within these bounds becomes a failure of the batch, not an error of the call.
+/// Checks `imageIds` of a batch. A malformed id within these bounds becomes a failure of the batch, not an error of the call.
 pub fn image_ids(ids: ImageIds) -> Result<Vec<ImageRef>, Error> {
     let id = |(index, Structure(id)): (usize, Structure<ImageIdentifier>)| {
         if let Some(tag) = &id.image_tag {
@@ -84,7 +84,7 @@ impl ImagesFilter {
     }
 }
 
-/// The class filter of a listing: ACTIVE unless it is asked otherwise.
+/// Checks the status filter of a listing; the default is ACTIVE.
 pub fn status_filter(member: &'static str, value: Option<String>) -> Result<StatusFilter, Error> {
     const NAMES: &[&str] = &["ACTIVE", "ARCHIVED", "ACTIVATING", "ANY"];
     const TABLE: &[(&str, StatusFilter)] = &[

@@ -40,7 +40,7 @@ impl Repository {
     }
 }
 
-/// The output of operations that answer with one repository.
+/// The output of operations that return one repository.
 #[derive(Debug, Serialize)]
 pub struct RepositoryOut {
     pub repository: Repository,
@@ -82,7 +82,7 @@ pub struct ImageScanningConfiguration {
 }
 
 impl ImageScanningConfiguration {
-    /// `scanOnPush`, false where it is absent (`ECR.md` A.2).
+    /// Returns `scanOnPush`, or false if it is absent (`ECR.md` A.2).
     pub fn scan_on_push(&self) -> bool {
         self.scan_on_push.unwrap_or(false)
     }
@@ -96,7 +96,7 @@ pub struct EncryptionConfiguration {
 }
 
 impl EncryptionConfiguration {
-    /// The encryption of a repository, AES256 where nothing is asked for.
+    /// Checks a repository's encryption; the default is AES256.
     pub fn check(given: Option<EncryptionConfiguration>) -> Result<Encryption, Error> {
         const NAMES: &[&str] = &["AES256", "KMS", "KMS_DSSE"];
         const TYPE: &str = "encryptionConfiguration.encryptionType";
@@ -117,10 +117,10 @@ pub struct ExclusionFilter {
     filter: Option<String>,
 }
 
-/// `imageTagMutabilityExclusionFilters` as they stand on the wire.
+/// `imageTagMutabilityExclusionFilters` on the wire.
 pub type ExclusionFilters = Bounded<Structure<ExclusionFilter>, 5>;
 
-/// The mutability that `imageTagMutability` and its exclusion filters ask for (`ECR.md` C).
+/// Checks `imageTagMutability` and its exclusion filters (`ECR.md` C).
 pub fn tag_mutability(name: &str, filters: Option<ExclusionFilters>) -> Result<TagMutability, Error> {
     const LIST: &str = "imageTagMutabilityExclusionFilters";
     let name = check::name_of("imageTagMutability", name, TagMutability::NAMES)?;

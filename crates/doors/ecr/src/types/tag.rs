@@ -6,7 +6,7 @@ use kernel::access::Need;
 use registry::Error;
 use serde::{Deserialize, Serialize};
 
-/// A resource tag; its members are written with a capital.
+/// A resource tag. Its members are in Pascal case, unlike those of other structures.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Tag {
@@ -16,13 +16,13 @@ pub struct Tag {
     pub value: Option<String>,
 }
 
-/// Tags of one call at most. The model has no bound; the registry's own for one repository is smaller.
+/// Maximum tags of one call. The model has no bound; the registry's limit for one repository is smaller.
 pub const MAX_TAGS: usize = 1000;
 
-/// `tags` as they stand on the wire.
+/// `tags` on the wire.
 pub type Tags = Bounded<Structure<Tag>, MAX_TAGS>;
 
-/// Resource tags with the members that the model requires; lengths, prefixes and repeats are the domain's to refuse.
+/// Checks that tags have the members that the model requires. The domain checks lengths, prefixes and repeats.
 pub fn resource_tags(tags: Tags) -> Result<Vec<(String, String)>, Error> {
     let pair = |(index, Structure(tag)): (usize, Structure<Tag>)| {
         let key = check::required(check::element("tags", index, "Key"), tag.key)?;
@@ -35,7 +35,8 @@ pub fn resource_tags(tags: Tags) -> Result<Vec<(String, String)>, Error> {
     tags.check("tags", 0)?.into_iter().enumerate().map(pair).collect()
 }
 
-/// The same need with the resource tags that the request carries. More than one call may have are refused whatever they are.
+/// Adds the request's resource tags to a need, as conditions. Too many tags are refused later, in `check`, so only the stored
+/// ones are listed here.
 pub fn with_request_tags(mut need: Need, tags: &[Structure<Tag>]) -> Need {
     let pairs = tags.iter().filter_map(|Structure(tag)| Some((tag.key.clone()?, tag.value.clone()?)));
     need.request_tags.extend(pairs);
