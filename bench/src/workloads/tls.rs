@@ -46,6 +46,7 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
             eprintln!("tls: HTTP/2 skipped, because curl is missing or does not support it");
             continue;
         }
+        // Push and pull over this version of HTTP, and add a row for each.
         let name = if over == Over::Http1 { "HTTP/1.1" } else { "HTTP/2 (curl)" };
         let mut add = |work: String, turns: &WorkloadSamples| {
             let cpu = ratio(&turns.ecru, &turns.peer, Sample::cpu_each);

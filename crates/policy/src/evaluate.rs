@@ -76,6 +76,7 @@ pub fn evaluate(request: &Request<'_>, policies: &Policies) -> Decision {
 }
 
 fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, Cause> {
+    // An explicit deny in any policy wins.
     let facts = Facts::of(request, !policies.boundary.is_empty());
     let identity = Verdict::of(&policies.identity, &facts);
     let resource = Verdict::of(&policies.resource, &facts);
@@ -91,6 +92,7 @@ fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, Cause> {
             return Err(Cause::ExplicitDeny(kind));
         }
     }
+    // The permissions boundary and the session policies limit most allows.
     let principal = request.principal;
     let within_limits = || {
         if facts.has_boundary && boundary.allowed.is_none() {
@@ -107,10 +109,12 @@ fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, Cause> {
     let is_required = request.resource_rule == ResourceRule::Required;
     let no_resource_allow = Err(Cause::NoAllow(PolicyKind::Resource));
     match (&principal.kind, principal.account) {
+        // Services and anonymous clients have no identity policies.
         (PrincipalKind::Service | PrincipalKind::Anonymous, _) | (_, None) => match resource.allowed {
             Some(_) => Ok(Grant::ResourcePolicy),
             None => no_resource_allow,
         },
+        // Within the account, the identity policies or the resource's policy can allow.
         (kind, Some(account)) if account == request.resource_account => match resource.allowed {
             None if is_required => no_resource_allow,
             Some(_) if is_required && *kind == PrincipalKind::Root => Ok(Grant::ResourcePolicy),
@@ -120,6 +124,7 @@ fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, Cause> {
             _ if has_identity_allow => within_limits().map(|()| Grant::IdentityPolicy),
             _ => Err(Cause::NoAllow(PolicyKind::Identity)),
         },
+        // A caller from another account needs both.
         _ if resource.allowed.is_none() => no_resource_allow,
         _ if has_identity_allow => within_limits().map(|()| Grant::ResourcePolicy),
         _ => Err(Cause::NoAllow(PolicyKind::Identity)),

@@ -125,8 +125,8 @@ impl Error {
 }
 
 impl Error {
-    /// AWS's name for a failure that is not a common one, as services that speak JSON have it (`ECR.md` A.15). The common ones
-    /// have the names of each protocol; here they bear ECR's.
+    /// AWS's name of the error in the JSON protocol (`ECR.md` A.15). The doors name the common errors by their protocol; here they have
+    /// ECR's names.
     pub fn name(&self) -> &'static str {
         match self {
             Error::Common(CommonError::AccessDenied(_)) => "AccessDeniedException",
@@ -150,7 +150,7 @@ impl Error {
             Error::ImageDigestDoesNotMatch { .. } => "ImageDigestDoesNotMatchException",
             Error::ReferencedImagesNotFound { .. } => "ReferencedImagesNotFoundException",
             Error::LayersNotFound { .. } | Error::LayerDamaged { .. } => "LayersNotFoundException",
-            // Only the docker door deletes by a call of its own; on the API these are failures of a batch.
+            // Only the docker door deletes a single layer. In the API this error is a failure in a batch.
             Error::LayerInUse { .. } => "InvalidParameterException",
             Error::LayerInaccessible { .. } => "LayerInaccessibleException",
             Error::LayerAlreadyExists { .. } => "LayerAlreadyExistsException",

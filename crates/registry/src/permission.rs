@@ -1,10 +1,10 @@
-//! The resources of a registry as permissions name them.
+//! The resources of a registry in permissions.
 use crate::RegistryId;
 use kernel::access::{Need, Resource};
 use kernel::excerpt;
 use oci::RepositoryName;
 
-/// Characters of a name at most that a permission quotes: those of the longest repository name.
+/// The largest number of characters of a client's name in a permission. A repository name has at most as many.
 const MAX_NAME: usize = 256;
 
 /// A repository of a registry.
@@ -12,7 +12,7 @@ pub fn repository(registry: &RegistryId, name: &RepositoryName) -> Resource {
     Resource::new(registry.repository_arn(name.as_str()), registry.account)
 }
 
-/// Every repository of a registry at once, as listings without a name need.
+/// All repositories of a registry, for listings without a name.
 pub fn every_repository(registry: &RegistryId) -> Resource {
     Resource::new(registry.repository_arn("*"), registry.account)
 }
@@ -22,14 +22,14 @@ pub fn registry(registry: &RegistryId) -> Resource {
     Resource::any(registry.account)
 }
 
-/// A need of `action` on the repository that a client names, whatever it wrote. A call with a malformed name is judged on that name,
-/// and refused for it afterwards: who may act on all repositories reads what is wrong with the name, and nobody learns more.
+/// The permission for `action` on the repository that a client names, also if the name is invalid. Authorization comes before the check
+/// of the name. So only a caller who is allowed for such a name reads that it is invalid.
 pub fn need_on(action: &'static str, registry: &RegistryId, name: Option<&str>) -> Need {
     let name = excerpt(name.unwrap_or_default(), MAX_NAME);
     Need::new(action, Resource::new(registry.repository_arn(&name), registry.account))
 }
 
-/// The name of the repository that a resource of this registry is, if it is one.
+/// The repository's name, if the resource is a repository of this registry.
 pub(crate) fn repository_of(registry: &RegistryId, resource: &Resource) -> Option<RepositoryName> {
     resource.arn.strip_prefix(&registry.repository_arn(""))?.parse().ok()
 }
@@ -43,7 +43,7 @@ mod tests {
         RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() }
     }
 
-    /// Whether a user who may do all to these repositories may do this.
+    /// True if a user who is allowed everything on these repositories is allowed this.
     fn allows(pattern: &str, need: &Need) -> bool {
         let text = format!(
             r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"ecr:*","Resource":"{}"}}}}"#,

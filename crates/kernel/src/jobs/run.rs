@@ -102,6 +102,7 @@ async fn settle(
     let now = system.now();
     let failed_before = u32::try_from(claimed.attempts).unwrap_or(u32::MAX);
     let last = failed_before.saturating_add(1) >= kind.attempts();
+    // Store the outcome if this runner still holds the claim.
     let (job, outcome) = (claimed.clone(), ended.clone());
     let held = system
         .db
@@ -111,6 +112,7 @@ async fn settle(
             Err(error) => tx.job_failed(&job, now.plus(backoff(failed_before)).0, error, last.then_some(now.0)),
         })
         .await?;
+    // Count and log it.
     let counts = &JobQueue::of(system).counts;
     match ended {
         _ if !held => lost(&claimed),

@@ -62,6 +62,7 @@ pub(super) fn start(
     counters: Arc<Counters>,
     ended: watch::Sender<()>,
 ) -> Result<(), Error> {
+    // Count the pages of the write-ahead log, which decide when a checkpoint is due.
     let mut log_path = files.path.clone().into_os_string();
     log_path.push("-wal");
     let log_path = log_path.into();
@@ -80,6 +81,7 @@ pub(super) fn start(
         asked_at: 0,
         counters,
     };
+    // Run the waiting jobs in batches, one commit per batch.
     let body = move || {
         let mut batch = Vec::with_capacity(BATCH);
         while let Some(first) = waiting.blocking_recv() {

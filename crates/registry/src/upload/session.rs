@@ -130,15 +130,15 @@ pub(super) struct UploadSession {
     pub row: UploadRow,
 }
 
-/// What [`take`] found.
+/// The result of [`take`].
 pub(super) enum SessionState {
     Open(UploadSession),
-    /// It ended with this layer.
+    /// The session is complete. This is the digest of its layer.
     Complete(Vec<u8>),
 }
 
-/// Takes the session, which has that row, from whoever has it on other nodes. [`Error::UploadNotFound`] for one that expired or
-/// was cancelled.
+/// Takes the session with this row over from other nodes. Fails with [`Error::UploadNotFound`] if the session has expired or was
+/// cancelled.
 pub(super) async fn take(cx: &Cx, target: &UploadTarget, row: Option<UploadRow>) -> Result<SessionState, Error> {
     let now = cx.now();
     let Some(row) = row else {
@@ -223,7 +223,7 @@ impl UploadSession {
         self.row.checksums.as_ref().map(resume).transpose().map_err(Error::server)
     }
 
-    /// Stores how far the session is, and answers it as it is then. The bytes that `progress` speaks of are durable.
+    /// Stores the session's progress and returns the session after it. The bytes that `progress` counts must be durable.
     pub(super) fn commit<'a>(
         &self,
         cx: &'a Cx,
@@ -248,6 +248,7 @@ impl UploadSession {
                     if !first {
                         return tx.upload_progress(&stored);
                     }
+                    // The first commit inserts the row, and the job that ends the session when it expires.
                     if !tx.upload_insert(&registry, &stored)? {
                         return Ok(false);
                     }
@@ -255,6 +256,7 @@ impl UploadSession {
                     Ok::<_, meta::Error>(true)
                 })
                 .await?;
+            // A newer request has taken the session over, or the session has ended.
             if !kept {
                 return Err(target.superseded(received));
             }

@@ -138,7 +138,7 @@ mod tests {
             waiting.push(tokio::spawn(async move {
                 let taken = writers.take(session("app", 1)).await;
                 match taken {
-                    // Holds it until a newer one comes; nobody disturbs the newest.
+                    // Keep the lease until a newer request comes. The newest request keeps it forever.
                     Ok(mut lease) => tokio::select! {
                         () = lease.superseded() => Err(Superseded),
                         () = std::future::pending() => Ok(()),

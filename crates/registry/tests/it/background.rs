@@ -1,4 +1,4 @@
-//! What a background job may do by itself: all that a call may, without a request.
+//! Calls of background jobs. A job may make any call, without a request.
 use super::support::*;
 use registry::access::{Caller, Need, authorize};
 use registry::image::{self, ImageRef, NewImage, PushClient};
@@ -9,7 +9,7 @@ use serde_json::json;
 const SERVICE: &str = "ecr.amazonaws.com";
 
 #[tokio::test]
-async fn a_job_deletes_images_as_a_call_does_and_its_events_name_the_service() {
+async fn the_events_of_a_jobs_deletions_name_the_service() {
     let world = World::new(Store::Memory).await;
     let config = world.put(b"{}").await;
     let manifest = json!({
@@ -37,7 +37,7 @@ async fn a_job_deletes_images_as_a_call_does_and_its_events_name_the_service() {
 }
 
 #[tokio::test]
-async fn a_job_has_no_right_that_no_policy_gives_it_and_its_refusals_are_logged() {
+async fn a_job_is_denied_without_a_policy_and_the_denial_is_logged() {
     let world = World::new(Store::Memory).await;
     let job = Cx::for_job(world.cx.system.clone(), SERVICE, world.cx.registry.clone(), "replication");
     assert!(matches!(&job.caller, Caller::Service { name } if *name == SERVICE));
@@ -56,7 +56,7 @@ async fn a_job_has_no_right_that_no_policy_gives_it_and_its_refusals_are_logged(
 }
 
 #[tokio::test]
-async fn transfers_of_a_job_have_a_share_of_the_buffers() {
+async fn the_transfers_of_a_job_have_a_share_of_the_buffers() {
     let world = World::new(Store::Memory).await;
     let job = Cx::for_job(world.cx.system.clone(), SERVICE, world.cx.registry.clone(), "replication");
     let digest = put_to(&job, &app(), &layer_bytes(1, 3 * MIB)).await;

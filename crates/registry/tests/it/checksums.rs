@@ -1,4 +1,4 @@
-//! The checksums of a layer's blocks: stored with its record however its bytes came, and in windows where there are many.
+//! The checksums of a layer's blocks. They are stored with every layer, also for uploads in several requests, and read in windows.
 use super::support::*;
 use blob::checksum::{self, BLOCK_BYTES};
 use bytes::Bytes;
@@ -8,11 +8,11 @@ use registry::layer::{self, LayerOpening};
 use registry::upload::{self, BodySource, CompletionRules};
 use registry::{Cx, Error};
 
-/// Pieces of a body by length: some shorter than a block, some that end on one, some longer than a buffer.
+/// The lengths of a body's pieces: shorter than a block, ending with a block, longer than a buffer.
 const LENGTHS: [usize; 7] = [1, 1000, BLOCK_BYTES - 1, BLOCK_BYTES, 3 * BLOCK_BYTES + 7, S3_PART, S3_PART + 1];
 
 #[tokio::test]
-async fn however_an_upload_is_cut_and_resumed_the_checksums_are_those_of_one_pass() {
+async fn interrupted_and_resumed_uploads_have_the_checksums_of_one_pass() {
     for store in [Store::Fs, Store::SyncingFs, Store::RealFs, Store::Memory] {
         for seed in 0..6 {
             let mut world = World::with(store, seed, Default::default(), Default::default()).await;
@@ -24,7 +24,7 @@ async fn however_an_upload_is_cut_and_resumed_the_checksums_are_those_of_one_pas
                 if world.random.below(3) == 0 {
                     body = body.broken();
                 }
-                // A body that breaks off keeps what came.
+                // The bytes of a truncated body are kept.
                 let appended = upload::append(&world.cx, &app(), id, None, &mut body).await;
                 assert!(matches!(appended, Ok(_) | Err(Error::BodyTruncated(_))), "{store:?}, {seed}");
                 sent.extend_from_slice(&piece);
@@ -58,7 +58,7 @@ async fn a_layer_has_checksums_whatever_its_size_and_its_hash() {
                 let put = if store == Store::S3 {
                     upload::put_whole(&world.cx, &app(), &digest, &mut whole(&bytes)).await
                 } else {
-                    // The id says sha256: with the other one the bytes are read once more.
+                    // The session computes SHA-256. For a SHA-512 digest the bytes are read again.
                     let id = world.start().await;
                     upload::append(&world.cx, &app(), id, None, &mut whole(&bytes)).await.unwrap();
                     close(&world.cx, id, &digest).await
@@ -72,7 +72,7 @@ async fn a_layer_has_checksums_whatever_its_size_and_its_hash() {
 }
 
 #[tokio::test]
-async fn a_session_from_before_there_were_checksums_goes_on_and_its_layer_has_them() {
+async fn a_session_without_checksums_continues_and_its_layer_has_them() {
     for store in [Store::Fs, Store::RealFs, Store::Memory] {
         let world = World::new(store).await;
         let bytes = layer_bytes(1, 700_000);
@@ -88,7 +88,7 @@ async fn a_session_from_before_there_were_checksums_goes_on_and_its_layer_has_th
     }
 }
 
-/// A body whose buffers hold their number, without its bytes being at hand.
+/// A large body whose buffers contain their number. It is generated while it is read.
 struct Numbered {
     next: u64,
     count: u64,
@@ -115,7 +115,7 @@ async fn range(cx: &Cx, digest: &Digest, from: u64, to: u64) -> Result<Vec<u8>, 
 }
 
 #[tokio::test]
-async fn blocks_behind_the_first_checksums_are_checked_too() {
+async fn blocks_after_the_first_window_of_checksums_are_checked_too() {
     let blocks = (FIRST_CHECKSUMS - checksum::HEAD_BYTES) / checksum::SUM_BYTES;
     let buffers = (blocks * BLOCK_BYTES / S3_PART + 3) as u64;
     let world = World::new(Store::RealFs).await;

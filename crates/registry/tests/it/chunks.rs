@@ -1,4 +1,4 @@
-//! Bytes that come in several requests: PATCH and UploadLayerPart (`ECR.md` B.4, A.3).
+//! Uploads in several requests: PATCH and UploadLayerPart (`ECR.md` B.4, A.3).
 use super::support::*;
 use bytes::Bytes;
 use oci::ChunkRange;
@@ -36,7 +36,7 @@ async fn a_layer_in_chunks_reads_back_on_every_store() {
         for len in [1, 5, 300_000, 262_144, 1_000_000] {
             let end = at + len;
             let reached = patch(&world, id, Some(chunk(at, len)), &bytes[at..end]).await.unwrap() as usize;
-            // Under S3's rules what does not fill a part is not kept, and the answer says so.
+            // With S3's rules the bytes of an incomplete part are not kept, and the answer tells so.
             assert!(reached == end || store == Store::S3, "{store:?}");
             assert_eq!(received(&world, id).await, reached as u64);
             at = reached;
@@ -67,7 +67,7 @@ async fn a_streamed_patch_and_an_empty_put_make_a_layer() {
 }
 
 #[tokio::test]
-async fn an_upload_goes_on_after_a_restart() {
+async fn an_upload_continues_after_a_restart() {
     for store in EVERY_STORE {
         let mut world = World::new(store).await;
         let bytes = layer_bytes(2, 2 * S3_PART + 100);
@@ -84,7 +84,7 @@ async fn an_upload_goes_on_after_a_restart() {
 }
 
 #[tokio::test]
-async fn what_came_of_a_body_that_broke_off_stays() {
+async fn the_bytes_of_a_truncated_body_are_kept() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(3, 600_000);
     let (id, digest) = (world.start().await, sha256(&bytes));
@@ -98,7 +98,7 @@ async fn what_came_of_a_body_that_broke_off_stays() {
 }
 
 #[tokio::test]
-async fn a_long_body_stores_its_progress_on_the_way() {
+async fn the_progress_of_a_long_body_is_stored_while_it_arrives() {
     const EVERY: u64 = 32 * MIB as u64;
     for store in [Store::Memory, Store::S3, Store::Fs] {
         let world = World::new(store).await;
@@ -112,14 +112,14 @@ async fn a_long_body_stores_its_progress_on_the_way() {
             assert!(sent < 4 * EVERY, "{store:?}: nothing is stored");
             sender.send(piece.clone()).await.unwrap();
             sent += MIB as u64;
-            // Enough has come; the rest comes slower, so that disk and store can answer before the body ends.
+            // Send the rest slowly, so that the disk and the store can answer before the body ends.
             let mut looks = if sent < 2 * EVERY { 0 } else { 2_000 };
             while looks > 0 && received(&world, id).await == 0 {
                 looks -= 1;
                 tokio::task::yield_now().await;
             }
         }
-        // The client is gone, and with it the request.
+        // The client disconnects, which ends the request.
         request.abort();
         assert!(request.await.unwrap_err().is_cancelled());
         let stored = received(&world, id).await;
@@ -128,9 +128,9 @@ async fn a_long_body_stores_its_progress_on_the_way() {
 }
 
 #[tokio::test]
-async fn a_chunk_out_of_place_is_refused_with_the_last_valid_byte_and_changes_nothing() {
+async fn a_chunk_at_a_wrong_offset_is_refused_with_the_last_valid_byte_and_changes_nothing() {
     let cases = [
-        // The range, the bytes that came, whether any were stored before.
+        // The range, the sent bytes, and whether the session already has bytes.
         (chunk(1, 5), 5, 0),
         (chunk(0, 5), 5, 10),
         (chunk(9, 5), 5, 10),
@@ -164,7 +164,7 @@ async fn a_chunk_out_of_place_is_refused_with_the_last_valid_byte_and_changes_no
 }
 
 #[tokio::test]
-async fn a_layer_over_the_limit_is_refused_while_it_streams() {
+async fn a_layer_over_the_limit_is_refused_while_it_arrives() {
     let limits = Limits { layer_bytes: 500_000, ..Limits::default() };
     let world = World::with(Store::Fs, 1, limits, Quirks::default()).await;
     let bytes = layer_bytes(5, 500_001);
@@ -180,7 +180,7 @@ async fn a_layer_over_the_limit_is_refused_while_it_streams() {
 }
 
 #[tokio::test]
-async fn a_patch_without_bytes_leaves_nothing_behind() {
+async fn a_patch_without_bytes_stores_nothing() {
     let world = World::new(Store::Fs).await;
     let id = world.start().await;
     assert_eq!(patch(&world, id, None, &[]).await.unwrap(), 0);
@@ -188,13 +188,13 @@ async fn a_patch_without_bytes_leaves_nothing_behind() {
     assert_eq!(world.locations().await, 0);
 }
 
-/// Limits that let a test reach the end of each with few bytes.
+/// Small limits, which a test reaches with few bytes.
 fn small_parts() -> Limits {
     Limits { layer_part_bytes: 200_000, layer_part_min_bytes: 50_000, layer_parts: 3, ..Limits::default() }
 }
 
 #[tokio::test]
-async fn parts_make_a_layer_and_only_the_last_may_be_small() {
+async fn only_the_last_part_of_a_layer_may_be_small() {
     let cases: [(&[usize], bool); 5] = [
         (&[200_000, 50_000, 1], true),
         (&[1], true),
@@ -222,7 +222,7 @@ async fn parts_make_a_layer_and_only_the_last_may_be_small() {
 }
 
 #[tokio::test]
-async fn a_part_obeys_the_apis_limits() {
+async fn a_part_must_be_within_the_apis_limits() {
     let world = World::with(Store::Fs, 1, small_parts(), Quirks::default()).await;
     let id = world.start().await;
     let bytes = layer_bytes(7, 300_000);
@@ -242,7 +242,7 @@ async fn a_part_obeys_the_apis_limits() {
 }
 
 #[tokio::test]
-async fn a_part_whose_answer_was_lost_can_be_sent_again() {
+async fn the_last_part_can_be_sent_again() {
     let world = World::new(Store::Fs).await;
     let (id, bytes) = (world.start().await, layer_bytes(8, 30_000));
     part(&world, id, 0, &bytes[..10_000]).await.unwrap();
@@ -258,7 +258,7 @@ async fn a_part_whose_answer_was_lost_can_be_sent_again() {
 }
 
 #[tokio::test]
-async fn one_session_takes_chunks_from_either_door() {
+async fn a_session_accepts_chunks_of_both_apis() {
     let world = World::new(Store::Fs).await;
     let (id, bytes) = (world.start().await, layer_bytes(9, 12 * MIB));
     part(&world, id, 0, &bytes[..6 * MIB]).await.unwrap();

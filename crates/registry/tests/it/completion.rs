@@ -1,4 +1,4 @@
-//! Ending an upload with a layer (`ECR.md` B.4, A.3 CompleteLayerUpload).
+//! Completion of uploads (`ECR.md` B.4, A.3 CompleteLayerUpload).
 use super::support::*;
 use blob::Error as BlobError;
 use blob::checksum;
@@ -10,7 +10,7 @@ use registry::upload::{self, BodyPlace, CompletionRules};
 use registry::{CommonError, Error, layer};
 
 #[tokio::test]
-async fn a_layer_in_one_request_writes_no_session() {
+async fn an_upload_in_one_request_writes_no_session() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let inline = world.limits.inline_layer_bytes;
@@ -27,7 +27,7 @@ async fn a_layer_in_one_request_writes_no_session() {
 }
 
 #[tokio::test]
-async fn a_put_whose_answer_was_lost_can_be_sent_again() {
+async fn a_completing_put_can_be_sent_again() {
     let world = World::new(Store::Fs).await;
     for size in [100, 300_000] {
         let bytes = layer_bytes(size, size as usize);
@@ -42,7 +42,7 @@ async fn a_put_whose_answer_was_lost_can_be_sent_again() {
 }
 
 #[tokio::test]
-async fn a_completed_session_answers_its_own_digest_again_and_nothing_else() {
+async fn a_completed_session_accepts_only_its_digest_again() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(1, 100_000);
     let (id, digest) = (world.start().await, sha256(&bytes));
@@ -65,7 +65,7 @@ async fn a_completed_session_answers_its_own_digest_again_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_wrong_digest_makes_no_layer_and_leaves_the_session_as_it_was() {
+async fn a_wrong_digest_makes_no_layer_and_does_not_change_the_session() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let bytes = layer_bytes(2, 2 * S3_PART);
@@ -94,7 +94,7 @@ async fn a_wrong_digest_makes_no_layer_and_leaves_the_session_as_it_was() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_put_that_failed_stays_in_the_session_however_long_it_was() {
+async fn a_failed_put_does_not_change_the_session_also_if_its_body_was_long() {
     let world = World::new(Store::Fs).await;
     // More than the bytes after which a PATCH stores its progress.
     let bytes = layer_bytes(4, 70 * MIB);
@@ -112,9 +112,9 @@ async fn nothing_of_a_put_that_failed_stays_in_the_session_however_long_it_was()
     assert_eq!(world.read(&digest).await.unwrap(), bytes);
 }
 
-/// What a client does whose PATCH broke off and that then PUTs the whole layer to the Location of the POST.
+/// Some clients do this after a failed PATCH: they PUT the whole layer to the Location of the POST.
 #[tokio::test]
-async fn a_whole_layer_at_byte_0_replaces_what_came_before_it_and_leaves_nothing_behind() {
+async fn a_whole_layer_at_byte_0_replaces_the_bytes_of_the_session() {
     for store in EVERY_STORE {
         for (sent, size) in [(300_000, 500_000), (500_000, 500_000), (S3_PART, 1000), (S3_PART, S3_PART + 1)] {
             let world = World::new(store).await;
@@ -134,7 +134,7 @@ async fn a_whole_layer_at_byte_0_replaces_what_came_before_it_and_leaves_nothing
                 )
                 .await
             };
-            // Neither a body that breaks off nor one of another digest takes anything from the session.
+            // A truncated body or one with another digest does not change the session.
             let mut broken = Pieces::new(&bytes, 70_000).broken();
             assert!(matches!(close(&mut broken, &digest).await, Err(Error::BodyTruncated(_))), "{store:?}");
             let wrong = close(&mut Pieces::new(&bytes, 70_000), &sha256(b"wrong")).await;
@@ -151,7 +151,7 @@ async fn a_whole_layer_at_byte_0_replaces_what_came_before_it_and_leaves_nothing
 }
 
 #[tokio::test]
-async fn a_digest_of_either_hash_is_checked_whatever_the_session_began_with() {
+async fn digests_of_both_algorithms_are_checked_for_every_session() {
     let (sha256, sha512) = (Algorithm::Sha256, Algorithm::Sha512);
     for store in EVERY_STORE {
         for (begun, asked) in [(sha256, sha512), (sha512, sha256), (sha512, sha512)] {
@@ -167,7 +167,7 @@ async fn a_digest_of_either_hash_is_checked_whatever_the_session_began_with() {
                 let refused =
                     upload::complete(&world.cx, &app(), id, &wrong, None, &mut rest, CompletionRules::Docker).await;
                 assert!(matches!(refused, Err(Error::InvalidLayer { .. })), "{store:?}");
-                // Under S3's rules the object was finished to be read, and nothing can be added to it.
+                // With S3's rules the object had to be finished before reading it, so no bytes can be appended.
                 let id = match store {
                     Store::S3 if begun != asked && !whole_body => {
                         upload::cancel(&world.cx, &app(), id).await.unwrap();
@@ -201,7 +201,7 @@ async fn a_small_layer_can_have_a_sha512() {
 }
 
 #[tokio::test]
-async fn the_api_refuses_what_docker_takes_for_a_success() {
+async fn the_api_refuses_completions_that_docker_accepts() {
     let world = World::new(Store::Fs).await;
     let unwritten = world.start().await;
     let error = close_by_api(&world.cx, unwritten, &sha256(b"")).await.unwrap_err();
@@ -222,7 +222,7 @@ async fn the_api_refuses_what_docker_takes_for_a_success() {
 }
 
 #[tokio::test]
-async fn a_layer_that_the_api_calls_existing_has_its_grace_begun_anew() {
+async fn completing_an_existing_layer_by_the_api_restarts_its_grace_period() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(5, 100_000);
     let digest = world.put(&bytes).await;
@@ -235,7 +235,7 @@ async fn a_layer_that_the_api_calls_existing_has_its_grace_begun_anew() {
 }
 
 #[tokio::test]
-async fn one_digest_is_one_copy_in_a_registry_and_none_in_another() {
+async fn a_registry_stores_one_copy_of_a_digest_and_shares_it_with_no_other() {
     let world = World::new(Store::Fs).await;
     world.repository(&world.cx, &name("other")).await;
     let abroad = world.registry("000000000000", "eu-west-1");
@@ -256,7 +256,7 @@ async fn one_digest_is_one_copy_in_a_registry_and_none_in_another() {
 }
 
 #[tokio::test]
-async fn each_new_layer_of_a_repository_is_one_event() {
+async fn each_new_layer_of_a_repository_writes_one_event() {
     let world = World::new(Store::Fs).await;
     world.put(b"one").await;
     let digest = world.put(&layer_bytes(7, 50_000)).await;
@@ -273,7 +273,7 @@ async fn each_new_layer_of_a_repository_is_one_event() {
 }
 
 #[tokio::test]
-async fn a_completion_that_failed_behind_its_last_byte_can_be_repeated() {
+async fn a_completion_that_failed_after_its_last_byte_can_be_repeated() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let bytes = layer_bytes(8, S3_PART);
@@ -289,12 +289,12 @@ async fn a_completion_that_failed_behind_its_last_byte_can_be_repeated() {
 }
 
 #[tokio::test]
-async fn a_layer_whose_bytes_are_gone_is_not_completed() {
+async fn an_upload_whose_bytes_are_missing_is_not_completed() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(9, 300_000);
     let (id, digest) = (world.start().await, sha256(&bytes));
     upload::append(&world.cx, &app(), id, None, &mut whole(&bytes)).await.unwrap();
-    // As a sweep would that takes the session for abandoned, at the worst moment.
+    // A sweep could do this if it treated the session as abandoned.
     let gate = world.faulty.hold(EngineCall::Stat);
     let cx = world.cx.clone();
     let request = tokio::spawn(async move { close(&cx, id, &digest).await });

@@ -1,4 +1,4 @@
-//! Several requests at once on one session, and on one digest.
+//! Concurrent requests on one session and on one digest.
 use super::support::*;
 use bytes::Bytes;
 use meta::records;
@@ -7,14 +7,14 @@ use registry::{CommonError, Cx, Error};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-/// A PATCH whose body the test sends.
+/// A PATCH whose body is sent by the test.
 fn slow_patch(cx: &Cx, id: UploadId) -> (mpsc::Sender<Bytes>, JoinHandle<Result<UploadProgress, Error>>) {
     let (sender, mut body) = Slow::new();
     let cx = cx.clone();
     (sender, tokio::spawn(async move { upload::append(&cx, &app(), id, None, &mut body).await }))
 }
 
-/// Sends whole buffers until the request surely wrote some of them.
+/// Sends whole buffers until the request has written some of them.
 async fn send(sender: &mpsc::Sender<Bytes>, byte: u8) {
     for _ in 0..4 {
         sender.send(vec![byte; S3_PART].into()).await.unwrap();
@@ -26,7 +26,7 @@ fn is_superseded(error: &Error) -> bool {
 }
 
 #[tokio::test]
-async fn of_two_patches_at_once_the_newer_wins() {
+async fn of_two_concurrent_patches_the_newer_wins() {
     for store in EVERY_STORE {
         for written_before in [false, true] {
             let world = World::new(store).await;
@@ -47,7 +47,7 @@ async fn of_two_patches_at_once_the_newer_wins() {
 }
 
 #[tokio::test]
-async fn a_request_on_another_node_takes_the_session() {
+async fn a_request_on_another_node_takes_over_the_session() {
     for store in EVERY_STORE {
         for written_before in [false, true] {
             let world = World::new(store).await;
@@ -70,7 +70,7 @@ async fn a_request_on_another_node_takes_the_session() {
 }
 
 #[tokio::test]
-async fn a_node_that_read_an_older_row_does_not_take_the_session() {
+async fn a_node_with_an_outdated_row_can_not_take_over_the_session() {
     let world = World::new(Store::Fs).await;
     let id = world.start().await;
     let row = async || world.cx.db.look_up(records::upload::by_id(id)).await.unwrap().unwrap();
@@ -89,7 +89,7 @@ async fn a_node_that_read_an_older_row_does_not_take_the_session() {
 }
 
 #[tokio::test]
-async fn many_requests_at_once_leave_one_winner_and_a_session_that_goes_on() {
+async fn of_many_concurrent_requests_one_wins_and_the_session_continues() {
     let world = World::new(Store::Fs).await;
     let id = world.start().await;
     let bodies: Vec<_> = (0..8).map(|seed| layer_bytes(seed, 2 * S3_PART)).collect();
@@ -103,7 +103,7 @@ async fn many_requests_at_once_leave_one_winner_and_a_session_that_goes_on() {
     let mut stored = Vec::new();
     for (bytes, request) in bodies.iter().zip(requests) {
         match request.await.unwrap() {
-            // Whoever ended before the next one began has its bytes in the session.
+            // A request that ended before the next one started has its bytes in the session.
             Ok(progress) => stored.push((progress.received, bytes)),
             Err(error) => assert!(is_superseded(&error), "{error}"),
         }
@@ -116,7 +116,7 @@ async fn many_requests_at_once_leave_one_winner_and_a_session_that_goes_on() {
 }
 
 #[tokio::test]
-async fn a_cancel_ends_the_request_that_writes() {
+async fn a_cancellation_ends_a_writing_request() {
     let world = World::new(Store::Fs).await;
     for written_before in [false, true] {
         let id = world.start().await;
@@ -132,7 +132,7 @@ async fn a_cancel_ends_the_request_that_writes() {
 }
 
 #[tokio::test]
-async fn a_one_body_put_that_is_cancelled_on_another_node_makes_no_layer() {
+async fn a_put_that_is_cancelled_on_another_node_makes_no_layer() {
     let world = World::new(Store::Fs).await;
     let other = world.second_node().await;
     let (id, bytes) = (world.start().await, layer_bytes(3, S3_PART));
@@ -151,7 +151,7 @@ async fn a_one_body_put_that_is_cancelled_on_another_node_makes_no_layer() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_clients_that_push_one_digest_make_one_copy() {
+async fn concurrent_pushes_of_one_digest_store_one_copy() {
     for store in EVERY_STORE {
         for size in [100, S3_PART + 1] {
             let world = World::new(store).await;
@@ -180,7 +180,7 @@ async fn many_clients_that_push_one_digest_make_one_copy() {
 }
 
 #[tokio::test]
-async fn a_completion_by_the_api_that_lost_its_session_says_to_try_again() {
+async fn a_completion_by_the_api_that_lost_its_session_can_be_retried() {
     let world = World::new(Store::Fs).await;
     let other = world.second_node().await;
     let (id, bytes) = (world.start().await, layer_bytes(5, 100_000));

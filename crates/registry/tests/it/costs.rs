@@ -1,4 +1,4 @@
-//! What an operation asks of the metadata store: a guard of its speed that counts and does not measure.
+//! The costs of operations in the metadata store, as numbers of transactions, statements and round trips. No test measures time.
 use crate::support::{Store, World, app, layer_bytes, on_postgres, put_to, sha256, whole};
 use oci::{Algorithm, Digest, Reference};
 use registry::image::{self, NewImage, PushClient};
@@ -9,7 +9,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-/// Transactions that write; statements of all; how often PostgreSQL's answer is waited for.
+/// The number of write transactions, of statements, and of round trips to PostgreSQL.
 #[derive(Debug, PartialEq, Eq)]
 struct Cost {
     writes: u64,
@@ -17,7 +17,7 @@ struct Cost {
     exchanges: u64,
 }
 
-/// A cost on both engines; only PostgreSQL has exchanges.
+/// A cost on both engines. Only PostgreSQL has round trips.
 fn of(writes: u64, statements: u64, exchanges: u64) -> Cost {
     Cost { writes, statements, exchanges: if on_postgres() { exchanges } else { 0 } }
 }
@@ -33,7 +33,7 @@ async fn cost(cx: &Cx, what: impl Future) -> Cost {
     }
 }
 
-/// The manifest of an image of these blobs, the config first.
+/// The manifest of an image with these blobs, of which the first is the config.
 fn manifest(blobs: &[Digest]) -> Vec<u8> {
     let descriptor =
         |digest: &Digest, media_type: &str| json!({"mediaType": media_type, "digest": digest.to_string(), "size": 100});
@@ -69,7 +69,7 @@ async fn a_small_layer_costs_one_write_transaction() {
 }
 
 #[tokio::test]
-async fn an_image_costs_one_write_transaction_and_no_more_exchanges_for_more_layers() {
+async fn an_image_costs_one_write_transaction_and_a_fixed_number_of_round_trips() {
     let world = World::new(Store::Fs).await;
     let cx = &world.cx;
     for (count, statements, again) in [(2, 16, 11), (100, 322, 109)] {
@@ -78,22 +78,22 @@ async fn an_image_costs_one_write_transaction_and_no_more_exchanges_for_more_lay
             blobs.push(put_to(cx, &app(), &layer_bytes(1000 * count + layer, 100)).await);
         }
         let tag = format!("layers-{count}");
-        // The first push counts the images of the repository.
+        // The first push of a process counts the images of the repository.
         put(cx, manifest(&blobs[1..]), "other").await;
         let push = put(cx, manifest(&blobs), &tag);
         assert_eq!(cost(cx, push).await, of(1, statements, 4), "{count} layers");
-        // Its tag holds it already.
+        // The tag already names the image.
         assert_eq!(cost(cx, put(cx, manifest(&blobs), &tag)).await, of(1, again, 7), "{count} layers again");
         let reference: Reference = tag.parse().unwrap();
         assert_eq!(cost(cx, image::pull(cx, &app(), &reference)).await, of(0, 1, 1));
     }
 }
 
-/// Runs a push as one group with another caller's transaction on SQLite; returns the push's outcome, how often the other was run,
-/// and the commits of both.
+/// Runs a push in one group with another transaction on SQLite. Returns the push's result, the number of runs of the other transaction,
+/// and the number of commits.
 async fn grouped(world: &World, new: NewImage, name: &str) -> (Result<(), Error>, usize, u64) {
     let (cx, before) = (&world.cx, world.cx.db.stats().commits);
-    // The writer is held, so that both wait in its queue.
+    // Block the writer, so that both wait in its queue.
     let (reached, arrival) = mpsc::channel();
     let (release, held) = mpsc::channel::<()>();
     let held = Mutex::new(held);
@@ -129,7 +129,7 @@ async fn grouped(world: &World, new: NewImage, name: &str) -> (Result<(), Error>
 }
 
 #[tokio::test]
-async fn a_push_that_is_refused_makes_no_other_run_again() {
+async fn a_refused_push_does_not_repeat_the_other_transactions_of_its_group() {
     if on_postgres() {
         return;
     }
@@ -159,7 +159,7 @@ async fn a_push_that_is_refused_makes_no_other_run_again() {
         digest: None,
         client: PushClient::Docker { containerd: false },
     };
-    // The first push takes the tag, and counts the images of the repository.
+    // The first push creates the tag and counts the images of the repository.
     image::put(&world.cx, &crate::support::name("fixed"), image(&blobs[..2], &["v1"])).await.unwrap();
 
     let accepted = grouped(&world, image(&blobs[1..], &["v2"]), "fixed").await;

@@ -1,4 +1,4 @@
-//! Power failures: the fs engine over a disk that drops what was not synced, 500 seeded runs.
+//! Power failures: 500 seeded runs of the fs engine on a disk that loses data without a sync.
 use super::support::*;
 use bytes::Bytes;
 use oci::{Digest, RepositoryName};
@@ -11,19 +11,19 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 const RUNS: u64 = 500;
-/// On PostgreSQL, where a database of one's own takes long to make; it is the disk beneath the layers that is judged here.
+/// The number of runs on PostgreSQL. It is smaller because creating a database is slow, and this test is about the layers' disk.
 const RUNS_ON_POSTGRES: u64 = 40;
-/// Tasks that share the runs; each has a world of its own at a time.
+/// The number of tasks that share the runs.
 const TASKS: u64 = 4;
 const PUSHERS: u64 = 3;
 const IMAGES: u64 = 2;
 
-/// What clients were told before the power went.
+/// The answers that clients received before the power failure.
 #[derive(Default)]
 struct Told {
     layers: Vec<(Digest, Vec<u8>)>,
     images: Vec<(Digest, Vec<u8>)>,
-    /// Sessions that may still be open, with the bytes that they were being sent.
+    /// The sessions that may still be open, with the bytes that clients were sending.
     sessions: Vec<(UploadId, Vec<u8>)>,
 }
 
@@ -47,12 +47,13 @@ async fn a_crash_loses_nothing_that_was_acknowledged_and_leaves_no_record_withou
         let (layers, images, resumed) = task.await.unwrap();
         sum = (sum.0 + layers, sum.1 + images, sum.2 + resumed);
     }
-    // The runs would show nothing if the power went before anything was acknowledged, or after everything.
+    // The runs must fail before, between and after acknowledgements, or they test nothing.
     let all = (runs * PUSHERS * IMAGES) as usize;
     assert!(sum.0 > all / 2 && sum.1 > all / 10 && sum.1 < all * 9 / 10 && sum.2 > all / 10, "{sum:?} of {all} images");
 }
 
-/// One life of a machine and what was there after it; how much of each kind had been acknowledged, and how many sessions went on.
+/// Runs one world until a power failure and checks the data after it. Returns the numbers of acknowledged layers and images, and the
+/// number of sessions that continued.
 async fn run(seed: u64) -> (usize, usize, usize) {
     let mut world = World::with(Store::Fs, seed, Limits::default(), Quirks::default()).await;
     let chance = Seeded::new(seed);
@@ -86,7 +87,7 @@ async fn run(seed: u64) -> (usize, usize, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_body_that_a_crash_cuts_off_goes_on_from_what_was_stored_while_it_came() {
+async fn after_a_crash_an_upload_continues_from_its_stored_progress() {
     for seed in 0..10 {
         let mut world = World::with(Store::SyncingFs, seed, Limits::default(), Quirks::default()).await;
         let id = world.start().await;
@@ -99,14 +100,14 @@ async fn a_long_body_that_a_crash_cuts_off_goes_on_from_what_was_stored_while_it
         }
         drop(body);
         world.crash(seed).await;
-        // All that was sent may be stored; the client has more to send.
+        // All sent bytes may be stored. The client has more to send.
         let mut sent = sent.lock().unwrap().clone();
         sent.extend(b"the rest");
         assert!(go_on(&world.cx, id, &sent, seed).await, "seed {seed}: nothing to go on from");
     }
 }
 
-/// A body that has no end, and stops once the session's row says that something of it is stored.
+/// An endless body. It waits forever after the session's row has stored progress.
 struct UntilStored {
     cx: Cx,
     id: UploadId,
@@ -128,7 +129,7 @@ impl BodySource for UntilStored {
     }
 }
 
-/// Images of a config that lives in its record and a layer that lies at a location, each pushed in some way.
+/// Pushes images in various ways. Each has a config in its record and a layer at a location.
 async fn push_images(cx: &Cx, seed: u64, told: &Mutex<Told>) -> Result<(), Error> {
     let chance = Seeded::new(seed);
     for number in 0..IMAGES {
@@ -209,11 +210,11 @@ async fn layer_of(world: &World, id: meta::LayerId) -> Result<Vec<u8>, Error> {
     }
 }
 
-/// A client that comes back asks where its session stands, and sends the rest. True when there was something to go on from.
+/// Continues an upload like a client: asks for the session's progress and sends the rest. Returns true if there was progress.
 async fn go_on(cx: &Cx, id: UploadId, bytes: &[u8], seed: u64) -> bool {
     let received = match upload::status(cx, &app(), id).await {
         Ok(status) => status.received as usize,
-        // Complete: the PUT is repeated.
+        // The upload is complete. Repeat the PUT.
         Err(Error::UploadNotFound { .. }) => bytes.len(),
         Err(error) => panic!("seed {seed}: {error}"),
     };

@@ -1,4 +1,4 @@
-//! Layers whose stored bytes are gone or wrong: they are found, count as missing, and are good again after a push.
+//! Damaged layers, whose stored bytes are missing or wrong. They are detected, count as missing, and are repaired by a push.
 use super::support::*;
 use blob::checksum::BLOCK_BYTES;
 use blob::faulty::EngineCall;
@@ -11,10 +11,10 @@ use registry::{CommonError, Cx, Error, LayersNotFoundBy};
 use serde_json::json;
 use std::io;
 
-/// Two whole parts under S3's rules, so that a PATCH keeps all of them.
+/// The size of two whole parts with S3's rules, so that a PATCH keeps all bytes.
 const SIZE: usize = 2 * S3_PART;
 
-/// What may happen to a file behind the server's back.
+/// A kind of damage to a stored file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Harm {
     Removed,
@@ -99,7 +99,7 @@ fn is_damaged<T>(result: Result<T, Error>) -> bool {
     matches!(result, Err(Error::LayerDamaged { .. }))
 }
 
-/// Whether the layer counts as missing, for whoever asks.
+/// Asserts that the layer counts as missing in every operation.
 async fn counts_as_missing(world: &World, digest: &Digest, size: usize) {
     let (cx, id) = (&world.cx, world.layer_row(digest).await.id);
     assert!(world.layer_row(digest).await.damaged_at.is_some());
@@ -116,7 +116,7 @@ async fn counts_as_missing(world: &World, digest: &Digest, size: usize) {
     assert!(matches!(refused, Err(Error::LayersNotFound { by: LayersNotFoundBy::Manifest, .. })), "PutImage");
 }
 
-/// How many layers with bytes of their own at a location there are.
+/// The number of locations.
 type Located = usize;
 
 async fn is_good(world: &World, digest: &Digest, bytes: &[u8], located: Located) {
@@ -132,7 +132,7 @@ async fn is_good(world: &World, digest: &Digest, bytes: &[u8], located: Located)
 }
 
 #[tokio::test]
-async fn a_damaged_layer_that_is_read_counts_as_missing_until_it_is_pushed_again_in_whatever_way() {
+async fn after_a_read_a_damaged_layer_counts_as_missing_until_any_push_repairs_it() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         world.repository(&world.cx, &name("other")).await;
@@ -151,7 +151,7 @@ async fn a_damaged_layer_that_is_read_counts_as_missing_until_it_is_pushed_again
 }
 
 #[tokio::test]
-async fn a_push_replaces_missing_bytes_that_nobody_has_read() {
+async fn a_push_replaces_missing_bytes_without_an_earlier_read() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         world.repository(&world.cx, &name("other")).await;
@@ -169,7 +169,7 @@ async fn a_push_replaces_missing_bytes_that_nobody_has_read() {
 }
 
 #[tokio::test]
-async fn sound_bytes_stay_and_those_of_a_duplicate_push_go() {
+async fn a_duplicate_push_keeps_intact_bytes_and_drops_its_own() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         world.repository(&world.cx, &name("other")).await;
@@ -189,7 +189,7 @@ async fn sound_bytes_stay_and_those_of_a_duplicate_push_go() {
 }
 
 #[tokio::test]
-async fn what_of_a_damaged_layer_is_right_is_given_and_nothing_else() {
+async fn only_the_intact_blocks_of_a_damaged_layer_are_served() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let bytes = layer_bytes(4, 10 * BLOCK_BYTES + 5);
@@ -199,7 +199,7 @@ async fn what_of_a_damaged_layer_is_right_is_given_and_nothing_else() {
         wrong[6 * BLOCK_BYTES + 9] ^= 4;
         world.set_stored(location, Some(&wrong)).await;
         let block = BLOCK_BYTES as u64;
-        // Ranges beside the wrong block, and that end or begin in the middle of blocks.
+        // Ranges next to the wrong block, and ranges that start or end within blocks.
         for (from, to) in
             [(0, 6 * block), (7, 5 * block + 3), (7 * block, 10 * block + 5), (9 * block - 1, 9 * block + 1)]
         {
@@ -222,13 +222,13 @@ async fn what_of_a_damaged_layer_is_right_is_given_and_nothing_else() {
         };
         assert!(matches!(error, Error::LayerDamaged { .. }), "{error}");
         assert!(given == bytes[..6 * BLOCK_BYTES], "{store:?}: {} bytes were given", given.len());
-        // The mark was there before the answer broke off.
+        // The layer was marked before the answer ended.
         assert!(world.layer_row(&digest).await.damaged_at.is_some());
     }
 }
 
 #[tokio::test]
-async fn a_byte_of_a_wrong_block_is_not_given_whichever_byte_is_asked_for() {
+async fn no_byte_of_a_wrong_block_is_served() {
     let world = World::new(Store::Memory).await;
     world.repository(&world.cx, &name("other")).await;
     let bytes = layer_bytes(5, 3 * BLOCK_BYTES);
@@ -243,7 +243,7 @@ async fn a_byte_of_a_wrong_block_is_not_given_whichever_byte_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_layer_in_the_records_is_checked_marked_and_mended_too() {
+async fn a_layer_in_a_record_is_checked_marked_and_repaired_too() {
     for (way, harmed) in WAYS.into_iter().flat_map(|way| [Removed, Cut, FirstBit].map(|h| (way, h))) {
         for read_first in [true, false] {
             let world = World::new(Store::Fs).await;
@@ -270,14 +270,14 @@ async fn a_layer_in_the_records_is_checked_marked_and_mended_too() {
                 counts_as_missing(&world, &digest, bytes.len()).await;
             }
             push(&world.cx, way, &bytes).await.unwrap();
-            // The bytes of a session lie at a location, however few they are.
+            // The bytes of a session are at a location, also if they are few.
             is_good(&world, &digest, &bytes, if matches!(way, Way::Whole) { 0 } else { 1 }).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_mended_layer_may_come_to_lie_in_the_records_and_back() {
+async fn a_repair_may_move_a_layer_into_a_record_and_back() {
     let mut world = World::new(Store::Fs).await;
     let bytes = layer_bytes(7, 10_000);
     let digest = world.put(&bytes).await;
@@ -296,7 +296,7 @@ async fn a_mended_layer_may_come_to_lie_in_the_records_and_back() {
 }
 
 #[tokio::test]
-async fn a_layer_from_before_there_were_checksums_is_served_and_its_absence_is_found() {
+async fn a_layer_without_checksums_is_served_and_its_absence_is_detected() {
     for size in [1000, 300_000] {
         let world = World::new(Store::Fs).await;
         let bytes = layer_bytes(8, size);
@@ -327,7 +327,7 @@ async fn a_layer_from_before_there_were_checksums_is_served_and_its_absence_is_f
 }
 
 #[tokio::test]
-async fn failures_of_the_store_mark_nothing() {
+async fn errors_of_the_store_mark_no_layer() {
     let failures = || {
         [
             BlobError::from_io("opening a layer's file", io::Error::from_raw_os_error(24)), // EMFILE
@@ -346,18 +346,18 @@ async fn failures_of_the_store_mark_nothing() {
             world.faulty.fail(call, 4, error.clone());
             let failed = world.read(&digest).await.unwrap_err();
             assert!(!matches!(failed, Error::LayerDamaged { .. } | Error::LayersNotFound { .. }), "{failed}");
-            // Those that were not met.
+            // Remove the faults that were not used.
             while world.read(&digest).await.is_err() {}
             assert_eq!(world.layer_row(&digest).await.damaged_at, None, "{store:?}, {call:?}, {error}");
         }
-        // Bytes that are gone with the directory that they lay in may be there again with it.
+        // If the whole directory is missing, the bytes may come back with it.
         let location = Location(world.layer_row(&digest).await.location.unwrap().0);
         world.set_stored(location, None).await;
         world.faulty.fail(EngineCall::Present, 1, BlobError::Removed);
         let failed = world.read(&digest).await.unwrap_err();
         assert!(matches!(failed, Error::Common(CommonError::Unavailable { .. })), "{failed}");
         assert_eq!(world.layer_row(&digest).await.damaged_at, None);
-        // A store that is full and can't prove itself marks all the same.
+        // A layer is also marked if the store is full and its write test fails.
         world.faulty.fail(EngineCall::Check, 1, BlobError::from_io("checking", io::ErrorKind::StorageFull.into()));
         assert!(is_damaged(world.read(&digest).await));
         world.put(&bytes).await;
@@ -368,7 +368,7 @@ async fn failures_of_the_store_mark_nothing() {
 }
 
 #[tokio::test]
-async fn a_block_that_is_right_when_it_is_read_again_is_given_and_marks_nothing() {
+async fn a_block_that_is_intact_at_the_second_read_is_served_and_not_marked() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let bytes = layer_bytes(10, SIZE);
@@ -383,14 +383,14 @@ async fn a_block_that_is_right_when_it_is_read_again_is_given_and_marks_nothing(
 }
 
 #[tokio::test]
-async fn of_two_pushes_that_find_a_layer_missing_at_once_one_keeps_its_bytes() {
+async fn of_two_concurrent_pushes_that_repair_a_layer_one_keeps_its_bytes() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         world.repository(&world.cx, &name("other")).await;
         let bytes = layer_bytes(11, SIZE);
         let digest = world.put(&bytes).await;
         harm(&world, Removed, &digest, &bytes).await;
-        // Each has made its own bytes certain, and looks at those that were there before.
+        // Both have synced their bytes and now check the stored ones.
         let pushes = [(); 2].map(|()| {
             let (gates, cx, bytes) =
                 ([EngineCall::Stat; 2].map(|call| world.faulty.hold(call)), world.cx.clone(), bytes.clone());
@@ -414,7 +414,7 @@ async fn of_two_pushes_that_find_a_layer_missing_at_once_one_keeps_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_reader_goes_on_where_a_push_has_put_the_bytes() {
+async fn a_reader_continues_at_the_new_location_after_a_repair() {
     let world = World::new(Store::Memory).await;
     let bytes = layer_bytes(12, 4 * S3_PART);
     let digest = world.put(&bytes).await;
@@ -435,7 +435,7 @@ async fn a_reader_goes_on_where_a_push_has_put_the_bytes() {
 }
 
 #[tokio::test]
-async fn a_node_that_lacks_the_bytes_of_another_takes_the_layer_over() {
+async fn a_push_on_a_node_without_the_bytes_of_another_node_replaces_them() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(13, 300_000);
     let digest = world.put(&bytes).await;
@@ -447,7 +447,7 @@ async fn a_node_that_lacks_the_bytes_of_another_takes_the_layer_over() {
 }
 
 #[tokio::test]
-async fn the_answer_of_a_completed_upload_is_not_given_again_once_its_layer_is_damaged() {
+async fn a_completed_session_refuses_its_digest_if_the_layer_is_damaged() {
     for harmed in [Removed, FirstBit] {
         let world = World::new(Store::Fs).await;
         let bytes = layer_bytes(14, 300_000);
@@ -468,7 +468,7 @@ async fn the_answer_of_a_completed_upload_is_not_given_again_once_its_layer_is_d
 }
 
 #[tokio::test]
-async fn stored_bytes_that_can_not_be_looked_at_give_way_to_those_that_were_verified() {
+async fn unreadable_stored_bytes_are_replaced_by_verified_ones() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(15, 300_000);
     let digest = world.put(&bytes).await;

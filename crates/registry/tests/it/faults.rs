@@ -1,4 +1,4 @@
-//! Stores that fail: nothing is acknowledged, nothing is left behind, and all is well once they work again.
+//! Failing stores. No failed write is acknowledged or leaves data behind, and uploads continue after the failure.
 use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::EngineCall;
@@ -6,7 +6,7 @@ use registry::upload::{self, CompletionRules};
 use registry::{CommonError, Error};
 
 #[tokio::test]
-async fn on_a_full_disk_nothing_is_acknowledged_and_all_is_well_after_space_returns() {
+async fn uploads_fail_on_a_full_disk_and_continue_when_it_has_space() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(1, 600_000);
     let (id, digest) = (world.start().await, sha256(&bytes));
@@ -31,7 +31,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_and_all_is_well_after_space_retu
 }
 
 #[tokio::test]
-async fn on_a_read_only_disk_nothing_is_acknowledged() {
+async fn uploads_fail_on_a_read_only_disk() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(2, 100_000);
     world.disk.set_read_only(true);
@@ -43,7 +43,7 @@ async fn on_a_read_only_disk_nothing_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_failure_at_any_call_of_the_disk_loses_nothing_that_was_acknowledged() {
+async fn a_failure_of_any_disk_call_loses_no_acknowledged_data() {
     for nth in 1.. {
         let world = World::new(Store::Fs).await;
         let bytes = layer_bytes(nth, 700_000);
@@ -66,7 +66,7 @@ async fn a_failure_at_any_call_of_the_disk_loses_nothing_that_was_acknowledged()
             Ok(()) => assert_eq!(world.read(&digest).await.unwrap(), bytes, "call {nth}"),
             Err(error) => assert!(matches!(error, Error::Common(CommonError::Server(_))), "call {nth}: {error}"),
         }
-        // The client goes on where the session stands.
+        // The client continues from the session's progress.
         let mut received = 0;
         match upload::status(&world.cx, &app(), id).await {
             Ok(status) => received = status.received as usize,
@@ -80,7 +80,7 @@ async fn a_failure_at_any_call_of_the_disk_loses_nothing_that_was_acknowledged()
 }
 
 #[tokio::test]
-async fn a_layer_whose_bytes_can_not_be_read_is_an_error_and_not_a_short_answer() {
+async fn reading_an_unreadable_layer_fails_and_returns_no_truncated_body() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let digest = world.put(&layer_bytes(3, 600_000)).await;
@@ -91,7 +91,7 @@ async fn a_layer_whose_bytes_can_not_be_read_is_an_error_and_not_a_short_answer(
 }
 
 #[tokio::test]
-async fn bytes_that_could_not_be_dropped_do_not_fail_the_push_that_did_not_need_them() {
+async fn a_push_succeeds_if_its_duplicate_bytes_can_not_be_dropped() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(5, 100_000);
     let digest = world.put(&bytes).await;

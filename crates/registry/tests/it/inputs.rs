@@ -1,4 +1,4 @@
-//! What a client may send, and what it may cost.
+//! Limits and checks of client input.
 use super::support::*;
 use oci::{Digest, Manifest, MediaType};
 use registry::bootstrap::{self, BootstrapError};
@@ -9,7 +9,7 @@ use registry::{Cx, Error, Parts, System, referrers, resource_tags};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-/// Events of `team/app` of one kind, with their details.
+/// The details of the events of one kind in `team/app`.
 async fn events(world: &World, kind: &'static str) -> Vec<String> {
     let registry = world.cx.registry.key();
     let read = world.cx.db.read(move |tx| {
@@ -21,7 +21,7 @@ async fn events(world: &World, kind: &'static str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_resource_tag_holds_no_control_character() {
+async fn a_resource_tag_must_not_contain_control_characters() {
     let world = World::new(Store::Memory).await;
     for (key, value) in [("a\0b", "v"), ("k", "\0"), ("a\nb", "v"), ("k", "\u{85}")] {
         let tags = vec![(key.to_owned(), value.to_owned())];
@@ -32,7 +32,7 @@ async fn a_resource_tag_holds_no_control_character() {
 }
 
 #[tokio::test]
-async fn any_keys_may_be_untagged_and_only_those_that_are_there_change_something() {
+async fn untagging_ignores_unknown_keys() {
     let world = World::new(Store::Memory).await;
     let tag = |key: &str| (key.to_owned(), "v".to_owned());
     resource_tags::tag(&world.cx, &app(), vec![tag("a"), tag("b")]).await.unwrap();
@@ -46,7 +46,7 @@ async fn any_keys_may_be_untagged_and_only_those_that_are_there_change_something
 
 const CONTAINERD: PushClient = PushClient::Docker { containerd: true };
 
-/// Puts a manifest over `config`.
+/// Puts the manifest of an image with this config.
 async fn put(
     world: &World,
     client: PushClient,
@@ -73,7 +73,7 @@ async fn put(
 }
 
 #[tokio::test]
-async fn a_part_of_another_platform_is_parked_whoever_stored_what_the_tag_holds() {
+async fn an_image_of_another_platform_is_parked_for_every_client() {
     let image = json!({"os": "linux", "architecture": "amd64"}).to_string();
     for first in [PushClient::Api, PushClient::Docker { containerd: false }, CONTAINERD] {
         let world = World::new(Store::Memory).await;
@@ -89,7 +89,7 @@ async fn a_part_of_another_platform_is_parked_whoever_stored_what_the_tag_holds(
 }
 
 #[tokio::test]
-async fn a_platform_that_is_none_is_unknown() {
+async fn an_invalid_platform_is_stored_as_unknown() {
     let world = World::new(Store::Memory).await;
     let platform = async |digest: Digest| {
         let registry = world.cx.registry.key();
@@ -111,7 +111,7 @@ async fn a_platform_that_is_none_is_unknown() {
 }
 
 #[tokio::test]
-async fn a_page_of_referrers_reads_no_more_than_a_manifest_may_have() {
+async fn a_page_of_referrers_reads_at_most_the_size_of_a_manifest() {
     let world = World::new(Store::Memory).await;
     let subject = sha256(b"subject");
     let mut pushed = Vec::new();
@@ -140,7 +140,7 @@ async fn a_page_of_referrers_reads_no_more_than_a_manifest_may_have() {
 }
 
 #[tokio::test]
-async fn new_root_keys_need_an_old_one_beside_them() {
+async fn new_root_keys_without_an_old_one_are_refused() {
     let world = World::new(Store::Memory).await;
     let system = |roots: &[(u32, u8)]| {
         let cx: &Cx = &world.cx;

@@ -1,4 +1,4 @@
-//! What the runner does with kinds of jobs: lanes, claims, attempts, progress, and kinds that it does not know.
+//! The runner of jobs with test kinds: lanes, claims, attempts, progress and unknown kinds.
 use super::support::*;
 use meta::Tx;
 use meta::records::job::JobRow;
@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 const SECOND: Duration = Duration::from_secs(1);
 const CLAIM: Duration = Duration::from_secs(300);
 
-/// A kind whose runs wait for a permit each, and then do what their key says.
+/// A kind for tests. Each run waits for a permit. The key tells what it then does.
 struct Toy {
     name: &'static str,
     lane: Lane,
@@ -20,12 +20,12 @@ struct Toy {
 }
 
 impl Toy {
-    /// A kind for this test, whose runs wait until they are let go.
+    /// Makes a kind without permits, so that its runs wait.
     fn held(name: &'static str, lane: Lane) -> &'static Toy {
         Box::leak(Box::new(Toy { name, lane, begun: AtomicUsize::new(0), permits: Semaphore::new(0) }))
     }
 
-    /// A kind for this test, whose runs do not wait.
+    /// Makes a kind with many permits, so that its runs do not wait.
     fn free(name: &'static str) -> &'static Toy {
         let toy = Toy::held(name, Lane::SHORT);
         toy.permits.add_permits(1000);
@@ -82,14 +82,14 @@ fn table(kinds: &[&'static dyn JobKind]) -> JobKinds {
     Vec::leak(kinds.to_vec())
 }
 
-/// Lets other tasks run until that is so.
+/// Runs other tasks until the condition holds.
 async fn until(what: impl Fn() -> bool) {
     while !what() {
         tokio::task::yield_now().await;
     }
 }
 
-/// The runner in a task, until the sender is dropped.
+/// Runs the runner in a task until the sender is dropped.
 fn run(world: &World, kinds: JobKinds) -> (watch::Sender<bool>, tokio::task::JoinHandle<()>) {
     let (stop, stopped) = watch::channel(false);
     (stop, tokio::spawn(jobs::run(world.cx.system.clone(), kinds, stopped)))
@@ -101,7 +101,7 @@ async fn list(world: &World, kinds: JobKinds, dead_only: bool) -> Vec<Job> {
 }
 
 #[tokio::test]
-async fn long_jobs_take_no_worker_of_the_short_ones() {
+async fn long_jobs_use_no_workers_of_the_short_lane() {
     let world = World::new(Store::Memory).await;
     let (long, short) = (Toy::held("long", Lane::LONG), Toy::free("short"));
     let (stop, runner) = run(&world, table(&[long, short]));
@@ -122,7 +122,7 @@ async fn long_jobs_take_no_worker_of_the_short_ones() {
 }
 
 #[tokio::test]
-async fn a_job_that_is_enqueued_while_it_runs_opens_no_transaction_until_it_ends() {
+async fn a_job_that_is_enqueued_while_it_runs_costs_no_transactions_until_it_ends() {
     let world = World::new(Store::Memory).await;
     let toy = Toy::held("toy", Lane::SHORT);
     let (_stop, _runner) = run(&world, table(&[toy]));
@@ -142,7 +142,7 @@ async fn a_job_that_is_enqueued_while_it_runs_opens_no_transaction_until_it_ends
 }
 
 #[tokio::test]
-async fn a_job_that_fails_too_often_is_dead_and_shown_until_it_is_retried() {
+async fn a_job_that_fails_too_often_is_dead_and_listed_until_it_is_retried() {
     let world = World::new(Store::Memory).await;
     let toy = Toy::free("toy");
     let kinds = table(&[toy]);
@@ -172,7 +172,7 @@ async fn a_job_that_fails_too_often_is_dead_and_shown_until_it_is_retried() {
 }
 
 #[tokio::test]
-async fn all_dead_jobs_of_a_kind_are_retried_however_many_there_are() {
+async fn all_dead_jobs_of_a_kind_are_retried_also_if_there_are_many() {
     let world = World::new(Store::Memory).await;
     let enqueue = |tx: &mut Tx<'_>| {
         for number in 0..1201 {
@@ -188,7 +188,7 @@ async fn all_dead_jobs_of_a_kind_are_retried_however_many_there_are() {
 }
 
 #[tokio::test]
-async fn jobs_of_a_kind_that_only_a_newer_program_knows_are_left_alone() {
+async fn jobs_of_unknown_kinds_stay_in_the_queue() {
     let world = World::new(Store::Memory).await;
     let (newer, toy) = (Toy::free("a_newer_kind"), Toy::free("toy"));
     newer.enqueue(&world, "key").await;
@@ -202,7 +202,7 @@ async fn jobs_of_a_kind_that_only_a_newer_program_knows_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_renewal_that_fails_does_not_lose_the_claim() {
+async fn a_failed_renewal_is_repeated_before_the_claim_ends() {
     let world = World::new(Store::Memory).await;
     if world.cx.db.engine() != "sqlite" {
         return;
@@ -214,7 +214,7 @@ async fn a_renewal_that_fails_does_not_lose_the_claim() {
     let runner = tokio::spawn(async move { jobs::run_due(&system, kinds).await });
     until(|| toy.begun() == 1).await;
     let claimed = toy.row(&world, "key").await.unwrap().claimed_until.unwrap();
-    // The renewal finds no table.
+    // Rename the table, so that the renewal fails.
     let define = async |sql: &'static str| world.cx.db.write(move |tx| tx.execute(sql, &[]).map(drop)).await.unwrap();
     define("ALTER TABLE job RENAME TO away").await;
     let before = world.cx.db.stats().statements;
@@ -222,7 +222,7 @@ async fn a_renewal_that_fails_does_not_lose_the_claim() {
     until(|| world.cx.db.stats().statements > before).await;
     define("ALTER TABLE away RENAME TO job").await;
     assert_eq!(toy.row(&world, "key").await.unwrap().claimed_until, Some(claimed));
-    // It is renewed soon, and nobody else has the job when the first claim would have ended.
+    // The claim is renewed soon. No other node takes the job when the first claim would have ended.
     for _ in 0..15 {
         world.clock.advance(10 * SECOND);
         for _ in 0..1000 {
@@ -235,7 +235,7 @@ async fn a_renewal_that_fails_does_not_lose_the_claim() {
     assert_eq!((toy.row(&world, "key").await, toy.begun()), (None, 1));
 }
 
-/// Takes the job as another node does whose clock is a day ahead.
+/// Claims the job like another node whose clock is a day ahead.
 async fn steal(world: &World) -> Option<JobRow> {
     let now = world.cx.now().plus(24 * HOUR);
     let (now, until) = (now.0, now.plus(CLAIM).0);
@@ -245,7 +245,7 @@ async fn steal(world: &World) -> Option<JobRow> {
 }
 
 #[tokio::test]
-async fn a_runner_whose_claim_was_taken_changes_nothing() {
+async fn a_runner_that_has_lost_its_claim_changes_nothing() {
     for key in ["ends", "fails", "steps"] {
         let world = World::new(Store::Memory).await;
         let toy = Toy::held("toy", Lane::SHORT);
@@ -261,7 +261,7 @@ async fn a_runner_whose_claim_was_taken_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_run_is_cut_off_when_its_renewal_finds_the_claim_taken() {
+async fn a_run_is_cancelled_if_the_renewal_finds_that_the_claim_is_lost() {
     let world = World::new(Store::Memory).await;
     let toy = Toy::held("toy", Lane::SHORT);
     toy.enqueue(&world, "key").await;
@@ -275,7 +275,7 @@ async fn a_run_is_cut_off_when_its_renewal_finds_the_claim_taken() {
 }
 
 #[tokio::test]
-async fn a_job_finds_the_progress_of_its_last_run() {
+async fn a_job_can_read_the_progress_of_its_last_run() {
     let world = World::new(Store::Memory).await;
     let toy = Toy::free("toy");
     toy.enqueue(&world, "steps").await;
@@ -284,7 +284,7 @@ async fn a_job_finds_the_progress_of_its_last_run() {
 }
 
 #[test]
-fn no_two_kinds_have_one_name_and_each_is_tried() {
+fn the_names_of_kinds_are_unique_and_each_kind_has_attempts() {
     let mut names: Vec<_> = registry::JOB_KINDS.iter().map(|kind| kind.name()).collect();
     names.sort_unstable();
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");

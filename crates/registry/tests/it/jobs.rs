@@ -1,4 +1,4 @@
-//! The runner with the job that ends uploads; `job_kinds` has what the runner does with other kinds.
+//! The runner of jobs with the kind that ends uploads. `job_kinds` tests it with other kinds.
 use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::EngineCall;
@@ -32,7 +32,7 @@ async fn run_due(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn expired_sessions_are_removed_with_the_bytes_that_are_no_layers() {
+async fn expired_sessions_are_removed_with_their_bytes_but_not_with_layers() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let (open, cancelled, complete) = (written(&world).await, written(&world).await, written(&world).await);
@@ -54,7 +54,7 @@ async fn expired_sessions_are_removed_with_the_bytes_that_are_no_layers() {
 }
 
 #[tokio::test]
-async fn expiry_takes_the_session_from_a_request_that_still_writes() {
+async fn expiry_ends_a_request_that_still_writes() {
     let world = World::new(Store::Fs).await;
     let id = written(&world).await;
     let (sender, mut body) = Slow::new();
@@ -70,7 +70,7 @@ async fn expiry_takes_the_session_from_a_request_that_still_writes() {
 }
 
 #[tokio::test]
-async fn a_job_asked_for_twice_runs_once_and_one_that_is_too_early_waits() {
+async fn a_job_that_is_enqueued_twice_runs_once_when_it_is_due() {
     let world = World::new(Store::Fs).await;
     let id = written(&world).await;
     let due = world.cx.now().plus(24 * HOUR);
@@ -85,7 +85,7 @@ async fn a_job_asked_for_twice_runs_once_and_one_that_is_too_early_waits() {
 }
 
 #[tokio::test]
-async fn a_job_asked_for_while_it_runs_runs_again() {
+async fn a_job_that_is_enqueued_while_it_runs_runs_again() {
     let world = World::new(Store::Fs).await;
     let id = written(&world).await;
     world.clock.advance(24 * HOUR);
@@ -102,7 +102,7 @@ async fn a_job_asked_for_while_it_runs_runs_again() {
 }
 
 #[tokio::test]
-async fn a_failed_job_is_tried_again_later_and_later() {
+async fn a_failed_job_is_retried_after_longer_and_longer_waits() {
     let world = World::new(Store::Fs).await;
     let id = written(&world).await;
     world.clock.advance(24 * HOUR);
@@ -121,7 +121,7 @@ async fn a_failed_job_is_tried_again_later_and_later() {
 }
 
 #[tokio::test]
-async fn a_claim_whose_runner_died_comes_back() {
+async fn a_job_whose_runner_died_runs_again_after_the_claim_ends() {
     let mut world = World::new(Store::Fs).await;
     let id = written(&world).await;
     world.clock.advance(24 * HOUR);
@@ -137,7 +137,7 @@ async fn a_claim_whose_runner_died_comes_back() {
 }
 
 #[tokio::test]
-async fn a_long_job_keeps_its_claim() {
+async fn the_claim_of_a_long_job_is_renewed() {
     let world = World::new(Store::Fs).await;
     let id = written(&world).await;
     world.clock.advance(24 * HOUR);
@@ -159,7 +159,7 @@ async fn a_long_job_keeps_its_claim() {
 }
 
 #[tokio::test]
-async fn the_runner_wakes_by_time_and_by_the_bell_and_stops_when_told() {
+async fn the_runner_wakes_by_time_and_by_the_bell_and_can_be_stopped() {
     let world = World::new(Store::Fs).await;
     let (stop, stopped) = watch::channel(false);
     let runner = tokio::spawn(jobs::run(world.cx.system.clone(), JOB_KINDS, stopped));

@@ -4,7 +4,7 @@ use registry::layer_url::{self, InvalidLayerUrl};
 use registry::{layer, random};
 use std::time::Duration;
 
-/// A world and a URL of one of its layers, cut at `/layers/` and `?`.
+/// Makes a world with a layer and signs a URL. Returns the layer's id, and the last segment and the query of the URL.
 async fn signed() -> (World, meta::LayerId, String, String) {
     let world = World::new(Store::Fs).await;
     let digest = world.put(b"layer").await;
@@ -15,7 +15,7 @@ async fn signed() -> (World, meta::LayerId, String, String) {
 }
 
 #[tokio::test]
-async fn a_url_is_good_for_its_layer_until_it_expires() {
+async fn a_url_is_valid_for_its_layer_until_it_expires() {
     let (world, id, path, query) = signed().await;
     let claim = layer_url::verify(&world.cx, &path, &query).unwrap();
     assert_eq!((claim.layer_id, claim.expires), (id, world.cx.now().plus(HOUR)));
@@ -27,7 +27,7 @@ async fn a_url_is_good_for_its_layer_until_it_expires() {
 }
 
 #[tokio::test]
-async fn a_url_that_was_changed_is_refused() {
+async fn a_changed_url_is_refused() {
     let (world, _, path, query) = signed().await;
     let other = format!("{:032x}", u128::from_be_bytes(random::id(world.random.as_ref(), world.cx.now())));
     let seconds = world.cx.now().plus(HOUR).0 / 1_000_000;
@@ -51,7 +51,7 @@ async fn a_url_that_was_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_layer_that_is_gone_has_no_bytes_by_id() {
+async fn an_unknown_layer_can_not_be_opened_by_id() {
     let world = World::new(Store::Fs).await;
     assert!(layer::open_by_id(&world.cx.system, world.cx.id(), None).await.unwrap().is_none());
 }

@@ -1,4 +1,4 @@
-//! What a repository shows: reading, checking, mounting, deleting layers (`ECR.md` A.3, B.4, B.8).
+//! The layers of a repository: reading, checking, mounting and deleting them (`ECR.md` A.3, B.4, B.8).
 use super::support::*;
 use meta::ImageId;
 use meta::records::image::ImageRow;
@@ -9,7 +9,7 @@ use registry::limits::Limits;
 use registry::quirks::{Behaviour, Quirks};
 use registry::{CommonError, Cx, Error, permission, repository};
 
-/// An image that stands on one layer, written as its record alone.
+/// Stores the record of an image that references one layer.
 async fn reference(cx: &Cx, repository: &str, digest: Digest) -> ImageId {
     let repository = repository::get(cx, &name(repository)).await.unwrap().id;
     let (image, now): (ImageId, _) = (cx.id(), cx.now().0);
@@ -46,7 +46,7 @@ async fn checked(world: &World, repository: &str, digest: Digest) -> bool {
 }
 
 #[tokio::test]
-async fn ranges_of_a_layer_can_be_had_wherever_its_bytes_lie() {
+async fn ranges_of_layers_can_be_read_on_every_store() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         for size in [1000, 600_000] {
@@ -78,7 +78,7 @@ async fn ranges_of_a_layer_can_be_had_wherever_its_bytes_lie() {
 }
 
 #[tokio::test]
-async fn a_layer_that_the_repository_does_not_show_is_not_found() {
+async fn a_layer_of_another_repository_is_not_found() {
     let world = World::new(Store::Fs).await;
     world.repository(&world.cx, &name("other")).await;
     let digest = put_to(&world.cx, &name("other"), b"layer").await;
@@ -104,7 +104,7 @@ async fn a_layer_that_the_repository_does_not_show_is_not_found() {
 }
 
 #[tokio::test]
-async fn the_api_gives_a_url_only_for_a_layer_that_an_image_of_the_repository_references() {
+async fn the_api_returns_urls_only_for_layers_that_an_image_of_the_repository_references() {
     let world = World::new(Store::Fs).await;
     world.repository(&world.cx, &name("other")).await;
     let digest = world.put(b"layer").await;
@@ -133,24 +133,24 @@ async fn an_unreferenced_layer_is_served_unless_the_quirk_is_on() {
 }
 
 #[tokio::test]
-async fn a_layer_is_said_to_be_missing_when_it_might_go_before_a_push_ends() {
+async fn a_layer_counts_as_missing_if_it_could_be_removed_before_a_push_ends() {
     let world = World::new(Store::Fs).await;
     let (kept, going) = (world.put(b"kept").await, world.put(b"going").await);
     reference(&world.cx, "team/app", kept).await;
-    // The grace of 72 hours less a push's life of 24.
+    // The grace period of 72 hours minus the longest push of 24.
     world.clock.advance(48 * HOUR - std::time::Duration::from_micros(1));
     assert!(checked(&world, "team/app", going).await);
     world.clock.advance(std::time::Duration::from_micros(1));
     assert!(!checked(&world, "team/app", going).await);
     assert!(checked(&world, "team/app", kept).await);
     assert_eq!(world.read(&going).await.unwrap(), b"going", "it can be read as long as it is there");
-    // Pushing it again begins its grace anew.
+    // Another push restarts the grace period.
     world.put(b"going").await;
     assert!(checked(&world, "team/app", going).await);
 }
 
 #[tokio::test]
-async fn a_layer_is_taken_from_its_repository_unless_an_image_there_stands_on_it() {
+async fn a_layer_can_be_deleted_unless_an_image_of_the_repository_references_it() {
     let world = World::new(Store::Fs).await;
     world.repository(&world.cx, &name("other")).await;
     let digest = world.put(b"layer").await;
@@ -170,7 +170,7 @@ async fn a_layer_is_taken_from_its_repository_unless_an_image_there_stands_on_it
 }
 
 #[tokio::test]
-async fn a_mount_shows_a_layer_without_copying_it_and_begins_its_grace_anew() {
+async fn a_mount_adds_a_layer_without_a_copy_and_restarts_its_grace_period() {
     let world = World::new(Store::Fs).await;
     let (from, to) = (app(), name("other"));
     world.repository(&world.cx, &to).await;
@@ -188,7 +188,7 @@ async fn a_mount_shows_a_layer_without_copying_it_and_begins_its_grace_anew() {
 }
 
 #[tokio::test]
-async fn a_mount_that_can_not_be_says_only_that() {
+async fn an_impossible_mount_returns_no_reason() {
     let mut quirks = Quirks::default();
     assert!(quirks.set("mount_referenced_only", Behaviour::Faithful));
     let world = World::with(Store::Fs, 1, Limits::default(), quirks).await;
@@ -209,7 +209,7 @@ async fn a_mount_that_can_not_be_says_only_that() {
 }
 
 #[tokio::test]
-async fn an_optional_need_that_is_denied_stops_nothing_and_is_told() {
+async fn a_denied_optional_permission_is_reported_and_does_not_refuse_the_call() {
     let world = World::new(Store::Fs).await;
     let nobody = Cx { caller: registry::access::Caller::Nobody, ..world.cx.clone() };
     let resource = || permission::repository(&world.cx.registry, &app());

@@ -1,5 +1,5 @@
-//! The tests of the domain's uploads, layers and jobs, over real stores: SQLite (or PostgreSQL, if ECRU_TEST_ENGINE says so)
-//! for the records, and each engine for the bytes.
+//! Tests of uploads, layers and jobs with real stores. The records are in SQLite, or in PostgreSQL if ECRU_TEST_ENGINE is `postgres`. The
+//! bytes are in each of the blob engines.
 
 #![expect(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The push log's ring of refusals, and the queue before it.
+//! The push log, which is a ring of refused pushes, and its queue.
 use super::support::*;
 use registry::push_log::{self, PushAttempt, PushLogLine, PushOutcome, PushRefusal, QUEUE, RING};
 use registry::{CommonError, Cx, Error, repository};
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// A refusal of a push to a tag, with its own message.
+/// Refuses a push to a tag with this message.
 fn refuse(cx: &Cx, repository: &str, tag: &str, message: &str) {
     let attempt =
         PushAttempt { action: "PUT manifest", repository: name(repository), tag: Some(tag.to_owned()), digest: None };
@@ -14,13 +14,13 @@ fn refuse(cx: &Cx, repository: &str, tag: &str, message: &str) {
     push_log::refused(cx, attempt, refusal);
 }
 
-/// The writer of a process, which ends with what it is given back.
+/// Starts the writer of a process. Dropping the sender ends it.
 fn writer(cx: &Cx) -> (watch::Sender<bool>, JoinHandle<()>) {
     let (stop, stopped) = watch::channel(false);
     (stop, tokio::spawn(push_log::run(cx.system.clone(), stopped)))
 }
 
-/// The whole log, in pages of `limit`.
+/// Reads the whole log in pages of `limit`.
 async fn log(cx: &Cx, repository: &str, limit: u32) -> Vec<PushLogLine> {
     let (mut lines, mut after) = (Vec::new(), None);
     loop {
@@ -46,7 +46,7 @@ fn times(line: &PushLogLine) -> u64 {
 }
 
 #[tokio::test]
-async fn the_ring_keeps_the_last_hundred_newest_first_whatever_the_pages() {
+async fn the_log_keeps_the_last_hundred_refusals_and_lists_the_newest_first() {
     let world = World::new(Store::Memory).await;
     let (_stop, _writer) = writer(&world.cx);
     world.repository(&world.cx, &name("other")).await;
@@ -54,7 +54,7 @@ async fn the_ring_keeps_the_last_hundred_newest_first_whatever_the_pages() {
     for number in 0..RING + 30 {
         world.clock.advance(Duration::from_millis(1));
         refuse(&world.cx, "team/app", &format!("v{number}"), "refused");
-        // Now and then a load is written on its way.
+        // Write a batch from time to time.
         if number % 7 == 0 {
             log(&world.cx, "team/app", 1000).await;
         }
@@ -67,7 +67,7 @@ async fn the_ring_keeps_the_last_hundred_newest_first_whatever_the_pages() {
 }
 
 #[tokio::test]
-async fn the_same_refusal_again_is_counted_and_comes_to_the_front() {
+async fn a_repeated_refusal_is_counted_and_becomes_the_newest() {
     let world = World::new(Store::Memory).await;
     let (_stop, _writer) = writer(&world.cx);
     let first = world.cx.now();
@@ -89,9 +89,9 @@ async fn the_same_refusal_again_is_counted_and_comes_to_the_front() {
 }
 
 #[tokio::test]
-async fn a_flood_of_refusals_holds_nobody_up_and_takes_no_more_than_the_queue() {
+async fn many_refusals_delay_no_call_and_fill_at_most_the_queue() {
     let world = World::new(Store::Memory).await;
-    // Nobody writes yet: a store that hangs looks like this.
+    // There is no writer yet, as if the store did not answer.
     for number in 0..10 * QUEUE {
         refuse(&world.cx, "team/app", &format!("v{number}"), &"x".repeat(100_000));
     }
@@ -107,7 +107,7 @@ async fn a_flood_of_refusals_holds_nobody_up_and_takes_no_more_than_the_queue() 
 }
 
 #[tokio::test]
-async fn a_repository_that_is_not_there_has_no_ring_and_a_new_one_inherits_none() {
+async fn a_missing_repository_has_no_log_and_a_new_one_does_not_inherit_it() {
     let world = World::new(Store::Memory).await;
     let (_stop, _writer) = writer(&world.cx);
     refuse(&world.cx, "absent", "v1", "there is no repository");
@@ -130,7 +130,7 @@ async fn a_repository_that_is_not_there_has_no_ring_and_a_new_one_inherits_none(
 }
 
 #[tokio::test]
-async fn what_is_queued_is_written_before_the_writer_ends_and_counted_if_the_store_is_gone() {
+async fn the_queue_is_written_before_the_writer_ends_and_losses_are_counted() {
     let world = World::new(Store::Memory).await;
     let (stop, ended) = writer(&world.cx);
     refuse(&world.cx, "team/app", "v1", "held");

@@ -1,4 +1,4 @@
-//! The life of a session: its id, its row, its end.
+//! The life cycle of an upload session: its id, its row, its end.
 use super::support::*;
 use oci::Algorithm;
 use registry::upload::{self, CompletionRules, UploadId};
@@ -19,7 +19,7 @@ async fn starting_writes_nothing_and_needs_a_repository() {
 }
 
 #[tokio::test]
-async fn an_id_that_was_invented_or_made_elsewhere_is_unknown_to_every_call() {
+async fn a_made_up_id_or_one_of_another_repository_is_unknown_to_every_call() {
     let world = World::new(Store::Fs).await;
     world.repository(&world.cx, &name("other")).await;
     let neighbour = world.registry("000000000000", "eu-west-1");
@@ -69,7 +69,7 @@ async fn a_session_expires_whether_it_has_a_row_or_not() {
 }
 
 #[tokio::test]
-async fn a_cancelled_session_is_dead_and_its_bytes_are_gone() {
+async fn a_cancelled_session_is_unknown_and_its_bytes_are_removed() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let (written, unwritten) = (world.start().await, world.start().await);
@@ -93,13 +93,13 @@ async fn a_session_ends_with_its_repository() {
     repository::delete(&world.cx, &app(), false).await.unwrap();
     let error = close(&world.cx, id, &sha256(b"bytes")).await.unwrap_err();
     assert!(matches!(error, Error::RepositoryNotFound { .. }), "{error}");
-    // A repository of the same name is another one.
+    // A new repository with the same name is another repository.
     world.repository(&world.cx, &app()).await;
     assert!(is_unknown(&close(&world.cx, id, &sha256(b"bytes")).await.unwrap_err()));
 }
 
 #[tokio::test]
-async fn a_layer_does_not_come_to_a_repository_that_was_deleted_while_its_bytes_came() {
+async fn an_upload_fails_if_its_repository_is_deleted_while_the_bytes_arrive() {
     let world = World::new(Store::Fs).await;
     let bytes = layer_bytes(1, 300_000);
     let (sender, mut body) = Slow::new();

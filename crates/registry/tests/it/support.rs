@@ -1,4 +1,4 @@
-//! A registry over real stores, whose clock, chance and disk a test holds in its hand.
+//! A registry with real stores, whose clock, random bytes and disk are controlled by the test.
 use blob::disk::{Disk, RealDisk};
 use blob::faulty::FaultyEngine;
 use blob::faulty_disk::FaultyDisk;
@@ -31,10 +31,10 @@ use zeroize::Zeroizing;
 pub const KIB: usize = 1024;
 pub const MIB: usize = 1024 * KIB;
 pub const HOUR: Duration = Duration::from_secs(3600);
-/// The smallest part of the engine under S3's rules; one buffer, so that tests need not move MiBs.
+/// The smallest part of the engine with S3's rules: one buffer, so that tests need few bytes.
 pub const S3_PART: usize = Buffers::SIZE;
 
-/// A clock that stands still until a test moves it.
+/// A clock that only the test advances.
 pub struct TestClock(watch::Sender<Time>);
 
 impl TestClock {
@@ -53,7 +53,7 @@ impl Clock for TestClock {
     }
 }
 
-/// Chance with a seed: SplitMix64 (Steele, Lea and Flood, 2014).
+/// A seeded source of random bytes: SplitMix64 (Steele, Lea and Flood, 2014).
 pub struct Seeded(Mutex<u64>);
 
 impl Seeded {
@@ -69,7 +69,7 @@ impl Seeded {
         z ^ (z >> 31)
     }
 
-    /// One of `0..bound`.
+    /// A random number in `0..bound`.
     pub fn below(&self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
@@ -83,7 +83,7 @@ impl Random for Seeded {
     }
 }
 
-/// Bytes that depend on `seed` alone.
+/// Random bytes that depend only on `seed`.
 pub fn layer_bytes(seed: u64, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     Seeded::new(seed).fill(&mut bytes);
@@ -94,30 +94,30 @@ pub fn sha256(bytes: &[u8]) -> Digest {
     Digest::of(Algorithm::Sha256, bytes)
 }
 
-/// What a world's layers lie on.
+/// The blob engine of a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Store {
-    /// The fs engine over a disk in memory that a test can make fail.
+    /// The fs engine on an in-memory disk that can fail.
     Fs,
-    /// The same, with a sync beside its writes after every buffer.
+    /// The same, with a concurrent sync after every buffer.
     SyncingFs,
-    /// The fs engine over the machine's disk.
+    /// The fs engine on the real disk.
     RealFs,
     Memory,
-    /// The memory engine under S3's rules.
+    /// The memory engine with S3's rules.
     S3,
 }
 
 pub const EVERY_STORE: [Store; 4] = [Store::Fs, Store::RealFs, Store::Memory, Store::S3];
 
-/// One installation.
+/// One installation of Ecru.
 pub struct World {
     records: Records,
     store: Store,
     memory: MemoryEngine,
-    /// Beneath [`Store::Fs`].
+    /// The disk of [`Store::Fs`].
     pub disk: FaultyDisk,
-    /// Around whatever engine there is.
+    /// The wrapper of the blob engine, which can inject faults.
     pub faulty: FaultyEngine,
     pub clock: Arc<TestClock>,
     pub random: Arc<Seeded>,
@@ -130,7 +130,7 @@ pub fn name(text: &str) -> RepositoryName {
     text.parse().unwrap()
 }
 
-/// The repository that every world has.
+/// The name of the repository that every world has.
 pub fn app() -> RepositoryName {
     name("team/app")
 }
@@ -169,39 +169,39 @@ impl World {
         repository::create(cx, new).await.unwrap();
     }
 
-    /// The same stores under a new process; the old one is gone.
+    /// Replaces the process by a new one with the same stores.
     pub async fn restart(&mut self) {
         self.cx.db.close().await;
         self.faulty = FaultyEngine::new(engine(self.store, self.records.dir.path(), &self.disk, &self.memory).await);
         self.cx = self.second_node().await;
     }
 
-    /// The machine loses its power; what SQLite committed and what the disk synced is there afterwards.
+    /// Simulates a power failure. The data that SQLite committed and the disk synced is kept.
     pub async fn crash(&mut self, seed: u64) {
         self.disk = self.disk.crash(seed);
         self.restart().await;
     }
 
-    /// A process beside the first, over the same stores.
+    /// Starts a second process with the same stores.
     pub async fn second_node(&self) -> Cx {
         let system = system(&self.records, &self.faulty, &self.clock, &self.random, &self.limits, &self.quirks).await;
         context(system, "000000000000", "us-east-1")
     }
 
-    /// A process with the same records and layers of its own.
+    /// Starts a process with the same records but its own layers.
     pub async fn node_with_layers_of_its_own(&self) -> Cx {
         let engine = FaultyEngine::new(Arc::new(MemoryEngine::new(Buffers::new(64))));
         let system = system(&self.records, &engine, &self.clock, &self.random, &self.limits, &self.quirks).await;
         context(system, "000000000000", "us-east-1")
     }
 
-    /// The file of a location on [`Store::RealFs`].
+    /// The path of a location's file on [`Store::RealFs`].
     pub fn path(&self, location: Location) -> std::path::PathBuf {
         let name = location.to_string();
         self.records.dir.path().join("layers").join(&name[30..]).join(name)
     }
 
-    /// Puts other bytes at a location, or none at all, behind everybody's back.
+    /// Replaces or removes the stored bytes of a location.
     pub async fn set_stored(&self, location: Location, bytes: Option<&[u8]>) {
         self.cx.blobs.remove(location, None).await.unwrap();
         let Some(bytes) = bytes else { return };
@@ -214,20 +214,20 @@ impl World {
         writer.finish().await.unwrap();
     }
 
-    /// The record of a layer that the repository shows.
+    /// The record of a layer of the repository.
     pub async fn layer_row(&self, digest: &Digest) -> LayerRow {
         let (repository, digest) = (repository::get(&self.cx, &app()).await.unwrap().id, digest.to_bytes());
         let shown = self.cx.db.read(move |tx| tx.layer_shown(repository, &digest)).await;
         shown.map_err(|error: meta::Error| error).unwrap().unwrap().layer
     }
 
-    /// The stored checksums of a layer that the repository shows.
+    /// The stored checksums of a layer of the repository.
     pub async fn layer_checksums(&self, digest: &Digest) -> Option<Vec<u8>> {
         let id = self.layer_row(digest).await.id;
         self.cx.db.look_up(meta::records::layer::checksums(id, 0, i64::from(i32::MAX))).await.unwrap()
     }
 
-    /// A call about another registry of the same process.
+    /// The context of a call on another registry of the same process.
     pub fn registry(&self, account: &str, region: &str) -> Cx {
         context(self.cx.system.clone(), account, region)
     }
@@ -240,7 +240,7 @@ impl World {
         self.cx.db.read(move |tx| tx.upload_get(id)).await.unwrap()
     }
 
-    /// How many locations there are, finished or not.
+    /// The number of locations, finished or not.
     pub async fn locations(&self) -> usize {
         self.list_locations().await.len()
     }
@@ -249,7 +249,7 @@ impl World {
         self.faulty.list(None, usize::MAX).await.unwrap()
     }
 
-    /// What the repository gives for a digest.
+    /// Reads a layer of the repository.
     pub async fn read(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         read(&self.cx, &app(), digest).await
     }
@@ -259,7 +259,7 @@ impl World {
     }
 }
 
-/// Where the records lie: beside the layers, or in a database of one's own on the server that `scripts/with-postgres` started.
+/// The place of the records: a SQLite file, or a new database on the server that `scripts/with-postgres` started.
 struct Records {
     dir: TempDir,
     postgres: Option<String>,
@@ -299,14 +299,14 @@ pub fn on_postgres() -> bool {
     }
 }
 
-/// The URL of a new database. It goes with its server.
+/// Creates a database and returns its URL. It is removed with its server.
 async fn database() -> String {
     static CREATED: AtomicU64 = AtomicU64::new(0);
     let server = std::env::var("ECRU_TEST_POSTGRES").expect("ECRU_TEST_POSTGRES: run under scripts/with-postgres");
     let name = format!("ecru_registry_{}_{}", std::process::id(), CREATED.fetch_add(1, Ordering::Relaxed));
     let (client, connection) = tokio_postgres::connect(&server, tokio_postgres::NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
-    // A process before this one may have had its number.
+    // An earlier process may have had the same id.
     client.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
     client.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE template0")).await.unwrap();
     drop(client);
@@ -391,22 +391,22 @@ pub fn whole(bytes: &[u8]) -> WholeBody {
     WholeBody(Some(Bytes::copy_from_slice(bytes)))
 }
 
-/// No body.
+/// An empty body.
 pub fn empty() -> WholeBody {
     WholeBody(None)
 }
 
-/// Docker's PUT without a body.
+/// Completes an upload by Docker's PUT without a body.
 pub async fn close(cx: &Cx, id: UploadId, digest: &Digest) -> Result<(), Error> {
     upload::complete(cx, &app(), id, digest, None, &mut empty(), CompletionRules::Docker).await
 }
 
-/// CompleteLayerUpload.
+/// Completes an upload by CompleteLayerUpload.
 pub async fn close_by_api(cx: &Cx, id: UploadId, digest: &Digest) -> Result<(), Error> {
     upload::complete(cx, &app(), id, digest, None, &mut empty(), CompletionRules::Api).await
 }
 
-/// A body in pieces that may break off.
+/// A body in pieces, which may be truncated.
 pub struct Pieces {
     pieces: VecDeque<Bytes>,
     broken: bool,
@@ -417,7 +417,7 @@ impl Pieces {
         Pieces { pieces: bytes.chunks(piece).map(Bytes::copy_from_slice).collect(), broken: false }
     }
 
-    /// It breaks off after these bytes.
+    /// The same body, but truncated after these bytes.
     pub fn broken(self) -> Pieces {
         Pieces { broken: true, ..self }
     }
@@ -433,11 +433,11 @@ impl BodySource for Pieces {
     }
 }
 
-/// A body whose pieces a test sends when it likes; it ends when the sender is dropped.
+/// A body whose pieces are sent by the test. It ends when the sender is dropped.
 pub struct Slow(mpsc::Receiver<Bytes>);
 
 impl Slow {
-    /// A send returns once an earlier piece was taken: two sends tell that the first arrived.
+    /// A send returns after the piece before it was taken. So after two sends the first piece has arrived.
     pub fn new() -> (mpsc::Sender<Bytes>, Slow) {
         let (sender, receiver) = mpsc::channel(1);
         (sender, Slow(receiver))

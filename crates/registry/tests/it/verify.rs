@@ -1,4 +1,4 @@
-//! Looking at all layers: what is damaged is found and marked, what is old gets checksums, and nothing is removed.
+//! Verification of all layers: damaged layers are found and marked, layers without checksums get them, and no layer is removed.
 use super::support::*;
 use blob::faulty::EngineCall;
 use blob::{Error as BlobError, Location};
@@ -10,7 +10,7 @@ use registry::upload;
 use std::collections::BTreeMap;
 use std::io;
 
-/// What a look found: of each layer's digest, or location, one line.
+/// Runs a verification. Returns one line per layer's digest or location.
 async fn look(world: &World, look: VerifyOptions) -> (VerifySummary, BTreeMap<String, String>) {
     let stores = verify::VerifyStores { db: &world.cx.db, blobs: &*world.cx.blobs, now: world.cx.now() };
     let (mut found, mut done) = (BTreeMap::new(), 0);
@@ -46,7 +46,7 @@ const BYTES: VerifyOptions = VerifyOptions { bytes: true, mark: false };
 const MARK: VerifyOptions = VerifyOptions { bytes: false, mark: true };
 const BYTES_AND_MARK: VerifyOptions = VerifyOptions { bytes: true, mark: true };
 
-/// Several layers, small and large; their bytes.
+/// Pushes small and large layers. Returns their bytes.
 async fn layers(world: &World) -> Vec<(Digest, Vec<u8>)> {
     let mut all = Vec::new();
     for (seed, size) in [(1, 100), (2, 300_000), (3, 400_000), (4, 500_000), (5, 600_000), (6, 700_000)] {
@@ -62,7 +62,7 @@ async fn set(world: &World, digest: &Digest, bytes: Option<&[u8]>) {
 }
 
 #[tokio::test]
-async fn a_whole_store_is_well_however_it_is_looked_at() {
+async fn an_intact_store_passes_every_verification() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         assert!(look(&world, BYTES_AND_MARK).await.0.well, "{store:?}: an empty one");
@@ -76,7 +76,7 @@ async fn a_whole_store_is_well_however_it_is_looked_at() {
 }
 
 #[tokio::test]
-async fn what_is_missing_cut_too_long_or_altered_is_said_and_marked_only_when_asked() {
+async fn missing_short_long_and_altered_layers_are_reported_and_marked_only_on_request() {
     for store in EVERY_STORE {
         let world = World::new(store).await;
         let all = layers(&world).await;
@@ -116,7 +116,7 @@ async fn what_is_missing_cut_too_long_or_altered_is_said_and_marked_only_when_as
 }
 
 #[tokio::test]
-async fn a_mark_goes_when_the_bytes_are_right_again() {
+async fn the_mark_is_removed_if_the_bytes_are_right_again() {
     let world = World::new(Store::Fs).await;
     let all = layers(&world).await;
     let (digest, bytes) = &all[3];
@@ -134,14 +134,14 @@ async fn a_mark_goes_when_the_bytes_are_right_again() {
 }
 
 #[tokio::test]
-async fn layers_from_before_there_were_checksums_have_them_once_they_were_read() {
+async fn layers_without_checksums_get_them_when_they_are_read() {
     let world = World::new(Store::Fs).await;
     let all = layers(&world).await;
     for (digest, _) in &all {
         let id = world.layer_row(digest).await.id;
         world.cx.db.write(move |tx| tx.change(layer::forget_checksums(id))).await.unwrap();
     }
-    // Wrong bytes get none.
+    // Wrong bytes get no checksums.
     let mut altered = all[5].1.clone();
     altered[0] ^= 1;
     set(&world, &all[5].0, Some(&altered)).await;
@@ -154,7 +154,7 @@ async fn layers_from_before_there_were_checksums_have_them_once_they_were_read()
 }
 
 #[tokio::test]
-async fn right_bytes_with_wrong_checksums_are_damaged_too() {
+async fn right_bytes_with_wrong_checksums_are_reported_as_damaged() {
     let world = World::new(Store::Fs).await;
     let (digest, bytes) = layers(&world).await.remove(2);
     let row = world.layer_row(&digest).await;
@@ -164,7 +164,7 @@ async fn right_bytes_with_wrong_checksums_are_damaged_too() {
 }
 
 #[tokio::test]
-async fn what_can_not_be_read_is_said_and_never_marked() {
+async fn unreadable_layers_are_reported_and_never_marked() {
     let world = World::new(Store::Fs).await;
     let all = layers(&world).await;
     let emfile = BlobError::from_io("opening a layer's file", io::Error::from_raw_os_error(24));
@@ -174,13 +174,13 @@ async fn what_can_not_be_read_is_said_and_never_marked() {
         assert_eq!(found, BTreeMap::from([(all[1].0.to_string(), "unreadable".to_owned())]), "{call:?}");
         assert!(!summary.well);
     }
-    // Wrong once is looked at again.
+    // Wrong bytes are read a second time.
     world.faulty.alter_reads(1);
     assert!(look(&world, BYTES_AND_MARK).await.0.well);
 }
 
 #[tokio::test]
-async fn bytes_without_a_record_are_said_and_young_ones_do_not_alarm() {
+async fn bytes_without_a_record_are_reported_but_new_ones_are_no_fault() {
     for store in [Store::Fs, Store::RealFs, Store::Memory] {
         let world = World::new(store).await;
         layers(&world).await;
@@ -199,7 +199,7 @@ async fn bytes_without_a_record_are_said_and_young_ones_do_not_alarm() {
 }
 
 #[tokio::test]
-async fn a_store_of_many_pages_is_looked_at_whole() {
+async fn a_store_of_many_pages_is_verified_completely() {
     let limits = registry::limits::Limits { inline_layer_bytes: 0, ..Default::default() };
     let world = World::with(Store::Memory, 1, limits, Default::default()).await;
     let mut last = None;
