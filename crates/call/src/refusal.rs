@@ -214,7 +214,7 @@ mod tests {
     fn denial() -> policy::Denial {
         let text = String::new;
         let cause = policy::Cause::NoAllow(policy::PolicyKind::Identity);
-        policy::Denial { principal: text(), action: text(), resource: text(), cause }
+        policy::Denial { principal: text(), action: text(), resource: text(), cause, statement: None }
     }
 
     #[test]

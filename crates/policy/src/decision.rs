@@ -33,6 +33,17 @@ pub struct Denial {
     pub action: String,
     pub resource: String,
     pub cause: Cause,
+    /// The first statement that denies it; `None` where no statement does.
+    pub statement: Option<DenyingStatement>,
+}
+
+/// A statement of a policy that denies a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DenyingStatement {
+    /// Its place in its policy, from 0.
+    pub index: usize,
+    /// Its Sid, if it has one.
+    pub sid: Option<String>,
 }
 
 /// The reason of a denial.
@@ -48,7 +59,10 @@ pub enum Cause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyKind {
     Identity,
+    /// The resource's own, such as a repository's.
     Resource,
+    /// Of the registry that the resource is in.
+    Registry,
     Boundary,
     Session,
 }
@@ -57,7 +71,7 @@ impl PolicyKind {
     fn name(self) -> &'static str {
         match self {
             PolicyKind::Identity => "identity-based policy",
-            PolicyKind::Resource => "resource-based policy",
+            PolicyKind::Resource | PolicyKind::Registry => "resource-based policy",
             PolicyKind::Boundary => "permissions boundary",
             PolicyKind::Session => "session policy",
         }
@@ -66,14 +80,14 @@ impl PolicyKind {
     fn article(self) -> &'static str {
         match self {
             PolicyKind::Identity => "an",
-            PolicyKind::Resource | PolicyKind::Boundary | PolicyKind::Session => "a",
+            PolicyKind::Resource | PolicyKind::Registry | PolicyKind::Boundary | PolicyKind::Session => "a",
         }
     }
 }
 
 impl fmt::Display for Denial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Denial { principal, action, resource, cause } = self;
+        let Denial { principal, action, resource, cause, statement: _ } = self;
         write!(f, "User: {principal} is not authorized to perform: {action} on resource: {resource} ")?;
         match cause {
             Cause::NoAllow(kind) => {

@@ -2,16 +2,22 @@
 
 mod raw;
 mod read;
+mod rules;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod text;
 
+pub use rules::{PolicyRules, ResourceMember};
 pub(crate) use statement::{Effect, Facts, Statement};
+pub use text::readable;
 
-/// A valid policy document. It has no unknown elements.
+use std::sync::Arc;
+
+/// A valid policy document. It has no unknown elements. Clones share the statements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    pub(crate) statements: Vec<Statement>,
+    pub(crate) statements: Arc<[Statement]>,
 }
 
 /// The kind of a document, which decides the elements that its statements must have.

@@ -1,9 +1,11 @@
 //! The evaluation of a request by the policies that apply to it (`ECR.md` G.1; IAM user guide, "Policy evaluation logic").
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
-use crate::decision::{Cause, Decision, Denial, Grant, PolicyKind};
+use crate::decision::{Cause, Decision, Denial, DenyingStatement, Grant, PolicyKind};
 use crate::document::{Document, Effect, Facts};
 use crate::principal::GrantStrength;
 use crate::request::{Principal, PrincipalKind, Request, ResourceRule};
@@ -13,9 +15,11 @@ use crate::request::{Principal, PrincipalKind, Request, ResourceRule};
 pub struct Policies {
     /// The policies of the caller and of the caller's groups.
     pub identity: Vec<Document>,
-    /// The policies of the resource and of its registry, parsed by [`Grammar::Resource`](crate::Grammar::Resource). Empty for an action
-    /// that such policies can't grant, such as `ecr:GetAuthorizationToken`.
+    /// The resource's own policy, parsed by [`Grammar::Resource`](crate::Grammar::Resource). Empty for an action that such policies
+    /// can't grant, such as `ecr:GetAuthorizationToken`.
     pub resource: Vec<Document>,
+    /// The policy of the registry that contains the resource, parsed in the same way. An allow in either of the two is enough.
+    pub registry: Vec<Document>,
     /// The caller's permissions boundary. Empty if the caller has none.
     pub boundary: Vec<Document>,
     /// The session policies. Empty if the session has none. A federated user without session policies is allowed nothing by identity
@@ -26,24 +30,28 @@ pub struct Policies {
 impl Policies {
     /// True if there is no policy of any kind.
     pub fn is_empty(&self) -> bool {
-        let kinds = [&self.identity, &self.resource, &self.boundary, &self.session];
+        let kinds = [&self.identity, &self.resource, &self.registry, &self.boundary, &self.session];
         kinds.iter().all(|documents| documents.is_empty())
     }
 }
 
 /// The combined effect of the policies of one kind.
 struct Verdict {
-    denied: bool,
+    /// The first statement that denies.
+    denied: Option<DenyingStatement>,
     /// The strongest allow.
     allowed: Option<GrantStrength>,
 }
 
 impl Verdict {
     fn of(documents: &[Document], facts: &Facts<'_>) -> Verdict {
-        let mut verdict = Verdict { denied: false, allowed: None };
-        for statement in documents.iter().flat_map(|document| &document.statements) {
+        let mut verdict = Verdict { denied: None, allowed: None };
+        let statements = documents.iter().flat_map(|document| document.statements.iter().enumerate());
+        for (index, statement) in statements {
             match (statement.applies(facts), statement.effect) {
-                (Some(_), Effect::Deny) => verdict.denied = true,
+                (Some(_), Effect::Deny) => {
+                    verdict.denied.get_or_insert_with(|| DenyingStatement { index, sid: statement.sid.clone() });
+                }
                 (Some(strength), Effect::Allow) => verdict.allowed = verdict.allowed.max(Some(strength)),
                 (None, _) => {}
             }
@@ -64,34 +72,61 @@ impl Verdict {
 pub fn evaluate(request: &Request<'_>, policies: &Policies) -> Decision {
     match judge(request, policies) {
         Ok(by) => Decision::Allowed { by },
-        Err(cause) => Decision::Denied {
+        Err((cause, statement)) => Decision::Denied {
             reason: Denial {
                 principal: request.principal.arn.clone(),
                 action: request.action.to_owned(),
                 resource: request.resource.to_owned(),
                 cause,
+                statement,
             },
         },
     }
 }
 
-fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, Cause> {
+/// Returns what allows the request, or the cause of its denial and the statement that denies it.
+fn judge(request: &Request<'_>, policies: &Policies) -> Result<Grant, (Cause, Option<DenyingStatement>)> {
     // An explicit deny in any policy wins.
     let facts = Facts::of(request, !policies.boundary.is_empty());
-    let identity = Verdict::of(&policies.identity, &facts);
-    let resource = Verdict::of(&policies.resource, &facts);
-    let boundary = Verdict::of(&policies.boundary, &facts);
-    let session = Verdict::of(&policies.session, &facts);
+    let verdicts = Verdicts {
+        identity: Verdict::of(&policies.identity, &facts),
+        resource: Verdict::of(&policies.resource, &facts),
+        registry: Verdict::of(&policies.registry, &facts),
+        boundary: Verdict::of(&policies.boundary, &facts),
+        session: Verdict::of(&policies.session, &facts),
+    };
     for (kind, verdict) in [
-        (PolicyKind::Identity, &identity),
-        (PolicyKind::Resource, &resource),
-        (PolicyKind::Boundary, &boundary),
-        (PolicyKind::Session, &session),
+        (PolicyKind::Identity, &verdicts.identity),
+        (PolicyKind::Resource, &verdicts.resource),
+        (PolicyKind::Registry, &verdicts.registry),
+        (PolicyKind::Boundary, &verdicts.boundary),
+        (PolicyKind::Session, &verdicts.session),
     ] {
-        if verdict.denied {
-            return Err(Cause::ExplicitDeny(kind));
+        if let Some(statement) = &verdict.denied {
+            return Err((Cause::ExplicitDeny(kind), Some(statement.clone())));
         }
     }
+    weigh_allows(request, policies, &facts, verdicts).map_err(|cause| (cause, None))
+}
+
+/// The combined effect of the policies, by kind.
+struct Verdicts {
+    identity: Verdict,
+    resource: Verdict,
+    registry: Verdict,
+    boundary: Verdict,
+    session: Verdict,
+}
+
+/// Returns what allows a request that no statement denies.
+fn weigh_allows(
+    request: &Request<'_>,
+    policies: &Policies,
+    facts: &Facts<'_>,
+    Verdicts { identity, resource, registry, boundary, session }: Verdicts,
+) -> Result<Grant, Cause> {
+    // An allow of the registry's policy is as strong as an allow of the resource's own policy.
+    let resource = Verdict { allowed: resource.allowed.max(registry.allowed), ..resource };
     // The permissions boundary and the session policies limit most allows.
     let principal = request.principal;
     let within_limits = || {

@@ -12,7 +12,7 @@ mod principal;
 mod request;
 
 pub use condition::{InvalidNetwork, Network};
-pub use decision::{Cause, Decision, Denial, Grant, PolicyKind};
-pub use document::{Document, Grammar, InvalidDocument};
+pub use decision::{Cause, Decision, Denial, DenyingStatement, Grant, PolicyKind};
+pub use document::{Document, Grammar, InvalidDocument, PolicyRules, ResourceMember, readable};
 pub use evaluate::{Policies, evaluate};
 pub use request::{Keys, Principal, PrincipalKind, Request, ResourceRule};

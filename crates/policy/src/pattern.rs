@@ -5,6 +5,7 @@ mod tests;
 
 use crate::request::Context;
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 /// The special syntax that a text may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,11 +27,15 @@ enum Piece {
     One,
     /// `*`
     Any,
-    Variable {
-        /// In lower case.
-        key: String,
-        default: Option<String>,
-    },
+    /// Boxed, so that the other pieces stay small: there is one for each character.
+    Variable(Box<Variable>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Variable {
+    /// In lower case.
+    key: String,
+    default: Option<String>,
 }
 
 impl Pattern {
@@ -79,23 +84,58 @@ impl Pattern {
         Some(whole(&pieces, &text))
     }
 
+    /// True when the whole text matches, with upper and lower case alike, whatever the values of variables are.
+    pub(crate) fn may_match_without_case(&self, text: &str) -> bool {
+        let lower = |piece: &Piece| match piece {
+            Piece::Character(c) => c.to_lowercase().map(Piece::Character).collect(),
+            Piece::Variable(_) => vec![Piece::Any],
+            other => vec![other.clone()],
+        };
+        let pieces: Vec<Piece> = self.0.iter().flat_map(lower).collect();
+        let text: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
+        whole(&pieces, &text)
+    }
+
+    /// True when neither a wildcard nor a variable is in it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.0.iter().all(|piece| matches!(piece, Piece::Character(_)))
+    }
+
+    /// True when it begins with these characters, upper and lower case alike.
+    pub(crate) fn begins_with_without_case(&self, text: &str) -> bool {
+        let same = |(piece, c): (&Piece, char)| matches!(piece, Piece::Character(own) if own.eq_ignore_ascii_case(&c));
+        self.0.len() >= text.chars().count() && self.0.iter().zip(text.chars()).all(same)
+    }
+
     /// Replaces variables by their values. Wildcards in a value are plain characters.
     fn resolve(&self, context: &Context) -> Option<Cow<'_, [Piece]>> {
-        let is_variable = |piece: &Piece| matches!(piece, Piece::Variable { .. });
+        let is_variable = |piece: &Piece| matches!(piece, Piece::Variable(_));
         if !self.0.iter().any(is_variable) {
             return Some(Cow::Borrowed(&self.0));
         }
         let mut resolved = Vec::new();
         for piece in &self.0 {
             match piece {
-                Piece::Variable { key, default } => {
-                    let value = context.single(key).or(default.as_deref())?;
+                Piece::Variable(variable) => {
+                    let value = context.single(&variable.key).or(variable.default.as_deref())?;
                     resolved.extend(value.chars().map(Piece::Character));
                 }
                 other => resolved.push(other.clone()),
             }
         }
         Some(Cow::Owned(resolved))
+    }
+}
+
+/// As it is written in a policy, but for characters that a variable stood for.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|piece| match piece {
+            Piece::Character(c) => f.write_char(*c),
+            Piece::One => f.write_char('?'),
+            Piece::Any => f.write_char('*'),
+            Piece::Variable(variable) => write!(f, "${{{}}}", variable.key),
+        })
     }
 }
 
@@ -115,7 +155,7 @@ fn variable(text: &str) -> Result<Piece, &'static str> {
     if !key.contains(':') || !key.chars().all(is_name) {
         return Err("a variable does not name a condition key");
     }
-    Ok(Piece::Variable { key: key.to_ascii_lowercase(), default: default.map(str::to_owned) })
+    Ok(Piece::Variable(Box::new(Variable { key: key.to_ascii_lowercase(), default: default.map(str::to_owned) })))
 }
 
 /// True if the whole text matches. Backtracks only to the last `*`; the match of an earlier `*` never needs to change.
@@ -177,6 +217,17 @@ impl ArnPattern {
             .collect::<Result<Vec<_>, _>>()?;
         fields.resize(ARN_FIELDS, Pattern::any());
         Ok(ArnPattern::Fields(fields))
+    }
+
+    /// True when it may match an ARN of this service and account.
+    pub(crate) fn may_be_of(&self, service: &str, account: &str) -> bool {
+        match self {
+            ArnPattern::Everything => true,
+            ArnPattern::Fields(fields) => {
+                let may = |field: usize, text| fields.get(field).is_some_and(|own| own.may_match_without_case(text));
+                may(2, service) && may(4, account)
+            }
+        }
     }
 
     /// True if the ARN matches. `None` if a variable has no value in the request.

@@ -20,8 +20,8 @@ pub(super) struct RawDocument {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "PascalCase")]
 pub(super) struct RawStatement {
-    #[serde(rename = "Sid", default, deserialize_with = "present")]
-    _sid: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    pub sid: Option<String>,
     pub effect: String,
     #[serde(default, deserialize_with = "present")]
     pub principal: Option<RawPrincipal>,

@@ -8,12 +8,12 @@ use crate::pattern::{ArnPattern, Pattern, Syntax};
 use crate::principal::{PrincipalMatcher, PrincipalName};
 
 /// An invalid member of a statement, and the reason.
-struct Wrong {
-    member: String,
-    reason: String,
+pub(super) struct Wrong {
+    pub member: String,
+    pub reason: String,
 }
 
-fn wrong(member: impl Into<String>, reason: impl Into<String>) -> Wrong {
+pub(super) fn wrong(member: impl Into<String>, reason: impl Into<String>) -> Wrong {
     Wrong { member: cut(&member.into()), reason: cut(&reason.into()) }
 }
 
@@ -21,7 +21,7 @@ fn wrong(member: impl Into<String>, reason: impl Into<String>) -> Wrong {
 const MAX_TEXT: usize = 200;
 
 /// Cuts a text to [`MAX_TEXT`] characters and replaces control characters.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     let visible = |c: char| if c.is_control() { '?' } else { c };
     text.chars().take(MAX_TEXT).map(visible).collect()
 }
@@ -60,6 +60,7 @@ fn statement(raw: RawStatement, grammar: Grammar, variables: bool) -> Result<Sta
         _ => return Err(wrong("Effect", "it is neither Allow nor Deny")),
     };
     Ok(Statement {
+        sid: raw.sid.map(|sid| cut(&sid)),
         effect,
         principals: principal_matcher(raw.principal, raw.not_principal, grammar, effect)?,
         actions: actions(raw.action, raw.not_action)?,

@@ -14,6 +14,8 @@ pub(crate) enum Effect {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Statement {
+    /// Shortened, for messages.
+    pub sid: Option<String>,
     pub effect: Effect,
     /// `None` in an identity policy, which applies to the identity that it is attached to.
     pub principals: Option<PrincipalMatcher>,

@@ -1,5 +1,8 @@
 use super::{Policies, evaluate};
-use crate::{Cause, Decision, Document, Grammar, Grant, PolicyKind, Principal, PrincipalKind, Request, ResourceRule};
+use crate::{
+    Cause, Decision, DenyingStatement, Document, Grammar, Grant, PolicyKind, Principal, PrincipalKind, Request,
+    ResourceRule,
+};
 use aws::AccountId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -210,12 +213,13 @@ fn without_policies_only_the_owners_root_principal_is_allowed() {
 fn denials_have_awss_text() {
     let deny = |kind: PolicyKind| {
         let (yes, no) = (own("Allow"), own("Deny"));
-        let mut all = Policies { identity: yes.clone(), boundary: yes.clone(), session: yes, resource: Vec::new() };
+        let mut all = Policies { identity: yes.clone(), boundary: yes.clone(), session: yes, ..Policies::default() };
         match kind {
             PolicyKind::Identity => all.identity = no,
             PolicyKind::Boundary => all.boundary = no,
             PolicyKind::Session => all.session = no,
             PolicyKind::Resource => all.resource = shared("Deny", &json!("*")),
+            PolicyKind::Registry => all.registry = shared("Deny", &json!("*")),
         }
         all
     };
@@ -226,6 +230,7 @@ fn denials_have_awss_text() {
             PolicyKind::Boundary => all.boundary = silent(),
             PolicyKind::Session => all.session = silent(),
             PolicyKind::Resource => all.resource.clear(),
+            PolicyKind::Registry => all.registry.clear(),
         }
         all
     };
@@ -237,6 +242,7 @@ fn denials_have_awss_text() {
         (session(OWNER), quiet(PolicyKind::Session), because("session policy")),
         (user(OWNER), deny(PolicyKind::Identity), "with an explicit deny in an identity-based policy".into()),
         (user(OWNER), deny(PolicyKind::Resource), "with an explicit deny in a resource-based policy".into()),
+        (user(OWNER), deny(PolicyKind::Registry), "with an explicit deny in a resource-based policy".into()),
         (user(OWNER), deny(PolicyKind::Boundary), "with an explicit deny in a permissions boundary".into()),
         (session(OWNER), deny(PolicyKind::Session), "with an explicit deny in a session policy".into()),
     ];
@@ -496,4 +502,39 @@ fn a_session_policy_can_only_reduce_permissions() {
     all.session.clear();
     assert_eq!(outcome(&session(OWNER), &all), Ok(Grant::IdentityPolicy));
     assert_eq!(outcome(&federated(OWNER), &all), no_allow(PolicyKind::Session));
+}
+
+#[test]
+fn a_registrys_policy_allows_and_denies_as_a_resources_own_does() {
+    let statement = |effect: &str| {
+        let all = format!("arn:aws:ecr:*:{OWNER}:repository/*");
+        json!({"Sid": "Shared", "Effect": effect, "Principal": {"AWS": STRANGER}, "Action": "ecr:*", "Resource": all})
+    };
+    let registry = |statements: &[Value]| documents(Grammar::Resource, statements);
+    let mut all = Policies { registry: registry(&[statement("Allow")]), ..Policies::default() };
+    assert_eq!(outcome(&root(STRANGER), &all), Ok(Grant::ResourcePolicy));
+    assert_eq!(outcome(&user(STRANGER), &all), no_allow(PolicyKind::Identity));
+    assert_eq!(outcome(&user(OWNER), &all), no_allow(PolicyKind::Identity));
+    all.resource = shared("Deny", &json!("*"));
+    assert_eq!(outcome(&root(STRANGER), &all), Err(Cause::ExplicitDeny(PolicyKind::Resource)));
+    all.resource = shared("Allow", &json!("*"));
+    all.registry = registry(&[statement("Allow"), statement("Deny")]);
+    let Decision::Denied { reason } = judge(&root(STRANGER), &all) else { panic!("allowed") };
+    assert_eq!(reason.cause, Cause::ExplicitDeny(PolicyKind::Registry));
+    assert_eq!(reason.statement, Some(DenyingStatement { index: 0, sid: Some("Shared".to_owned()) }));
+}
+
+#[test]
+fn a_denial_tells_the_first_statement_that_denies() {
+    let statements = json!([
+        {"Sid": "other", "Effect": "Deny", "Principal": "*", "Action": "ecr:ListImages"},
+        {"Effect": "Allow", "Principal": "*", "Action": "ecr:*"},
+        {"Sid": "no push", "Effect": "Deny", "Principal": "*", "Action": "ecr:Put*"},
+        {"Sid": "nothing", "Effect": "Deny", "Principal": "*", "Action": "ecr:*"},
+    ]);
+    let all = policies(own("Allow"), documents(Grammar::Resource, &[statements]));
+    let Decision::Denied { reason } = judge(&user(OWNER), &all) else { panic!("allowed") };
+    assert_eq!(reason.statement, Some(DenyingStatement { index: 2, sid: Some("no push".to_owned()) }));
+    let Decision::Denied { reason } = judge(&user(OWNER), &Policies::default()) else { panic!("allowed") };
+    assert_eq!(reason.statement, None);
 }

@@ -2,6 +2,7 @@
 use super::{Refusal, with_cure};
 use kernel::RegistryId;
 use oci::{Reference, RepositoryName};
+use policy::{Cause, Denial, DenyingStatement, PolicyKind};
 use std::time::Duration;
 
 /// The facts about a call that its cure depends on.
@@ -31,8 +32,8 @@ pub(super) enum Cure {
     Login,
     /// Create the missing repository, or look for it in another registry.
     Repository(String),
-    /// Get the permission.
-    Permission,
+    /// Get the permission that was denied.
+    Permission(Box<Denial>),
     /// Push another tag, or delete this one first.
     Tag { name: String, tag: String },
     /// Pull an image that exists.
@@ -99,7 +100,7 @@ impl About {
                 Words::new(format!("create it with: {command}"))
             }
             Cure::Repository(_) => self.looked_for(),
-            Cure::Permission => Words::new(self.permission()),
+            Cure::Permission(denial) => self.permission(&denial),
             Cure::Tag { name, tag } => {
                 let which = format!("--repository-name {name} --image-ids imageTag={tag}");
                 let short = "push another tag, or delete this one first";
@@ -136,12 +137,43 @@ impl About {
         Words { whole, short: Some(short) }
     }
 
-    fn permission(&self) -> String {
+    /// Says who can allow the denied action, and how. Only callers of the owner's account are told about the owner's policies.
+    fn permission(&self, denial: &Denial) -> Words {
         let account = self.registry.account;
-        if self.caller == Some(account) {
-            return format!("an administrator of the account {account} can allow it");
+        if self.caller != Some(account) {
+            return Words::new(format!("log in with credentials of the account {account}, or have it allow yours"));
         }
-        format!("log in with credentials of the account {account}, or have it allow yours")
+        let administrator = format!("an administrator of the account {account} can allow it");
+        match denial.cause {
+            Cause::NoAllow(PolicyKind::Identity | PolicyKind::Resource | PolicyKind::Registry) => {
+                let Denial { action, resource, .. } = denial;
+                let statement = format!(r#"{{"Effect": "Allow", "Action": "{action}", "Resource": "{resource}"}}"#);
+                let whole = format!("{administrator}, by a statement in a policy of yours: {statement}");
+                Words { whole, short: Some(administrator) }
+            }
+            Cause::ExplicitDeny(kind @ (PolicyKind::Resource | PolicyKind::Registry)) => self.denied_by(kind, denial),
+            Cause::NoAllow(PolicyKind::Boundary | PolicyKind::Session)
+            | Cause::ExplicitDeny(PolicyKind::Identity | PolicyKind::Boundary | PolicyKind::Session) => {
+                Words::new(administrator)
+            }
+        }
+    }
+
+    /// Names the statement of a repository or registry policy that denies, and a command that shows it.
+    fn denied_by(&self, kind: PolicyKind, denial: &Denial) -> Words {
+        let statement = match &denial.statement {
+            Some(DenyingStatement { sid: Some(sid), .. }) => format!("the statement '{sid}'"),
+            Some(DenyingStatement { sid: None, index }) => format!("statement {}", index + 1),
+            None => "a statement".to_owned(),
+        };
+        let (whose, command) = match denial.resource.rsplit_once(":repository/") {
+            Some((_, name)) if kind == PolicyKind::Resource => {
+                ("repository", self.command("get-repository-policy", &format!("--repository-name {name}")))
+            }
+            _ => ("registry", self.command("get-registry-policy", "")),
+        };
+        let short = format!("{statement} of the {whose}'s policy denies it");
+        Words { whole: format!("{short}; see it with: {command}"), short: Some(short) }
     }
 
     /// Returns an AWS CLI command that addresses this registry.

@@ -129,7 +129,7 @@ fn denied(message: String, denial: &policy::Denial) -> Refusal {
     };
     let refusal = Refusal::new(StatusCode::FORBIDDEN, "DENIED", message)
         .cause(format!("not authorized: {} on {resource}", denial.action))
-        .cure(Cure::Permission);
+        .cure(Cure::Permission(Box::new(denial.clone())));
     Refusal { denied: true, ..refusal }
 }
 

@@ -14,6 +14,7 @@ fn denial(resource: &str) -> policy::Denial {
         action: "ecr:PutImage".to_owned(),
         resource: resource.to_owned(),
         cause: policy::Cause::NoAllow(policy::PolicyKind::Resource),
+        statement: None,
     }
 }
 
@@ -130,6 +131,57 @@ fn a_denial_names_the_permission_and_whose_registry_it_is() {
             told(default(Error::Common(CommonError::AccessDenied(Box::new(denial(resource))))), &about);
         assert_eq!(told_phrase, phrase);
         assert!(message.starts_with(&format!("{}. ", denial(resource))), "{message}");
+    }
+}
+
+#[test]
+fn who_belongs_to_the_account_is_told_the_statement_that_allows_or_the_one_that_denies() {
+    use policy::{Cause, DenyingStatement, PolicyKind};
+    let repository = "arn:aws:ecr:us-east-1:000000000000:repository/team/app";
+    let of = |cause, index, sid: Option<&str>| policy::Denial {
+        cause,
+        statement: Some(DenyingStatement { index, sid: sid.map(str::to_owned) }),
+        ..denial(repository)
+    };
+    let administrator = "an administrator of the account 000000000000 can allow it";
+    let own = "aws ecr get-repository-policy --repository-name team/app --region us-east-1";
+    let registrys = "aws ecr get-registry-policy --region us-east-1";
+    for (denial, whole, short) in [
+        (
+            policy::Denial { cause: Cause::NoAllow(PolicyKind::Identity), ..denial(repository) },
+            format!(
+                r#"{administrator}, by a statement in a policy of yours: {{"Effect": "Allow", "Action": "ecr:PutImage", "Resource": "{repository}"}}"#
+            ),
+            administrator.to_owned(),
+        ),
+        (
+            of(Cause::ExplicitDeny(PolicyKind::Resource), 0, Some("no push")),
+            format!("the statement 'no push' of the repository's policy denies it; see it with: {own}"),
+            "the statement 'no push' of the repository's policy denies it".to_owned(),
+        ),
+        (
+            of(Cause::ExplicitDeny(PolicyKind::Registry), 2, None),
+            format!("statement 3 of the registry's policy denies it; see it with: {registrys}"),
+            "statement 3 of the registry's policy denies it".to_owned(),
+        ),
+        (
+            of(Cause::ExplicitDeny(PolicyKind::Boundary), 0, Some("x")),
+            administrator.to_owned(),
+            administrator.to_owned(),
+        ),
+    ] {
+        let refused =
+            |about: &About| told(default(Error::Common(CommonError::AccessDenied(Box::new(denial.clone())))), about);
+        let (message, phrase) = refused(&about(true));
+        let sentence = whole[..1].to_uppercase() + &whole[1..];
+        assert_eq!(message, format!("{denial}. {sentence}"));
+        assert!(phrase.contains(&short), "{phrase}");
+        // What the owner's policies say is nothing for others.
+        let foreign = About { caller: Some("111122223333".parse().unwrap()), ..about(true) };
+        let (message, phrase) = refused(&foreign);
+        let cure = "log in with credentials of the account 000000000000, or have it allow yours";
+        assert!(message.to_lowercase().ends_with(cure), "{message}");
+        assert!(phrase.ends_with(cure), "{phrase}");
     }
 }
 
