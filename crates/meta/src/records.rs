@@ -17,6 +17,7 @@ pub mod event;
 pub mod image;
 pub mod job;
 pub mod layer;
+pub mod policy;
 pub mod push_refusal;
 pub mod repository;
 pub mod store;

@@ -307,3 +307,43 @@ async fn in_version_7_jobs_of_version_6_wait_or_keep_their_claims() {
         database.remove().await;
     }
 }
+
+/// A repository and a setting as version 7 wrote them.
+const REPOSITORY_INSERT_7: &str = "INSERT INTO repository (id, account, region, name, created_at, tag_mutability, \
+    mutability_filters, scan_on_push, encryption, protected, deleted_at) \
+    VALUES ($1, $2, $3, $4, 5, 'MUTABLE', '', 0, 'AES256', 0, NULL)";
+const SETTING_INSERT_7: &str =
+    "INSERT INTO account_setting (account, region, name, value, updated_at) VALUES ($1, $2, $3, $4, 5)";
+
+#[tokio::test]
+async fn the_repositories_of_version_7_have_no_policy_in_version_8_and_may_get_one() {
+    for database in Beneath::both().await {
+        database.migrate(&MIGRATIONS[..7]).await.unwrap();
+        let registry = crate::records::RegistryKey { account: "000000000000".into(), region: "us-east-1".into() };
+        let key = [registry.account.as_str().into(), registry.region.as_str().into()];
+        let id = RepositoryId([1; 16]);
+        database.query(REPOSITORY_INSERT_7, &[&[id.into()], key.as_slice(), &["app".into()]].concat()).await;
+        let setting = ["REGISTRY_POLICY_SCOPE".into(), "V1".into()];
+        database.query(SETTING_INSERT_7, &[key.as_slice(), &setting].concat()).await;
+        let db = database.open().await;
+        let found = |name: &str| db.look_up(crate::records::policy::of_resource(&registry, name));
+        let bare = found("app").await.unwrap().unwrap();
+        assert_eq!((bare.repository, bare.registry, bare.scope.as_deref()), (None, None, Some("V1")));
+        let put = registry.clone();
+        db.write(move |tx| {
+            tx.repository_policy_put(id, "{1}", 6)?;
+            tx.repository_policy_put(id, "{2}", 7)?;
+            tx.registry_policy_put(&put, "{3}", 7)
+        })
+        .await
+        .unwrap();
+        let texts = |row: crate::records::policy::ResourcePolicyRow| (row.repository, row.registry);
+        let (own, shared) = (Some("{2}".to_owned()), Some("{3}".to_owned()));
+        assert_eq!(texts(found("app").await.unwrap().unwrap()), (own, shared.clone()));
+        assert_eq!(texts(found("other").await.unwrap().unwrap()), (None, shared.clone()));
+        db.write(move |tx| tx.repository_delete(id, 8)).await.map_err(|error: Error| error).unwrap();
+        assert_eq!(texts(found("app").await.unwrap().unwrap()), (None, shared));
+        db.close().await;
+        database.remove().await;
+    }
+}
