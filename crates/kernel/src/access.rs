@@ -187,8 +187,9 @@ pub struct FoundPolicies {
 /// Finds the policies by which [`authorize`] evaluates calls. A process has one.
 #[async_trait::async_trait]
 pub trait PolicySource: Send + Sync {
-    /// The policies of the call's caller and of a resource. A resource that does not exist has none.
-    async fn find(&self, cx: &Cx, resource: &Resource) -> Result<FoundPolicies, CommonError>;
+    /// The policies that say whether the call's caller is allowed what it needs: the caller's and the resource's. A resource that
+    /// does not exist has none.
+    async fn find(&self, cx: &Cx, need: &Need) -> Result<FoundPolicies, CommonError>;
 }
 
 /// Checks that the caller has every permission that is not optional. Returns true if it has the optional ones too.
@@ -199,18 +200,9 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
     // If the data directory is gone, answer no call from the metadata that is still in memory.
     cx.blobs.present()?;
     let mut optional = true;
-    let principal = principal(&cx.caller, cx.registry.region.partition());
     for need in needs {
-        let FoundPolicies { policies, resource_tags } = cx.policies().find(cx, &need.resource).await?;
-        let request = policy::Request {
-            principal: &principal,
-            action: need.action,
-            resource: &need.resource.arn,
-            resource_account: need.resource.owner,
-            resource_rule: need.rule,
-            context: &|| context(cx, need, &resource_tags),
-        };
-        match policy::evaluate(&request, &policies) {
+        let found = cx.policies().find(cx, need).await?;
+        match decide(cx, need, &found) {
             policy::Decision::Denied { .. } if need.optional => optional = false,
             policy::Decision::Denied { reason } => {
                 return Err(CommonError::AccessDenied(Box::new(reason)));
@@ -219,6 +211,20 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
         }
     }
     Ok(optional)
+}
+
+/// What these policies make of a need of the call's caller.
+pub fn decide(cx: &Cx, need: &Need, found: &FoundPolicies) -> policy::Decision {
+    let principal = principal(&cx.caller, cx.registry.region.partition());
+    let request = policy::Request {
+        principal: &principal,
+        action: need.action,
+        resource: &need.resource.arn,
+        resource_account: need.resource.owner,
+        resource_rule: need.rule,
+        context: &|| context(cx, need, &found.resource_tags),
+    };
+    policy::evaluate(&request, &found.policies)
 }
 
 fn principal(caller: &Caller, partition: Partition) -> policy::Principal {

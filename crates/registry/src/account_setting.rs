@@ -1,11 +1,11 @@
 //! Account settings (`ECR.md` A.1 GetAccountSetting, PutAccountSetting).
 use crate::event::{self, Event};
-use crate::{Constraint, Cx, Error};
+use crate::{Constraint, Cx, Error, policies};
 use meta::records::{RegistryKey, account};
 
 /// A setting with its valid values (legacy ones last) and its default.
 pub(crate) struct AccountSetting {
-    name: &'static str,
+    pub(crate) name: &'static str,
     values: &'static [&'static str],
     default: &'static str,
 }
@@ -16,9 +16,16 @@ pub(crate) const ENABLED: &str = "ENABLED";
 pub(crate) const BLOB_MOUNTING: AccountSetting =
     AccountSetting { name: "BLOB_MOUNTING", values: &[ENABLED, "DISABLED"], default: ENABLED };
 
+/// The first version of registry policies, which are about three actions (`ECR.md` G.1).
+pub(crate) const V1: &str = "V1";
+
+/// How far a registry policy goes.
+pub(crate) const REGISTRY_POLICY_SCOPE: AccountSetting =
+    AccountSetting { name: "REGISTRY_POLICY_SCOPE", values: &["V2", V1], default: "V2" };
+
 const SETTINGS: &[AccountSetting] = &[
     AccountSetting { name: "BASIC_SCAN_TYPE_VERSION", values: &["AWS_NATIVE", "CLAIR"], default: "AWS_NATIVE" },
-    AccountSetting { name: "REGISTRY_POLICY_SCOPE", values: &["V2", "V1"], default: "V2" },
+    REGISTRY_POLICY_SCOPE,
     BLOB_MOUNTING,
 ];
 
@@ -59,7 +66,8 @@ pub async fn put(cx: &Cx, name: &str, value: &str) -> Result<(), Error> {
     let now = cx.now().0;
     let value = value.to_owned();
     let event = Event::new(cx, "account-setting.put", None);
-    cx.db
+    let put = cx
+        .db
         .write(move |tx| {
             let before = tx.look_up(account::setting(&registry, setting.name))?;
             tx.account_setting_put(&registry, setting.name, &value, now)?;
@@ -67,5 +75,7 @@ pub async fn put(cx: &Cx, name: &str, value: &str) -> Result<(), Error> {
             event::record(tx, Event { detail, ..event.clone() })?;
             Ok(())
         })
-        .await
+        .await;
+    policies::forget(cx);
+    put
 }

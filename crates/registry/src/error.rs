@@ -26,6 +26,12 @@ pub enum Error {
         "The repository with name '{name}' in registry with id '{account}' cannot be deleted because it still contains images"
     )]
     RepositoryNotEmpty { name: String, account: String },
+    #[error(
+        "Repository policy does not exist for the repository with name '{name}' in the registry with id '{account}'"
+    )]
+    RepositoryPolicyNotFound { name: String, account: String },
+    #[error("Registry policy does not exist in the registry with id '{account}'")]
+    RegistryPolicyNotFound { account: String },
     /// The encryption configuration requires KMS, which is not available yet.
     #[error("{message}")]
     Kms { kms_error: &'static str, message: String },
@@ -139,6 +145,8 @@ impl Error {
             Error::Validation(_) => "ValidationException",
             Error::InvalidTagParameter { .. } => "InvalidTagParameterException",
             Error::TooManyTags { .. } => "TooManyTagsException",
+            Error::RepositoryPolicyNotFound { .. } => "RepositoryPolicyNotFoundException",
+            Error::RegistryPolicyNotFound { .. } => "RegistryPolicyNotFoundException",
             Error::RepositoryNotFound { .. } => "RepositoryNotFoundException",
             Error::RepositoryAlreadyExists { .. } => "RepositoryAlreadyExistsException",
             Error::RepositoryNotEmpty { .. } => "RepositoryNotEmptyException",

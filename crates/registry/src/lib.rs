@@ -13,10 +13,13 @@ pub mod layer_url;
 pub mod login;
 pub mod permission;
 mod policies;
+mod policy_text;
 pub mod push_log;
 mod quota;
 pub mod referrers;
+pub mod registry_policy;
 pub mod repository;
+pub mod repository_policy;
 pub mod resource_tags;
 mod tag_mutability;
 pub mod token;
@@ -39,6 +42,7 @@ pub const DOMAIN: Domain = Domain {
         push_log::CAPABILITY,
         image::pull_times::CAPABILITY,
         quota::CAPABILITY,
+        policies::CAPABILITY,
     ],
 };
 

@@ -1,29 +1,239 @@
 //! Finds the policies and the tags for an authorization.
+//!
+//! Every request needs them, so they are cached for [`KNOWN_TIME`]. A change on another node takes effect here within that time. A
+//! change on this node takes effect at once, because everything that changes a policy, a tag, a setting or a repository calls
+//! [`forget`].
 
-use crate::access::{FoundPolicies, PolicySource, Resource};
-use crate::{CommonError, Cx, Error, permission, resource_tags};
+use crate::access::{FoundPolicies, Need, PolicySource, Resource};
+use crate::account_setting::{self, REGISTRY_POLICY_SCOPE, V1};
+use crate::clock::Time;
+use crate::{Capability, CommonError, Cx, Error, RegistryId, lock, permission, resource_tags};
+use meta::records::policy::{self as records, ResourcePolicyRow};
+use policy::{Document, Grammar, Policies};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-/// The policies in the store. There are none until the IAM API and repository policies exist, so only the root principal of the
-/// registry's own account is authorized.
+/// How long a cached entry is valid.
+const KNOWN_TIME: Duration = Duration::from_millis(500);
+/// The largest number of cached resources. Resources that do not exist are cached too, so that both cost the same time.
+const KNOWN_RESOURCES: usize = 4096;
+/// The largest size of the text of all cached policies, in bytes. A parsed document takes about twenty times its text.
+const KNOWN_TEXT_BYTES: usize = 1024 * 1024;
+
+/// The actions of a registry policy in the scope V1, without their prefix (`ECR.md` G.1).
+pub(crate) const VERSION_1_ACTIONS: &[&str] = &["ReplicateImage", "BatchImportUpstreamImage", "CreateRepository"];
+/// The action that only the caller's own policies can allow (`ECR.md` G.1).
+const FROM_IDENTITY_ALONE: &str = "ecr:GetAuthorizationToken";
+
+/// The cache of policies.
+pub(crate) const CAPABILITY: Capability = Capability::with_state::<KnownPolicies>();
+
+/// The policies in the store: those of repositories and registries. Callers have no policies of their own until the IAM API exists.
 pub struct StoredPolicies;
 
 #[async_trait::async_trait]
 impl PolicySource for StoredPolicies {
-    async fn find(&self, cx: &Cx, resource: &Resource) -> Result<FoundPolicies, CommonError> {
-        let policies = policy::Policies::default();
-        // Only conditions of policies use tags, so without policies read nothing.
-        let resource_tags = if policies.is_empty() { Vec::new() } else { tags(cx, resource).await? };
-        Ok(FoundPolicies { policies, resource_tags })
+    async fn find(&self, cx: &Cx, need: &Need) -> Result<FoundPolicies, CommonError> {
+        let found = of_resource(cx, &need.resource).await?;
+        let ResourcePolicies { repository, registry, of_version_1, tags, .. } = &*found;
+        let mut policies = Policies::default();
+        if need.action != FROM_IDENTITY_ALONE {
+            policies.resource.extend(repository.clone());
+            let concerned = !of_version_1 || is_of_version_1_action(need.action);
+            policies.registry.extend(registry.clone().filter(|_| concerned));
+        }
+        Ok(FoundPolicies { policies, resource_tags: tags.clone() })
     }
 }
 
+fn is_of_version_1_action(action: &str) -> bool {
+    action.strip_prefix("ecr:").is_some_and(|name| VERSION_1_ACTIONS.contains(&name))
+}
+
+/// Returns true if the registry's policy has the scope V1.
+pub(crate) async fn is_of_version_1(cx: &Cx) -> Result<bool, Error> {
+    Ok(account_setting::get(cx, REGISTRY_POLICY_SCOPE.name).await? == V1)
+}
+
+/// Removes the registry of the call from the cache. Call this after every attempt to change something that authorizations use,
+/// even if the attempt failed.
+pub(crate) fn forget(cx: &Cx) {
+    let mut known = lock(&KnownPolicies::of(cx).0);
+    known.changes += 1;
+    known.retain(|registry, _| *registry != cx.registry);
+}
+
+/// The stored policies and tags of a resource.
+#[derive(Debug, Default)]
+struct ResourcePolicies {
+    repository: Option<Document>,
+    registry: Option<Document>,
+    of_version_1: bool,
+    /// Empty if there are no policies, because only their conditions use tags.
+    tags: Vec<(String, String)>,
+    /// The size of the text of both policies, in bytes.
+    text_bytes: usize,
+}
+
+async fn of_resource(cx: &Cx, resource: &Resource) -> Result<Arc<ResourcePolicies>, CommonError> {
+    let now = cx.now();
+    let changes = {
+        let known = lock(&KnownPolicies::of(cx).0);
+        if let Some(found) = known.get(&cx.registry, &resource.arn, now) {
+            return Ok(found);
+        }
+        known.changes
+    };
+    let name = permission::repository_of(&cx.registry, resource);
+    let text = name.as_ref().map_or("", |name| name.as_str());
+    let row = cx.db.look_up(records::of_resource(&cx.registry.key(), text)).await?.unwrap_or_default();
+    let tags = match name {
+        Some(name) if row.repository.is_some() || row.registry.is_some() => tags(cx, &name).await?,
+        _ => Vec::new(),
+    };
+    let found = Arc::new(read(row, tags)?);
+    lock(&KnownPolicies::of(cx).0).put(&cx.registry, &resource.arn, &found, now, changes);
+    Ok(found)
+}
+
+/// Parses stored policies. Fails closed: a stored policy was valid when it was stored.
+fn read(row: ResourcePolicyRow, tags: Vec<(String, String)>) -> Result<ResourcePolicies, CommonError> {
+    let text_bytes = row.repository.as_ref().map_or(0, String::len) + row.registry.as_ref().map_or(0, String::len);
+    let parse = |text: Option<String>| {
+        text.map(|text| Document::parse(&text, Grammar::Resource)).transpose().map_err(CommonError::server)
+    };
+    Ok(ResourcePolicies {
+        repository: parse(row.repository)?,
+        registry: parse(row.registry)?,
+        of_version_1: row.scope.as_deref() == Some(V1),
+        tags,
+        text_bytes,
+    })
+}
+
 /// Returns the tags of a repository. A repository that does not exist has none.
-async fn tags(cx: &Cx, resource: &Resource) -> Result<Vec<(String, String)>, CommonError> {
-    let Some(name) = permission::repository_of(&cx.registry, resource) else { return Ok(Vec::new()) };
-    match resource_tags::list(cx, &name).await {
+async fn tags(cx: &Cx, name: &oci::RepositoryName) -> Result<Vec<(String, String)>, CommonError> {
+    match resource_tags::list(cx, name).await {
         Ok(tags) => Ok(tags),
         Err(Error::RepositoryNotFound { .. }) => Ok(Vec::new()),
         Err(Error::Common(error)) => Err(error),
         Err(other) => Err(CommonError::server(other)),
+    }
+}
+
+/// The cached policies of this node.
+#[derive(Default)]
+struct KnownPolicies(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// The number of calls of [`forget`]. An entry that was read before a change must not be cached after it.
+    changes: u64,
+    /// The entries by registry and by the ARN of the resource.
+    registries: HashMap<RegistryId, HashMap<String, Remembered>>,
+    /// The number of entries, and the total size of their text in bytes.
+    resources: usize,
+    text_bytes: usize,
+}
+
+struct Remembered {
+    found: Arc<ResourcePolicies>,
+    since: Time,
+}
+
+impl Remembered {
+    fn holds(&self, now: Time) -> bool {
+        // After the clock was set back, the age of an entry is unknown.
+        self.since <= now && now < self.since.plus(KNOWN_TIME)
+    }
+}
+
+impl KnownPolicies {
+    fn of(cx: &Cx) -> &KnownPolicies {
+        cx.system.state()
+    }
+}
+
+impl Known {
+    fn get(&self, registry: &RegistryId, arn: &str, now: Time) -> Option<Arc<ResourcePolicies>> {
+        let remembered = self.registries.get(registry)?.get(arn)?;
+        remembered.holds(now).then(|| remembered.found.clone())
+    }
+
+    /// Caches what was read at `since`, unless something was changed since then.
+    fn put(&mut self, registry: &RegistryId, arn: &str, found: &Arc<ResourcePolicies>, since: Time, changes: u64) {
+        if changes != self.changes {
+            return;
+        }
+        if !self.has_room(found) {
+            self.retain(|_, remembered| remembered.holds(since));
+        }
+        if self.has_room(found) {
+            let remembered = Remembered { found: found.clone(), since };
+            let before = self.registries.entry(registry.clone()).or_default().insert(arn.to_owned(), remembered);
+            self.resources += usize::from(before.is_none());
+            self.text_bytes += found.text_bytes;
+            self.text_bytes -= before.map_or(0, |before| before.found.text_bytes);
+        }
+    }
+
+    fn retain(&mut self, stays: impl Fn(&RegistryId, &Remembered) -> bool) {
+        self.registries.retain(|registry, all| {
+            all.retain(|_, remembered| stays(registry, remembered));
+            !all.is_empty()
+        });
+        let all = || self.registries.values().flat_map(HashMap::values);
+        self.resources = all().count();
+        self.text_bytes = all().map(|remembered| remembered.found.text_bytes).sum();
+    }
+
+    fn has_room(&self, for_one: &ResourcePolicies) -> bool {
+        self.resources < KNOWN_RESOURCES && self.text_bytes + for_one.text_bytes <= KNOWN_TEXT_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws::AccountId;
+
+    fn registry() -> RegistryId {
+        RegistryId { account: AccountId::DEFAULT, region: "us-east-1".parse().unwrap() }
+    }
+
+    fn found(text_bytes: usize) -> Arc<ResourcePolicies> {
+        Arc::new(ResourcePolicies { text_bytes, ..ResourcePolicies::default() })
+    }
+
+    #[test]
+    fn what_was_read_before_a_change_is_not_remembered_after_it() {
+        let mut known = Known::default();
+        let read_at = known.changes;
+        known.changes += 1;
+        known.put(&registry(), "app", &found(1), Time(0), read_at);
+        assert!(known.get(&registry(), "app", Time(0)).is_none());
+        known.put(&registry(), "app", &found(1), Time(0), known.changes);
+        assert!(known.get(&registry(), "app", Time(0)).is_some());
+        assert!(known.get(&registry(), "other", Time(0)).is_none());
+        assert!(known.get(&registry(), "app", Time(0).plus(KNOWN_TIME)).is_none());
+        assert!(known.get(&registry(), "app", Time(-1)).is_none());
+    }
+
+    #[test]
+    fn there_are_never_more_resources_or_texts_than_the_bounds_and_stale_ones_make_room() {
+        for (count, bytes, kept) in [(KNOWN_RESOURCES + 1, 0, KNOWN_RESOURCES), (5, KNOWN_TEXT_BYTES / 4, 4)] {
+            let mut known = Known::default();
+            for number in 0..count {
+                known.put(&registry(), &number.to_string(), &found(bytes), Time(0), 0);
+                // Once more in the place of itself.
+                known.put(&registry(), "0", &found(bytes), Time(0), 0);
+            }
+            assert_eq!((known.resources, known.text_bytes), (kept, kept * bytes));
+            assert!(known.get(&registry(), &(count - 1).to_string(), Time(0)).is_none());
+            let later = Time(0).plus(KNOWN_TIME);
+            known.put(&registry(), "later", &found(bytes), later, 0);
+            assert_eq!((known.resources, known.text_bytes), (1, bytes));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::quota::{Quota, QuotaSubject};
-use crate::{Constraint, Cx, Error, resource_tags};
+use crate::{Constraint, Cx, Error, policies, resource_tags};
 use meta::RepositoryId;
 use meta::records::{self, repository::RepositoryRow};
 use oci::RepositoryName;
@@ -120,7 +120,8 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
     let detail = json!({ "after": { "imageTagMutability": row.tag_mutability, "encryptionType": row.encryption } });
     let event = Event { detail, ..Event::new(cx, "repository.create", Some(row.id)) };
     let (stored, tags) = (row.clone(), new.tags);
-    cx.db
+    let created = cx
+        .db
         .write(move |tx| {
             if tx.repository_by_name(&registry, &stored.name)?.is_some() {
                 return Err(Error::RepositoryAlreadyExists { name: stored.name.clone(), account: account.clone() });
@@ -132,7 +133,9 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
             event::record(tx, event.clone())?;
             Ok(())
         })
-        .await?;
+        .await;
+    policies::forget(cx);
+    created?;
     repository(cx, row)
 }
 
@@ -189,7 +192,7 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repos
     let now = cx.now().0;
     let account = cx.registry.account.to_string();
     let event = Event { detail: json!({ "force": force }), ..Event::new(cx, "repository.delete", None) };
-    change_to_free(cx, name, move |tx, row| {
+    let (deleted, ()) = change_to_free(cx, name, move |tx, row| {
         if row.protected {
             return Err(Error::Validation(format!(
                 "The repository with name '{}' is protected from deletion",
@@ -200,10 +203,12 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repos
             return Err(Error::RepositoryNotEmpty { name: row.name.clone(), account: account.clone() });
         }
         tx.repository_delete(row.id, now)?;
+        tx.repository_policy_delete(row.id)?;
         event::record(tx, Event { repository: Some(row.id), ..event.clone() })?;
         Ok(())
     })
-    .await
+    .await?;
+    Ok(deleted)
 }
 
 pub async fn put_tag_mutability(
@@ -212,7 +217,7 @@ pub async fn put_tag_mutability(
     mutability: TagMutability,
 ) -> Result<Repository, Error> {
     let event = Event::new(cx, "repository.tag-mutability", None);
-    let mut changed = change(cx, name, {
+    let (mut changed, ()) = change(cx, name, {
         let mutability = mutability.clone();
         move |tx, row| {
             let filters = mutability.filters().join("\n");
@@ -232,7 +237,7 @@ pub async fn put_tag_mutability(
 
 pub async fn put_scan_on_push(cx: &Cx, name: &RepositoryName, scan_on_push: bool) -> Result<Repository, Error> {
     let event = Event::new(cx, "repository.scan-on-push", None);
-    let mut changed = change(cx, name, move |tx, row| {
+    let (mut changed, ()) = change(cx, name, move |tx, row| {
         tx.repository_set_scan(row.id, scan_on_push)?;
         let detail = json!({ "before": row.scan_on_push, "after": scan_on_push });
         event::record(tx, Event { repository: Some(row.id), detail, ..event.clone() })?;
@@ -267,38 +272,47 @@ where
     found.ok_or_else(|| not_found(cx, name))
 }
 
-/// Runs `work` on the repository's row in one transaction. Returns the repository from before the change.
-pub(crate) async fn change<F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<Repository, Error>
+/// Runs `work` on the repository's row in one transaction. Returns the repository from before the change and the result of `work`.
+pub(crate) async fn change<T, F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<(Repository, T), Error>
 where
-    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<(), Error> + Send + 'static,
+    T: Send + 'static,
+    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<T, Error> + Send + 'static,
 {
-    let row = cx.db.write(on_row(cx, name, work)).await?;
-    repository(cx, row.ok_or_else(|| not_found(cx, name))?)
+    let changed = cx.db.write(on_row(cx, name, work)).await;
+    policies::forget(cx);
+    changed_row(cx, name, changed?)
 }
 
 /// Does the same as [`change`] for a change that frees space, which succeeds on a full disk too.
-pub(crate) async fn change_to_free<F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<Repository, Error>
+pub(crate) async fn change_to_free<T, F>(cx: &Cx, name: &RepositoryName, work: F) -> Result<(Repository, T), Error>
 where
-    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<(), Error> + Send + 'static,
+    T: Send + 'static,
+    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<T, Error> + Send + 'static,
 {
-    let row = cx.db.write_to_free(on_row(cx, name, work)).await?;
-    repository(cx, row.ok_or_else(|| not_found(cx, name))?)
+    let changed = cx.db.write_to_free(on_row(cx, name, work)).await;
+    policies::forget(cx);
+    changed_row(cx, name, changed?)
+}
+
+fn changed_row<T>(cx: &Cx, name: &RepositoryName, found: Option<(RepositoryRow, T)>) -> Result<(Repository, T), Error> {
+    let (row, value) = found.ok_or_else(|| not_found(cx, name))?;
+    Ok((repository(cx, row)?, value))
 }
 
 /// Returns a transaction that runs `work` on the repository's row, if it exists.
-fn on_row<F>(
+fn on_row<T, F>(
     cx: &Cx,
     name: &RepositoryName,
     work: F,
-) -> impl Fn(&mut meta::Tx<'_>) -> Result<Option<RepositoryRow>, Error> + Send + 'static
+) -> impl Fn(&mut meta::Tx<'_>) -> Result<Option<(RepositoryRow, T)>, Error> + Send + 'static
 where
-    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<(), Error> + Send + 'static,
+    F: Fn(&mut meta::Tx<'_>, &RepositoryRow) -> Result<T, Error> + Send + 'static,
 {
     let registry = cx.registry.key();
     let text = name.to_string();
     move |tx| {
         let Some(row) = tx.repository_by_name(&registry, &text)? else { return Ok(None) };
-        work(tx, &row)?;
-        Ok(Some(row))
+        let value = work(tx, &row)?;
+        Ok(Some((row, value)))
     }
 }

@@ -18,6 +18,8 @@ mod list_images;
 mod put_image;
 mod put_image_scanning_configuration;
 mod put_image_tag_mutability;
+mod registry_policy;
+mod repository_policy;
 mod resource_tags;
 mod types;
 
@@ -43,13 +45,17 @@ pub const SERVICE: Service = Service {
         Entry::json::<batch_get_image::BatchGetImage>(),
         Entry::json::<layer_upload::CompleteLayerUpload>(),
         Entry::json::<create_repository::CreateRepository>(),
+        Entry::json::<registry_policy::DeleteRegistryPolicy>(),
         Entry::json::<delete_repository::DeleteRepository>(),
+        Entry::json::<repository_policy::DeleteRepositoryPolicy>(),
         Entry::json::<describe_images::DescribeImages>(),
         Entry::json::<describe_registry::DescribeRegistry>(),
         Entry::json::<describe_repositories::DescribeRepositories>(),
         Entry::json::<account_setting::GetAccountSetting>(),
         Entry::json::<authorization_token::GetAuthorizationToken>(),
         Entry::json::<download_url::GetDownloadUrlForLayer>(),
+        Entry::json::<registry_policy::GetRegistryPolicy>(),
+        Entry::json::<repository_policy::GetRepositoryPolicy>(),
         Entry::json::<layer_upload::InitiateLayerUpload>(),
         Entry::json::<list_image_referrers::ListImageReferrers>(),
         Entry::json::<list_images::ListImages>(),
@@ -58,6 +64,8 @@ pub const SERVICE: Service = Service {
         Entry::json::<put_image::PutImage>(),
         Entry::json::<put_image_scanning_configuration::PutImageScanningConfiguration>(),
         Entry::json::<put_image_tag_mutability::PutImageTagMutability>(),
+        Entry::json::<registry_policy::PutRegistryPolicy>(),
+        Entry::json::<repository_policy::SetRepositoryPolicy>(),
         Entry::json::<resource_tags::TagResource>(),
         Entry::json::<resource_tags::UntagResource>(),
         Entry::json::<layer_upload::UploadLayerPart>(),
@@ -68,9 +76,7 @@ pub const SERVICE: Service = Service {
         "CreateRepositoryCreationTemplate",
         "DeleteLifecyclePolicy",
         "DeletePullThroughCacheRule",
-        "DeleteRegistryPolicy",
         "DeleteRepositoryCreationTemplate",
-        "DeleteRepositoryPolicy",
         "DeleteSigningConfiguration",
         "DeregisterPullTimeUpdateExclusion",
         "DescribeImageReplicationStatus",
@@ -81,19 +87,15 @@ pub const SERVICE: Service = Service {
         "DescribeRepositoryCreationTemplates",
         "GetLifecyclePolicy",
         "GetLifecyclePolicyPreview",
-        "GetRegistryPolicy",
         "GetRegistryScanningConfiguration",
-        "GetRepositoryPolicy",
         "GetSigningConfiguration",
         "ListPullTimeUpdateExclusions",
         "ListReplicationBackfills",
         "PutLifecyclePolicy",
-        "PutRegistryPolicy",
         "PutRegistryScanningConfiguration",
         "PutReplicationConfiguration",
         "PutSigningConfiguration",
         "RegisterPullTimeUpdateExclusion",
-        "SetRepositoryPolicy",
         "StartImageScan",
         "StartLifecyclePolicyPreview",
         "StartReplicationBackfill",
@@ -144,6 +146,7 @@ mod tests {
         "nextToken",
         "partFirstByte",
         "partLastByte",
+        "policyText",
         "registryId",
         "registryIds",
         "repositoryName",

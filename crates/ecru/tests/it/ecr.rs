@@ -2,6 +2,7 @@ mod constraints;
 mod images;
 mod layers;
 mod operations;
+mod policies;
 mod repositories;
 mod settings;
 mod tags;
@@ -13,13 +14,17 @@ pub const FINISHED: &[&str] = &[
     "BatchGetImage",
     "CompleteLayerUpload",
     "CreateRepository",
+    "DeleteRegistryPolicy",
     "DeleteRepository",
+    "DeleteRepositoryPolicy",
     "DescribeImages",
     "DescribeRegistry",
     "DescribeRepositories",
     "GetAccountSetting",
     "GetAuthorizationToken",
     "GetDownloadUrlForLayer",
+    "GetRegistryPolicy",
+    "GetRepositoryPolicy",
     "InitiateLayerUpload",
     "ListImageReferrers",
     "ListImages",
@@ -28,6 +33,8 @@ pub const FINISHED: &[&str] = &[
     "PutImage",
     "PutImageScanningConfiguration",
     "PutImageTagMutability",
+    "PutRegistryPolicy",
+    "SetRepositoryPolicy",
     "TagResource",
     "UntagResource",
     "UploadLayerPart",

@@ -25,6 +25,13 @@ fn key(service: &Service, entry: &Entry) -> Operation {
     (service.signing_name, entry.name)
 }
 
+/// What a stranger would like the policy to be.
+const OPEN_TO_ALL: &str =
+    r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "ecr:*"}}"#;
+/// What it is, so that looking at one tells as little as looking at none.
+const OWNERS_ALONE: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
+    "Principal": {"AWS": "000000000000"}, "Action": "ecr:*"}}"#;
+
 /// A valid input of each operation on the owner's registry; `None` where no input can name another's registry.
 fn input(operation: Operation) -> Option<Value> {
     let arn = format!("arn:aws:ecr:us-east-1:{OWNER}:repository/app");
@@ -34,6 +41,7 @@ fn input(operation: Operation) -> Option<Value> {
         ("ecr", "DescribeRegistry" | "GetAccountSetting" | "PutAccountSetting" | "GetAuthorizationToken") => {
             return None;
         }
+        ("ecr", "PutRegistryPolicy" | "GetRegistryPolicy" | "DeleteRegistryPolicy") => return None,
         ("sts", "GetCallerIdentity") => return None,
         // The server belongs to the default account: whoever calls, these are about it.
         ("ecru", "ListPushLog") => json!({}),
@@ -50,6 +58,8 @@ fn input(operation: Operation) -> Option<Value> {
         ("ecr", "PutImage") => json!({"imageManifest": image.text(), "imageTag": "stolen"}),
         ("ecr", "PutImageScanningConfiguration") => json!({"imageScanningConfiguration": {"scanOnPush": true}}),
         ("ecr", "PutImageTagMutability") => json!({"imageTagMutability": "IMMUTABLE"}),
+        ("ecr", "SetRepositoryPolicy") => json!({"policyText": OPEN_TO_ALL}),
+        ("ecr", "GetRepositoryPolicy" | "DeleteRepositoryPolicy") => json!({}),
         ("ecr", "UploadLayerPart") => {
             json!({"uploadId": upload, "partFirstByte": 0, "partLastByte": 0, "layerPartBlob": "YQ=="})
         }
@@ -66,7 +76,9 @@ fn input(operation: Operation) -> Option<Value> {
 
 async fn world(app: &TestApp) -> Image {
     let image = Image::new(1);
-    app.administrator().with_repository("app").await.docker().await.push("app", "v1", &image).await;
+    let owner = app.administrator().with_repository("app").await;
+    owner.docker().await.push("app", "v1", &image).await;
+    owner.ecr("SetRepositoryPolicy", json!({"repositoryName": "app", "policyText": OWNERS_ALONE})).await.ok();
     image
 }
 
@@ -76,6 +88,7 @@ async fn shown(owner: &AwsCaller<'_>) -> Value {
     for (operation, input) in [
         ("DescribeRepositories", json!({})),
         ("ListImages", json!({"repositoryName": "app"})),
+        ("GetRepositoryPolicy", json!({"repositoryName": "app"})),
         ("ListTagsForResource", json!({"resourceArn": format!("arn:aws:ecr:us-east-1:{OWNER}:repository/app")})),
     ] {
         all.push(owner.ecr(operation, input).await.ok());

@@ -22,6 +22,7 @@ mod job_kinds;
 mod jobs;
 mod layer_urls;
 mod layers;
+mod policies;
 mod push_log;
 mod sessions;
 mod support;

@@ -60,6 +60,9 @@ pub fn refuse(error: Error, quirks: &Quirks) -> Refusal {
         Error::RepositoryAlreadyExists { .. } | Error::RepositoryNotEmpty { .. } => {
             Refusal::new(S::CONFLICT, "DENIED", message)
         }
+        Error::RepositoryPolicyNotFound { .. } | Error::RegistryPolicyNotFound { .. } => {
+            Refusal::new(S::NOT_FOUND, "UNSUPPORTED", message)
+        }
         Error::Kms { .. } => Refusal::new(S::FORBIDDEN, "DENIED", message),
         Error::LimitExceeded { setting, .. } => limited(message, *setting),
         Error::ImageAlreadyExists { .. } => Refusal::new(S::BAD_REQUEST, "TAG_INVALID", message),

@@ -29,6 +29,8 @@ fn inputs(operation: &str, upload_id: &str) -> Vec<Value> {
             json!({"repositoryName": "new2", "encryptionConfiguration": {"encryptionType": "KMS", "kmsKey": "alias/mine"}}),
         ],
         "DeleteRepository" => vec![json!({"registryId": "000000000000", "repositoryName": "spare", "force": true})],
+        "DeleteRegistryPolicy" | "GetRegistryPolicy" => vec![json!({})],
+        "DeleteRepositoryPolicy" => vec![json!({"registryId": "000000000000", "repositoryName": "shared"})],
         "DescribeImages" => vec![
             with(app(), json!({"imageIds": [{"imageTag": "v1", "imageDigest": image.digest()}]})),
             with(app(), json!({"maxResults": 5, "filter": {"tagStatus": "ANY", "imageStatus": "ANY"}})),
@@ -43,6 +45,7 @@ fn inputs(operation: &str, upload_id: &str) -> Vec<Value> {
         "GetAccountSetting" => vec![json!({"name": "BLOB_MOUNTING"})],
         "GetAuthorizationToken" => vec![json!({"registryIds": ["000000000000"]})],
         "GetDownloadUrlForLayer" => on_app(json!({"layerDigest": digest(image.layer())})),
+        "GetRepositoryPolicy" => vec![app()],
         "InitiateLayerUpload" => vec![app()],
         "ListImageReferrers" => on_app(json!({
             "subjectId": {"imageDigest": image.digest()}, "maxResults": 5,
@@ -58,6 +61,8 @@ fn inputs(operation: &str, upload_id: &str) -> Vec<Value> {
         "PutImageTagMutability" => on_app(
             json!({"imageTagMutability": "MUTABLE_WITH_EXCLUSION", "imageTagMutabilityExclusionFilters": filters}),
         ),
+        "PutRegistryPolicy" => vec![json!({"policyText": POLICY.replace("@", r#""Resource": "*", "#)})],
+        "SetRepositoryPolicy" => on_app(json!({"policyText": POLICY.replace('@', ""), "force": true})),
         "TagResource" => vec![json!({"resourceArn": arn, "tags": [{"Key": "k", "Value": "v"}]})],
         "UntagResource" => vec![json!({"resourceArn": arn, "tagKeys": ["k"]})],
         "UploadLayerPart" => {
@@ -67,9 +72,17 @@ fn inputs(operation: &str, upload_id: &str) -> Vec<Value> {
     }
 }
 
-/// The repositories `app`, with an image, and `spare`.
+/// A policy; `@` is where a registry's names resources.
+const POLICY: &str =
+    r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", @"Principal": "*", "Action": "ecr:ListImages"}]}"#;
+
+/// The repositories `app`, with an image and a policy, `shared`, with a policy, and `spare`.
 async fn world(caller: &AwsCaller<'_>) {
-    caller.repository("app").await;
+    let text = POLICY.replace('@', "");
+    for name in ["app", "shared"] {
+        caller.repository(name).await;
+        caller.ecr("SetRepositoryPolicy", json!({"repositoryName": name, "policyText": text})).await.ok();
+    }
     caller.repository("spare").await;
     caller.docker().await.push("app", "v1", &Image::new(1)).await;
 }
@@ -128,6 +141,8 @@ async fn every_documented_constraint_broken_alone_is_refused_and_the_member_name
     for operation in FINISHED {
         let mut covered = BTreeSet::new();
         let upload_id = upload(&caller).await;
+        // One of the operations deletes it.
+        caller.ecr("PutRegistryPolicy", inputs("PutRegistryPolicy", "").remove(0)).await.ok();
         for valid in inputs(operation, &upload_id) {
             for broken in model.breaks(operation, &valid) {
                 covered.insert((broken.path.clone(), broken.kind));

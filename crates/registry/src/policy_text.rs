@@ -1,0 +1,129 @@
+//! The text of a resource's policy on its way into the store: understood, held to what ECR takes, and written again.
+use crate::{Constraint, Cx, Error, policies};
+use policy::{Document, Grammar, InvalidDocument, PolicyRules, ResourceMember};
+
+/// What AWS says of a policy that it does not take (`ECR.md` 0).
+pub(crate) const REPOSITORY: &str = "Invalid repository policy provided";
+pub(crate) const REGISTRY: &str = "Invalid registry policy provided";
+
+/// Every action of ECR, without its prefix (`ECR.md` G.2).
+const ACTIONS: &[&str] = &[
+    "BatchCheckLayerAvailability",
+    "BatchDeleteImage",
+    "BatchGetImage",
+    "BatchGetRepositoryScanningConfiguration",
+    "BatchImportUpstreamImage",
+    "CompleteLayerUpload",
+    "CreatePullThroughCacheRule",
+    "CreateRepository",
+    "CreateRepositoryCreationTemplate",
+    "DeleteLifecyclePolicy",
+    "DeletePullThroughCacheRule",
+    "DeleteRegistryPolicy",
+    "DeleteRepository",
+    "DeleteRepositoryCreationTemplate",
+    "DeleteRepositoryPolicy",
+    "DeleteSigningConfiguration",
+    "DeregisterPullTimeUpdateExclusion",
+    "DescribeImageReplicationStatus",
+    "DescribeImageScanFindings",
+    "DescribeImageSigningStatus",
+    "DescribeImages",
+    "DescribePullThroughCacheRules",
+    "DescribeRegistry",
+    "DescribeReplicationBackfillResults",
+    "DescribeRepositories",
+    "DescribeRepositoryCreationTemplates",
+    "GetAccountSetting",
+    "GetAuthorizationToken",
+    "GetDownloadUrlForLayer",
+    "GetImageCopyStatus",
+    "GetLifecyclePolicy",
+    "GetLifecyclePolicyPreview",
+    "GetRegistryPolicy",
+    "GetRegistryScanningConfiguration",
+    "GetRepositoryPolicy",
+    "GetSigningConfiguration",
+    "InitiateLayerUpload",
+    "ListImages",
+    "ListPullTimeUpdateExclusions",
+    "ListReplicationBackfills",
+    "ListTagsForResource",
+    "PutAccountSetting",
+    "PutImage",
+    "PutImageScanningConfiguration",
+    "PutImageTagMutability",
+    "PutLifecyclePolicy",
+    "PutRegistryPolicy",
+    "PutRegistryScanningConfiguration",
+    "PutReplicationConfiguration",
+    "PutSigningConfiguration",
+    "RegisterPullTimeUpdateExclusion",
+    "ReplicateImage",
+    "SetRepositoryPolicy",
+    "StartImageScan",
+    "StartLifecyclePolicyPreview",
+    "StartReplicationBackfill",
+    "StopReplicationBackfill",
+    "TagResource",
+    "UntagResource",
+    "UpdateImageStorageClass",
+    "UpdatePullThroughCacheRule",
+    "UpdateRepositoryCreationTemplate",
+    "UploadLayerPart",
+    "ValidatePullThroughCacheRule",
+];
+
+/// A policy that may be stored.
+pub(crate) struct PolicyText {
+    pub document: Document,
+    /// As it is stored and shown: indented, its members in their order, accounts by their root's ARN.
+    pub text: String,
+}
+
+impl PolicyText {
+    pub(crate) async fn of_repository(cx: &Cx, text: &str) -> Result<PolicyText, Error> {
+        let rules =
+            PolicyRules { service: "ecr", actions: ACTIONS, spelled_out: false, resource: ResourceMember::Implied };
+        PolicyText::read(cx, text, REPOSITORY, &rules).await
+    }
+
+    pub(crate) async fn of_registry(cx: &Cx, text: &str) -> Result<PolicyText, Error> {
+        let first = policies::is_of_version_1(cx).await?;
+        let rules = PolicyRules {
+            service: "ecr",
+            actions: if first { policies::VERSION_1_ACTIONS } else { ACTIONS },
+            spelled_out: first,
+            resource: ResourceMember::Stated { account: cx.registry.account },
+        };
+        PolicyText::read(cx, text, REGISTRY, &rules).await
+    }
+
+    async fn read(cx: &Cx, text: &str, what: &str, rules: &PolicyRules<'_>) -> Result<PolicyText, Error> {
+        let invalid = |error: InvalidDocument| refused(what, error);
+        let document = Document::parse(text, Grammar::Resource).map_err(invalid)?;
+        document.check(rules).map_err(invalid)?;
+        principals_exist(cx, &document).await?;
+        let text = policy::readable(text, cx.registry.region.partition()).map_err(invalid)?;
+        Ok(PolicyText { document, text })
+    }
+}
+
+/// The refusal of a policy: AWS's text, and why.
+pub(crate) fn refused(what: &str, why: impl std::fmt::Display) -> Error {
+    Error::invalid("PolicyText", Constraint::Text(format!("{what}: {why}").into()))
+}
+
+/// Refuses a policy that names a user, a role or a session of an account that is here, since there are none. Those of other
+/// accounts are taken as they are (`ECR.md` A.2 SetRepositoryPolicy).
+async fn principals_exist(cx: &Cx, document: &Document) -> Result<(), Error> {
+    for (statement, arn, account) in document.named_arns() {
+        let own = account == cx.registry.account;
+        let here = meta::records::policy::account_exists(&account.to_string());
+        if own || cx.db.look_up(here).await?.is_some() {
+            let why = format!("Statement[{statement}].Principal.AWS: there is no {arn}");
+            return Err(refused("Principal not found", why));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! The policy of a registry (`ECR.md` A.1 PutRegistryPolicy and on, G.1).
+use crate::access::{self, Need};
+use crate::event::{self, Event};
+use crate::policy_text::{self, PolicyText};
+use crate::{Cx, Error, permission, policies};
+use meta::records::policy;
+use serde_json::json;
+
+/// Actions without which a registry's policy can't be mended.
+const TO_MEND: [&str; 2] = ["ecr:PutRegistryPolicy", "ecr:DeleteRegistryPolicy"];
+
+/// Puts the policy in the place of any other, and returns it as it is stored.
+///
+/// # Errors
+/// [`CommonError::InvalidParameter`](crate::CommonError::InvalidParameter) on `PolicyText` for a text that is no policy of this
+/// registry, that names a principal which does not exist, or that would deny its caller both to put another one and to delete it.
+pub async fn put(cx: &Cx, text: &str) -> Result<String, Error> {
+    let policy = PolicyText::of_registry(cx, text).await?;
+    refuse_lockout(cx, &policy).await?;
+    let PolicyText { text, .. } = policy;
+    let registry = cx.registry.key();
+    let now = cx.now().0;
+    let event = Event::new(cx, "registry-policy.put", None);
+    let stored = text.clone();
+    let put = cx
+        .db
+        .write(move |tx| {
+            let before = tx.look_up(policy::of_registry(&registry))?;
+            tx.registry_policy_put(&registry, &stored, now)?;
+            let detail = json!({ "before": before, "after": stored });
+            event::record(tx, Event { detail, ..event.clone() })?;
+            Ok::<(), Error>(())
+        })
+        .await;
+    policies::forget(cx);
+    put?;
+    Ok(text)
+}
+
+/// Refuses a policy that its caller could neither replace nor delete. AWS has no such check, and no way out either.
+async fn refuse_lockout(cx: &Cx, policy: &PolicyText) -> Result<(), Error> {
+    let mut mendable = false;
+    for action in TO_MEND {
+        let need = Need::new(action, permission::registry(&cx.registry));
+        let mut found = cx.policies().find(cx, &need).await?;
+        found.policies.registry = vec![policy.document.clone()];
+        mendable |= access::decide(cx, &need, &found).is_allowed();
+    }
+    if mendable {
+        return Ok(());
+    }
+    let reason = "it would deny you both another ecr:PutRegistryPolicy and ecr:DeleteRegistryPolicy";
+    Err(policy_text::refused(policy_text::REGISTRY, reason))
+}
+
+/// The policy as it is stored; [`Error::RegistryPolicyNotFound`] without one.
+pub async fn get(cx: &Cx) -> Result<String, Error> {
+    let text = cx.db.look_up(policy::of_registry(&cx.registry.key())).await?;
+    text.ok_or_else(|| not_found(cx))
+}
+
+/// Deletes the policy and returns it; [`Error::RegistryPolicyNotFound`] without one.
+pub async fn delete(cx: &Cx) -> Result<String, Error> {
+    let registry = cx.registry.key();
+    let event = Event::new(cx, "registry-policy.delete", None);
+    let deleted = cx
+        .db
+        .write_to_free(move |tx| {
+            let Some(text) = tx.look_up(policy::of_registry(&registry))? else { return Ok::<_, Error>(None) };
+            tx.registry_policy_delete(&registry)?;
+            event::record(tx, Event { detail: json!({ "before": text }), ..event.clone() })?;
+            Ok(Some(text))
+        })
+        .await;
+    policies::forget(cx);
+    deleted?.ok_or_else(|| not_found(cx))
+}
+
+fn not_found(cx: &Cx) -> Error {
+    Error::RegistryPolicyNotFound { account: cx.registry.account.to_string() }
+}

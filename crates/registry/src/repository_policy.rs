@@ -1,0 +1,70 @@
+//! The policy of a repository (`ECR.md` A.2 SetRepositoryPolicy and on, G.1).
+use crate::access;
+use crate::event::{self, Event};
+use crate::policy_text::{self, PolicyText};
+use crate::{Cx, Error, permission, repository};
+use oci::RepositoryName;
+use serde_json::json;
+
+/// Sets the policy in the place of any other, and returns it as it is stored.
+///
+/// # Errors
+/// [`CommonError::InvalidParameter`](crate::CommonError::InvalidParameter) on `PolicyText` for a text that is no policy of a
+/// repository, that names a principal which does not exist, or that would deny its caller the next SetRepositoryPolicy, unless `force`.
+pub async fn set(cx: &Cx, name: &RepositoryName, text: &str, force: bool) -> Result<String, Error> {
+    let policy = PolicyText::of_repository(cx, text).await?;
+    if !force {
+        refuse_lockout(cx, name, &policy).await?;
+    }
+    let PolicyText { text, .. } = policy;
+    let now = cx.now().0;
+    let event = Event::new(cx, "repository-policy.set", None);
+    let stored = text.clone();
+    repository::change(cx, name, move |tx, row| {
+        let before = tx.repository_policy_get(row.id)?;
+        tx.repository_policy_put(row.id, &stored, now)?;
+        let detail = json!({ "before": before, "after": stored, "force": force });
+        event::record(tx, Event { repository: Some(row.id), detail, ..event.clone() })?;
+        Ok(())
+    })
+    .await?;
+    Ok(text)
+}
+
+/// Refuses a policy under which the caller could not set another one.
+async fn refuse_lockout(cx: &Cx, name: &RepositoryName, policy: &PolicyText) -> Result<(), Error> {
+    let need = permission::need_on("ecr:SetRepositoryPolicy", &cx.registry, Some(name.as_str()));
+    let mut found = cx.policies().find(cx, &need).await?;
+    found.policies.resource = vec![policy.document.clone()];
+    match access::decide(cx, &need, &found) {
+        policy::Decision::Allowed { .. } => Ok(()),
+        policy::Decision::Denied { .. } => Err(policy_text::refused(
+            policy_text::REPOSITORY,
+            "it would deny you another ecr:SetRepositoryPolicy on this repository; force sets it all the same",
+        )),
+    }
+}
+
+/// The policy as it is stored; [`Error::RepositoryPolicyNotFound`] without one.
+pub async fn get(cx: &Cx, name: &RepositoryName) -> Result<String, Error> {
+    let text = repository::read(cx, name, |tx, row| Ok(tx.repository_policy_get(row.id)?)).await?;
+    text.ok_or_else(|| not_found(cx, name))
+}
+
+/// Deletes the policy and returns it; [`Error::RepositoryPolicyNotFound`] without one.
+pub async fn delete(cx: &Cx, name: &RepositoryName) -> Result<String, Error> {
+    let event = Event::new(cx, "repository-policy.delete", None);
+    let (_, deleted) = repository::change_to_free(cx, name, move |tx, row| {
+        let Some(text) = tx.repository_policy_get(row.id)? else { return Ok(None) };
+        tx.repository_policy_delete(row.id)?;
+        let detail = json!({ "before": text });
+        event::record(tx, Event { repository: Some(row.id), detail, ..event.clone() })?;
+        Ok(Some(text))
+    })
+    .await?;
+    deleted.ok_or_else(|| not_found(cx, name))
+}
+
+fn not_found(cx: &Cx, name: &RepositoryName) -> Error {
+    Error::RepositoryPolicyNotFound { name: name.to_string(), account: cx.registry.account.to_string() }
+}
