@@ -1,4 +1,4 @@
-//! One line of the log for each request, written when its answer has ended, and the metrics of the same moment.
+//! The access log: one line for each request, written when its response has ended, together with its metrics.
 use crate::app::App;
 use crate::body::{Body, Response, Transfer};
 use crate::connections::RequestGuard;
@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-/// What the lines of requests have as their target.
+/// The log target of access lines.
 pub const TARGET: &str = "ecru::access";
 
-/// Who made a call, for its line: a door that knows puts the ARN into its response's extensions.
+/// The caller's ARN, for the access line. A door sets it in its response's extensions.
 #[derive(Clone, Debug)]
 pub struct CalledBy(pub String);
 
@@ -43,31 +43,31 @@ impl RefusedFor {
     }
 }
 
-/// The line of one request: begun with its head, written when it is dropped.
+/// The access line of one request. It begins with the request's head and is written when dropped.
 pub struct Line {
     app: Arc<App>,
-    /// The request is under way for its connection until its line is written.
+    /// Keeps the request counted in its connection until the line is written.
     request: RequestGuard,
     door: Door,
     method: Method,
-    /// As much of it as may be logged.
+    /// The part of the path that may be logged.
     path: String,
     user_agent: String,
     request_id: String,
     peer: IpAddr,
     began: Instant,
-    /// `None` until there is an answer.
+    /// `None` until the handler has returned a response.
     status: Option<StatusCode>,
     called: Option<Called>,
     caller: Option<String>,
     refused: Option<RefusedFor>,
-    /// Bytes of the answer's body that were sent.
+    /// Bytes of the response's body that were sent.
     sent: u64,
-    /// Whether that was all of it.
+    /// Whether the whole body was sent.
     whole: bool,
 }
 
-/// What a line says of a client that hung up before it had its answer; no such status is ever sent.
+/// The status that is logged if the client hung up before a response. It is never sent.
 pub const HUNG_UP: u16 = 499;
 
 impl Line {
@@ -97,7 +97,7 @@ impl Line {
         }
     }
 
-    /// The same response, whose line is written when its body was sent or dropped.
+    /// Attaches the line to a response, so that it is written when the body has been sent or dropped.
     pub fn end_with(mut self, response: Response) -> Response {
         self.status = Some(response.status());
         self.called = response.extensions().get::<Called>().copied();
@@ -106,7 +106,7 @@ impl Line {
         }
         self.caller = response.extensions().get::<CalledBy>().map(|caller| caller.0.clone());
         self.refused = response.extensions().get::<RefusedFor>().cloned();
-        // Once this much was taken, the body is not asked for its end.
+        // hyper stops polling the body after this many bytes, so the end is recognized by the count.
         let length =
             response.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         response.map(|body| {
@@ -143,15 +143,15 @@ impl Drop for Line {
     }
 }
 
-/// A request's User-Agent, as it may be logged.
+/// Returns a request's User-Agent, made safe to log.
 pub fn user_agent(headers: &HeaderMap) -> String {
     headers.get(header::USER_AGENT).map_or_else(String::new, |value| loggable::user_agent(value.as_bytes()))
 }
 
-/// A body that counts what was taken of it.
+/// A body that counts the bytes taken from it.
 struct Counted {
     body: Body,
-    /// Bytes that the body has, where that is known.
+    /// Length of the body, if known.
     length: Option<u64>,
     line: Line,
 }
@@ -184,7 +184,7 @@ impl hyper::body::Body for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        // Of a HEAD nothing is taken, and nothing is missing.
+        // The response to a HEAD has no body, so it is always complete.
         self.line.whole |= self.line.method == Method::HEAD || self.length == Some(self.line.sent);
     }
 }

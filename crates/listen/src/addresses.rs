@@ -1,4 +1,4 @@
-//! Which registry a host name means, and how every URI is spelled (DESIGN "Names, addresses, settings").
+//! Maps host names to registries, and builds every URI (DESIGN "Names, addresses, settings").
 mod base_url;
 mod domain;
 
@@ -12,26 +12,26 @@ use http::request::Parts;
 use kernel::RegistryId;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The domain under which every registry answers, whatever is configured.
+/// The domain that registries always answer under, in addition to the configured one.
 const LOCALHOST: &str = "localhost";
 
-/// The settings behind all names: the base URL, the domain, the default account and the served regions.
+/// The names that the server answers to and hands out: base URL, domain, default registry and served regions.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// The default registry's base, as `url` sets it or as the first listener makes it.
+    /// The default registry's base URL: the setting `url`, or made from the first listener.
     base: BaseUrl,
-    /// [`Addresses::base_url`] as it is handed out.
+    /// The text of [`Addresses::base_url`].
     base_text: String,
     /// The first listener's scheme.
     local_scheme: Scheme,
-    /// What stands behind `.localhost` in the other registries' names: the first listener's port, empty for its scheme's own.
+    /// The first listener's port as `:PORT`, empty for its scheme's default. It follows `.localhost` in other registries' names.
     local_port: String,
     domain: Option<Domain>,
     default: RegistryId,
     regions: Regions,
 }
 
-/// What [`Addresses`] is made of.
+/// The settings that [`Addresses`] is made from.
 #[derive(Clone, Debug)]
 pub struct Names {
     /// The setting `url`.
@@ -39,9 +39,9 @@ pub struct Names {
     /// The setting `domain`.
     pub domain: Option<Domain>,
     pub regions: Regions,
-    /// What the first listener speaks.
+    /// The first listener's scheme.
     pub scheme: Scheme,
-    /// The port that the first listener really has.
+    /// The port that the first listener is bound to.
     pub port: u16,
 }
 
@@ -50,7 +50,7 @@ pub struct Names {
 pub enum Regions {
     /// `--dev`: every region; this one is the default.
     Any(Region),
-    /// These, one at least.
+    /// Only these regions; there is at least one.
     Only(Region, Vec<Region>),
 }
 
@@ -63,14 +63,14 @@ impl Regions {
     }
 }
 
-/// What a `Host` header says.
+/// What a host name addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostName {
     /// `{account}.dkr.ecr.{region}.{domain}` (also with domain `localhost`).
     Registry(RegistryId),
     /// `api.ecr.{region}.{domain}`
     Api(aws::Region),
-    /// Any other: account and region are those of the token or the signature.
+    /// Any other name. The token or the signature determines account and region.
     Other,
 }
 
@@ -102,7 +102,7 @@ impl Addresses {
             regions: names.regions,
         };
         if !set && addresses.domain.is_some() {
-            // Under a domain, localhost would be right on this machine alone.
+            // With a domain, clients on other machines need the domain's name: localhost works on this machine only.
             addresses.base_text = addresses.proxy_endpoint(&addresses.default);
         }
         addresses
@@ -112,15 +112,15 @@ impl Addresses {
         let host = without_port(host_header.trim()).trim_end_matches('.').to_ascii_lowercase();
         let below = |domain: &str| named(host.strip_suffix(domain)?.strip_suffix('.')?);
         let of_domain = |domain: &Domain, suffix: &str| {
-            // The region says which of AWS's domains the name has to end in.
+            // The region determines which of AWS's domains the name must end in.
             below(suffix).filter(|name| name.region().is_some_and(|region| domain.of(region) == suffix))
         };
         let found = self.domain.as_ref().and_then(|domain| domain.all().find_map(|suffix| of_domain(domain, suffix)));
         found.or_else(|| below(LOCALHOST)).unwrap_or(HostName::Other)
     }
 
-    /// Whether a `Host` header names this machine, or the server by a name that it was given: a loopback address, `localhost` and
-    /// what is below it, the host of `url`, the domain, and the names below it that the server answers with. Any port.
+    /// Whether a `Host` header names this machine or this server: a loopback address, `localhost` or a name below it, the host of
+    /// `url`, the domain, or a registry's or API's name below the domain. The port does not matter.
     pub fn is_own_name(&self, host_header: &str) -> bool {
         let host = without_port(host_header.trim()).trim_end_matches('.').to_ascii_lowercase();
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -166,12 +166,13 @@ impl Addresses {
         }
     }
 
-    /// The account and region that `url` stands for.
+    /// The account and region that the base URL belongs to.
     pub fn default_registry(&self) -> &RegistryId {
         &self.default
     }
 
-    /// Scheme and host by which a client reached this server, as far as its `Host` header can be believed to be one.
+    /// Returns the scheme and host by which a client reached this server. If the `Host` header is not a plain host, returns the
+    /// base URL.
     pub fn reached_at(&self, host_header: Option<&str>, tls: bool) -> String {
         let plain =
             |host: &&str| !host.is_empty() && host.bytes().all(|c| c.is_ascii_alphanumeric() || b".-_:[]".contains(&c));
@@ -183,7 +184,7 @@ impl Addresses {
     }
 }
 
-/// What stands before the domain: `{account}.dkr.ecr.{region}` or `api.ecr.{region}`.
+/// Parses the labels before the domain: `{account}.dkr.ecr.{region}` or `api.ecr.{region}`.
 fn named(labels: &str) -> Option<HostName> {
     if let Some(region) = labels.strip_prefix("api.ecr.") {
         return Some(HostName::Api(region.parse().ok()?));
@@ -193,7 +194,7 @@ fn named(labels: &str) -> Option<HostName> {
     Some(HostName::Registry(RegistryId { account: account.parse().ok()?, region }))
 }
 
-/// A host without its port; the brackets of an IPv6 address stay.
+/// Removes the port from a host; keeps the brackets of an IPv6 address.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|c| c.is_ascii_digit()) => name,
@@ -201,7 +202,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// The host that a request is for: that of its target, where it names one, else the Host header's.
+/// Returns the host that a request addresses: the one in its target if present, or the Host header.
 pub fn host(head: &Parts) -> Option<&str> {
     let header = || head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     head.uri.authority().map(http::uri::Authority::as_str).or_else(header)

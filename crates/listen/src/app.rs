@@ -1,4 +1,4 @@
-//! What every door stands on.
+//! The state that all doors share.
 use crate::addresses::Addresses;
 use crate::forwarded::TrustedProxies;
 use crate::health::Health;
@@ -11,19 +11,19 @@ pub use registry::credential::Credential;
 use registry::credential::{self, ProcessKeys};
 use std::sync::Arc;
 
-/// Shared by all listeners and doors of the process.
+/// The state shared by all listeners and doors of the process. It is made once, at start.
 pub struct App {
     pub system: Arc<System>,
-    /// When the process began to serve, by the system's clock.
+    /// When the process started serving, by the system's clock.
     pub started: Time,
     pub addresses: Addresses,
     pub process_keys: ProcessKeys,
     /// Whether `/v2/` blob GETs are answered with 307 to a signed layer URL.
     pub redirect_layers: bool,
     pub trusted_proxies: TrustedProxies,
-    /// Whom the server answers; with the keys of `--dev` only this machine.
+    /// Which clients the server answers: with `--dev`, only those on this machine.
     pub answers: Answers,
-    /// Memory for bodies and answers that are held whole.
+    /// Memory budgets for bodies and answers that are held whole.
     pub budgets: Arc<Budgets>,
     pub metrics: Metrics,
     pub health: Health,

@@ -1,4 +1,4 @@
-//! Bodies on the HTTP wire: one response type for every door, and requests as a `registry` source.
+//! HTTP bodies: one response type for every door, and request bodies as a `registry` source.
 use crate::connections::ConnectionState;
 use crate::pace::Pace;
 use blob::{BufferClaim, BufferShare, Buffers};
@@ -22,15 +22,15 @@ pub type Response = http::Response<Body>;
 /// A request as a door receives it.
 pub type Request = http::Request<Inbound>;
 
-/// Bytes of a body at most that its connection's own task takes: it came with the request's head, or comes in a few reads.
+/// Maximum bytes of a body whose handler runs in its connection's task: such a body arrives with the head or in a few reads.
 pub const SMALL_BODY_BYTES: u64 = 64 * 1024;
-/// Bytes of an unread body at most that are read and dropped so that the connection can go on. After a longer rest the connection
-/// ends, see [`crate::linger`].
+/// Maximum bytes of an unread body that are drained to keep the connection open. After a longer one the connection ends, see
+/// [`crate::linger`].
 const REST_BYTES: u64 = 128 * 1024;
-/// How long that may take; then the connection ends too.
+/// Maximum time to drain an unread body; after it the connection ends.
 const REST_TIME: Duration = Duration::from_secs(5);
 
-/// A request's body as it comes over its connection.
+/// A request's body with the connection that it arrives on.
 pub struct Inbound {
     incoming: Incoming,
     connection: Arc<ConnectionState>,
@@ -41,7 +41,7 @@ impl Inbound {
         Inbound { incoming, connection }
     }
 
-    /// Bytes that the body has at most, where that is known.
+    /// Maximum length of the body, if known.
     pub fn most(&self) -> Option<u64> {
         self.incoming.size_hint().upper()
     }
@@ -55,7 +55,7 @@ pub fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-/// An answer in plain text.
+/// Returns a plain-text response.
 pub fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
     let mut response = Response::new(full(text));
     *response.status_mut() = status;
@@ -63,13 +63,13 @@ pub fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response {
     response
 }
 
-/// The answer with a layer's bytes, or with their headers alone for a HEAD: 200, 206 for a `partial` request, or 416
-/// (RFC 9110 14.2).
+/// Returns the response with a layer's bytes, or only its headers for a HEAD: 200, 206 for a `partial` request, or 416 (RFC 9110
+/// 14.2).
 ///
-/// The first piece is read before the answer begins, so that a failure to have it is an answer of its own. An answer of at most
-/// [`Buffers::SMALL`] bytes is read whole before it begins, and holds no buffer of the pool while the client takes it.
+/// The first piece is read before the response begins, so that a read error can still become an error response. A response of at
+/// most [`Buffers::SMALL`] bytes is read whole before it begins, and holds no pooled buffer while the client reads it.
 ///
-/// Buffers of the pool are claimed of `share`.
+/// Pooled buffers count against `share`.
 pub async fn ranged(
     open: LayerOpening,
     partial: bool,
@@ -111,29 +111,29 @@ pub async fn ranged(
     }
 }
 
-/// The entity tag of content that its digest names.
+/// Returns the entity tag of content with this digest.
 pub fn etag(digest: &oci::Digest) -> String {
     format!("\"{digest}\"")
 }
 
-/// Sets a header whose value is of our own making: digests, paths of valid names, numbers.
+/// Sets a header whose value the server made itself: digests, paths of valid names, numbers.
 pub fn insert(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }
 }
 
-/// The same for a header that may stand there already, once for each of its values.
+/// Adds a header of which a response may have several.
 pub fn append(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().append(name, value);
     }
 }
 
-/// Copies a small range out of the blocks that are read for it. The buffer and the claim to it are given back before the answer
-/// begins: a client that takes nothing holds neither.
+/// Copies a small range out of the blocks that contain it. The buffer and its claim are released before the response begins, so a
+/// client that reads nothing holds neither.
 async fn small_range(mut bytes: registry::layer::LayerReader, share: &BufferShare) -> Result<Bytes, Error> {
-    // A small layer needs no buffer of the pool. A small range may need one, as its blocks are read whole.
+    // A small layer needs no pooled buffer. A small range may need one, because whole blocks are read.
     let is_pooled = bytes.left_to_read() > Buffers::SMALL as u64;
     let _claim = if is_pooled { Some(share.claim().await?) } else { None };
     let mut copy = Vec::new();
@@ -143,21 +143,21 @@ async fn small_range(mut bytes: registry::layer::LayerReader, share: &BufferShar
     Ok(copy.into())
 }
 
-/// A layer's bytes as a body. An error in their midst is logged here, and breaks the connection off, so that no client takes a
-/// part for the whole; so does the `deadline`.
+/// Streams a layer's bytes as a body. An error midway is logged here and breaks the connection, so that no client mistakes a part
+/// for the whole. Reaching the `deadline` breaks it too.
 fn layer(first: Option<Bytes>, bytes: Pieces, deadline: Instant) -> Body {
     let first = first.map(|piece| Ok(Frame::data(piece)));
     let rest = stream::unfold(Some(bytes), move |bytes| async move {
         let mut bytes = bytes?;
         match timeout_at(deadline, bytes.next()).await {
             Ok(Ok(piece)) => piece.map(|piece| (Ok(Frame::data(piece)), Some(bytes))),
-            // Load is no fault.
+            // Overload is not a fault.
             Ok(Err(error @ Error::Common(CommonError::Busy))) => {
                 tracing::debug!("A layer broke off while it was sent: {}", Chain(&error));
                 Some((Err(std::io::Error::other(error)), None))
             }
             Ok(Err(error)) => {
-                // What marked a damaged layer has said so.
+                // A damaged layer was already logged when it was marked.
                 if !matches!(error, Error::LayerDamaged { .. }) {
                     tracing::error!("A layer broke off while it was sent: {}", Chain(&error));
                 }
@@ -170,11 +170,11 @@ fn layer(first: Option<Bytes>, bytes: Pieces, deadline: Instant) -> Body {
     StreamBody::new(pieces).boxed_unsync()
 }
 
-/// In a response's extensions: its body holds buffers of all transfers.
+/// A response extension: the body holds pooled buffers of the transfers.
 #[derive(Clone, Copy, Debug)]
 pub struct Transfer;
 
-/// A layer's bytes on their way to a client, which holds of its share what it has not taken.
+/// A layer's bytes on their way to a client. Pieces that the client has not taken count against its share.
 struct Pieces {
     bytes: registry::layer::LayerReader,
     share: BufferShare,
@@ -188,7 +188,7 @@ impl Pieces {
     }
 }
 
-/// Bytes that give their place in a share back when they are dropped.
+/// Bytes that release their claim on a share when dropped.
 struct Claimed {
     bytes: Bytes,
     _claim: BufferClaim,
@@ -200,21 +200,21 @@ impl AsRef<[u8]> for Claimed {
     }
 }
 
-/// A request's body, read piece by piece. Bytes that come slower than the least [`Pace`], that are fewer than was declared, or
-/// that take longer than the longest request are [`Error::BodyTruncated`].
+/// A request's body, read piece by piece. It fails with [`Error::BodyTruncated`] if bytes arrive slower than the minimum
+/// [`Pace`], if fewer arrive than declared, or if the request's deadline passes.
 pub struct RequestBody {
     body: Incoming,
     connection: Arc<ConnectionState>,
-    /// The body's number among those of its connection.
+    /// The body's number within its connection.
     number: u64,
-    /// Whether it is a large one that its caller may send.
+    /// Whether this is a large body of an authorized caller.
     authorized: bool,
-    /// Whether its connection reads it in larger pieces.
+    /// Whether the connection reads it in large pieces.
     large: bool,
     /// Content-Length.
     declared: Option<u64>,
     received: u64,
-    /// The client waits for `100 Continue` until the first piece is asked for.
+    /// Whether the client still waits for `100 Continue`, which is sent when the first piece is read.
     waits: bool,
     pace: Pace,
     deadline: Instant,
@@ -240,7 +240,7 @@ impl RequestBody {
         }
     }
 
-    /// The caller is known and may send this body: from now on a large one is read in larger pieces.
+    /// Marks the caller as authenticated and authorized to send this body. From now on a large body is read in large pieces.
     pub fn authorize(&mut self) {
         self.connection.become_known();
         let large = self.declared.is_none_or(|declared| declared > SMALL_BODY_BYTES);
@@ -250,7 +250,7 @@ impl RequestBody {
         }
     }
 
-    /// Content-Length, or 0 for a request that has no body at all; `None` for a body of unknown length.
+    /// Content-Length; 0 for a request without a body, `None` for a body of unknown length.
     pub fn declared(&self) -> Option<u64> {
         self.declared
     }
@@ -260,8 +260,8 @@ impl RequestBody {
         self.body.is_end_stream()
     }
 
-    /// Leaves the body unread. A short rest is read and dropped in the background, so that the connection can go on; a longer one, or
-    /// one of unknown length, ends the connection once the answer was sent. Over HTTP/2 only the stream ends.
+    /// Discards the unread part of the body. A short rest is drained in the background, so that the connection can continue. A
+    /// longer rest, or one of unknown length, ends the connection after the response. Over HTTP/2 only the stream ends.
     pub fn discard(mut self) {
         if self.body.is_end_stream() || self.connection.is_http2() {
             return;
@@ -279,7 +279,7 @@ impl RequestBody {
                     self.connection.consumed(frame.data_ref().map_or(0, Bytes::len));
                 }
             };
-            // A client that is too slow loses its connection, nothing else.
+            // If the client is too slow, only its connection is lost.
             let _ = timeout(REST_TIME, drain).await;
         });
     }
@@ -298,7 +298,7 @@ impl RequestBody {
             let frame = frame.map_err(|_| truncated("too few bytes came in time"))?;
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|_| truncated("the connection ended before the body did"))?;
-            // Trailers carry nothing that an upload needs.
+            // Trailers are ignored: an upload does not use them.
             if let Ok(piece) = frame.into_data() {
                 self.pace.moved(piece.len() as u64);
                 self.connection.consumed(piece.len());

@@ -1,22 +1,22 @@
-//! Conditional requests and ranges (RFC 9110 13 and 14), the same for every door that serves content by its digest.
+//! Conditional requests and ranges (RFC 9110 13 and 14), for every door that serves content by digest.
 //!
-//! Content never changes under its digest, so the entity tag is all there is to compare: no dates.
+//! Content under a digest never changes, so only entity tags are compared and dates are ignored.
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use oci::{ByteRange, InvalidRange};
 
-/// What a request's preconditions say of the content that it names.
+/// The result of a request's preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// The content is wanted.
+    /// The preconditions hold: send the content.
     Holds,
-    /// 304: the client has it.
+    /// 304: the client already has the content.
     Known,
-    /// 412: the client wants other content.
+    /// 412: the client expects other content.
     Fails,
 }
 
 impl Condition {
-    /// Of a GET or HEAD of content with this entity tag (RFC 9110 13.2.2).
+    /// Evaluates a GET or HEAD of content with this entity tag (RFC 9110 13.2.2).
     pub fn of(headers: &HeaderMap, etag: &str) -> Condition {
         if headers.contains_key(header::IF_MATCH) && !names(headers, header::IF_MATCH, |tag| tag == etag) {
             return Condition::Fails;
@@ -28,17 +28,18 @@ impl Condition {
     }
 }
 
-/// Whether a header lists an entity tag, or any.
+/// Whether a header lists this entity tag or `*`.
 fn names(headers: &HeaderMap, name: HeaderName, same: impl Fn(&str) -> bool) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).any(|tag| tag == "*" || same(tag))
 }
 
-/// The answer to several ranges. podman asks for two of a zstd:chunked layer: at 400 it pulls the layer whole, at 416 it gives up.
+/// The status for a request of several ranges. podman asks for two ranges of a zstd:chunked layer: after 400 it pulls the whole
+/// layer, after 416 it gives up.
 pub const SEVERAL_RANGES: StatusCode = StatusCode::BAD_REQUEST;
 
-/// The one range that a request asks for. A HEAD has none (RFC 9110 14.2), nor has a range of other content (`If-Range`).
-/// Several are an error, to be answered with [`SEVERAL_RANGES`].
+/// Returns the range that a request asks for. `None` for a HEAD (RFC 9110 14.2) and for a range of other content (`If-Range`).
+/// Several ranges are an error, to be answered with [`SEVERAL_RANGES`].
 pub fn range(method: &Method, headers: &HeaderMap, etag: &str) -> Result<Option<ByteRange>, InvalidRange> {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let wanted = *method == Method::GET && text(header::IF_RANGE).is_none_or(|tag| tag == etag);

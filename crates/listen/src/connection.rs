@@ -1,4 +1,4 @@
-//! One connection from its first byte to its end: what it speaks, and how long it may take.
+//! Serves one connection from its first byte to its end: detects its protocol and enforces its time limits.
 use crate::body::{Response, plain};
 use crate::connections::{ConnectionState, LARGE_READ_BYTES};
 use crate::http_stream::HttpStream;
@@ -26,47 +26,49 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::server::TlsStream;
 
-/// Bytes of a request's head at most (DESIGN "Limits"); more is 431.
+/// Maximum bytes of a request's head (DESIGN "Limits"); a longer one is answered 431.
 pub const HEAD_BYTES: u32 = 64 * 1024;
-/// Headers of a request at most; docker sends about ten.
+/// Maximum headers of a request; docker sends about ten.
 const HEADERS: usize = 100;
-/// The longest that the first request's head of a connection may take to come, or a handshake to end: who connects has
-/// something to ask.
+/// Maximum time until a connection's first request head arrives, and for a TLS handshake: a client connects because it has a
+/// request.
 const FIRST_HEAD_TIME: Duration = Duration::from_secs(10);
-/// The longest that a later request's head may take to come, and that a connection may be idle between two requests: longer than
-/// the 90 s after which Go's clients close an idle connection, so that it is they who close.
+/// Maximum time for a later request's head, including the idle time before it. It exceeds the 90 s after which Go's clients close
+/// an idle connection, so that the client closes first.
 const HEAD_TIME: Duration = Duration::from_secs(100);
-/// Streams at once of an HTTP/2 connection: the least that RFC 9113 6.5.2 recommends.
+/// Maximum concurrent streams of an HTTP/2 connection: the minimum that RFC 9113 6.5.2 recommends.
 const STREAMS: u32 = 100;
-/// Bytes that a client may send on one HTTP/2 stream, and on all of a connection, before the server has taken them.
+/// HTTP/2 flow-control windows: bytes that a client may send on one stream, and on a whole connection, before the server reads
+/// them.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 const CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
-/// Bytes of an HTTP/2 frame at most that the server takes. Each connection keeps memory for one; most clients send no larger ones.
+/// Maximum bytes of an HTTP/2 frame that the server accepts. Each connection keeps memory for one frame; most clients send no
+/// larger ones.
 const FRAME_BYTES: u32 = 16 * 1024;
-/// Bytes that an HTTP/2 stream holds of what it sends, before it asks for more.
+/// Bytes that an HTTP/2 stream buffers for sending before it reads more.
 const SEND_BYTES: usize = 512 * 1024;
-/// How often an HTTP/2 client is asked whether it is there, and how long it may take to answer.
+/// How often an HTTP/2 client is pinged, and how long it may take to answer.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_TIME: Duration = Duration::from_secs(20);
-/// How long an HTTP/2 client may take to say goodbye, once nothing of it runs.
+/// How long an HTTP/2 client may take to close, once it has no open stream.
 const GOODBYE_TIME: Duration = Duration::from_secs(5);
-/// What a TLS connection begins with: a record of the type "handshake" (RFC 8446 5.1). No HTTP method does.
+/// The first byte of a TLS connection: a record of type "handshake" (RFC 8446 5.1). No HTTP method begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
-/// Bytes of a hello to a plain listener that are read before it is answered.
+/// Maximum bytes of a TLS hello that a plain listener reads before it answers.
 const HELLO_BYTES: usize = 4 * 1024;
-/// What a client reads that speaks TLS to a plain listener, or the other way round.
+/// The messages to a client that speaks TLS to a plain listener, or plain HTTP to a TLS listener.
 const TLS_TO_PLAIN: &str = "Client sent a TLS handshake to a plain HTTP server";
 pub const PLAIN_TO_TLS: &str = "Client sent an HTTP request to an HTTPS server";
 
-/// What a client spoke, beside what its listener speaks.
+/// Whether the client speaks the listener's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spoken {
     AsListened,
-    /// Plain HTTP to a listener of TLS.
+    /// Plain HTTP to a TLS listener.
     PlainToTls,
 }
 
-/// Hears that connections should end once their requests have.
+/// Signals that connections should end after their current requests.
 #[derive(Clone)]
 pub struct Stop(watch::Receiver<bool>);
 
@@ -75,7 +77,7 @@ impl Stop {
         Stop(stop)
     }
 
-    /// Returns when it is time. Whoever could say so being gone is as good.
+    /// Returns when the server stops, or when the sender is dropped.
     async fn wait(&mut self) {
         let _ = self.0.wait_for(|stop| *stop).await;
     }
@@ -98,7 +100,7 @@ pub enum Ended {
     Http(#[from] hyper::Error),
 }
 
-/// Serves a connection's requests, each by `answer`, until it ends or it is time to stop.
+/// Serves a connection's requests with `answer` until the connection ends or `stop` signals.
 pub async fn serve<A, F>(
     stream: TcpStream,
     tls: Option<&Tls>,
@@ -114,6 +116,7 @@ where
     stream.set_nodelay(true)?;
     let until = Instant::now() + FIRST_HEAD_TIME;
     let wire = Wire::new(stream, traffic, state.clone());
+    // Detect TLS from the first byte, and shake hands if the listener speaks it too.
     let opened = async {
         let mut first = [0];
         wire.stream().peek(&mut first).await?;
@@ -130,14 +133,14 @@ where
     };
     let opened = tokio::select! {
         opened = timeout_at(until, opened) => opened.map_err(|_| Ended::Silent)??,
-        // It has asked for nothing yet.
+        // No request has arrived yet, so the connection can be dropped.
         () = stop.wait() => return Ok(()),
     };
-    // A handshake is something, so the head that follows has its own time.
+    // The handshake counts as progress, so the first head gets its own time limit.
     match opened {
         Opened::Plain(wire, spoken) => http1(wire, state, until, stop, |request| answer(request, spoken)).await,
         Opened::Refused(mut wire) => {
-            // A hello can come in several segments.
+            // The hello may arrive in several segments.
             linger(&mut wire).await;
             Err(Ended::TlsToPlain)
         }
@@ -155,15 +158,15 @@ where
     }
 }
 
-/// What is ready for its first request.
+/// A connection that is ready for its first request, or was refused.
 enum Opened {
     Plain(Wire<TcpStream>, Spoken),
     Tls(Box<TlsStream<Ahead<Wire<TcpStream>>>>),
-    /// It was answered that it speaks what is not understood here.
+    /// The client speaks TLS to a plain listener and was answered so.
     Refused(Wire<TcpStream>),
 }
 
-/// A stream over a socket, which is reached when the stream's own protocol has ended.
+/// A stream over a socket that can be unwrapped once the stream's protocol has ended.
 trait OverSocket {
     fn into_wire(self) -> Wire<TcpStream>;
 }
@@ -180,7 +183,7 @@ impl OverSocket for Gathered<Box<TlsStream<Ahead<Wire<TcpStream>>>>> {
     }
 }
 
-/// Serves HTTP/1.1; the first request's head has until `until`.
+/// Serves HTTP/1.1. The first request's head must arrive before `until`.
 async fn http1<S, A, F>(
     mut stream: S,
     state: &Arc<ConnectionState>,
@@ -207,7 +210,7 @@ where
         .max_header_size(HEAD_BYTES as usize)
         .max_headers(HEADERS)
         .max_buf_size(LARGE_READ_BYTES)
-        // Who has said all that it has to say still reads its answer (RFC 9112 9.6); who is gone fails the next write.
+        // A client that closed its sending half may still read its answer (RFC 9112 9.6); if it is gone, the next write fails.
         .half_close(true);
     let (mut first, mut stopping) = (Bytes::new(), false);
     loop {
@@ -219,7 +222,7 @@ where
                 ended = &mut connection => break ended,
                 () = silent.as_mut() => return Err(Ended::Silent),
                 () = stop.wait(), if !stopping => stopping = true,
-                // The memory of a large body is hyper's until its connection ends.
+                // hyper keeps the memory of a large body until its connection ends, so end it and continue with a new one.
                 () = state.small_again(), if !stopping => {
                     renewed = true;
                     state.keep_open();
@@ -230,13 +233,13 @@ where
         let parts = connection.into_parts();
         stream = parts.io.into_inner().into_inner();
         if renewed && ended.is_ok() && !stopping && !state.left_body() {
-            // hyper's memory goes with the last reference to it.
+            // Copied, because the last reference to hyper's buffer keeps all of its memory.
             first = Bytes::copy_from_slice(&parts.read_buf);
             drop(parts.read_buf);
             state.begin_anew();
             continue;
         }
-        // hyper has answered what it could not read, and has closed the sending half.
+        // hyper has answered an unreadable request and closed the sending half. Drain what the client still sends.
         let is_unread = state.left_body() || ended.as_ref().is_err_and(hyper::Error::is_parse);
         if is_unread && !state.is_kept_open() {
             let mut wire = stream.into_wire();
@@ -249,7 +252,7 @@ where
     }
 }
 
-/// Serves HTTP/2; the first request has until `until`.
+/// Serves HTTP/2. The first request must arrive before `until`.
 async fn http2<S, A, F>(
     stream: S,
     state: &Arc<ConnectionState>,
@@ -290,7 +293,7 @@ where
         },
         () = stop.wait() => {}
     }
-    // The client hears which of its requests came too late.
+    // Tell the client (GOAWAY) which of its requests came too late, and wait for the others.
     connection.as_mut().graceful_shutdown();
     streams.end_within(GOODBYE_TIME);
     tokio::select! {
@@ -302,15 +305,15 @@ where
     }
 }
 
-/// Returns at `until` if there was no request before, and never when one came.
+/// Returns at `until` if no request has arrived by then; never returns if one has.
 async fn silent(asked: &Notify, until: Instant) {
     if timeout_at(until, asked.notified()).await.is_ok() {
         std::future::pending::<()>().await;
     }
 }
 
-/// Answers a TLS hello in plain HTTP: containerd speaks TLS first, and falls back when the answer begins with `HTTP/`
-/// (CLIENTS "On the wire").
+/// Answers a TLS hello in plain HTTP: containerd tries TLS first, and falls back if the answer begins with `HTTP/` (CLIENTS "On
+/// the wire").
 async fn refuse_hello(mut wire: Wire<TcpStream>) -> io::Result<Wire<TcpStream>> {
     let mut hello = vec![0; HELLO_BYTES];
     let _ = wire.read(&mut hello).await?;
@@ -322,7 +325,7 @@ async fn refuse_hello(mut wire: Wire<TcpStream>) -> io::Result<Wire<TcpStream>> 
     Ok(wire)
 }
 
-/// The answer to plain HTTP at a listener of TLS, in the words that Go's server has for it.
+/// Returns the response to plain HTTP at a TLS listener, in the words of Go's server.
 pub fn plain_to_tls() -> Response {
     let mut response = plain(StatusCode::BAD_REQUEST, format!("{PLAIN_TO_TLS}\n"));
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,7 +1,7 @@
-//! The connections that are open: how many there may be, which go when there is no room, and what each one is doing.
+//! Tracks open connections: limits their number, decides which to evict when there is no room, and records what each one does.
 //!
-//! A connection is a stranger's until one of its requests was authenticated. Strangers share small budgets; what they hold longest
-//! goes first.
+//! A connection is a stranger's until one of its requests is authenticated. Strangers share small budgets, and their longest idle
+//! connections are evicted first.
 mod limits;
 mod reading;
 
@@ -21,20 +21,21 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
-/// A client that takes or sends nothing for so long while we wait for it is stalled: it goes when others need its room.
+/// A client is stalled if it reads or sends nothing for this long while the server waits for it. Stalled clients are cut off when
+/// others need their room.
 pub const STALL_TIME: Duration = Duration::from_secs(5);
-/// How often a new connection that waits for a place looks whether one can be missed meanwhile.
+/// How often a new connection that waits for a place checks whether another can be evicted.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
-/// Between two lines of the log that say that there is no room.
+/// Minimum time between two log lines about a lack of room.
 const NOTICE_TIME: Duration = Duration::from_secs(60);
 
-/// All connections of the listeners that share a limit.
+/// All connections of the listeners that share one limit.
 pub struct Connections {
     limits: ConnectionLimits,
-    /// Connections that may still exist, spare ones included.
+    /// Permits for further connections, including spare ones.
     places: Arc<Semaphore>,
     table: Mutex<Table>,
-    /// What times are counted from.
+    /// The origin of all [`Millis`].
     epoch: Instant,
     traffic: Traffic,
     read_ahead: Arc<Semaphore>,
@@ -45,27 +46,27 @@ pub struct Connections {
 struct Table {
     next: u64,
     open: HashMap<u64, Arc<ConnectionState>>,
-    /// With the number of their open connections.
+    /// By address, with the number of open connections.
     groups: HashMap<IpAddr, (usize, Arc<Group>)>,
-    /// Connections that are served and were not told to end.
+    /// Served connections that were not told to end.
     served: usize,
-    /// Connections that were told to end and have not yet.
+    /// Connections that were told to end but are still open.
     ending: usize,
-    /// New connections that wait for the place of one that ends.
+    /// New connections that wait for another to end.
     waiting: usize,
     noticed: Option<Instant>,
-    /// Evicted, and turned away, since the log said so last.
+    /// Evicted and turned-away connections since the last log line about them.
     unsaid: (u64, u64),
 }
 
-/// The connections of one address; of one /64 network for IPv6, which is what a host has there.
+/// The connections of one address; for IPv6, of one /64 network, which is what a host gets.
 #[derive(Default)]
 struct Group {
     strangers: AtomicUsize,
     known: AtomicUsize,
 }
 
-/// Nobody is known behind a connection.
+/// No request of the connection was authenticated yet.
 const STRANGER: u8 = 0;
 /// One of a connection's requests was authenticated.
 const KNOWN: u8 = 1;
@@ -75,12 +76,12 @@ const GONE: u8 = 2;
 /// Milliseconds since the epoch of [`Connections`], never 0.
 type Millis = u64;
 
-/// What one connection is doing. Its task and its requests' handlers write it; whoever looks for room reads it.
+/// What one connection is doing. Its task and its handlers write it; eviction reads it. Made by [`Connections::admit`].
 pub struct ConnectionState {
     number: u64,
-    /// Whether it comes from a trusted proxy, behind which anybody may be.
+    /// Whether it comes from a trusted proxy, which may serve any client.
     proxied: bool,
-    /// Whether it has a spare place: it is answered health and metrics, and nothing else.
+    /// Whether it has a spare place: only health and metrics are answered, and 503 to all else.
     spare: bool,
     group: Arc<Group>,
     epoch: Instant,
@@ -89,15 +90,15 @@ pub struct ConnectionState {
     /// Whether it was told to end.
     evicted: AtomicBool,
     end: Notify,
-    /// Requests whose answers have not ended.
+    /// Requests whose responses have not ended.
     requests: AtomicUsize,
-    /// Of those, transfers that hold buffers.
+    /// Transfers among them that hold buffers.
     transfers: AtomicUsize,
-    /// When it was accepted, or asked last, or was answered last.
+    /// When it was accepted, last sent a request, or was last answered.
     asked: AtomicU64,
-    /// Since when a write waits for the client; 0 when none does.
+    /// When the current write began to wait for the client; 0 if none waits.
     blocked: AtomicU64,
-    /// Since when the handlers of requests wait for the client's bodies, by the requests' numbers.
+    /// When each handler that waits for a body began to wait, by the body's number.
     bodies: Mutex<HashMap<u64, Millis>>,
     next_body: AtomicU64,
     /// The streams of an HTTP/2 connection.
@@ -119,14 +120,15 @@ impl Connections {
         })
     }
 
-    /// Gives a new connection its place. When there is none, the connection ends that can be missed best; when none can be missed,
-    /// the new one has a spare place.
+    /// Admits a new connection. If all places are taken, evicts the connection with the best [`Rank`]; if none can be evicted,
+    /// the new one gets a spare place.
     pub async fn admit(self: &Arc<Self>, address: IpAddr, proxied: bool) -> Place {
         let permit = match self.places.clone().try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_) => self.wait_for_place().await,
         };
         let mut table = self.table();
+        // A served place if one is free or can be freed, otherwise a spare one.
         let room = table.served < self.limits.connections || table.evict(self.now(), false, &self.traffic);
         if !room {
             table.unsaid.1 += 1;
@@ -137,6 +139,7 @@ impl Connections {
         *open += 1;
         let group = group.clone();
         group.strangers.fetch_add(1, Relaxed);
+        // Register the connection, as a stranger's for now.
         let number = table.next;
         table.next += 1;
         table.served += usize::from(room);
@@ -174,8 +177,8 @@ impl Connections {
         Place { state, address, connections: self.clone(), _permit: permit }
     }
 
-    /// Ends up to `count` connections whose clients have been stalled for so long, the longest first; says how many. With
-    /// `transfers` only such as hold buffers.
+    /// Ends up to `count` connections whose clients have stalled for at least `stalled`, the longest first, and returns how many.
+    /// With `transfers`, only those that hold buffers.
     pub fn end_stalled(&self, stalled: Duration, transfers: bool, count: usize) -> usize {
         let before = self.now().saturating_sub(millis(stalled));
         let mut table = self.table();
@@ -192,8 +195,8 @@ impl Connections {
         found.len()
     }
 
-    /// Waits for the place of a connection that ends. From time to time it looks again whether one can be missed by now: one that
-    /// idles or stalls since, where none did before. `None` never comes, as nothing closes the semaphore.
+    /// Waits until a connection ends, and uses its place. Checks periodically whether a connection has become evictable, because
+    /// it has idled or stalled since. Never returns `None`, because the semaphore is never closed.
     async fn wait_for_place(&self) -> Option<OwnedSemaphorePermit> {
         self.table().waiting += 1;
         let _waiting = Waiting(self);
@@ -206,7 +209,7 @@ impl Connections {
         }
     }
 
-    /// Ends a connection if fewer end than new ones wait, and if one can be missed.
+    /// Evicts a connection, if possible, while more new ones wait than are ending.
     fn free_a_place(&self) {
         let mut table = self.table();
         if table.ending < table.waiting {
@@ -232,7 +235,7 @@ impl Drop for Waiting<'_> {
 }
 
 impl Table {
-    /// Ends the connection that can be missed best, if one can.
+    /// Evicts the connection with the lowest rank. Returns false if none can be evicted.
     fn evict(&mut self, now: Millis, spare: bool, traffic: &Traffic) -> bool {
         let open = self.open.values().filter(|state| spare || !state.spare);
         let best = open.filter_map(|state| Some((state.rank(now)?, state))).min_by_key(|(rank, _)| *rank);
@@ -243,7 +246,7 @@ impl Table {
         true
     }
 
-    /// Tells a connection to end; its place can be given away from now on.
+    /// Tells a connection to end. From now on its place counts as free.
     fn end(&mut self, state: &ConnectionState) {
         if !state.evicted.swap(true, Relaxed) {
             self.served -= usize::from(!state.spare);
@@ -252,7 +255,7 @@ impl Table {
         }
     }
 
-    /// Says in the log that there is no room, once in a while.
+    /// Logs that there is no room, at most once per [`NOTICE_TIME`].
     fn say(&mut self, limit: usize) {
         let (evicted, turned_away) = self.unsaid;
         let due = self.noticed.is_none_or(|noticed| noticed.elapsed() >= NOTICE_TIME);
@@ -269,7 +272,7 @@ impl Table {
     }
 }
 
-/// A connection's place among all; given back when dropped.
+/// A connection's place; released when dropped.
 pub struct Place {
     pub state: Arc<ConnectionState>,
     address: IpAddr,
@@ -297,12 +300,12 @@ impl Drop for Place {
     }
 }
 
-/// How well a connection can be missed, the best first: its class, how many its address has of that class, since when it idles, and its
-/// number.
+/// The order of eviction, lowest first: the connection's class, how many of that class its address has (most first), since when
+/// it idles, and its number.
 type Rank = (u8, Reverse<usize>, Millis, u64);
 
 impl ConnectionState {
-    /// `None` while it can't be missed: a request of it is being answered.
+    /// Returns the connection's rank; `None` if it can't be evicted, because one of its requests is being answered.
     fn rank(&self, now: Millis) -> Option<Rank> {
         if self.evicted.load(Relaxed) {
             return None;
@@ -311,14 +314,14 @@ impl ConnectionState {
         let idle = if self.requests.load(Relaxed) == 0 { Some(self.asked.load(Relaxed)) } else { None };
         let long_stalled = stalled.filter(|since| since + millis(STALL_TIME) <= now);
         if self.is_known() {
-            // Behind a proxy may be anybody, any number of them: the proxy's address says nothing.
+            // Any number of clients may be behind a proxy, so its address does not count.
             let of_address = if self.proxied { 0 } else { self.group.known.load(Relaxed) };
             return match idle {
                 Some(since) => Some((1, Reverse(of_address), since, self.number)),
                 None => long_stalled.map(|since| (2, Reverse(of_address), since, self.number)),
             };
         }
-        // A stranger that keeps a handler waiting for its body idles since it asked, however many bytes it sends.
+        // A stranger whose handler waits for the body counts as idle since its request, even if bytes arrive.
         let waits = !lock(&self.bodies).is_empty();
         let since = idle.or(waits.then(|| self.asked.load(Relaxed))).or(long_stalled)?;
         if self.proxied {
@@ -328,7 +331,7 @@ impl ConnectionState {
         }
     }
 
-    /// Since when the client keeps us waiting for what it sends or takes, of all its requests the longest.
+    /// Returns since when the client has kept the server waiting, over all its requests and in either direction.
     fn stalled_since(&self) -> Option<Millis> {
         let blocked = Some(self.blocked.load(Relaxed)).filter(|since| *since > 0);
         let body = lock(&self.bodies).values().min().copied();
@@ -347,12 +350,12 @@ impl ConnectionState {
         self.end.notified().await;
     }
 
-    /// From now on it is not a stranger's.
+    /// Marks the connection as known: it no longer counts as a stranger's.
     pub fn become_known(&self) {
         if self.class.load(Relaxed) != STRANGER {
             return;
         }
-        // Counted before it is known: whoever ends it meanwhile finds it counted.
+        // Counted before the class changes, so that a concurrent drop finds it counted.
         self.group.known.fetch_add(1, Relaxed);
         match self.class.compare_exchange(STRANGER, KNOWN, Relaxed, Relaxed) {
             Ok(_) => {
@@ -367,7 +370,7 @@ impl ConnectionState {
         self.class.load(Relaxed) == KNOWN
     }
 
-    /// Its streams are these.
+    /// Marks the connection as HTTP/2 and registers its streams.
     pub fn over_http2(&self, streams: &Arc<Streams>) {
         let _ = self.streams.set(streams.clone());
     }
@@ -377,7 +380,7 @@ impl ConnectionState {
         self.streams.get().is_some()
     }
 
-    /// A request's head has come whole.
+    /// Notes that a request's head has arrived. The request runs until the guard is dropped.
     pub fn begin(self: &Arc<Self>) -> RequestGuard {
         self.asked.store(self.now(), Relaxed);
         if self.requests.fetch_add(1, Relaxed) == 0 {
@@ -386,7 +389,7 @@ impl ConnectionState {
         RequestGuard { state: self.clone(), transfer: false }
     }
 
-    /// A transfer that holds buffers begins.
+    /// Notes that a transfer that holds buffers begins.
     pub fn begin_transfer(&self) {
         self.transfers.fetch_add(1, Relaxed);
     }
@@ -395,7 +398,7 @@ impl ConnectionState {
         self.transfers.fetch_sub(1, Relaxed);
     }
 
-    /// A write waits for the client, or no more.
+    /// Notes whether a write waits for the client.
     pub fn blocked(&self, blocked: bool) {
         match blocked {
             true if self.blocked.load(Relaxed) == 0 => self.blocked.store(self.now(), Relaxed),
@@ -404,12 +407,12 @@ impl ConnectionState {
         }
     }
 
-    /// A number for a request's body.
+    /// Returns a new number for a request's body.
     pub fn body_number(&self) -> u64 {
         self.next_body.fetch_add(1, Relaxed)
     }
 
-    /// The handler of a request waits for its client's bytes until the guard is dropped.
+    /// Notes that a handler waits for the client's bytes, until the guard is dropped.
     pub fn waits_for_body(self: &Arc<Self>, number: u64) -> WaitsForBody {
         lock(&self.bodies).insert(number, self.now());
         WaitsForBody { state: self.clone(), number }
@@ -420,14 +423,14 @@ impl ConnectionState {
     }
 }
 
-/// A request from its head to the end of its answer.
+/// A request from its head to the end of its response.
 pub struct RequestGuard {
     state: Arc<ConnectionState>,
     transfer: bool,
 }
 
 impl RequestGuard {
-    /// Its answer holds buffers.
+    /// Notes that the response holds buffers.
     pub fn transfers(&mut self) {
         self.transfer = true;
         self.state.begin_transfer();
@@ -462,7 +465,7 @@ impl Drop for WaitsForBody {
     }
 }
 
-/// The address by which connections are counted.
+/// Returns the address that connections are counted by: for IPv6, the /64 network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
