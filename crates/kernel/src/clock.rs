@@ -1,4 +1,5 @@
 //! The clock. All code takes the time from here.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! Events. Every change writes one event row in its transaction (DESIGN "Events").
+
 use crate::Cx;
 use crate::clock::Time;
 use meta::{EventId, RepositoryId};

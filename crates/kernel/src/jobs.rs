@@ -5,6 +5,7 @@
 //!
 //! Each domain has a table of its kinds ([`JobKinds`]). A kind belongs to a [`Lane`], which has its own workers. Rows of an unknown
 //! kind stay in the queue: a newer version of Ecru wrote them and will run them.
+
 mod inspect;
 mod run;
 mod runner;

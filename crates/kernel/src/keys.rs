@@ -2,6 +2,7 @@
 //!
 //! Root keys have numbers. A rotation adds a root key; the older ones still open the secrets that they sealed. Each purpose has its own
 //! derived key: HKDF-SHA256 of the root key with a label for the purpose.
+
 use crate::random::Random;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{hkdf, hmac};

@@ -1,4 +1,5 @@
 //! All limits by name. The defaults are AWS's (`ECR.md` M). Settings change them; DESIGN "Limits" lists the settings.
+
 use std::time::Duration;
 
 #[derive(Clone, Debug)]

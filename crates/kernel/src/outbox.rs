@@ -1,4 +1,5 @@
 //! A buffer of entries that no call waits for. A background task writes them to the store in batches.
+
 use crate::lock;
 use std::collections::BTreeMap;
 use std::sync::Mutex;

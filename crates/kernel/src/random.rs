@@ -1,4 +1,5 @@
 //! Random bytes and ids. All code takes them from here.
+
 use crate::clock::Time;
 
 /// A source of random bytes. Tests have one with a fixed seed.

@@ -1,4 +1,5 @@
 //! The process: its stores and other parts, and the in-memory state and background work of each capability.
+
 use crate::access::PolicySource;
 use crate::clock::{SharedClock, Time};
 use crate::jobs::{self, JobKind, JobKinds};

@@ -263,7 +263,7 @@ impl<'c> Tx<'c> {
 }
 
 impl Tx<'_> {
-    /// Whether a statement is answered when it is run, as on SQLite, and not with the next one that is waited for.
+    /// True if the engine answers a statement when it is run, as SQLite does. PostgreSQL answers with the next awaited statement.
     pub fn answers_at_once(&self) -> bool {
         matches!(self.session, Session::Sqlite(_))
     }

@@ -41,7 +41,7 @@ pub struct Asked<T> {
 }
 
 impl<T> Asked<T> {
-    /// Whether it is known already that there is no such row. PostgreSQL has not answered yet; SQLite always has.
+    /// True if the engine has already answered that there is no such row. SQLite answers at once. PostgreSQL has not answered yet.
     pub fn found_nothing(&self) -> bool {
         matches!(&self.answer, Pending::Known(Answer::Rows(rows)) if rows.is_empty())
     }
@@ -55,7 +55,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Whether it is known already that the change found no row, or no room. PostgreSQL has not answered yet; SQLite always has.
+    /// True if the engine has already answered that the change affected no row. SQLite answers at once. PostgreSQL has not answered yet.
     pub fn changed_nothing(&self) -> bool {
         matches!(&self.answer, Pending::Known(Answer::Changed(0)))
     }

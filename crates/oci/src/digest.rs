@@ -61,10 +61,10 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// How the models of AWS's services write a digest, which is looser than what a store holds.
+    /// The pattern of a digest in AWS's service models. It also matches texts that are not a valid [`Digest`].
     pub const LOOSE_PATTERN: &str = "[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+";
 
-    /// Whether a text follows [`Digest::LOOSE_PATTERN`].
+    /// Returns true if a text matches [`Digest::LOOSE_PATTERN`].
     pub fn is_loosely(text: &str) -> bool {
         let algorithm = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+.".contains(&byte);
         text.split_once(':').is_some_and(|(name, hash)| {

@@ -1,4 +1,5 @@
 //! The suite that tests every engine: over files, over the faulty disk, and over memory under two sets of rules.
+
 #![cfg(test)]
 mod crash;
 mod disk_faults;

@@ -1,4 +1,5 @@
 //! Listing and retrying of jobs, for `ecru jobs`.
+
 use super::{JobKind, JobQueue, find};
 use crate::System;
 use crate::clock::Time;

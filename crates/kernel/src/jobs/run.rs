@@ -1,4 +1,5 @@
 //! One run of a claimed job.
+
 use super::{JobKind, JobOutcome, JobQueue, System};
 use crate::ErrorChain;
 use crate::clock::Time;

@@ -1,4 +1,5 @@
 //! The runner of due jobs. Several nodes may run jobs of the same queue.
+
 use super::run::{CLAIM, execute};
 use super::{JobKind, JobQueue, Lane};
 use crate::System;

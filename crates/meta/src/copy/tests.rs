@@ -1,4 +1,5 @@
 //! Tests that each kind of copy has every table and every column.
+
 use super::{LEFT_OUT, RecordsFile, Table};
 use crate::database::Database;
 use crate::sqlite::copy;

@@ -1,4 +1,5 @@
 //! Accounts, access keys, account settings, and the proofs of root keys.
+
 use super::RegistryKey;
 use crate::{Error, Lookup, Tx};
 use std::collections::BTreeSet;

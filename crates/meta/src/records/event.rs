@@ -1,4 +1,5 @@
 //! Events: the changes of repositories and images, with their actors.
+
 use super::RegistryKey;
 use crate::{Error, EventId, RepositoryId, Row, Tx, Value};
 

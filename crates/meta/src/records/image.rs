@@ -1,4 +1,5 @@
 //! Images, their manifests, and their references to layers and children.
+
 use super::RegistryKey;
 use crate::{Change, Error, ImageId, LayerId, Lookup, RepositoryId, Row, Tx, Value};
 

@@ -1,4 +1,5 @@
 //! Layers, the bytes of small layers, and the layers that are visible in each repository.
+
 use super::RegistryKey;
 use crate::{Change, Error, LayerId, LocationId, Lookup, RepositoryId, Row, Tx, UploadId};
 

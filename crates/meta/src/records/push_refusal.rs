@@ -1,4 +1,5 @@
 //! Refused pushes, in a ring of bounded length for each repository.
+
 use crate::{Error, PushRefusalId, RepositoryId, Row, Tx, Value};
 
 statements! {

@@ -1,4 +1,5 @@
 //! Repositories and their resource tags.
+
 use super::RegistryKey;
 use crate::{Error, Lookup, RepositoryId, Row, Tx};
 

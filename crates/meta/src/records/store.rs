@@ -1,4 +1,5 @@
 //! The store's id, and the queries that check whether a directory of layers belongs to these records.
+
 use crate::{Error, LocationId, StoreId, Tx};
 
 statements! {

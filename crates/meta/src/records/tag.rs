@@ -1,4 +1,5 @@
 //! Tags, the names of images in a repository.
+
 use crate::{Change, Error, ImageId, Lookup, RepositoryId, Tx, Value};
 
 statements! {

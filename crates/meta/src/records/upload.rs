@@ -1,4 +1,5 @@
 //! Upload sessions. A session has a row only after its first bytes were stored, or after it ended.
+
 use super::RegistryKey;
 use crate::{Change, Error, LocationId, Lookup, RepositoryId, Row, Tx, UploadId};
 

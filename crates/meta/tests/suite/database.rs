@@ -1,4 +1,5 @@
 //! A separate PostgreSQL database for a test. The crate's unit tests use this file too.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The PostgreSQL database of a test.

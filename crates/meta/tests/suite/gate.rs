@@ -1,4 +1,5 @@
 //! Helpers that stop a transaction at a known point, without a clock.
+
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex};
 

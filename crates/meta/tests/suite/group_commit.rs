@@ -1,4 +1,5 @@
 //! Tests of SQLite's writer, which commits the transactions of many callers together.
+
 use crate::gate::{Gate, Started, start};
 use crate::store::{Engine, Store};
 use crate::transactions::{COUNTER_INSERT, COUNTER_TABLE, counters, insert};

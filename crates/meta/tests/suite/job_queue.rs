@@ -1,4 +1,5 @@
 //! Tests of the job queue: claims, and the effect of each end of a job on its row.
+
 use crate::gate::Gate;
 use crate::store::{Engine, Store, on_both_engines};
 use meta::records::job::{ClaimedJob, JobRow, PROGRESS_BYTES, next};

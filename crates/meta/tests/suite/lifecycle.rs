@@ -1,4 +1,5 @@
 //! Tests of opening, checking and closing, and of databases with other versions.
+
 use crate::store::{Store, on_both_engines};
 use crate::transactions::{COUNTER_TABLE, counters, insert};
 use meta::Error;

@@ -1,4 +1,5 @@
 //! Tests of look-ups: they find at most one row, see earlier commits, and survive a lost connection.
+
 use crate::store::{Engine, Store, on_both_engines};
 use crate::transactions::{COUNTER_SET, COUNTER_TABLE, insert};
 use meta::{Db, Error, Lookup, PostgresConfig, Value};

@@ -1,4 +1,5 @@
 //! One suite for both engines, and tests for one engine: batches of writers, a full disk, a kill, a lost connection.
+
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,5 @@
 //! Tests of cases that only PostgreSQL has: conflicts, lost connections, and its own types.
+
 use crate::gate::{Gate, start};
 use crate::store::{Engine, Store};
 use crate::transactions::{COUNTER_INSERT, COUNTER_SET, COUNTER_TABLE, counters, get, insert};

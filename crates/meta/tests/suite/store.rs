@@ -1,4 +1,5 @@
 //! A separate database for a test, on either engine.
+
 use crate::database::Database;
 use meta::{Db, Error, PostgresConfig, SqliteConfig};
 use tempfile::TempDir;

@@ -1,4 +1,5 @@
 //! Tests of the guarantees of transactions, on both engines.
+
 use crate::store::{Engine, Store, on_both_engines};
 use meta::{Change, Db, Error, Lookup, Tx};
 use std::sync::{Arc, Barrier};

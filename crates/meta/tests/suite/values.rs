@@ -1,4 +1,5 @@
 //! Tests that values of every type round-trip, and that both engines order them equally.
+
 use crate::store::{Store, on_both_engines};
 use meta::{Error, Row, Value};
 

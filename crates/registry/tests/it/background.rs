@@ -1,4 +1,5 @@
 //! Calls of background jobs. A job may make any call, without a request.
+
 use super::support::*;
 use registry::access::{Caller, Need, authorize};
 use registry::image::{self, ImageRef, NewImage, PushClient};

@@ -1,4 +1,5 @@
 //! The checksums of a layer's blocks. They are stored with every layer, also for uploads in several requests, and read in windows.
+
 use super::support::*;
 use blob::checksum::{self, BLOCK_BYTES};
 use bytes::Bytes;

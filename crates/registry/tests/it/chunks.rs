@@ -1,4 +1,5 @@
 //! Uploads in several requests: PATCH and UploadLayerPart (`ECR.md` B.4, A.3).
+
 use super::support::*;
 use bytes::Bytes;
 use oci::ChunkRange;

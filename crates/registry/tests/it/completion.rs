@@ -1,4 +1,5 @@
 //! Completion of uploads (`ECR.md` B.4, A.3 CompleteLayerUpload).
+
 use super::support::*;
 use blob::Error as BlobError;
 use blob::checksum;

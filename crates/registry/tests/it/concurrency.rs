@@ -1,4 +1,5 @@
 //! Concurrent requests on one session and on one digest.
+
 use super::support::*;
 use bytes::Bytes;
 use meta::records;

@@ -1,4 +1,5 @@
 //! The costs of operations in the metadata store, as numbers of transactions, statements and round trips. No test measures time.
+
 use crate::support::{Store, World, app, layer_bytes, on_postgres, put_to, sha256, whole};
 use oci::{Algorithm, Digest, Reference};
 use registry::image::{self, NewImage, PushClient};

@@ -1,4 +1,5 @@
 //! Power failures: 500 seeded runs of the fs engine on a disk that loses data without a sync.
+
 use super::support::*;
 use bytes::Bytes;
 use oci::{Digest, RepositoryName};

@@ -1,4 +1,5 @@
 //! Damaged layers, whose stored bytes are missing or wrong. They are detected, count as missing, and are repaired by a push.
+
 use super::support::*;
 use blob::checksum::BLOCK_BYTES;
 use blob::faulty::EngineCall;

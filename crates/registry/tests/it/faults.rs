@@ -1,4 +1,5 @@
 //! Failing stores. No failed write is acknowledged or leaves data behind, and uploads continue after the failure.
+
 use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::EngineCall;

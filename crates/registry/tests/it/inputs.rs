@@ -1,4 +1,5 @@
 //! Limits and checks of client input.
+
 use super::support::*;
 use oci::{Digest, Manifest, MediaType};
 use registry::bootstrap::{self, BootstrapError};

@@ -1,4 +1,5 @@
 //! The runner of jobs with test kinds: lanes, claims, attempts, progress and unknown kinds.
+
 use super::support::*;
 use meta::Tx;
 use meta::records::job::JobRow;

@@ -1,4 +1,5 @@
 //! The runner of jobs with the kind that ends uploads. `job_kinds` tests it with other kinds.
+
 use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::EngineCall;

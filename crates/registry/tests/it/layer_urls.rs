@@ -1,4 +1,5 @@
 //! Signed layer URLs.
+
 use super::support::*;
 use registry::layer_url::{self, InvalidLayerUrl};
 use registry::{layer, random};

@@ -1,4 +1,5 @@
 //! The layers of a repository: reading, checking, mounting and deleting them (`ECR.md` A.3, B.4, B.8).
+
 use super::support::*;
 use meta::ImageId;
 use meta::records::image::ImageRow;

@@ -1,4 +1,5 @@
 //! The push log, which is a ring of refused pushes, and its queue.
+
 use super::support::*;
 use registry::push_log::{self, PushAttempt, PushLogLine, PushOutcome, PushRefusal, QUEUE, RING};
 use registry::{CommonError, Cx, Error, repository};

@@ -1,4 +1,5 @@
 //! The life cycle of an upload session: its id, its row, its end.
+
 use super::support::*;
 use oci::Algorithm;
 use registry::upload::{self, CompletionRules, UploadId};

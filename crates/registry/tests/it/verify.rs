@@ -1,4 +1,5 @@
 //! Verification of all layers: damaged layers are found and marked, layers without checksums get them, and no layer is removed.
+
 use super::support::*;
 use blob::faulty::EngineCall;
 use blob::{Error as BlobError, Location};
