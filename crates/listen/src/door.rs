@@ -1,4 +1,4 @@
-//! What a listener asks of the doors behind it. It knows none of them: the program names them ([`Doors`]).
+//! The interface between a listener and the doors behind it. The listener knows no door; the program supplies them as [`Doors`].
 use crate::app::App;
 use crate::body::{Request, Response};
 use crate::local_only::NotLocal;
@@ -7,33 +7,33 @@ use kernel::RequestOrigin;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// A surface that a request came to, as its line in the log and the metrics name it.
+/// The name of a door, as the access log and the metrics show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Door(pub &'static str);
 
 impl Door {
     /// Health and metrics.
     pub const PROCESS: Door = Door("process");
-    /// A path that nothing answers.
+    /// Paths that no door serves.
     pub const NOWHERE: Door = Door("nowhere");
 }
 
-/// Every door of a server: which of them a path leads to, and how it answers.
+/// All doors of a server: finds the door of a path, and answers requests.
 pub trait Doors: Copy + Send + Sync + 'static {
-    /// One of the doors, or one place of it.
+    /// A door, or a part of one.
     type Place: Copy + Debug + PartialEq + Send + Sync + 'static;
 
-    /// Where a path leads; `None` where no door answers.
+    /// Returns where a path leads; `None` if no door serves it.
     fn find(self, path: &str) -> Option<Self::Place>;
 
-    /// The door of a place.
+    /// Returns the door of a place.
     fn door(self, place: Self::Place) -> Door;
 
-    /// The answer to a request that came to the wrong server and can be told so by its head alone, whatever path it asks for
-    /// (`None`: one that no door answers). Asked before [`Doors::handle`].
+    /// Answers a request that its head alone shows to be meant for another server; returns `None` for all others. `place` is
+    /// `None` for a path that no door serves. Called before [`Doors::handle`].
     fn misdirected(self, place: Option<Self::Place>, head: &Parts, request_id: &str) -> Option<Response>;
 
-    /// The answer to a request that `--dev` refuses, in the form of its door.
+    /// Refuses a request that `--dev` does not serve, in the form of its door's errors.
     fn refuse_not_local(self, place: Self::Place, head: &Parts, not_local: &NotLocal, request_id: &str) -> Response;
 
     /// Answers a request.

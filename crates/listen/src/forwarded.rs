@@ -1,7 +1,7 @@
-//! What a proxy says of the client behind it. It is believed of proxies that are named, and of nobody else.
+//! Reads what a proxy says about the client behind it. Only proxies named in the settings are trusted.
 //!
-//! Read are `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`. `Forwarded` (RFC 7239) is not: proxies that write the
-//! first three hand a client's own `Forwarded` on as it came, and clients would choose their address by it.
+//! It reads `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`, but not `Forwarded` (RFC 7239): proxies that write the
+//! first three pass on a client's own `Forwarded` unchanged, so a client could choose its address.
 use crate::body::Request;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Uri};
@@ -14,7 +14,7 @@ const FOR: &str = "x-forwarded-for";
 const PROTO: &str = "x-forwarded-proto";
 const NAME: &str = "x-forwarded-host";
 
-/// The setting `trusted_proxies`: whose forwarded headers are believed.
+/// The setting `trusted_proxies`: the peers whose forwarded headers are trusted.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Vec<ProxyNetwork>);
 
@@ -24,7 +24,7 @@ impl From<Vec<ProxyNetwork>> for TrustedProxies {
     }
 }
 
-/// An address or a network in CIDR form (RFC 4632) that proxies have.
+/// The address of a proxy, or a network of proxies in CIDR form (RFC 4632).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProxyNetwork(Network);
 
@@ -41,14 +41,14 @@ impl FromStr for ProxyNetwork {
 pub struct InvalidProxy;
 
 impl TrustedProxies {
-    /// Whether what comes from this address is believed.
+    /// Whether forwarded headers from this address are trusted.
     pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.0.contains(address))
     }
 
-    /// Puts what a trusted proxy says over what its connection shows. From any other peer nothing changes, whatever it says.
+    /// Replaces what the connection shows with what a trusted proxy says. Headers from any other peer are ignored.
     ///
-    /// The address becomes the client's; `tls` is whether the client spoke TLS to its proxy; the Host header becomes the one that
+    /// `address` becomes the client's; `tls` says whether the client spoke TLS to its proxy; the Host header becomes the one that
     /// the client sent and signed.
     pub fn apply(&self, origin: &mut RequestOrigin, request: &mut Request) {
         if !self.trusts(origin.address) {
@@ -63,15 +63,15 @@ impl TrustedProxies {
         }
         if let Some(host) = host(headers) {
             request.headers_mut().insert(HOST, host);
-            // A target that names a host of its own would count before the header.
+            // A host in the request's target would take precedence over the header, so it is removed.
             if let (Some(_), Some(path)) = (request.uri().authority(), request.uri().path_and_query().cloned()) {
                 *request.uri_mut() = Uri::from(path);
             }
         }
     }
 
-    /// The first hop, from the nearest on, that is no trusted proxy. Each hop was written down by the one after it, so beyond that
-    /// one, or beyond one that can't be read, everything may be invented.
+    /// Returns the nearest hop that is not a trusted proxy. Each hop is recorded by the next one, so everything beyond an
+    /// untrusted or unreadable hop may be forged.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
         for hop in hops(headers) {
@@ -85,7 +85,7 @@ impl TrustedProxies {
     }
 }
 
-/// The hops of `X-Forwarded-For`, the nearest first; `None` for what is not text.
+/// Returns the hops of `X-Forwarded-For`, the nearest first; `None` for a value that is not text.
 fn hops(headers: &HeaderMap) -> impl Iterator<Item = Option<&str>> {
     let lines: Vec<&HeaderValue> = headers.get_all(FOR).iter().collect();
     lines
@@ -95,15 +95,15 @@ fn hops(headers: &HeaderMap) -> impl Iterator<Item = Option<&str>> {
         .map(|hop| std::str::from_utf8(hop).ok().map(str::trim))
 }
 
-/// An address as proxies write it: bare, in brackets, or with a port.
+/// Parses an address as proxies write it: bare, in brackets, or with a port.
 fn address(text: &str) -> Option<IpAddr> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = bare.parse().or_else(|_| text.parse().map(|address: SocketAddr| address.ip()));
     address.ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// The host that the client named. `None` when the Host header is it already: also where it is the same name with a port, which
-/// some proxies leave out of `X-Forwarded-Host` and which the client signed.
+/// Returns the host that the client named; `None` if the Host header already has it. A Host header with the same name and a port
+/// counts, because some proxies omit the port from `X-Forwarded-Host`, and the client signed it.
 fn host(headers: &HeaderMap) -> Option<HeaderValue> {
     let named = last(headers, NAME)?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
@@ -118,7 +118,7 @@ fn host(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(named).ok()
 }
 
-/// The last value of a header that proxies append to: what the nearest one said.
+/// Returns the last value of a header that proxies append to: the nearest proxy's.
 fn last<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let line = headers.get_all(name).iter().next_back()?.to_str().ok()?;
     line.rsplit(',').next().map(str::trim)

@@ -1,24 +1,24 @@
-//! Requests whose head can be read in two ways, which are refused before any door sees them (RFC 9112 3.2 and 6.1, RFC 9113 8.3.1).
+//! Refuses requests with an ambiguous head before any door sees them (RFC 9112 3.2 and 6.1, RFC 9113 8.3.1).
 use crate::body::{Response, plain};
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;
 use http::{HeaderValue, Request, StatusCode, Uri, Version};
 
-/// Why a request is not answered.
+/// Why a request is refused as malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     NoHost,
     SeveralHosts,
     InvalidHost,
-    /// HTTP/2 names another host in `:authority` than in `Host`.
+    /// HTTP/2 with different hosts in `:authority` and `Host`.
     OtherHost,
-    /// A transfer coding beside `chunked`.
+    /// A transfer coding other than `chunked`.
     UnknownCoding,
     ChunkedTwice,
 }
 
 impl Malformed {
-    /// The answer, after which the connection ends.
+    /// Returns the response. The connection ends after it.
     pub fn answer(self) -> Response {
         let (status, text) = match self {
             Malformed::NoHost => (StatusCode::BAD_REQUEST, "the request has no Host header"),
@@ -36,7 +36,7 @@ impl Malformed {
     }
 }
 
-/// Checks a request's head, and gives one of HTTP/2 the form of HTTP/1.1: a path in its first line, and the authority in `Host`.
+/// Checks a request's head. Gives an HTTP/2 head the form of HTTP/1.1: only a path in the target, and the authority in `Host`.
 pub fn check<B>(request: &mut Request<B>) -> Result<(), Malformed> {
     check_coding(request)?;
     let mut hosts = request.headers().get_all(HOST).iter();
@@ -50,7 +50,7 @@ pub fn check<B>(request: &mut Request<B>) -> Result<(), Malformed> {
     if request.version() == Version::HTTP_2 {
         return in_http1_form(request);
     }
-    // HTTP/1.0 knows no Host.
+    // HTTP/1.0 has no Host header.
     if host.is_none() && request.version() == Version::HTTP_11 { Err(Malformed::NoHost) } else { Ok(()) }
 }
 
@@ -68,7 +68,7 @@ fn check_coding<B>(request: &Request<B>) -> Result<(), Malformed> {
     if chunked > 1 { Err(Malformed::ChunkedTwice) } else { Ok(()) }
 }
 
-/// Whether a value is a host with or without a port (RFC 9110 7.2). An http URI has a host that is not empty (RFC 9110 4.2.1).
+/// Whether a value is a host with an optional port (RFC 9110 7.2). The host of an http URI must not be empty (RFC 9110 4.2.1).
 fn is_host(value: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(value.as_bytes()) else { return false };
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Running a request's handler: to its end, whatever becomes of its client, and so that a panic costs that one answer.
+//! Runs request handlers: to completion even if the client hangs up, and so that a panic costs only one response.
 use futures_util::FutureExt as _;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::runtime::Handle;
 
-/// Runs a handler in its connection's task; should that end first, the rest goes on in a task of its own, so that a client who
-/// hangs up does not stop it between two writes. Most handlers end at their first poll, and a task for each would cost more
-/// than they do. A panic is the error.
+/// Runs a handler in its connection's task. If that task ends first, the handler continues in a new task, so that a client that
+/// hangs up does not stop it between two writes. Most handlers complete at their first poll, and a task for each would cost more
+/// than they do. Returns an error if the handler panics.
 pub async fn inline<T, F>(handler: F) -> Result<T, Panicked>
 where
     T: Send + 'static,
@@ -17,8 +17,8 @@ where
     Inline(Some(Box::pin(AssertUnwindSafe(handler).catch_unwind()))).await.map_err(Panicked::new)
 }
 
-/// Runs a handler in a task of its own, beside its connection's: for one that takes a large body, which it hashes and stores while
-/// the connection receives more of it.
+/// Runs a handler in its own task, parallel to its connection's. For handlers of large bodies, which hash and store while the
+/// connection receives more.
 pub async fn beside<T, F>(handler: F) -> Result<T, Panicked>
 where
     T: Send + 'static,
@@ -27,7 +27,7 @@ where
     tokio::spawn(handler).await.map_err(|error| Panicked(error.to_string()))
 }
 
-/// A handler broke off.
+/// A handler panicked.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Panicked(String);
@@ -40,10 +40,10 @@ impl Panicked {
     }
 }
 
-/// What a handler's future gives.
+/// The output of a handler's future, or its panic.
 type Caught<T> = Result<T, Box<dyn Any + Send>>;
 
-/// `None` once it has ended.
+/// The handler's future; `None` once it has completed.
 struct Inline<T: Send + 'static>(Option<Pin<Box<dyn Future<Output = Caught<T>> + Send>>>);
 
 impl<T: Send + 'static> Future for Inline<T> {
@@ -61,7 +61,7 @@ impl<T: Send + 'static> Future for Inline<T> {
 
 impl<T: Send + 'static> Drop for Inline<T> {
     fn drop(&mut self) {
-        // Without a runtime the process ends, and nothing can go on.
+        // Without a runtime the process is ending, and the handler can't continue.
         if let (Some(handler), Ok(runtime)) = (self.0.take(), Handle::try_current()) {
             runtime.spawn(handler);
         }

@@ -1,4 +1,4 @@
-//! Whether this process can serve: `/readyz`.
+//! Checks whether this process can serve: `/readyz`.
 use crate::body::Chain;
 use crate::outage::Outages;
 use kernel::clock::Time;
@@ -8,20 +8,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
-/// How long the answer of a check is given again, so that probes cost nothing.
+/// How long a check's result is reused, so that frequent probes are cheap.
 const ANSWER_LIFE: Duration = Duration::from_secs(1);
-/// The longest that one store may take to prove that it can be written.
+/// Maximum time of a store's write check.
 const CHECK_TIME: Duration = Duration::from_secs(2);
 
 type Answer = Result<(), Vec<String>>;
 
-/// Remembers the last check for a moment, so that probes cost nothing.
+/// Checks the stores and caches the last result.
 pub struct Health {
     draining: AtomicBool,
     last: Mutex<Option<(Time, Answer)>>,
-    /// One check at a time, however many ask.
+    /// Serializes checks, however many probes arrive.
     turn: Semaphore,
-    /// What is wrong with the stores, for the log.
+    /// The current outages of the stores.
     pub outages: Outages,
 }
 
@@ -37,15 +37,14 @@ impl Default for Health {
 }
 
 impl Health {
-    /// From now on the answer is "draining".
+    /// Makes every later answer "draining".
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// `Ok` when both stores can be written within a bounded time and the process isn't draining; else the reasons.
+    /// Returns `Ok` if both stores can be written in bounded time and the process is not draining; otherwise the reasons.
     ///
-    /// The reasons name no path and no address. An answer is up to a second old; one that all is well is given while a new check
-    /// runs, too.
+    /// Reasons contain no paths or addresses. A result may be a second old. While a new check runs, an earlier `Ok` is returned.
     pub async fn ready(&self, system: &System) -> Answer {
         if self.draining.load(Ordering::Relaxed) {
             return Err(vec!["draining: this process is stopping".to_owned()]);
@@ -56,7 +55,7 @@ impl Health {
         let permit = match self.turn.try_acquire() {
             Ok(permit) => Some(permit),
             Err(_) => {
-                // Somebody checks already. That all was well before is good enough; else the new answer is waited for.
+                // Another check is running. Return an earlier `Ok`; otherwise wait for the new result.
                 if let Some((_, Ok(()))) = self.last() {
                     return Ok(());
                 }
@@ -77,12 +76,12 @@ impl Health {
     }
 
     fn remembered(&self, now: Time) -> Option<Answer> {
-        // A clock that was set back makes no answer last longer.
+        // Results from the future are ignored, so that a clock set back does not extend them.
         self.last().filter(|(at, _)| *at <= now && now <= at.plus(ANSWER_LIFE)).map(|(_, answer)| answer)
     }
 }
 
-/// Asks both stores at once.
+/// Checks both stores in parallel.
 async fn check(system: &System, outages: &Outages) -> Answer {
     let (metadata, layers) = tokio::join!(
         bounded("metadata", outages, async { system.db.check().await.map_err(CommonError::from) }),
@@ -92,7 +91,7 @@ async fn check(system: &System, outages: &Outages) -> Answer {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// What is wrong with a store; `None` when nothing is. Its cause goes to the log, since probes are not authenticated.
+/// Returns what is wrong with a store, if anything. The cause is only logged, because probes are not authenticated.
 async fn bounded(
     store: &str,
     outages: &Outages,

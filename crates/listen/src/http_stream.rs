@@ -1,8 +1,8 @@
-//! The stream beneath an HTTP connection, which decides how much is read at once.
+//! The stream beneath an HTTP connection. It limits how much is read at once.
 //!
-//! hyper doubles its memory for reading after each read that fills it, up to [`LARGE_READ_BYTES`], and never makes it smaller. What a
-//! read gives is therefore bounded here: little until a transfer is authorized, and much only within a budget of all connections.
-//! Once such a transfer has ended, hyper's connection is taken apart and begun anew over the same stream.
+//! hyper doubles its read buffer after each read that fills it, up to [`LARGE_READ_BYTES`], and never shrinks it. Reads are
+//! therefore limited here: they are small until a transfer is authorized, and large only within a budget of all connections.
+//! After such a transfer, hyper's connection is taken apart and restarted over the same stream.
 //!
 //! [`LARGE_READ_BYTES`]: crate::connections::LARGE_READ_BYTES
 use crate::connections::ConnectionState;
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that is read within its connection's budget.
+/// A stream whose reads are limited by its connection's budget.
 pub struct HttpStream<S> {
     stream: S,
-    /// What the connection before had read and not used.
+    /// Bytes that the previous hyper connection had read but not used.
     first: Bytes,
     state: Arc<ConnectionState>,
 }
@@ -34,14 +34,14 @@ impl<S> HttpStream<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for HttpStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        // The memory of HTTP/2 is bounded by its frames.
+        // HTTP/2 limits its buffer by the frame size.
         let most = if this.state.is_http2() { usize::MAX } else { this.state.read_at_most() };
         if !this.first.is_empty() {
             let count = this.first.len().min(buffer.remaining()).min(most);
             buffer.put_slice(&this.first[..count]);
             this.first.advance(count);
             if this.first.is_empty() {
-                // A part of hyper's former memory.
+                // Releases the former read buffer.
                 this.first = Bytes::new();
             }
             return Poll::Ready(Ok(()));

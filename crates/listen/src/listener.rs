@@ -1,4 +1,4 @@
-//! Sockets, connections, and which door a request goes to.
+//! Accepts connections and routes each request to its door.
 use crate::access_log::{CalledBy, Line, user_agent};
 use crate::addresses::Scheme;
 use crate::app::App;
@@ -25,24 +25,24 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument as _;
 
-/// Connections at once to a listener of its own for metrics and health. Clients of the doors can't take them.
+/// Maximum connections of a separate listener for metrics and health. Clients of the doors can't use them up.
 const METRICS_CONNECTIONS: usize = 64;
-/// Connections that the system keeps until they are accepted.
+/// Connections that the system queues until they are accepted.
 const BACKLOG: u32 = 1024;
-/// How long running requests may go on after the server was told to stop; Kubernetes kills after 30 s.
+/// How long running requests may continue after the server was told to stop; Kubernetes kills after 30 s.
 pub const DRAIN_TIME: Duration = Duration::from_secs(25);
-/// How long a client may take and send nothing, while the server stops, until its connection is cut off.
+/// How long a client may be stalled while the server stops, before its connection is cut off.
 const DRAIN_STALL_TIME: Duration = Duration::from_secs(3);
-/// How often the server looks for such clients.
+/// How often a stopping server checks for stalled clients.
 const DRAIN_LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often stalled transfers are looked for while others wait for buffers, or to open files.
+/// How often to check for stalled transfers while others wait for buffers or to open files.
 const STALL_LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How much longer the handlers may go on whose connections were cut off: their transactions end before their store closes.
+/// How much longer handlers of cut-off connections may run, so that their transactions end before the store closes.
 const HANDLERS_DRAIN_TIME: Duration = Duration::from_secs(1);
-/// How long to wait when no connection can be accepted, as when the process has no file descriptors left.
+/// Pause after a failed accept, such as when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A socket that listens and is not served yet.
+/// A bound socket that is not served yet.
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
@@ -51,20 +51,20 @@ pub struct Listener {
     tls: Option<Tls>,
 }
 
-/// What a listener answers.
+/// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Serves {
     /// The doors, health and metrics.
     Everything,
-    /// The doors and health: metrics have a listener of their own.
+    /// The doors and health: metrics have a separate listener.
     Doors,
     /// Metrics and health.
     Metrics,
 }
 
 impl Listener {
-    /// Binds an address; port 0 takes a free one. An IPv6 address takes no IPv4 connections, whatever the system's default is,
-    /// so that `[::]` and `0.0.0.0` go together.
+    /// Binds an address; port 0 selects a free one. An IPv6 address accepts no IPv4 connections, whatever the system's default
+    /// is, so that `[::]` and `0.0.0.0` can be used together.
     pub fn bind(address: SocketAddr, serves: Serves) -> std::io::Result<Listener> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -74,7 +74,7 @@ impl Listener {
                 socket
             }
         };
-        // A restart finds its port free though connections of the last process linger.
+        // Lets a restarted server bind its port while connections of the last process linger.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         let socket = socket.listen(BACKLOG)?;
@@ -82,7 +82,7 @@ impl Listener {
         Ok(Listener { socket, address, serves, tls: None })
     }
 
-    /// The same listener, speaking TLS.
+    /// Returns the listener with TLS.
     pub fn over(self, tls: Tls) -> Listener {
         Listener { tls: Some(tls), ..self }
     }
@@ -92,20 +92,20 @@ impl Listener {
         format!("{}://{}", self.scheme().name(), self.address)
     }
 
-    /// What it speaks.
+    /// The listener's scheme.
     pub fn scheme(&self) -> Scheme {
         if self.tls.is_some() { Scheme::Https } else { Scheme::Http }
     }
 
-    /// The address with the port that was really bound.
+    /// The bound address, with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Serves until `stop` turns true or its sender is dropped. Then no more connections are accepted, running requests have
-/// [`DRAIN_TIME`] to end, and what still runs is cut off; their handlers have [`HANDLERS_DRAIN_TIME`] more. A client that takes and
-/// sends nothing while we wait for it is cut off after [`DRAIN_STALL_TIME`].
+/// Serves until `stop` turns true or its sender is dropped. Then it accepts no more connections, gives running requests
+/// [`DRAIN_TIME`] to end, and cuts off the rest, whose handlers get [`HANDLERS_DRAIN_TIME`] more. Clients that stall meanwhile
+/// are cut off after [`DRAIN_STALL_TIME`].
 pub async fn serve<D: Doors>(
     app: Arc<App>,
     doors: D,
@@ -114,14 +114,15 @@ pub async fn serve<D: Doors>(
     mut stop: watch::Receiver<bool>,
 ) {
     let (cut, cut_off) = watch::channel(false);
-    // Every connection holds a sender, so the receiver hears when the last of them is gone.
+    // Every connection holds a sender, so the receiver ends with the last connection.
     let (open, mut closed) = mpsc::channel(1);
-    // The same for everything that runs.
+    // The same for connections and handlers together.
     let (running, mut ended) = mpsc::channel(1);
     let traffic = app.metrics.traffic();
     let clients = Connections::new(limits, traffic);
     let mut accepting = JoinSet::new();
     accepting.spawn(end_stalled(app.clone(), clients.clone()));
+    // Accept on every listener. A separate metrics listener has its own limit.
     for listener in listeners {
         let connections = match listener.serves {
             Serves::Everything | Serves::Doors => clients.clone(),
@@ -136,8 +137,9 @@ pub async fn serve<D: Doors>(
     drop(running);
     let watched = app.clone();
     accepting.spawn(async move { outage::watch(&watched.health, &watched.system).await });
-    // An error means that whoever could say stop is gone.
+    // Serve until told to stop; an error means that the sender is gone, which also means stop.
     let _ = stop.wait_for(|stop| *stop).await;
+    // Stop accepting, and let running requests end.
     app.health.drain();
     accepting.shutdown().await;
     let count = open.strong_count() - 1;
@@ -153,14 +155,13 @@ pub async fn serve<D: Doors>(
         tracing::warn!(connections = count, "Requests that did not end in {} s are cut off", DRAIN_TIME.as_secs());
         cut.send_replace(true);
     }
-    // Also those whose clients hung up.
+    // Wait for the handlers too, including those whose clients hung up.
     if timeout_at(until + HANDLERS_DRAIN_TIME, ended.recv()).await.is_err() {
         tracing::warn!("Handlers of requests that were cut off still run");
     }
 }
 
-/// Ends connections whose clients hold buffers and do not take or send anything, when transfers wait for buffers or to
-/// open files. Runs until it is aborted.
+/// Ends stalled connections that hold buffers while other transfers wait for buffers or to open files. Runs until aborted.
 async fn end_stalled(app: Arc<App>, connections: Arc<Connections>) {
     loop {
         app.system.buffers.starved().await;
@@ -181,7 +182,7 @@ async fn end_stalled(app: Arc<App>, connections: Arc<Connections>) {
     }
 }
 
-/// Cuts clients off that keep a stopping server waiting, until it is dropped.
+/// Cuts off stalled clients of a stopping server. Never returns.
 async fn cut_stalled(connections: &Connections) {
     loop {
         let count = connections.end_stalled(DRAIN_STALL_TIME, false, usize::MAX);
@@ -193,7 +194,7 @@ async fn cut_stalled(connections: &Connections) {
     }
 }
 
-/// How a connection hears that it should end, and says that it has.
+/// The signals that tell a connection to end, and the sender whose drop says that it has.
 #[derive(Clone)]
 struct Ends {
     stop: Stop,
@@ -201,7 +202,7 @@ struct Ends {
     open: Running,
 }
 
-/// Accepts connections until it is aborted.
+/// Accepts connections until aborted.
 async fn accept<D: Doors>(
     (app, doors): (Arc<App>, D),
     listener: Listener,
@@ -243,22 +244,22 @@ async fn accept<D: Doors>(
     }
 }
 
-/// One connection's facts.
+/// One connection, as its requests need it.
 #[derive(Clone)]
 struct Connection<D> {
     app: Arc<App>,
     doors: D,
     peer: SocketAddr,
-    /// Its listener's address.
+    /// The listener's address.
     local: Arc<str>,
     serves: Serves,
-    /// Whether its listener speaks TLS.
+    /// Whether the listener speaks TLS.
     tls: bool,
     state: Arc<ConnectionState>,
     running: Running,
 }
 
-/// What a connection and a handler hold while they run.
+/// Held by connections and handlers while they run; never sends anything.
 type Running = mpsc::Sender<Infallible>;
 
 impl<D: Doors> Connection<D> {
@@ -267,7 +268,7 @@ impl<D: Doors> Connection<D> {
         let (peer, state) = (self.peer, self.state.clone());
         let answer = move |request, spoken| self.clone().answer(request, spoken);
         if let Err(error) = connection::serve(stream, tls.as_ref(), &traffic, &state, stop, answer).await {
-            // A client that went away, or spoke something else: what could be answered was.
+            // The client went away or spoke another protocol. Whatever could be answered already was.
             tracing::debug!(%peer, "A connection ended early: {}", Chain(&error));
         }
     }
@@ -275,6 +276,7 @@ impl<D: Doors> Connection<D> {
     /// Answers one request.
     async fn answer(self, mut request: http::Request<Incoming>, spoken: Spoken) -> Response {
         let begun = self.state.begin();
+        // Check the head, apply a trusted proxy's headers, and find the route.
         let checked = framing::check(&mut request);
         let mut request = request.map(|body| Inbound::new(body, self.state.clone()));
         let mut origin = self.origin(request.headers());
@@ -287,12 +289,13 @@ impl<D: Doors> Connection<D> {
                 _ => Route::NoRoom,
             },
         };
+        // Run the handler within the request's log line and span.
         let line = Line::begin(&self.app, begun, route.door(self.doors), (request.method(), request.uri()), &origin);
         let request_id = origin.request_id.clone();
         let is_small = request.body().most().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
         let span = tracing::info_span!("request", request.id = request_id);
         let (app, doors, state, running) = (self.app, self.doors, self.state, self.running);
-        // In its box from the start: it is the largest part of a request's future, which hyper moves several times.
+        // Boxed from the start: the handler is the largest part of a request's future, which hyper moves several times.
         let handler = Box::pin(async move {
             let response = handle(app, doors, route, request, origin).await;
             drop(running);
@@ -305,12 +308,13 @@ impl<D: Doors> Connection<D> {
             plain(StatusCode::INTERNAL_SERVER_ERROR, "An internal error occurred\n")
         });
         let headers = response.headers_mut();
+        // Add the request id, and say whether the connection ends.
         if let Ok(id) = HeaderValue::from_str(&request_id) {
             headers.insert(HeaderName::from_static("x-amzn-requestid"), id.clone());
             headers.insert(HeaderName::from_static("x-request-id"), id);
         }
         if state.is_http2() {
-            // What a header of HTTP/1.1 says of its connection has no meaning there (RFC 9113 8.2.2).
+            // HTTP/2 forbids connection-specific headers (RFC 9113 8.2.2).
             headers.remove(CONNECTION);
         } else if state.left_body() || state.is_spare() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -332,7 +336,7 @@ impl<D: Doors> Connection<D> {
     }
 }
 
-/// Where a path leads.
+/// What answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route<P> {
     Door(P),
@@ -340,9 +344,9 @@ enum Route<P> {
     Ready,
     Metrics,
     Nowhere,
-    /// Plain HTTP came to a listener of TLS.
+    /// Plain HTTP at a TLS listener.
     PlainToTls,
-    /// The request's head can be read in two ways.
+    /// The request's head is ambiguous.
     Malformed(Malformed),
     /// All connections are taken, and the request is not for health or metrics.
     NoRoom,
@@ -357,7 +361,7 @@ impl<P> Route<P> {
         }
     }
 
-    /// Whether it is answered when all connections are taken, too.
+    /// Whether it is also answered on spare connections, when all others are taken.
     fn has_spare_places(&self) -> bool {
         matches!(self, Route::Live | Route::Ready | Route::Metrics)
     }
@@ -382,6 +386,7 @@ async fn handle<D: Doors>(
 ) -> Response {
     let (head, body) = request.into_parts();
     let open = matches!(route, Route::Live | Route::Ready | Route::PlainToTls | Route::Malformed(_) | Route::NoRoom);
+    // Refuse requests that `--dev` does not serve.
     if app.answers == Answers::LocalOnly
         && !open
         && let Some(not_local) = local_only::find(&app.addresses, &head)
@@ -392,6 +397,7 @@ async fn handle<D: Doors>(
             _ => plain(StatusCode::FORBIDDEN, format!("{not_local}\n")),
         };
     }
+    // Tell clients that address another server so.
     let misdirected = match route {
         Route::Door(place) => doors.misdirected(Some(place), &head, &origin.request_id),
         Route::Nowhere => doors.misdirected(None, &head, &origin.request_id),
@@ -408,7 +414,7 @@ async fn handle<D: Doors>(
     bodiless(&app, route, &head).await
 }
 
-/// What is answered without a look at the request's body.
+/// Answers what needs no request body.
 async fn bodiless<P>(app: &App, route: Route<P>, head: &Parts) -> Response {
     match route {
         Route::Live | Route::Ready | Route::Metrics if !matches!(head.method, Method::GET | Method::HEAD) => {
@@ -439,7 +445,8 @@ async fn bodiless<P>(app: &App, route: Route<P>, head: &Parts) -> Response {
     }
 }
 
-/// A path that nothing answers. What other servers call health is two things here, and no name says which is meant.
+/// Answers a path that no door serves. For `/health` and `/healthz` it points to both checks, because those names don't say which
+/// one is meant.
 fn nowhere(path: &str) -> Response {
     let text = match path {
         "/health" | "/healthz" => {

@@ -1,26 +1,25 @@
-//! What `--dev` refuses: requests that a web page can make.
+//! Refuses, with `--dev`, requests that a web page can make.
 //!
-//! The keys of `--dev` are known to everybody, so a page that a browser on this machine shows could use them: its script only has to
-//! reach the server. It can't read answers of another origin, but by DNS rebinding it can make its own name mean 127.0.0.1 and
-//! have the same origin. Such a request bears the page's name as its host, and browsers say where a request comes from. So a
-//! server with the keys of `--dev` answers only to names that mean this machine ([`Addresses::is_own_name`]), and to no
-//! page of another origin.
+//! The keys of `--dev` are public, so the script of any page in a browser on this machine could use them. A script can't read
+//! responses of another origin, but by DNS rebinding a page can resolve its own name to 127.0.0.1 and so have the same origin.
+//! Such a request carries the page's name as its host, and browsers send the origin of a request. A server with the keys of
+//! `--dev` therefore answers only to names of this machine ([`Addresses::is_own_name`]), and to no page of another origin.
 use crate::addresses::Addresses;
 use crate::loggable::excerpt;
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};
 
-/// Whom the server answers: the setting that `--dev` makes.
+/// Which clients the server answers. `--dev` sets it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Answers {
-    /// Everybody, whatever name they reached the server by.
+    /// All clients, by whatever name they reach the server.
     #[default]
     Everybody,
-    /// Only who names this machine, and no page of another origin.
+    /// Only clients that address this machine by its own names, and no page of another origin.
     LocalOnly,
 }
 
-/// Why a request is refused with `--dev`. Display is what the client reads.
+/// Why `--dev` refuses a request. Its Display text is sent to the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotLocal {
     #[error(
@@ -37,9 +36,9 @@ pub enum NotLocal {
 
 static FETCH_SITE: &str = "sec-fetch-site";
 
-/// Finds why `--dev` does not answer, in a request's head, once a trusted proxy's headers were applied.
+/// Checks a request's head for a reason to refuse it with `--dev`. Called after a trusted proxy's headers were applied.
 pub fn find(addresses: &Addresses, head: &Parts) -> Option<NotLocal> {
-    // Each door believes one of the two names; so both must be right.
+    // Some doors use the target's host and some the header, so both must be names of this machine.
     let named = head.uri.authority().map(http::uri::Authority::as_str);
     let hosts = head.headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
     for host in named.into_iter().chain(hosts) {
@@ -50,7 +49,7 @@ pub fn find(addresses: &Addresses, head: &Parts) -> Option<NotLocal> {
     page(&head.headers).map(|page| NotLocal::Page(shown(page)))
 }
 
-/// The origin of the page that makes a request, if it is another than the server's.
+/// Returns the origin of the page that makes a request, if it differs from the server's.
 fn page(headers: &HeaderMap) -> Option<&str> {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     for origin in headers.get_all(header::ORIGIN) {
@@ -70,7 +69,7 @@ fn page(headers: &HeaderMap) -> Option<&str> {
     None
 }
 
-/// A client's text as a message repeats it.
+/// Makes a client's text safe to repeat in a message.
 fn shown(text: &str) -> String {
     let printable: String = text.chars().map(|c| if c.is_ascii_graphic() && c != '\'' { c } else { '?' }).collect();
     excerpt(&printable)

@@ -1,24 +1,24 @@
-//! What of a request may be logged or said back: never what lets the log's reader in.
+//! Reduces parts of a request to what may be logged or repeated: never anything that grants access.
 //!
-//! A signed URL is the right to read a layer, and clients and proxies spell URLs in many ways: with an encoded `?`, which makes the
-//! query a part of the path, encoded twice, below a prefix, or with a password before the host.
+//! A signed URL grants read access to a layer, and clients and proxies write URLs in many ways: with an encoded `?`, which makes
+//! the query a part of the path; encoded twice; below a prefix; or with a password before the host.
 use http::Uri;
 
-/// What the path of a signed layer URL begins with; the id of a layer follows, and its query is the right to read it.
+/// The prefix of a signed layer URL's path. A layer's id follows; the query grants the access.
 pub const LAYER_PATH: &str = "/layers/";
 
-/// Characters of a path or a User-Agent at most that are shown.
+/// Maximum characters of a path or a User-Agent.
 const SHOWN: usize = 512;
-/// Characters of a refusal's reason at most.
+/// Maximum characters of a refusal's reason.
 const REASON: usize = 200;
-/// Stands for the part of a path that is not shown.
+/// Replaces the part of a path that is cut.
 const CUT: char = '…';
-/// Hex digits of a layer's id at most, and of what is shown of a path to one.
+/// Maximum hex digits of a layer's id; more of such a path is not shown.
 const ID_DIGITS: usize = 32;
 
-/// The part of a request's target that may be logged: of its path as much as can name a repository, a tag, a digest, an upload or
-/// a layer. The query, the host and a user before it are left out, and so is everything from the first character on that stands
-/// in no such name, however it is encoded.
+/// Returns the part of a request's target that may be logged: the path, as far as it can name a repository, tag, digest, upload
+/// or layer. Query, host and user are left out. The path is cut at the first character that no such name contains, encoded or
+/// not.
 pub fn path(uri: &Uri) -> String {
     let path = uri.path();
     let end = names(path);
@@ -28,7 +28,7 @@ pub fn path(uri: &Uri) -> String {
     if shown.len() < path.len() && end < path.len() { shown + &CUT.to_string() } else { shown }
 }
 
-/// How many bytes of a path are names: letters, digits and `/._:~+-`, as they are or encoded once.
+/// Returns how many leading bytes of a path consist of name characters: letters, digits and `/._:~+-`, plain or encoded once.
 fn names(path: &str) -> usize {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"/._:~+-".contains(&byte);
     let bytes = path.as_bytes();
@@ -44,15 +44,15 @@ fn names(path: &str) -> usize {
     at
 }
 
-/// Where the id ends in a path to a layer, whatever stands before it; `None` for another path.
+/// Returns where the layer's id ends in a path to a layer, below any prefix; `None` for other paths.
 fn layer(path: &str) -> Option<usize> {
     let id = path.find(LAYER_PATH)? + LAYER_PATH.len();
     let digits = path[id..].bytes().take(ID_DIGITS).take_while(u8::is_ascii_hexdigit).count();
     Some(id + digits)
 }
 
-/// A request's User-Agent as it may be logged and kept: bounded, printable ASCII, and without what looks like credentials, which
-/// only a client that is set up wrongly puts there.
+/// Makes a User-Agent safe to log and store: bounded, printable ASCII, and without anything that looks like credentials, which a
+/// misconfigured client may put there.
 pub fn user_agent(bytes: &[u8]) -> String {
     const SECRETS: [&str; 6] = ["authorization", "basic ", "bearer ", "password=", "signature=", "token="];
     let printable = |byte: &u8| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { '?' };
@@ -65,8 +65,8 @@ pub fn user_agent(bytes: &[u8]) -> String {
     }
 }
 
-/// The part of a refusal's message that may be logged. Messages repeat what the client sent, which can be a signed URL spelled in any
-/// way, so what comes after the first character of a query or an address is left out.
+/// Returns the part of a refusal's message that may be logged. Messages repeat what the client sent, which may be a signed URL in
+/// any form, so the text is cut at the first character of a query or an address.
 pub fn sentence(message: &str) -> String {
     let ends = [message.find(['?', '=', '&', '%']), message.find("://"), layer(message)];
     let end = ends.into_iter().flatten().min();
@@ -79,7 +79,7 @@ pub fn sentence(message: &str) -> String {
     text
 }
 
-/// The start of a text of the caller's, short enough to be said back.
+/// Returns the start of a caller's text, short enough to repeat in a message.
 pub fn excerpt(text: &str) -> String {
     const CHARACTERS: usize = 64;
     text.chars().take(CHARACTERS).collect()

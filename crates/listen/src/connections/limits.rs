@@ -2,14 +2,14 @@
 /// What connections may take of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
-    /// Connections at once that are served, over all listeners of the doors.
+    /// Maximum served connections, over all listeners of the doors.
     pub connections: usize,
-    /// Further connections at once, which are answered health and metrics, and 503 to everything else. Connections that were told
-    /// to end count among them until they have.
+    /// Maximum further connections, on which only health and metrics are answered, and 503 to everything else. Connections that
+    /// were told to end count among them until they have ended.
     pub spare: usize,
-    /// Bytes at once that the connections of authorized transfers may read ahead.
+    /// Maximum bytes that all authorized transfers together may read ahead.
     pub read_ahead_bytes: usize,
-    /// Bytes at once that strangers' connections may hold beyond [`FREE_BYTES`] each.
+    /// Maximum bytes that all strangers' connections together may hold, beyond [`FREE_BYTES`] each.
     pub strangers_bytes: usize,
 }
 
@@ -24,15 +24,15 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// Files that the process has open beside its connections and their layers: databases, logs, listeners, the runtime's own.
+/// File descriptors reserved for everything but connections and their layers: databases, logs, listeners, the runtime.
 const OTHER_FILES: u64 = 128;
-/// Files that a connection takes: its socket, and the layer that it reads or writes.
+/// File descriptors of a connection: its socket, and the layer that it reads or writes.
 const CONNECTION_FILES: u64 = 2;
-/// The least number of connections, however few files there may be.
+/// Minimum number of connections, however low the limit of open files is.
 const LEAST_CONNECTIONS: u64 = 16;
 
 impl ConnectionLimits {
-    /// The same limits, with no more connections than `files` open files allow; `None` is any number of files.
+    /// Reduces the connections to what `files` open files allow; `None` means no limit.
     pub fn within(self, files: Option<u64>) -> ConnectionLimits {
         let Some(files) = files else { return self };
         let spare = u64::try_from(self.spare).unwrap_or(u64::MAX);
@@ -41,8 +41,8 @@ impl ConnectionLimits {
         ConnectionLimits { connections: self.connections.min(allowed), ..self }
     }
 
-    /// Layers' files at most that pulls may have open at once, of `files` that the process may; `None` is any number. One connection
-    /// of HTTP/2 may ask for a hundred.
+    /// Returns how many layer files pulls may have open, given the process's limit `files`; `None` means no limit. A single
+    /// HTTP/2 connection may ask for a hundred.
     pub fn layer_files(self, files: Option<u64>) -> usize {
         let Some(files) = files else { return usize::MAX };
         let sockets = u64::try_from(self.within(Some(files)).connections + self.spare).unwrap_or(u64::MAX);

@@ -1,52 +1,53 @@
-//! How much a connection may read ahead, and what strangers may hold.
+//! Limits how much connections read ahead, and how much strangers hold.
 use super::{ConnectionState, lock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of one large read of a transfer that was authorized. Each read is a change of task and perhaps of thread: this measured a
-/// seventh less processor time for a push than half of it.
+/// Bytes of one large read, for an authorized transfer. Each read switches tasks and perhaps threads: a push measured a seventh
+/// less processor time with this size than with half of it.
 pub const LARGE_READ_BYTES: usize = 512 * 1024;
-/// The same of a transfer for which the budget has no more room.
+/// Bytes of one read of an authorized transfer for which the read-ahead budget has no room.
 pub const MIDDLE_READ_BYTES: usize = 32 * 1024 - 1;
-/// Bytes of one read at most until a transfer is authorized. It is less than the 8 KiB with which hyper begins, which doubles its
-/// memory after each read that fills it.
+/// Maximum bytes of one read until a transfer is authorized. It is less than hyper's initial 8 KiB, because hyper doubles its
+/// buffer after each read that fills it.
 pub const SMALL_READ_BYTES: usize = 8 * 1024 - 1;
-/// Bytes that a stranger's connection may hold without taking of the strangers' budget: a usual head, or two reads of a body.
+/// Bytes that a stranger's connection may hold outside the strangers' budget: a usual head, or two reads of a body.
 pub const FREE_BYTES: usize = 24 * 1024;
-/// The budget of what is read ahead is counted in pieces of so many bytes: two reads of [`MIDDLE_READ_BYTES`].
+/// Bytes of one permit of the read-ahead budget: two reads of [`MIDDLE_READ_BYTES`].
 pub(super) const AHEAD_BYTES: usize = 64 * 1024;
-/// Such pieces of a transfer that reads in large pieces: two reads of [`LARGE_READ_BYTES`], as one is taken while the next comes.
+/// Permits of a transfer that reads in large pieces: two reads of [`LARGE_READ_BYTES`], one being consumed while the next
+/// arrives.
 const LARGE_PIECES: u32 = 16;
-/// Of the budget this part (a third) is left for transfers that read in smaller pieces.
+/// Large reads leave this fraction (a third) of the budget to transfers that read in smaller pieces.
 pub(super) const LEFT_FOR_OTHERS: usize = 3;
-/// The strangers' budget is counted in pieces of so many bytes.
+/// Bytes of one permit of the strangers' budget.
 pub(super) const PIECE_BYTES: usize = 8 * 1024;
 
-/// How much a connection may read, and what it holds for that.
+/// How much a connection may read at once, and its permits for that.
 pub(super) struct Reading {
-    /// Bodies that may be read in large pieces now.
+    /// Number of bodies that are read in large pieces now.
     pub(super) large: AtomicUsize,
-    /// Whether a read was larger than [`SMALL_READ_BYTES`], which leaves hyper with more memory than it needs.
+    /// Whether a read exceeded [`SMALL_READ_BYTES`], which leaves hyper with an oversized buffer.
     pub(super) grown: AtomicBool,
-    /// Wakes the connection's task once it should begin anew, with small memory.
+    /// Wakes the connection's task when it should restart with a small buffer.
     pub(super) small_again: Notify,
-    /// Whether a body was left unread, so that the connection must end after its answer.
+    /// Whether a body was left unread, so that the connection must end after its response.
     pub(super) unread_body: AtomicBool,
-    /// Whether hyper's connection ends only to begin anew, so that the stream stays open.
+    /// Whether hyper's connection ends only to be restarted, so that the stream stays open.
     pub(super) keep_open: AtomicBool,
-    /// Bytes of one read at most.
+    /// Maximum bytes of one read.
     pub(super) most: AtomicUsize,
     pub(super) budget: Arc<Semaphore>,
-    /// Pieces of `budget` that large reads leave.
+    /// Permits of `budget` that large reads must leave.
     pub(super) left_for_others: usize,
-    /// The connection's part of `budget`. Kept until its memory is small again.
+    /// The connection's permits of `budget`, kept until its buffer is small again.
     pub(super) grant: Mutex<Option<OwnedSemaphorePermit>>,
     pub(super) strangers_budget: Arc<Semaphore>,
     pub(super) strangers: Mutex<StrangersBytes>,
 }
 
-/// What a stranger sent that no handler has taken yet.
+/// The bytes that a stranger has sent and no handler has consumed yet.
 #[derive(Default)]
 pub(super) struct StrangersBytes {
     pub(super) held: usize,
@@ -54,7 +55,7 @@ pub(super) struct StrangersBytes {
 }
 
 impl ConnectionState {
-    /// A body was left unread: the connection must end after its answer.
+    /// Notes that a body was left unread, so that the connection ends after its response.
     pub fn leave_body(&self) {
         self.reading.unread_body.store(true, Relaxed);
     }
@@ -63,7 +64,7 @@ impl ConnectionState {
         self.reading.unread_body.load(Relaxed)
     }
 
-    /// Lets a body be read in larger pieces, if the budget of all connections has room; else it can be asked again.
+    /// Allows large reads of a body if the read-ahead budget has room. Returns false if not; the caller may try again.
     pub fn read_large(&self) -> bool {
         let Reading { budget, left_for_others, .. } = &self.reading;
         let mut grant = lock(&self.reading.grant);
@@ -79,28 +80,28 @@ impl ConnectionState {
         true
     }
 
-    /// A body that was read in larger pieces has ended.
+    /// Notes that a body with large reads has ended.
     pub fn read_small(&self) {
         if self.reading.large.fetch_sub(1, Relaxed) == 1 {
             self.reading.most.store(SMALL_READ_BYTES, Relaxed);
-            // Over HTTP/1.1 the memory of the last body is still there.
+            // Over HTTP/1.1, hyper still has the last body's buffer.
             if !self.reading.grown.load(Relaxed) {
                 *lock(&self.reading.grant) = None;
             }
         }
     }
 
-    /// Bytes of one read at most, now.
+    /// Returns the current maximum bytes of one read.
     pub fn read_at_most(&self) -> usize {
         self.reading.most.load(Relaxed)
     }
 
-    /// Whether a body may be read in larger pieces now.
+    /// Whether a body is read in large pieces now.
     pub fn reads_large(&self) -> bool {
         self.reading.large.load(Relaxed) > 0
     }
 
-    /// So many bytes came. [`NoRoom`] when a stranger holds more than all strangers may.
+    /// Counts received bytes. Fails with [`NoRoom`] if the strangers' budget is exhausted.
     pub fn received(&self, bytes: usize) -> Result<(), NoRoom> {
         if bytes > SMALL_READ_BYTES && !self.is_http2() {
             self.reading.grown.store(true, Relaxed);
@@ -124,7 +125,7 @@ impl ConnectionState {
         Ok(())
     }
 
-    /// A handler took so many bytes.
+    /// Counts bytes that a handler has consumed.
     pub fn consumed(&self, bytes: usize) {
         if self.is_known() {
             return;
@@ -136,12 +137,12 @@ impl ConnectionState {
         }
     }
 
-    /// Returns once the memory of a large body should be given back: its request was answered, and nothing else runs.
+    /// Returns once the buffer of a large body should be released: its request was answered, and no other request runs.
     pub async fn small_again(&self) {
         self.reading.small_again.notified().await;
     }
 
-    /// hyper's connection ends only to begin anew: the stream stays open until [`ConnectionState::begin_anew`].
+    /// Notes that hyper's connection ends only to be restarted: the stream stays open until [`ConnectionState::begin_anew`].
     pub fn keep_open(&self) {
         self.reading.keep_open.store(true, Relaxed);
     }
@@ -150,7 +151,7 @@ impl ConnectionState {
         self.reading.keep_open.load(Relaxed)
     }
 
-    /// The memory of large bodies was given back.
+    /// Notes that the buffer of large bodies was released.
     pub fn begin_anew(&self) {
         self.reading.keep_open.store(false, Relaxed);
         self.reading.grown.store(false, Relaxed);
@@ -160,7 +161,7 @@ impl ConnectionState {
     }
 }
 
-/// Strangers hold all that they may.
+/// The strangers' budget is exhausted.
 #[derive(Debug, thiserror::Error)]
 #[error("clients that are not known hold all the memory that they may")]
 pub struct NoRoom;
