@@ -149,7 +149,7 @@ impl From<blob::Error> for CommonError {
     }
 }
 
-/// An error and its causes in one line, for the log.
+/// Displays an error and its causes on one line, for the log.
 pub struct ErrorChain<'a>(pub &'a dyn std::error::Error);
 
 impl std::fmt::Display for ErrorChain<'_> {

@@ -1,8 +1,8 @@
-//! Memory for what is held whole: bodies of AWS calls, forms, manifests, and answers until they were sent.
+//! Memory budgets for what is held whole: bodies of AWS calls, forms, manifests, and answers until they are sent.
 //!
-//! A SigV4 signature covers the body's hash, so most calls can be verified only once their body has come: botocore and the SDKs
-//! of Rust and Go send no `x-amz-content-sha256` to ECR. Whoever knows an access key id can therefore make the server hold
-//! bytes. Five rules keep that from hurting others:
+//! A SigV4 signature covers the body's hash, so most calls can be verified only after their body has arrived: botocore and the
+//! SDKs of Rust and Go send no `x-amz-content-sha256` to ECR. Anyone who knows an access key id can therefore make the server
+//! hold bytes. Five rules protect other callers:
 //!
 //! 1. **Each class has a budget of its own** ([`BudgetSizes`]), so that forms and unverified bodies take nothing of manifests,
 //!    of verified calls or of answers. A call moves to [`Budgets::calls`] when its signature was verified. A call that states its
@@ -17,10 +17,10 @@
 //! 5. **A pair that has just proved its key is not taken for a stranger** ([`known::KnownPairs`]): its next bodies use the budget
 //!    of verified calls from the start. Only who shares its address can do the same, and rules 3 and 4 hold there too.
 //!
-//! What still finds no room waits [`ROOM_TIME`] at most, and is then refused with 503 and Retry-After.
+//! A request that still finds no room waits at most [`ROOM_TIME`], and is then refused with 503 and Retry-After.
 //!
-//! The sum of all budgets is [`BudgetSizes::total`], 256 MiB, of which all that nobody has verified holds 44 MiB. What HTTP
-//! itself buffers belongs to the connections.
+//! The sum of all budgets is [`BudgetSizes::total`], 256 MiB; 44 MiB of it are for unverified forms and bodies. HTTP's own
+//! buffers are limited by the connections.
 
 mod answer;
 mod budget;
@@ -37,18 +37,18 @@ use registry::upload::BodySource;
 
 const MIB: usize = 1024 * 1024;
 
-/// Bytes that each class may hold at once.
+/// Maximum bytes that each class may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetSizes {
-    /// Forms of the query protocol, which are read before anything is known of their sender.
+    /// Forms of the query protocol, which are read before anything is known about their sender.
     pub forms: usize,
-    /// Bodies of AWS calls whose signature has not been verified: the largest and some more.
+    /// Bodies of AWS calls with an unverified signature. Holds the largest body and some more.
     pub unverified: usize,
-    /// Bodies of AWS calls of callers that are known: three of the largest.
+    /// Bodies of AWS calls of known callers. Holds three of the largest.
     pub calls: usize,
-    /// Manifests that are pushed and pulled by docker's door, and its lists of referrers.
+    /// Manifests that the docker door receives and sends, and its lists of referrers.
     pub manifests: usize,
-    /// Large answers of AWS calls: two of the largest.
+    /// Large answers of AWS calls. Holds two of the largest.
     pub answers: usize,
 }
 
@@ -59,20 +59,20 @@ impl Default for BudgetSizes {
 }
 
 impl BudgetSizes {
-    /// Bytes that all classes together may hold (DESIGN "Promises").
+    /// Returns the maximum bytes of all classes together (DESIGN "Promises").
     pub const fn total(&self) -> usize {
         self.forms + self.unverified + self.calls + self.manifests + self.answers
     }
 }
 
-/// The budgets of the process.
+/// The memory budgets of the process.
 pub struct Budgets {
     pub forms: Budget,
     pub unverified: Budget,
     pub calls: Budget,
     pub manifests: Budget,
     pub answers: Budget,
-    /// Who proved a key of late.
+    /// The pairs that have recently proved an access key.
     pub known: KnownPairs,
 }
 
@@ -82,26 +82,26 @@ impl Budgets {
             forms: Budget::new("forms", sizes.forms),
             unverified: Budget::new("unverified", sizes.unverified),
             calls: Budget::new("calls", sizes.calls),
-            // A caller whose clients read slowly leaves room for others.
+            // Limited shares: a caller whose clients read slowly must leave room for others.
             manifests: Budget::with_share("manifests", sizes.manifests, sizes.manifests / 4 * 3),
             answers: Budget::with_share("answers", sizes.answers, sizes.answers / 2),
             known: KnownPairs::default(),
         }
     }
 
-    /// Every budget, for `/metrics`.
+    /// Returns every budget, for `/metrics`.
     pub fn all(&self) -> [&Budget; 5] {
         [&self.forms, &self.unverified, &self.calls, &self.manifests, &self.answers]
     }
 
-    /// Bytes that are free in all of them together.
+    /// Returns the free bytes of all budgets together.
     pub fn free(&self) -> usize {
         self.all().into_iter().map(Budget::free).sum()
     }
 }
 
 impl Owner {
-    /// The caller of a call, at its address if it has one.
+    /// Returns the owner for a call: its caller, with the client's address if there is one.
     pub fn of(cx: &Cx) -> Owner {
         match cx.origin.request() {
             Some(request) => Owner::caller(&cx.caller_arn(), request.address),
@@ -110,12 +110,12 @@ impl Owner {
     }
 }
 
-/// Why a body was not read to its end.
+/// Why a body was not read completely.
 #[derive(Debug)]
 pub enum NotRead {
-    /// It has more bytes than the limit.
+    /// The body exceeds the limit.
     TooLarge,
-    /// It ended early, or could not be read; the text says why.
+    /// The body ended early or could not be read; the text says why.
     Truncated(String),
     Failed(CommonError),
 }
@@ -125,7 +125,7 @@ impl From<Error> for NotRead {
         match error {
             Error::Common(error) => NotRead::Failed(error),
             Error::BodyTruncated(cause) => NotRead::Truncated(cause),
-            // A source fails in no other way.
+            // A body source returns no other errors.
             other => NotRead::Failed(CommonError::server(other)),
         }
     }
@@ -137,10 +137,10 @@ impl From<CommonError> for NotRead {
     }
 }
 
-/// Reads a body of `limit` bytes at most into `lease`, which takes room as the bytes come. `seen` is shown every piece.
+/// Reads a body of at most `limit` bytes into `lease`, which reserves room as bytes arrive. Calls `seen` with every piece.
 ///
 /// # Errors
-/// [`CommonError::Busy`] when there was no room, or when the body came so slowly that it had to make room for others.
+/// [`CommonError::Busy`] if there is no room, or if the body arrived so slowly that it was evicted for others.
 pub async fn read(
     lease: &mut Lease,
     body: &mut impl BodySource,

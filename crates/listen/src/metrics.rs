@@ -1,4 +1,4 @@
-//! `/metrics`: counts of the process in Prometheus's text format. No line names a repository, an account or a caller.
+//! `/metrics`: the process's metrics in Prometheus's text format. No label names a repository, an account or a caller.
 use crate::body::{Response, full};
 use crate::door::Door;
 use crate::memory::Budgets;
@@ -20,10 +20,10 @@ use std::time::Duration;
 
 type Label = (&'static str, &'static str);
 
-/// Upper bounds of durations in seconds: from a record read to a layer of many gigabytes.
+/// Upper bounds of durations in seconds: from the read of a record to a layer of many gigabytes.
 const DURATIONS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0];
 
-/// What this process counts.
+/// The metrics of the process.
 pub struct Metrics {
     registry: Registry,
     requests: Family<[Label; 2], Counter>,
@@ -32,18 +32,18 @@ pub struct Metrics {
     certificate: Arc<OnceLock<Served>>,
 }
 
-/// What the connections count.
+/// The metrics of connections.
 #[derive(Clone, Debug, Default)]
 pub struct Traffic {
-    /// Bytes that came from clients, heads and all.
+    /// Bytes received from clients, including heads.
     pub received: Counter,
-    /// Bytes that went to clients.
+    /// Bytes sent to clients.
     pub sent: Counter,
-    /// Connections that are open now.
+    /// Open connections.
     pub connections: Gauge,
     /// Connections that were closed to make room for others.
     pub evicted: Counter,
-    /// Connections that found no room, and were answered 503.
+    /// Connections that found no room and were answered 503.
     pub turned_away: Counter,
 }
 
@@ -72,24 +72,24 @@ impl Metrics {
         Metrics { registry, requests, durations, traffic, certificate }
     }
 
-    /// From now on the end of the certificate that is served is shown.
+    /// Adds the expiry of the served certificate to the metrics.
     pub fn show_certificate(&self, served: Served) {
         self.certificate.get_or_init(|| served);
     }
 
-    /// From now on what is wrong with the stores is counted.
+    /// Adds the outages of the stores to the metrics.
     pub fn count_outages(&mut self, outages: &Outages) {
         let (current, refused) = (outages.current.clone(), outages.refused.clone());
         self.registry.register("store_outages", "Reasons for which a store can't do its work now", current);
         self.registry.register("store_refusals", "Calls refused because a store could not do its work", refused);
     }
 
-    /// What each connection counts into.
+    /// Returns the counters for connections.
     pub fn traffic(&self) -> &Traffic {
         &self.traffic
     }
 
-    /// Counts a request whose answer has ended.
+    /// Counts a request whose response has ended.
     pub fn answered(&self, door: Door, status: u16, took: Duration) {
         let class = match status {
             100..=199 => "1xx",
@@ -105,7 +105,7 @@ impl Metrics {
     /// Answers `/metrics`.
     pub fn respond(&self) -> Response {
         let mut body = String::new();
-        // Writing to a String fails only if a metric does, and none of ours does.
+        // Encoding to a String fails only if a metric fails, and none of these does.
         let status = match text::encode(&mut body, &self.registry) {
             Ok(()) => StatusCode::OK,
             Err(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -118,7 +118,7 @@ impl Metrics {
     }
 }
 
-/// What the stores and budgets say of themselves at each scrape.
+/// Collects the metrics of stores and budgets at each scrape.
 struct Stores {
     system: Arc<System>,
     budgets: Arc<Budgets>,
@@ -170,7 +170,7 @@ impl Collector for Stores {
 }
 
 impl Stores {
-    /// What is free of each budget of memory, and how often one had to cut a slow client off.
+    /// Encodes each memory budget's free bytes and evictions.
     fn encode_budgets(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let help = "Bytes that a class of bodies and answers may still take";
         let mut gauges = encoder.encode_descriptor("body_bytes_free", help, None, MetricType::Gauge)?;
@@ -188,7 +188,7 @@ impl Stores {
     }
 }
 
-/// When the certificate of the https:// listeners ends; nothing where there is none.
+/// The expiry of the https:// listeners' certificate; not shown if there is none.
 #[derive(Debug)]
 struct Certificate(Arc<OnceLock<Served>>);
 

@@ -1,4 +1,4 @@
-//! Stores that can't do their work: the log says once that one is lost and once that all are back, however many calls are refused
+//! Tracks outages of the stores. Each outage is logged once when it begins and once when it ends, however many calls are refused
 //! meanwhile.
 use crate::body::Chain;
 use crate::health::Health;
@@ -10,23 +10,23 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How often the stores are asked whether they are back, while one is lost.
+/// How often the stores are checked during an outage.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// What is wrong with the stores now, as calls and checks have met it.
+/// The current outages of the stores, as calls and checks have found them.
 #[derive(Default)]
 pub struct Outages {
-    /// The reasons that were logged; never more than the domain has messages.
+    /// The reasons that were logged; at most as many as the domain has messages.
     reasons: Mutex<BTreeSet<String>>,
     begun: Notify,
-    /// How many reasons there are, for metrics.
+    /// Number of current reasons, for metrics.
     pub current: Gauge,
-    /// Calls that were refused because a store could not do its work.
+    /// Calls that were refused because of an outage.
     pub refused: Counter,
 }
 
 impl Outages {
-    /// Notes that a call failed. `false` if no store is to blame; else the caller need not log it.
+    /// Records a failed call. Returns true if an outage caused it, so that the caller need not log it.
     pub fn refused(&self, error: &CommonError) -> bool {
         let CommonError::Unavailable { message, .. } = error else { return false };
         self.refused.inc();
@@ -34,7 +34,7 @@ impl Outages {
         true
     }
 
-    /// Notes what is wrong with a store, and logs what was not known. An outage has one line of the level ERROR.
+    /// Records what is wrong with a store, and logs it if it is new. Each outage has one ERROR line.
     pub fn found(&self, reason: &str, cause: &dyn std::fmt::Display) {
         let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
         if reasons.contains(reason) {
@@ -58,7 +58,7 @@ impl Outages {
     }
 }
 
-/// Asks the stores, while one is lost, until they are back. It never ends by itself.
+/// Checks the stores during each outage until they are back. Never returns.
 pub async fn watch(health: &Health, system: &System) {
     loop {
         health.outages.begun.notified().await;

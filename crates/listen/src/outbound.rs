@@ -1,4 +1,5 @@
-//! One request to another server over HTTP/1.1, plain or over TLS, and its whole answer. [`agent`] keeps connections and streams.
+//! Sends single requests to other servers over HTTP/1.1, plain or over TLS, and reads their whole answers. [`agent`] reuses
+//! connections and streams bodies.
 pub mod agent;
 
 use crate::tls::provider;
@@ -21,9 +22,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-/// The longest that a server may take to answer.
+/// Maximum time for a server to answer.
 pub const ANSWER_TIME: Duration = Duration::from_secs(30);
-/// The largest answer that is read.
+/// Maximum bytes of an answer.
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why there was no answer.
@@ -43,7 +44,7 @@ pub enum OutboundError {
     Trust(#[from] TrustError),
 }
 
-/// Why it is not known whom to trust.
+/// Why the trusted authorities could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     #[error("the certificate authorities in {} can't be read", path.display())]
@@ -52,14 +53,14 @@ pub enum TrustError {
     Tls(#[from] rustls::Error),
 }
 
-/// Whose certificates a client accepts; files are read when a connection first needs them.
+/// The certificate authorities that a client trusts. Files are read when a connection first needs them.
 #[derive(Clone, Debug)]
 pub enum Authorities {
-    /// The system's, or those that SSL_CERT_FILE names.
+    /// The system's authorities, or those in SSL_CERT_FILE.
     System,
-    /// Only those in a PEM file.
+    /// Only the authorities in a PEM file.
     Only(PathBuf),
-    /// The system's and those in a PEM file.
+    /// The system's authorities and those in a PEM file.
     SystemAnd(PathBuf),
 }
 
@@ -73,24 +74,24 @@ impl Authorities {
     }
 }
 
-/// Whose certificates are taken.
+/// The loaded certificate authorities.
 #[derive(Clone)]
 pub struct Trust(Arc<ClientConfig>);
 
 impl Trust {
-    /// Those of the system (SSL_CERT_FILE names others).
+    /// Trusts the system's authorities, or those in SSL_CERT_FILE.
     pub fn system() -> Result<Trust, TrustError> {
         Trust::of(system_roots())
     }
 
-    /// Those in a PEM file, and nobody else's.
+    /// Trusts only the authorities in a PEM file.
     pub fn file(path: &Path) -> Result<Trust, TrustError> {
         let mut roots = RootCertStore::empty();
         add(&mut roots, path)?;
         Trust::of(roots)
     }
 
-    /// Those of the system and those in a PEM file.
+    /// Trusts the system's authorities and those in a PEM file.
     pub fn system_and(path: &Path) -> Result<Trust, TrustError> {
         let mut roots = system_roots();
         add(&mut roots, path)?;
@@ -106,7 +107,7 @@ impl Trust {
     }
 }
 
-/// What can be read of it: a single broken certificate of a system is no reason to trust none.
+/// Loads the system's readable authorities. A single broken certificate does not prevent trust in the others.
 fn system_roots() -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -121,7 +122,7 @@ fn add(roots: &mut RootCertStore, path: &Path) -> Result<(), TrustError> {
     Ok(())
 }
 
-/// Sends a request, whose URI is absolute, over a connection of its own. `trust` is asked for only over TLS.
+/// Sends a request with an absolute URI over a new connection. Calls `trust` only for https.
 pub async fn exchange<B>(
     request: Request<B>,
     trust: impl FnOnce() -> Result<Trust, TrustError>,
@@ -174,7 +175,7 @@ async fn dial(uri: &Uri, trust: impl FnOnce() -> Result<Trust, TrustError>) -> R
     Ok(Box::new(stream))
 }
 
-/// Gives a request its Host and leaves only path and query in its URI, as HTTP/1.1 writes them to an origin server.
+/// Sets a request's Host and reduces its URI to path and query, the origin form of HTTP/1.1.
 fn to_origin_form<B>(request: &mut Request<B>) {
     let uri = request.uri();
     let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
@@ -199,7 +200,7 @@ where
         let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(broken)?;
         Ok(Response::from_parts(parts, body.to_bytes()))
     };
-    // The connection has to be driven while the answer is read; its own end says nothing that the exchange doesn't.
+    // The connection must be polled while the answer is read. The exchange reports its errors.
     tokio::select! {
         answer = exchange => answer,
         Err(error) = connection => Err(broken(error.into())),

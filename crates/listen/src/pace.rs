@@ -1,13 +1,13 @@
-//! The least rate at which a client must take or give bytes while the server waits for it.
+//! The minimum rate at which a client must read or send while the server waits for it.
 use std::time::Duration;
 
-/// How long the server waits for one window of bytes. A client that moves none in that time is gone.
+/// Maximum waiting time for one window of bytes.
 pub const WINDOW_TIME: Duration = Duration::from_secs(60);
-/// Bytes that must move in [`WINDOW_TIME`] of waiting: 9 kbit/s, less than the slowest links that pull images have. Who is
-/// slower holds a buffer of all transfers for nothing.
+/// Bytes that must move in [`WINDOW_TIME`] of waiting: 9 kbit/s, slower than any link that pulls images. A slower client would
+/// block one of the pooled buffers.
 pub const WINDOW_BYTES: u64 = 64 * 1024;
 
-/// One direction of a connection or body. Only time in which the client keeps the server waiting counts.
+/// The pace of one direction of a connection or body. Only time in which the client keeps the server waiting counts.
 #[derive(Debug, Default)]
 pub struct Pace {
     waited: Duration,
@@ -15,17 +15,17 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// How much longer this window may wait.
+    /// Returns how much longer this window may wait.
     pub fn left(&self) -> Duration {
         WINDOW_TIME.saturating_sub(self.waited)
     }
 
-    /// Counts a wait that has ended.
+    /// Adds a wait that has ended.
     pub fn waited(&mut self, time: Duration) {
         self.waited = self.waited.saturating_add(time);
     }
 
-    /// Counts bytes that moved; enough of them begin a new window.
+    /// Adds moved bytes; enough of them begin a new window.
     pub fn moved(&mut self, bytes: u64) {
         self.moved = self.moved.saturating_add(bytes);
         if self.moved >= WINDOW_BYTES {

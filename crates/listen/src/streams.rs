@@ -1,7 +1,7 @@
-//! The streams of one HTTP/2 connection: how many there are, and whether the client takes what it asked for.
+//! Tracks the streams of one HTTP/2 connection: how many are open, and whether the client reads what it asked for.
 //!
-//! Over HTTP/1.1 a client that takes nothing stalls the socket, which [`crate::wire`] sees. Over HTTP/2 it can starve one stream by
-//! not opening its window, while the socket is free; the transfer's buffers are held all the same.
+//! Over HTTP/1.1 a client that reads nothing blocks the socket, which [`crate::wire`] detects. Over HTTP/2 it can block one
+//! stream by not opening its window while the socket stays free, and the transfer's buffers are held all the same.
 use crate::body::Body;
 use crate::pace::{WINDOW_BYTES, WINDOW_TIME};
 use bytes::Bytes;
@@ -14,52 +14,52 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// How often a connection's streams are looked at; what is due is found that much late at most.
+/// How often a connection's streams are checked; an overdue stream is found at most this much later.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Shared by a connection and its streams.
 pub struct Streams(Mutex<State>);
 
 struct State {
-    /// By their numbers, in the order in which they began.
+    /// Open streams by number, in the order in which they began.
     open: BTreeMap<u64, Turn>,
     next: u64,
     /// Until when a connection without streams may wait for one.
     idle_until: Instant,
-    /// How long it may after a stream has ended.
+    /// How long a connection may be idle after its last stream has ended.
     idle_time: Duration,
 }
 
-/// Whose turn it is, and until when.
+/// Whether a stream waits for the client or for the server, and until when.
 #[derive(Default)]
 struct Turn {
-    /// Bytes that the body gave and the client has not taken.
+    /// Bytes that the body has yielded and the client has not read.
     given: u64,
-    /// Whether the client wants more than there is at the moment.
+    /// Whether the client waits for more than the body has yielded.
     asked: bool,
-    /// By when the client must take something; `None` while it waits for us.
+    /// Deadline for the client to read; `None` while it waits for the server.
     due: Option<Instant>,
-    /// Since when it has taken nothing of what there is for it; `None` while it waits for us.
+    /// Since when the client has read nothing of what is available; `None` while it waits for the server.
     since: Option<Instant>,
 }
 
-/// Why a connection is of no use any more.
+/// Why a connection should be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Useless {
-    /// No stream was open for long.
+    /// No stream has been open for too long.
     Idle,
-    /// A client asked for something and does not take it.
+    /// The client does not read what it asked for.
     Stalled,
 }
 
 impl Streams {
-    /// A connection's first stream must come until `first`; later ones within `idle_time` after the last has ended.
+    /// The first stream must begin before `first`, later ones within `idle_time` after the last stream has ended.
     pub fn new(first: Instant, idle_time: Duration) -> Arc<Streams> {
         let state = State { open: BTreeMap::new(), next: 0, idle_until: first, idle_time };
         Arc::new(Streams(Mutex::new(state)))
     }
 
-    /// A new stream, which ends when its last clone is dropped.
+    /// Begins a stream. It ends when its last clone is dropped.
     pub fn begin(self: &Arc<Self>) -> Stream {
         let mut state = self.state();
         let number = state.next;
@@ -69,7 +69,7 @@ impl Streams {
         Stream(Arc::new(Entry { streams: self.clone(), number }))
     }
 
-    /// Returns once the connection should be given up.
+    /// Returns once the connection should be closed.
     pub async fn useless(&self) -> Useless {
         loop {
             let now = Instant::now();
@@ -87,12 +87,12 @@ impl Streams {
         }
     }
 
-    /// Since when a client takes nothing of a stream that has something for it, of all streams the longest.
+    /// Returns since when the client has read nothing of an available stream, over all streams the earliest.
     pub fn waits_since(&self) -> Option<Instant> {
         self.state().open.values().filter_map(|turn| turn.since).min()
     }
 
-    /// From now on the connection is waited for so long when no stream is open, and not at all if there never was one.
+    /// Reduces the idle time to `time`. A connection that never had a stream ends at once.
     pub fn end_within(&self, time: Duration) {
         let mut state = self.state();
         state.idle_time = time;
@@ -104,7 +104,7 @@ impl Streams {
     }
 }
 
-/// A request and its answer, until the client has taken all of it.
+/// A request and its response, until the client has read all of it.
 #[derive(Clone)]
 pub struct Stream(Arc<Entry>);
 
@@ -114,7 +114,7 @@ struct Entry {
 }
 
 impl Stream {
-    /// The same body, whose bytes the client has to take at the least pace.
+    /// Wraps a body so that the client must read it at the minimum pace.
     pub fn paced(self, body: Body) -> Paced {
         self.with(|turn, now| (turn.due, turn.since) = (Some(now + WINDOW_TIME), Some(now)));
         Paced { body, stream: self }
@@ -126,7 +126,7 @@ impl Stream {
         }
     }
 
-    /// The client wants more than there is.
+    /// Records that the client waits for more than the body has yielded.
     fn asked(&self) {
         self.with(|turn, _| {
             turn.asked = true;
@@ -136,7 +136,7 @@ impl Stream {
         });
     }
 
-    /// The body gave a piece, which comes back when it is sent.
+    /// Records a piece of the body. The returned bytes record their own drop, once they are sent.
     fn give(&self, bytes: Bytes) -> Bytes {
         let length = bytes.len() as u64;
         self.with(|turn, now| {
@@ -155,14 +155,14 @@ impl Stream {
             turn.since = if turn.asked && turn.given == 0 { None } else { Some(now) };
             turn.due = match turn.due {
                 _ if turn.asked && turn.given == 0 => None,
-                // What it took faster than it had to is no credit.
+                // Reading faster than required earns no later deadline.
                 due => due.map(|due| due.min(until)),
             };
         });
     }
 }
 
-/// How long the client may take for so many bytes, at the least [`crate::pace::Pace`].
+/// Returns how long the client may take for these bytes at the minimum [`crate::pace::Pace`].
 fn allowed(bytes: u64) -> Duration {
     let windows = u32::try_from(bytes.div_ceil(WINDOW_BYTES)).unwrap_or(u32::MAX);
     WINDOW_TIME.saturating_mul(windows.max(1))
@@ -176,7 +176,7 @@ impl Drop for Entry {
     }
 }
 
-/// Bytes on their way to the client.
+/// Bytes of a body that are on their way to the client.
 struct Given {
     bytes: Bytes,
     stream: Stream,
@@ -194,7 +194,7 @@ impl Drop for Given {
     }
 }
 
-/// An answer's body, watched.
+/// A response body whose reading by the client is tracked.
 pub struct Paced {
     body: Body,
     stream: Stream,

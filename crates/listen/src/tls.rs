@@ -1,4 +1,4 @@
-//! TLS on the listeners: the certificate, the protocols, and how a private authority is made.
+//! TLS for the listeners: certificates, protocols, and private authorities.
 #[cfg(feature = "acme")]
 pub mod acme;
 mod ahead;
@@ -34,32 +34,32 @@ use tokio_rustls::server::TlsStream;
 const HTTP_1_1: &[u8] = b"http/1.1";
 const HTTP_2: &[u8] = b"h2";
 
-/// Bytes that a TLS connection holds of what it sends, beside the buffers of all transfers: a slow client of each of all
-/// connections makes half a GiB of it. rustls's own limit is half of this, and makes more writes.
+/// Maximum bytes that a TLS connection buffers for sending, in addition to the pooled buffers. With slow clients on all
+/// connections this is half a GiB. rustls's default is half of it, and needs more writes.
 const SEND_BYTES: usize = 128 * 1024;
 
-/// From whom to have certificates, and for what.
+/// The settings for certificates from an ACME authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AcmeSettings {
-    /// Names, one at least and no wildcard, which TLS-ALPN-01 can't prove.
+    /// At least one name, and no wildcards: TLS-ALPN-01 can't prove them.
     pub domains: Vec<String>,
-    /// Whom the authority writes to, such as `mailto:ops@example.com`.
+    /// Contact for the authority, such as `mailto:ops@example.com`.
     pub contact: Option<String>,
     /// The URL of the authority's directory.
     pub directory: String,
-    /// Who signs the directory's own certificate, beside the system's authorities.
+    /// Authorities to trust for the directory's own certificate, in addition to the system's.
     pub authorities: Option<PathBuf>,
 }
 
-/// What an https:// listener speaks: TLS 1.2 and 1.3, with the certificate that is served at the moment.
+/// TLS 1.2 and 1.3 for an https:// listener, with the certificate that is currently served.
 #[derive(Clone)]
 pub struct Tls {
     acceptor: TlsAcceptor,
 }
 
 impl Tls {
-    /// TLS with `served`'s certificate, for HTTP/1.1 and, if `http2`, for HTTP/2 before it; `clock` says when a session is too old
-    /// to be resumed.
+    /// Creates TLS with `served`'s certificate. Offers HTTP/1.1 and, if `http2`, prefers HTTP/2. `clock` limits the age of
+    /// resumed sessions.
     pub fn new(served: &Served, http2: bool, clock: Arc<dyn Clock>) -> Result<Tls, rustls::Error> {
         let mut config = ServerConfig::builder_with_details(provider(), Arc::new(ContextTime(clock)))
             .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
@@ -71,13 +71,13 @@ impl Tls {
         Ok(Tls { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    /// Shakes hands with a client that has begun to.
+    /// Completes a handshake that a client has begun.
     pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
         self.acceptor.accept_with(stream, |session| session.set_buffer_limit(Some(SEND_BYTES))).await
     }
 }
 
-/// Whether this was an ACME authority's check, which ends with the handshake.
+/// Whether this is an ACME authority's check, which ends with the handshake.
 pub fn is_challenge<S>(stream: &TlsStream<S>) -> bool {
     #[cfg(feature = "acme")]
     return stream.get_ref().1.alpn_protocol() == Some(challenge::PROTOCOL);
@@ -93,12 +93,12 @@ pub fn is_http2<S>(stream: &TlsStream<S>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(HTTP_2)
 }
 
-/// The one crypto stack.
+/// Returns the only crypto provider of the program.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// The certificate that new connections are shown. Clones show the same.
+/// The certificate that new connections get. Clones share it.
 #[derive(Clone)]
 pub struct Served {
     pair: Arc<watch::Sender<Option<Arc<Pair>>>>,
@@ -107,7 +107,7 @@ pub struct Served {
 }
 
 impl Served {
-    /// Shows that certificate; without one, every handshake fails until there is one.
+    /// Serves a certificate. Without one, every handshake fails until [`Served::replace`] sets one.
     pub fn new(pair: Option<Pair>) -> Served {
         Served {
             pair: Arc::new(watch::Sender::new(pair.map(Arc::new))),
@@ -116,24 +116,24 @@ impl Served {
         }
     }
 
-    /// What is served at the moment.
+    /// Returns the certificate that is currently served.
     pub fn pair(&self) -> Option<Arc<Pair>> {
         self.pair.borrow().clone()
     }
 
-    /// Serves another from now on. Connections that are open go on.
+    /// Serves another certificate from now on. Open connections continue.
     pub fn replace(&self, pair: Pair) {
         self.pair.send_replace(Some(Arc::new(pair)));
     }
 
-    /// Hears of every certificate that is served after this call.
+    /// Returns a receiver of every certificate that is served after this call.
     pub fn changes(&self) -> watch::Receiver<Option<Arc<Pair>>> {
         self.pair.subscribe()
     }
 }
 
 impl ResolvesServerCert for Served {
-    /// One certificate for every name: clients judge whether it is for theirs.
+    /// Returns the same certificate for every name; clients check whether it matches.
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         #[cfg(feature = "acme")]
         if challenge::is_challenge(&hello) {
@@ -151,7 +151,7 @@ impl std::fmt::Debug for Served {
     }
 }
 
-/// The context's clock, as rustls asks for it.
+/// The context's clock, as rustls's time provider.
 struct ContextTime(Arc<dyn Clock>);
 
 impl TimeProvider for ContextTime {

@@ -1,4 +1,4 @@
-//! A connection's bytes: counted, and given up when the client takes too few.
+//! Counts a connection's bytes, and fails if the client reads too slowly.
 use crate::connections::ConnectionState;
 use crate::metrics::Traffic;
 use crate::pace::{Pace, WINDOW_TIME};
@@ -9,15 +9,15 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A stream whose writes fail once the client falls behind the least [`Pace`]: it would hold its transfer's buffers.
+/// A stream whose writes fail once the client is slower than the minimum [`Pace`], because it would block its transfer's buffers.
 pub struct Wire<S> {
     stream: S,
     traffic: Traffic,
     state: Arc<ConnectionState>,
     pace: Pace,
-    /// Runs while a write waits, for as long as the pace allows.
+    /// Timer that runs while a write waits, for as long as the pace allows.
     stalled: Pin<Box<Sleep>>,
-    /// Since when a write waits.
+    /// Since when the current write waits.
     waits: Option<Instant>,
 }
 
@@ -28,7 +28,7 @@ impl<S> Wire<S> {
         Wire { stream, traffic: traffic.clone(), state, pace, stalled, waits: None }
     }
 
-    /// The stream beneath.
+    /// Returns the inner stream.
     pub fn stream(&self) -> &S {
         &self.stream
     }

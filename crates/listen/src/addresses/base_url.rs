@@ -1,4 +1,4 @@
-//! A scheme, a host and a port: what stands before every path.
+//! Base URLs: a scheme, a host and a port.
 use super::without_port;
 use std::str::FromStr;
 
@@ -24,12 +24,12 @@ impl Scheme {
     }
 }
 
-/// `:PORT`, or nothing for the scheme's own.
+/// Returns `:PORT`, or an empty text for the scheme's default port.
 pub(super) fn port_suffix(scheme: Scheme, port: u16) -> String {
     if port == scheme.default_port() { String::new() } else { format!(":{port}") }
 }
 
-/// A scheme and an authority and nothing else, such as `https://registry.corp`; a default port is left out.
+/// A scheme and an authority without a path, such as `https://registry.corp`. A default port is left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl {
     pub scheme: Scheme,
@@ -38,7 +38,7 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// `:PORT` as the URL has it.
+    /// Returns `:PORT`, or an empty text if the URL has no port.
     pub(super) fn port(&self) -> &str {
         &self.authority[without_port(&self.authority).len()..]
     }

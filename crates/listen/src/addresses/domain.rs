@@ -1,19 +1,19 @@
-//! The domain under which registries have AWS-shaped names.
+//! The domain below which registries have AWS-shaped names.
 use aws::{AccountId, Partition, Region};
 use std::str::FromStr;
 
-/// A domain under which registries have AWS-shaped names, in lower case. AWS's own domains stand for each other: every region's
-/// names end in the one of its partition.
+/// A domain below which registries have AWS-shaped names, in lower case. AWS's own domains are equivalent: each region's names
+/// end in the domain of its partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Domain(pub(super) String);
 
 impl Domain {
-    /// What the names of a region end in: the domain itself, or for AWS's own domains that of the region's partition.
+    /// Returns the domain that a region's names end in: this domain, or the region's partition's domain if this is one of AWS's.
     pub fn of(&self, region: &Region) -> &str {
         if self.is_of_aws() { region.partition().dns_suffix() } else { &self.0 }
     }
 
-    /// Every text that [`Domain::of`] may return.
+    /// Returns every domain that [`Domain::of`] may return.
     pub(super) fn all(&self) -> impl Iterator<Item = &str> {
         let all: Vec<&str> = match self.is_of_aws() {
             true => Partition::ALL.map(Partition::dns_suffix).into(),
@@ -55,7 +55,7 @@ impl FromStr for Domain {
     }
 }
 
-/// The domain of a text that is a registry's or API's name, or such a name without its account.
+/// Returns the domain part of a registry's or API's name, also of one without its account.
 fn below_region(text: &str) -> Option<&str> {
     let labels = match text.split_once('.') {
         Some((account, rest)) if account.parse::<AccountId>().is_ok() => rest,

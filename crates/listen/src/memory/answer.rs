@@ -1,4 +1,4 @@
-//! An answer that holds its room until its client has taken it.
+//! Answers that hold their memory budget until the client has read them.
 use super::Lease;
 use crate::body::{Body, full};
 use bytes::Bytes;
@@ -8,18 +8,18 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Bytes of an answer that are handed over at once. What is smaller is not copied, and not cut off.
+/// Bytes of an answer that are handed over at once. A smaller answer is not copied and is never cut off.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Bytes of an answer and their room. What the bytes have beyond the room is the answer's form, and not counted.
+/// The bytes of an answer with their lease. Any excess of the bytes over the lease is framing and is not counted.
 pub struct Held {
     bytes: Vec<u8>,
-    /// `None` for what is always small.
+    /// `None` for answers that are always small.
     lease: Option<Lease>,
 }
 
 impl Held {
-    /// The bytes in their lease, which gives back what they do not need.
+    /// Combines bytes with their lease, which releases what the bytes do not need.
     pub fn new(bytes: Vec<u8>, lease: Option<Lease>) -> Held {
         let mut lease = lease;
         if let Some(lease) = &mut lease {
@@ -28,12 +28,12 @@ impl Held {
         Held { bytes, lease }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The body of the answer. It breaks off when its client takes so little of it that it had to make room for others.
+    /// Returns the answer's body. It breaks off if the client reads so slowly that the answer is evicted for others.
     pub fn into_body(self) -> Body {
         match self.lease {
             None => full(self.bytes),
@@ -60,7 +60,7 @@ impl AsRef<[u8]> for Small {
     }
 }
 
-/// An answer that is copied out piece by piece, so that what was not taken yet can be dropped.
+/// An answer that is copied out piece by piece, so that the unread part can be dropped.
 struct Large {
     lease: Lease,
     length: usize,

@@ -1,4 +1,4 @@
-//! A bounded amount of memory that leases share, of which the slowest client is cut off when it is short.
+//! A bounded amount of memory shared by leases. When it runs short, the slowest client's lease is evicted.
 mod state;
 
 use kernel::CommonError;
@@ -10,50 +10,50 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout_at};
 
-/// The longest wait for room; then the client is told to try again.
+/// Maximum wait for room; after it the client is told to try again.
 pub const ROOM_TIME: Duration = Duration::from_secs(5);
-/// A client that has moved fewer than [`PROGRESS_BYTES`] for so long may be cut off when others need its room: it is slower than
-/// 260 kbit/s.
+/// A client stalls if it moves fewer than [`PROGRESS_BYTES`] in this time, which is less than 260 kbit/s. Stalled clients may be
+/// cut off when others need their room.
 pub const STALL_TIME: Duration = Duration::from_secs(2);
 /// Bytes that count as progress.
 const PROGRESS_BYTES: usize = 64 * 1024;
-/// Bytes of a lease at most that counts as small, as nearly all are: what is large makes room for it.
+/// Maximum bytes of a small lease. Nearly all leases are small, and large ones make room for them.
 const SMALL_BYTES: usize = 64 * 1024;
-/// Requests of one owner at once that clients keep waiting; of more, the slowest that stall are cut off.
+/// Concurrent requests of one owner that wait for their clients. Beyond it, the slowest stalled ones are cut off.
 pub const REQUESTS_PER_OWNER: usize = 16;
-/// Bytes that a lease takes at first, and at most at once beyond what it needs.
+/// Bytes that a lease reserves at first, and the most that it reserves at once beyond its need.
 const FIRST_BYTES: usize = 4 * 1024;
 const STEP_BYTES: usize = 1024 * 1024;
-/// How often one who waits looks whether somebody has stalled meanwhile.
+/// How often a waiting lease checks whether another has stalled.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
-/// Whom memory counts against.
+/// The owner that memory is counted against.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owner(Arc<str>);
 
 impl Owner {
-    /// Someone at an address of whom nothing else is known.
+    /// An unknown client at an address.
     pub fn stranger(address: IpAddr) -> Owner {
         Owner(network(address).to_string().into())
     }
 
-    /// Someone at an address who claims an access key id.
+    /// A client at an address that claims an access key id.
     pub fn claimed(address: IpAddr, access_key_id: &str) -> Owner {
         Owner(format!("{} {access_key_id}", network(address)).into())
     }
 
-    /// A service that does a job by itself.
+    /// A background service of this server.
     pub fn service(name: &str) -> Owner {
         Owner(name.into())
     }
 
-    /// A caller who was authenticated, at an address.
+    /// An authenticated caller at an address.
     pub fn caller(arn: &str, address: IpAddr) -> Owner {
         Owner::claimed(address, arn)
     }
 }
 
-/// One client has a whole /64 of IPv6.
+/// Maps an IPv6 address to its /64 network, because one client usually has a whole /64.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -61,7 +61,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A budget. Its clones are the same one.
+/// A memory budget. Clones share it.
 #[derive(Clone)]
 pub struct Budget {
     pub name: &'static str,
@@ -69,12 +69,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// A budget of so many bytes, all of which one owner may take.
+    /// Creates a budget that one owner may use up.
     pub fn new(name: &'static str, bytes: usize) -> Budget {
         Budget::with_share(name, bytes, bytes)
     }
 
-    /// A budget of which one owner may take `share` bytes.
+    /// Creates a budget of which one owner may use `share` bytes.
     pub fn with_share(name: &'static str, bytes: usize, share: usize) -> Budget {
         let state = State {
             bytes,
@@ -90,17 +90,17 @@ impl Budget {
         Budget { name, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// Bytes that are free now.
+    /// Returns the free bytes.
     pub fn free(&self) -> usize {
         self.lock().free
     }
 
-    /// How many leases were cut off so far since others needed their room.
+    /// Returns how many leases were evicted so far.
     pub fn evicted(&self) -> u64 {
         self.lock().evicted
     }
 
-    /// A lease of nothing yet, for what a client sends.
+    /// Creates an empty lease for what a client sends.
     pub fn receive(&self, owner: Owner) -> Lease {
         let lease = self.lease(owner);
         let mut state = self.lock();
@@ -110,14 +110,15 @@ impl Budget {
         lease
     }
 
-    /// A lease of `bytes` for what the server makes itself. It waits [`ROOM_TIME`] at most; then [`CommonError::Busy`].
+    /// Reserves `bytes` for data that the server makes itself. Waits at most [`ROOM_TIME`], then fails with
+    /// [`CommonError::Busy`].
     pub async fn take(&self, owner: Owner, bytes: usize) -> Result<Lease, CommonError> {
         let mut lease = self.lease(owner);
         lease.grow(bytes).await?;
         Ok(lease)
     }
 
-    /// The same if there is room now and nobody has to be cut off for it.
+    /// Reserves `bytes` if there is room now without evicting a lease.
     pub fn take_now(&self, owner: Owner, bytes: usize) -> Option<Lease> {
         let mut lease = self.lease(owner);
         let mut state = self.lock();
@@ -139,29 +140,29 @@ impl Budget {
         Arc::ptr_eq(&self.state, &other.state)
     }
 
-    /// The state stays whole though a holder panicked.
+    /// Ignores poisoning: the state is consistent even if a holder panicked.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Room in a budget and the bytes in it. Dropping it gives the room back.
+/// Reserved room in a budget, and the bytes in it. Dropping it releases the room.
 pub struct Lease {
     budget: Budget,
     id: u64,
     owner: Owner,
     shared: Arc<Shared>,
-    /// Bytes of the budget that it holds.
+    /// Bytes reserved from the budget.
     room: usize,
     /// Bytes in it.
     len: usize,
-    /// Of these, those at the last progress.
+    /// Value of `len` at the last progress.
     marked: usize,
 }
 
-/// What the budget can take away from a lease.
+/// The part of a lease that the budget can take away.
 struct Shared {
-    /// `None` once the lease was evicted.
+    /// The bytes; `None` once the lease is evicted.
     bytes: Mutex<Option<Vec<u8>>>,
     evicted: Notify,
 }
@@ -178,14 +179,14 @@ impl Lease {
         self.len
     }
 
-    /// Returns once the lease was cut off, and never otherwise. Cancel-safe.
+    /// Returns once the lease is evicted; otherwise never. Cancel-safe.
     pub async fn evicted(&self) {
         while self.shared.lock().is_some() {
             self.shared.evicted.notified().await;
         }
     }
 
-    /// Adds bytes that came from a client, and takes room for them in steps; `most` is all that will ever be added.
+    /// Adds bytes from a client and reserves room for them in steps. `most` is the maximum that will ever be added.
     pub async fn append(&mut self, piece: &[u8], most: usize) -> Result<(), CommonError> {
         let needed = self.len + piece.len();
         if needed > self.room {
@@ -205,14 +206,14 @@ impl Lease {
         Ok(())
     }
 
-    /// The bytes, for the server to work with: from now on the lease is not cut off.
+    /// Returns the bytes for the server to work with. From now on the lease is not evicted.
     pub fn finish(&mut self) -> Result<Vec<u8>, CommonError> {
         let mut state = self.budget.lock();
         state.work(self.id);
         self.shared.lock().as_mut().map(std::mem::take).ok_or(CommonError::Busy)
     }
 
-    /// The same bytes in another budget, under another owner. While it waits for room there it may still be cut off here.
+    /// Moves the bytes to another budget and owner. While it waits for room there, the lease may still be evicted here.
     pub async fn move_to(mut self, budget: &Budget, owner: Owner) -> Result<Lease, CommonError> {
         if self.budget.is(budget) {
             return Ok(self);
@@ -228,7 +229,7 @@ impl Lease {
         Ok(moved)
     }
 
-    /// Gives the room back that is beyond `bytes`.
+    /// Releases the room beyond `bytes`.
     pub fn shrink(&mut self, bytes: usize) {
         if bytes < self.room {
             self.budget.lock().give_back(self.id, self.room - bytes);
@@ -236,27 +237,27 @@ impl Lease {
         }
     }
 
-    /// Puts bytes into the lease that the client is to take from it; from now on it may be cut off.
+    /// Puts bytes into the lease for the client to read. From now on the lease may be evicted.
     pub fn offer(&mut self, bytes: Vec<u8>) {
         self.len = bytes.len();
         *self.shared.lock() = Some(bytes);
         self.budget.lock().wait_for_client(self.id);
     }
 
-    /// A copy of a part of the bytes; `None` when the lease was cut off.
+    /// Returns a copy of a part of the bytes; `None` if the lease is evicted.
     pub fn part(&mut self, from: usize, to: usize) -> Option<Vec<u8>> {
         let part = self.shared.lock().as_ref().and_then(|bytes| bytes.get(from..to)).map(<[u8]>::to_vec)?;
         self.progress();
         Some(part)
     }
 
-    /// The client has moved enough bytes to count as fast.
+    /// Records that the client has moved enough bytes to count as progress.
     fn progress(&mut self) {
         self.marked = self.len;
         self.budget.lock().progressed(self.id);
     }
 
-    /// Takes `by` more bytes, waiting [`ROOM_TIME`] at most; then [`CommonError::Busy`].
+    /// Reserves `by` more bytes. Waits at most [`ROOM_TIME`], then fails with [`CommonError::Busy`].
     async fn grow(&mut self, by: usize) -> Result<(), CommonError> {
         let asked = self.budget.lock().ask(self.id, by);
         match asked {
@@ -268,14 +269,14 @@ impl Lease {
         Ok(())
     }
 
-    /// Waits until the room was granted; from time to time it looks whether somebody has stalled meanwhile.
+    /// Waits until the room is granted, and periodically checks whether another lease has stalled.
     async fn wait(&self, mut granted: oneshot::Receiver<()>) -> Result<(), CommonError> {
         let deadline = Instant::now() + ROOM_TIME;
         loop {
             let until = deadline.min(Instant::now() + LOOK_AGAIN);
             match timeout_at(until, &mut granted).await {
                 Ok(Ok(())) => return Ok(()),
-                // It was evicted while it waited.
+                // The lease was evicted while it waited.
                 Ok(Err(_)) => return Err(CommonError::Busy),
                 Err(_) if until == deadline => return Err(CommonError::Busy),
                 Err(_) => self.budget.lock().look_again(self.id),
@@ -292,7 +293,7 @@ impl Drop for Lease {
     }
 }
 
-/// Room for so many bytes and some to come: twice as much up to a step, whole steps beyond.
+/// Rounds up to leave room for further bytes: to a power of two up to a step, to whole steps beyond.
 fn step(needed: usize) -> usize {
     if needed < STEP_BYTES { needed.next_power_of_two().max(FIRST_BYTES) } else { needed.next_multiple_of(STEP_BYTES) }
 }

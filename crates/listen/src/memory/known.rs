@@ -1,27 +1,27 @@
-//! Who proved an access key of late.
+//! Remembers which clients have recently proved an access key.
 use super::Owner;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long a pair of address and key is known after its last verified call: longer than a build pauses between two pushes.
+/// How long a pair of address and key stays known after its last verified call: longer than a build's pause between pushes.
 const KNOWN_TIME: Duration = Duration::from_secs(3600);
-/// Pairs that are known at once; of more, those that were seen longest ago are forgotten.
+/// Maximum known pairs; beyond it, the least recently seen are forgotten.
 const KNOWN_PAIRS: usize = 4096;
 
-/// The pairs of address and access key id that have signed a call well within the last hour.
+/// The pairs of address and access key id with a verified call within the last hour.
 #[derive(Default)]
 pub struct KnownPairs(Mutex<HashMap<Owner, Instant>>);
 
 impl KnownPairs {
-    /// Whether the pair has signed a call well of late.
+    /// Whether the pair had a verified call within [`KNOWN_TIME`].
     pub fn knows(&self, pair: &Owner) -> bool {
         let pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pairs.get(pair).is_some_and(|seen| seen.elapsed() < KNOWN_TIME)
     }
 
-    /// Notes that the pair has signed a call well now.
+    /// Records that a call of the pair was verified now.
     pub fn verified(&self, pair: &Owner) {
         let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(seen) = pairs.get_mut(pair) {

@@ -1,4 +1,4 @@
-//! Requests to other servers over connections that are used again, with bodies that stream in both directions.
+//! Sends requests to other servers over reused connections, with bodies streamed in both directions.
 use super::{ANSWER_TIME, Authorities, OutboundError, Trust, dial, to_origin_form};
 use bytes::Bytes;
 use futures_util::Stream;
@@ -17,19 +17,19 @@ use std::task::{Context, Poll};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-/// Connections at most that are kept for one server while nobody uses them.
+/// Maximum idle connections to one server.
 const MAX_IDLE: usize = 8;
 
 type BoxError = Box<dyn Error + Send + Sync>;
 /// A request's body.
 pub type Payload = UnsyncBoxBody<Bytes, BoxError>;
 
-/// A body of bytes that are at hand.
+/// Returns a body of these bytes.
 pub fn whole(bytes: impl Into<Bytes>) -> Payload {
     Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-/// A body that is sent as it is read; an error of the stream breaks the request off.
+/// Returns a body that is sent as the stream yields it. An error of the stream aborts the request.
 pub fn streamed<S, E>(stream: S) -> Payload
 where
     S: Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -39,11 +39,12 @@ where
     StreamBody::new(stream.map(|piece| piece.map(Frame::data).map_err(Into::into))).boxed_unsync()
 }
 
-/// A client of any number of servers, which share who is trusted and nothing else: no cookies, no credentials.
+/// A client for any number of servers. Requests share the trusted authorities and idle connections, but no cookies or
+/// credentials.
 pub struct Agent {
     authorities: Authorities,
     trust: OnceCell<Trust>,
-    /// By scheme and authority.
+    /// Idle connections by scheme and authority.
     idle: Mutex<HashMap<String, Vec<SendRequest<Watched>>>>,
 }
 
@@ -52,10 +53,10 @@ impl Agent {
         Agent { authorities, trust: OnceCell::new(), idle: Mutex::default() }
     }
 
-    /// Sends a request, whose URI is absolute. Redirects are the caller's.
+    /// Sends a request with an absolute URI. Does not follow redirects.
     ///
-    /// A request that a kept connection never took, because its server had closed it, is sent once more over a new one.
-    /// Fails when the server neither reads the body nor answers for [`ANSWER_TIME`].
+    /// If an idle connection turns out to be closed before it took the request, sends it once more over a new one. Fails if the
+    /// server neither reads the body nor answers for [`ANSWER_TIME`].
     pub async fn send(&self, request: Request<Payload>) -> Result<Response<Incoming>, OutboundError> {
         let uri = request.uri().clone();
         let key = format!("{}://{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |a| a.as_str()));
@@ -93,14 +94,14 @@ impl Agent {
             let stream = dial(uri, || trust.map_or_else(|| self.authorities.trust(), Ok)).await?;
             let broken = |error: hyper::Error| OutboundError::Broken { uri: uri.clone(), source: error.into() };
             let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
-            // Its errors reach whoever waits for an answer.
+            // The connection's errors reach the caller that waits for the answer.
             tokio::spawn(connection);
             Ok(sender)
         };
         timeout(ANSWER_TIME, opened).await.unwrap_or_else(|_| Err(OutboundError::Slow { uri: uri.clone() }))
     }
 
-    /// A kept connection whose last answer was read to its end.
+    /// Takes an idle connection that is ready for a request: its last answer was read completely.
     fn take_idle(&self, key: &str) -> Option<SendRequest<Watched>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle.get_mut(key)?;
@@ -118,7 +119,7 @@ impl Agent {
     }
 }
 
-/// Waits for an answer as long as the request's body moves; `None` after [`ANSWER_TIME`] in which it did not.
+/// Waits for an answer while the request's body makes progress; `None` after [`ANSWER_TIME`] without progress.
 async fn unless_stalled<T>(answer: impl Future<Output = T>, moved: &AtomicU64) -> Option<T> {
     let mut answer = std::pin::pin!(answer);
     loop {
@@ -133,7 +134,7 @@ async fn unless_stalled<T>(answer: impl Future<Output = T>, moved: &AtomicU64) -
 
 /// Reads an answer's whole body.
 ///
-/// Fails when it is larger than `limit` bytes, or takes longer than [`ANSWER_TIME`].
+/// Fails if it exceeds `limit` bytes or takes longer than [`ANSWER_TIME`].
 pub async fn read(response: Response<Incoming>, limit: usize, uri: &Uri) -> Result<Response<Bytes>, OutboundError> {
     let (parts, body) = response.into_parts();
     match timeout(ANSWER_TIME, Limited::new(body, limit).collect()).await {
@@ -143,7 +144,7 @@ pub async fn read(response: Response<Incoming>, limit: usize, uri: &Uri) -> Resu
     }
 }
 
-/// An answer's body in pieces, as they come. Fails when none comes for [`ANSWER_TIME`].
+/// Streams an answer's body. Fails if no piece arrives for [`ANSWER_TIME`].
 pub fn pieces(body: Incoming, uri: Uri) -> impl Stream<Item = Result<Bytes, OutboundError>> + Send {
     futures_util::stream::unfold(Some(body), move |body| {
         let uri = uri.clone();
@@ -164,7 +165,7 @@ pub fn pieces(body: Incoming, uri: Uri) -> impl Stream<Item = Result<Bytes, Outb
     })
 }
 
-/// A body that counts its pieces, so that a slow request can be told from a dead one.
+/// A body that counts its progress, so that a slow request can be told from a stalled one.
 struct Watched {
     inner: Payload,
     moved: Arc<AtomicU64>,

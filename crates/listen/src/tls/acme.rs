@@ -1,4 +1,4 @@
-//! Certificates from an authority that speaks ACME (RFC 8555), such as Let's Encrypt, proven by TLS-ALPN-01 (RFC 8737).
+//! Gets certificates from an ACME authority (RFC 8555), such as Let's Encrypt, with TLS-ALPN-01 (RFC 8737).
 use super::challenge::Answered;
 use super::pair::{Files, Pair, PairError};
 use super::{AcmeSettings, Served, provider};
@@ -26,16 +26,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// The longest wait for an authority to check the names, and again to sign.
+/// Maximum wait for the authority to check the names, and again to sign.
 const WAIT: RetryPolicy =
     RetryPolicy::new().initial_delay(Duration::from_millis(500)).timeout(Duration::from_secs(120));
-/// The first wait after a failure, which doubles up to the longest: Let's Encrypt takes five failures per name and hour.
+/// The wait after a first failure; it doubles up to the longest. Let's Encrypt allows five failures per name and hour.
 const FIRST_RETRY: Duration = Duration::from_secs(60);
 const LONGEST_RETRY: Duration = Duration::from_secs(60 * 60);
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// Why there is no new certificate.
+/// Why no certificate could be obtained.
 #[derive(Debug, thiserror::Error)]
 pub enum AcmeError {
     #[error("{doing} {}", path.display())]
@@ -58,18 +58,18 @@ pub enum AcmeError {
     Pair(#[from] PairError),
 }
 
-/// Keeps a certificate that holds in service.
+/// Keeps a valid certificate in service.
 pub struct Acme {
     settings: AcmeSettings,
     trust: Trust,
-    /// Where the account and the certificate are kept, in files whose names tell directory and domains apart.
+    /// The directory of the account's and certificate's files. Their names depend on the ACME directory and the domains.
     kept: PathBuf,
     served: Served,
     clock: Arc<dyn Clock>,
 }
 
 impl Acme {
-    /// Serves the certificate that `directory` keeps from before, if it does.
+    /// Serves the certificate that is stored in `directory`, if any.
     pub fn start(settings: AcmeSettings, directory: &Path, clock: Arc<dyn Clock>) -> Result<Acme, AcmeError> {
         DirBuilder::new()
             .recursive(true)
@@ -88,12 +88,12 @@ impl Acme {
         Ok(acme)
     }
 
-    /// What is served, now and later.
+    /// Returns the served certificate, which `run` replaces.
     pub fn served(&self) -> &Served {
         &self.served
     }
 
-    /// Has the certificate made and renewed in time, for ever.
+    /// Obtains the certificate and renews it in time. Never returns.
     pub async fn run(self) {
         let mut retry = FIRST_RETRY;
         loop {
@@ -114,7 +114,7 @@ impl Acme {
         }
     }
 
-    /// Orders a certificate, keeps it, serves it, and says when it ends.
+    /// Orders a certificate, stores it, serves it, and returns its expiry as text.
     async fn renew(&self) -> Result<String, AcmeError> {
         let account = self.account().await?;
         let identifiers: Vec<_> = self.settings.domains.iter().cloned().map(Identifier::Dns).collect();
@@ -143,7 +143,7 @@ impl Acme {
         let chain = order.poll_certificate(&WAIT).await?;
         drop(answered);
         let path = self.certificate_file();
-        // One file, so that a crash leaves no half of it.
+        // Key and chain go into one file, so that a crash can't leave only one of them.
         let text = Zeroizing::new(format!("{}{chain}", Zeroizing::new(key.serialize_pem()).as_str()));
         write(&path, text.as_bytes())?;
         let pair = read(&path)?;
@@ -160,12 +160,12 @@ impl Acme {
         params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest.as_ref())];
         let certificate = params.self_signed(&key)?.der().clone();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        // Not `from_der`, which refuses the critical extension that makes it one for this check.
+        // Not `from_der`, which rejects the critical extension that TLS-ALPN-01 requires.
         let key = provider().key_provider.load_private_key(key)?;
         Ok(self.served.challenges.put(name, CertifiedKey::new(vec![certificate], key)))
     }
 
-    /// The account that is kept, or a new one.
+    /// Returns the stored account, or creates one.
     async fn account(&self) -> Result<Account, AcmeError> {
         let path = self.kept_file("account", &[]);
         let builder = Account::builder_with_http(Box::new(Http(self.trust.clone())));
@@ -186,7 +186,7 @@ impl Acme {
         self.kept_file("certificate", &self.settings.domains)
     }
 
-    /// A file for this directory and these names, and for no others.
+    /// Returns the path of a file that is specific to this ACME directory and these names.
     fn kept_file(&self, kind: &str, names: &[String]) -> PathBuf {
         let about = format!("{}\n{}", self.settings.directory, names.join("\n"));
         let digest = Digest::of(Algorithm::Sha256, about.as_bytes());
@@ -195,7 +195,7 @@ impl Acme {
     }
 }
 
-/// When to have a certificate renewed: a third before its end, as Let's Encrypt recommends.
+/// Returns when to renew a certificate: when a third of its life is left, as Let's Encrypt recommends.
 fn renewal(pair: &Pair) -> Time {
     let life = u64::try_from(pair.expires.0.saturating_sub(pair.begins.0)).unwrap_or(0);
     pair.expires.minus(Duration::from_micros(life / 3))
@@ -223,7 +223,7 @@ fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> AcmeE
     move |source| AcmeError::Io { doing, path: path.to_owned(), source }
 }
 
-/// How the ACME client asks.
+/// The HTTP client of the ACME client.
 struct Http(Trust);
 
 impl HttpClient for Http {

@@ -1,4 +1,4 @@
-//! What lies beneath a TLS session: a stream that is read in larger pieces than the session asks for.
+//! The stream beneath a TLS session. It is read in larger pieces than the session asks for.
 use crate::connections::ConnectionState;
 use std::io;
 use std::ops::Range;
@@ -7,21 +7,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes that are read at once at first: more than a client's hello, and all that an idle connection holds here.
+/// Initial read size: more than a client's hello, and all that an idle connection holds here.
 const LEAST_BYTES: usize = 4 * 1024;
-/// Bytes that are read at once of a body that comes fast: a push of 1 GiB takes 4,000 recv calls, where 64 KiB take 16,400.
+/// Maximum read size, for fast bodies: a push of 1 GiB needs 4,000 recv calls with it, and 16,400 with 64 KiB.
 const MOST_BYTES: usize = 256 * 1024;
 
-/// A stream whose bytes are read ahead, so that a TLS session, which asks for one record at most, needs no call of the kernel for
-/// each. A read that fills the memory doubles it while a large transfer is under way, two in turn that fill less than half of it halve
-/// it.
+/// A stream that reads ahead, so that a TLS session, which asks for at most one record, needs no system call for each. During a
+/// large transfer, a read that fills the buffer doubles it; two consecutive reads that fill less than half of it halve it.
 pub struct Ahead<S> {
     stream: S,
     state: Arc<ConnectionState>,
     memory: Box<[u8]>,
-    /// What of the memory was read and not yet taken.
+    /// The part of the buffer that was read and not yet consumed.
     unread: Range<usize>,
-    /// Whether the last read filled less than half.
+    /// Whether the last read filled less than half of the buffer.
     was_short: bool,
 }
 
@@ -30,12 +29,12 @@ impl<S> Ahead<S> {
         Ahead { stream, state, memory: memory(LEAST_BYTES), unread: 0..0, was_short: false }
     }
 
-    /// The stream beneath; what was read ahead is dropped.
+    /// Returns the inner stream and drops what was read ahead.
     pub fn into_inner(self) -> S {
         self.stream
     }
 
-    /// Makes the memory, in which nothing is left, as large as the next read should be, after one of `count` bytes.
+    /// Resizes the empty buffer for the next read, after a read of `count` bytes.
     fn fit(&mut self, count: usize) {
         let size = self.memory.len();
         let is_short = count < size / 2;
@@ -53,7 +52,7 @@ impl<S> Ahead<S> {
 }
 
 impl<S> Ahead<S> {
-    /// Makes the memory, in which nothing is left, as small as that of an idle connection.
+    /// Shrinks the empty buffer to an idle connection's size.
     fn shrink(&mut self) {
         if self.memory.len() > LEAST_BYTES {
             self.memory = memory(LEAST_BYTES);

@@ -1,18 +1,18 @@
-//! What an ACME server is shown that checks whether this server has a name: TLS-ALPN-01 (RFC 8737).
+//! Answers an ACME server's checks that this server controls a name: TLS-ALPN-01 (RFC 8737).
 use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The protocol that such a check speaks; it ends after the handshake.
+/// The ALPN protocol of such a check. It ends after the handshake.
 pub const PROTOCOL: &[u8] = b"acme-tls/1";
 
-/// Certificates for checks that run now, by name. Clones are the same.
+/// Certificates for the checks in progress, by name. Clones share them.
 #[derive(Clone, Default)]
 pub struct Challenges(Arc<Mutex<BTreeMap<String, Arc<CertifiedKey>>>>);
 
 impl Challenges {
-    /// Answers checks of that name until the result is dropped.
+    /// Answers checks of a name until the result is dropped.
     pub fn put(&self, name: &str, key: CertifiedKey) -> Answered {
         self.lock().insert(name.to_owned(), Arc::new(key));
         Answered { challenges: self.clone(), name: name.to_owned() }
@@ -27,7 +27,7 @@ impl Challenges {
     }
 }
 
-/// A challenge that is answered as long as this lives.
+/// A challenge that is answered until this is dropped.
 pub struct Answered {
     challenges: Challenges,
     name: String,
@@ -39,7 +39,7 @@ impl Drop for Answered {
     }
 }
 
-/// Whether a client is such a check: it offers this protocol and nothing else (RFC 8737 3).
+/// Whether a client is such a check: it offers only this protocol (RFC 8737 3).
 pub fn is_challenge(hello: &ClientHello<'_>) -> bool {
     hello.alpn().is_some_and(|mut offered| offered.next() == Some(PROTOCOL) && offered.next().is_none())
 }

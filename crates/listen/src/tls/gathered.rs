@@ -1,11 +1,11 @@
-//! A TLS stream that is read in larger pieces than its records.
+//! A TLS stream that is read in pieces larger than its records.
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream each of whose reads gives all that is there, as far as it fits. A read of TLS gives one record at most, 16 KiB, and
-/// each piece of a body costs its way from the connection to the handler.
+/// A stream whose reads return everything available, as far as it fits. A TLS read returns at most one record of 16 KiB, and each
+/// piece of a body costs a transfer from the connection to the handler.
 pub struct Gathered<S>(pub S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
@@ -15,7 +15,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
             let filled = buffer.filled().len();
             match Pin::new(&mut self.0).poll_read(cx, buffer) {
                 Poll::Ready(Ok(())) if buffer.filled().len() > filled => {}
-                // The end, which the next read meets again, as it does an error.
+                // The end of the stream, which the next read reports again, as it does an error.
                 Poll::Ready(Ok(())) => break,
                 _ if filled > before => break,
                 nothing => return nothing,

@@ -1,4 +1,4 @@
-//! A private certificate authority and the certificate that it gives this server.
+//! Issues a private certificate authority and this server's certificate.
 use kernel::clock::Time;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -11,13 +11,14 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Ten years: whoever trusts the authority does so once per machine.
+/// Life of an authority: ten years, because it is installed by hand on each machine.
 pub const AUTHORITY_LIFE: Duration = DAY.saturating_mul(3652);
-/// With [`BACKDATED`] just under the 398 days that clients take of a server's certificate (CA/Browser Forum ballot SC31).
+/// Life of a server's certificate. With [`BACKDATED`] it is just under the 398 days that clients accept (CA/Browser Forum ballot
+/// SC31).
 pub const SERVER_LIFE: Duration = DAY.saturating_mul(396);
-/// What of a host's name stands in the authority's, which has 64 characters at most (RFC 5280 A.1).
+/// Maximum characters of the host's name in the authority's name, which has at most 64 (RFC 5280 A.1).
 const HOST_CHARS: usize = 40;
-/// How far certificates begin in the past, for clients whose clocks are behind.
+/// How far in the past certificates begin, for clients whose clocks are behind.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
 /// A name that a certificate is for.
@@ -64,7 +65,7 @@ pub struct Issued {
     pub key: Zeroizing<String>,
 }
 
-/// Why nothing could be issued.
+/// Why a certificate could not be issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     #[error("the certificate is not one of an authority")]
@@ -77,7 +78,7 @@ pub enum IssueError {
     Rcgen(#[from] rcgen::Error),
 }
 
-/// Makes an authority that may sign certificates of servers and nothing below them. `host` tells it from others in a list.
+/// Makes an authority that may sign server certificates but no further authorities. `host` distinguishes it in lists.
 pub fn authority(host: &str, now: Time) -> Result<Issued, IssueError> {
     let key = KeyPair::generate()?;
     let mut name = DistinguishedName::new();
@@ -93,9 +94,10 @@ pub fn authority(host: &str, now: Time) -> Result<Issued, IssueError> {
     Ok(Issued { certificate: certificate.pem(), key: Zeroizing::new(key.serialize_pem()) })
 }
 
-/// Makes a server's certificate for `names`, one at least, that `authority` signs; the authority's own follows it in the PEM.
+/// Makes a server certificate for `names`, at least one, signed by `authority`. The authority's certificate follows it in the
+/// PEM.
 ///
-/// It ends after [`SERVER_LIFE`], or with the authority.
+/// It expires after [`SERVER_LIFE`], or with the authority if that is earlier.
 pub fn server(authority: &Issued, names: &[Name], now: Time) -> Result<Issued, IssueError> {
     let ca_key = KeyPair::from_pem(&authority.key)?;
     let end = judge_authority(&authority.certificate, &ca_key, now)?;
@@ -115,7 +117,7 @@ pub fn server(authority: &Issued, names: &[Name], now: Time) -> Result<Issued, I
     Ok(Issued { certificate: chain, key: Zeroizing::new(key.serialize_pem()) })
 }
 
-/// The names that the first certificate of a PEM text is for; none if it can't be understood.
+/// Returns the names in the first certificate of a PEM text; none if it can't be parsed.
 pub fn names(certificate: &str) -> Vec<Name> {
     let read = || {
         let (_, pem) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()).ok()?;
@@ -137,7 +139,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     }
 }
 
-/// When the authority ends, if it may sign at `now` and the key is its own.
+/// Returns the authority's expiry, if it may sign at `now` and the key matches it.
 fn judge_authority(certificate: &str, key: &KeyPair, now: Time) -> Result<Time, IssueError> {
     let (_, pem) = x509_parser::pem::parse_x509_pem(certificate.as_bytes()).map_err(|_| IssueError::NoAuthority)?;
     let (_, parsed) = X509Certificate::from_der(&pem.contents).map_err(|_| IssueError::NoAuthority)?;
@@ -158,7 +160,7 @@ fn alternative(name: &Name) -> Result<SanType, rcgen::Error> {
     })
 }
 
-/// Sets from when to when a certificate that is made `now` holds, in whole seconds.
+/// Sets the validity of a certificate that is made at `now`, in whole seconds.
 fn holds(params: &mut CertificateParams, now: Time, end: Time) {
     let since_epoch = |time: Time| Duration::from_secs(time.0.max(0).unsigned_abs() / 1_000_000);
     let epoch = rcgen::date_time_ymd(1970, 1, 1);

@@ -1,4 +1,4 @@
-//! A certificate and its private key, as two files hold them.
+//! A certificate and its private key, read from two files.
 use kernel::clock::Time;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};
@@ -14,32 +14,32 @@ use std::time::Duration;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
-/// Bytes of a file at most; a chain of certificates takes a few thousand.
+/// Maximum bytes of a file; a certificate chain has a few thousand.
 const FILE_BYTES: u64 = 1024 * 1024;
-/// How long before a certificate's end a warning is due: the third that ACME clients renew in, of a life of 90 days.
+/// How long before its expiry a certificate is warned about: a third of 90 days, when ACME clients renew.
 pub const NEAR_EXPIRY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Those of the file's permissions that let everybody read it.
+/// The permission bit that lets everybody read a file.
 const WORLD_READABLE: u32 = 0o004;
 
 /// Where a certificate and its key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
-    /// PEM: the certificate, then those that lead to its authority.
+    /// PEM: the certificate, followed by its chain.
     pub certificate: PathBuf,
     /// PEM: PKCS#8, PKCS#1 or SEC1, not encrypted.
     pub key: PathBuf,
 }
 
-/// A certificate that can be served.
+/// A certificate with its matching key, ready to be served.
 pub struct Pair {
     pub(super) key: Arc<CertifiedKey>,
-    /// When it begins to hold.
+    /// When it becomes valid.
     pub begins: Time,
-    /// When it ends.
+    /// When it expires.
     pub expires: Time,
 }
 
-/// Why two files are no certificate to serve. Nothing of the key is shown.
+/// Why two files can't be served as a certificate. Messages never contain the key.
 #[derive(Debug, thiserror::Error)]
 pub enum PairError {
     #[error("{} can't be read", path.display())]
@@ -59,7 +59,7 @@ pub enum PairError {
 }
 
 impl Pair {
-    /// Reads both files and holds them against each other.
+    /// Reads both files and checks that they match.
     pub fn read(files: &Files, provider: &CryptoProvider) -> Result<Pair, PairError> {
         let Files { certificate, key } = files;
         let chain = read(certificate)?;
@@ -82,12 +82,12 @@ impl Pair {
         Ok(Pair { key: Arc::new(key), begins, expires })
     }
 
-    /// [`Pair::expires`] as a person reads it, such as `2027-11-21T10:00:00Z`.
+    /// Returns [`Pair::expires`] as text, such as `2027-11-21T10:00:00Z`.
     pub fn expires_text(&self) -> String {
         jiff::Timestamp::from_microsecond(self.expires.0).map(|time| time.to_string()).unwrap_or_default()
     }
 
-    /// Says in the log what will hurt: a certificate that has ended or will soon, a key that everybody can read.
+    /// Logs warnings: about a certificate that has expired or will soon, and about a world-readable key.
     pub fn warn(&self, files: &Files, now: Time) {
         let (certificate, key) = (files.certificate.display(), files.key.display());
         let expires = self.expires_text();
@@ -109,7 +109,7 @@ impl std::fmt::Debug for Pair {
     }
 }
 
-/// From when to when a certificate holds.
+/// Returns when a certificate becomes valid and when it expires.
 fn validity(certificate: &CertificateDer<'_>) -> Option<(Time, Time)> {
     let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
     let time = |time: ASN1Time| Time(time.timestamp().saturating_mul(1_000_000));

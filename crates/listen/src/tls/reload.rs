@@ -1,4 +1,4 @@
-//! Takes a certificate into service when its files change.
+//! Reloads a certificate when its files change.
 use super::pair::{Files, Pair, PairError};
 use super::{Served, provider};
 use crate::body::Chain;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// How often the files are looked at: soon enough after a renewal, and two system calls at a time.
+/// How often the files are checked: soon enough after a renewal, and only two system calls each time.
 pub const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// How often a certificate that nobody renews is complained of.
+/// How often the warnings about a certificate are repeated.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Watches the files of a certificate by looking at them: every editor, copy, rename and swapped symbolic link (as Kubernetes
-/// swaps its volumes) is seen the same way.
+/// Watches a certificate's files by polling, which detects every kind of change: edits, copies, renames, and swapped symbolic
+/// links (as in Kubernetes volumes).
 pub struct Reloader {
     files: Files,
     served: Served,
@@ -24,16 +24,15 @@ pub struct Reloader {
     complained: Time,
 }
 
-/// What tells a file from what it was: device, inode, size, and when its content or its owner and mode last changed, in seconds
-/// and nanoseconds. `None` when it can't be asked.
+/// Identifies a file's version: device, inode, size, and its ctime in seconds and nanoseconds. `None` if the file can't be read.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 type Stamps = (Stamp, Stamp);
 
 impl Reloader {
-    /// Reads the certificate for the first time, and says in the log what is wrong with one that can be served all the same.
+    /// Reads the certificate for the first time, and logs the warnings about it.
     pub fn start(files: Files, clock: Arc<dyn Clock>) -> Result<Reloader, PairError> {
-        // Before the files, so that a change in between is seen at the next look.
+        // Taken before the files are read, so that a change in between is detected at the next check.
         let seen = stamps(&files);
         let pair = Pair::read(&files, &provider())?;
         let complained = clock.now();
@@ -41,12 +40,12 @@ impl Reloader {
         Ok(Reloader { files, served: Served::new(Some(pair)), clock, seen, complained })
     }
 
-    /// What is served, now and later.
+    /// Returns the served certificate, which `run` replaces.
     pub fn served(&self) -> &Served {
         &self.served
     }
 
-    /// Looks at the files every [`LOOK_EVERY`], and whenever `told` says so, for ever.
+    /// Checks the files every [`LOOK_EVERY`] and whenever `told` is notified. Never returns.
     pub async fn run(mut self, told: Arc<Notify>) {
         loop {
             let next = self.clock.now().plus(LOOK_EVERY);
@@ -61,7 +60,7 @@ impl Reloader {
         }
     }
 
-    /// Serves what the files hold now, if that can be served; else what was served before, and the log says why.
+    /// Serves the certificate in the files. If it can't be served, logs why and keeps the previous one.
     pub async fn reload(&mut self) {
         self.seen = stamps(&self.files);
         let files = self.files.clone();
@@ -83,7 +82,7 @@ impl Reloader {
         }
     }
 
-    /// Complains once a day of what [`Pair::warn`] complains of.
+    /// Repeats the warnings of [`Pair::warn`] once a day.
     fn complain(&mut self) {
         let now = self.clock.now();
         if now >= self.complained.plus(COMPLAIN_EVERY) {
@@ -99,7 +98,7 @@ fn stamps(files: &Files) -> Stamps {
     (stamp(&files.certificate), stamp(&files.key))
 }
 
-/// Follows symbolic links: what counts is the file that would be read.
+/// Follows symbolic links, to identify the file that would be read.
 fn stamp(path: &Path) -> Stamp {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino(), metadata.size(), metadata.ctime(), metadata.ctime_nsec()))

@@ -1,26 +1,26 @@
-//! Who holds how much of a budget, who waits for room, and whom to cut off for it.
+//! A budget's state: what each lease holds, which leases wait for room, and which to evict for them.
 use super::{Owner, REQUESTS_PER_OWNER, SMALL_BYTES, STALL_TIME, Shared};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-/// What comes of asking for room.
+/// The result of a request for room.
 pub(super) enum Asked {
     Granted,
-    /// Hears when the room was granted; it ends without a word when the lease is evicted.
+    /// Receives when the room is granted; closed if the lease is evicted.
     Wait(oneshot::Receiver<()>),
-    /// The lease was evicted, or no budget of this size could ever give so much.
+    /// The lease was evicted, or asks for more than the budget could ever grant.
     Never,
 }
 
 pub(super) struct State {
     pub(super) bytes: usize,
-    /// What one owner may hold.
+    /// Maximum bytes of one owner.
     pub(super) share: usize,
     pub(super) free: usize,
     pub(super) leases: HashMap<u64, Held>,
-    /// The leases that wait for their client, by when it last made progress.
+    /// Leases that wait for their client, ordered by the client's last progress.
     pub(super) clients: BTreeSet<(Instant, u64)>,
     pub(super) owners: HashMap<Owner, Use>,
     /// Leases that wait for room.
@@ -29,7 +29,7 @@ pub(super) struct State {
     pub(super) evicted: u64,
 }
 
-/// What an owner has of the budget.
+/// An owner's use of the budget.
 #[derive(Default)]
 pub(super) struct Use {
     pub(super) bytes: usize,
@@ -39,21 +39,21 @@ pub(super) struct Use {
 }
 
 impl Use {
-    /// Takes the one of those who wait that asks for least, the first of several, if it asks for no more than `most`.
+    /// Removes and returns the smallest waiter, the first of several, if it asks for at most `most`.
     pub(super) fn smallest(&mut self, most: usize) -> Option<Waiter> {
         let (at, by) = self.waiters.iter().map(|waiter| waiter.by).enumerate().min_by_key(|(_, by)| *by)?;
         if by <= most { self.waiters.remove(at) } else { None }
     }
 }
 
-/// A lease as its budget knows it.
+/// A lease's entry in its budget.
 pub(super) struct Held {
     pub(super) owner: Owner,
     pub(super) bytes: usize,
     pub(super) shared: Arc<Shared>,
-    /// Whether its client moves the bytes, not the server.
+    /// Whether the client moves the bytes, rather than the server.
     pub(super) client: bool,
-    /// Its place in [`State::clients`]; `None` while the server works with it, or it waits for room.
+    /// Its key in [`State::clients`]; `None` while the server works with it or it waits for room.
     pub(super) since: Option<Instant>,
 }
 
@@ -73,7 +73,7 @@ impl State {
         (id, shared)
     }
 
-    /// Forgets a lease and frees its bytes. Those who wait are not served yet: see [`State::grant`].
+    /// Removes a lease and frees its bytes. Does not serve waiters: see [`State::grant`].
     pub(super) fn remove(&mut self, id: u64) -> Option<Held> {
         let held = self.leases.remove(&id)?;
         if let Some(since) = held.since {
@@ -93,7 +93,7 @@ impl State {
         Some(held)
     }
 
-    /// Cuts a lease off: its bytes are dropped here and now.
+    /// Evicts a lease: its bytes are dropped immediately.
     pub(super) fn evict(&mut self, id: u64) {
         if let Some(held) = self.remove(id) {
             self.evicted += 1;
@@ -102,7 +102,7 @@ impl State {
         }
     }
 
-    /// From now on the lease waits for its client.
+    /// Marks the lease as waiting for its client.
     pub(super) fn wait_for_client(&mut self, id: u64) {
         self.pause(id);
         if let Some(held) = self.leases.get_mut(&id) {
@@ -112,14 +112,14 @@ impl State {
         }
     }
 
-    /// For now the lease waits for no client.
+    /// Suspends the lease's waiting for its client.
     pub(super) fn pause(&mut self, id: u64) {
         if let Some(since) = self.leases.get_mut(&id).and_then(|held| held.since.take()) {
             self.clients.remove(&(since, id));
         }
     }
 
-    /// The lease waits for no client any more.
+    /// Marks the lease as in use by the server: it no longer waits for its client.
     pub(super) fn work(&mut self, id: u64) {
         self.pause(id);
         if let Some(held) = self.leases.get_mut(&id) {
@@ -143,7 +143,7 @@ impl State {
         self.grant();
     }
 
-    /// Asks for `by` more bytes. They come at once where there is room, or where somebody can be cut off for it.
+    /// Asks for `by` more bytes. Grants them at once if there is room or a lease can be evicted for it.
     pub(super) fn ask(&mut self, id: u64, by: usize) -> Asked {
         let Some(held) = self.leases.get(&id) else { return Asked::Never };
         let owner = held.owner.clone();
@@ -156,7 +156,7 @@ impl State {
             self.grant();
             return Asked::Granted;
         }
-        // It is the server that keeps this client waiting now.
+        // Now the server keeps this client waiting, so the client does not stall.
         self.pause(id);
         let (granted, wait) = oneshot::channel();
         if let Some(owner) = self.owners.get_mut(&owner) {
@@ -166,7 +166,7 @@ impl State {
         Asked::Wait(wait)
     }
 
-    /// Looks once more whether there is somebody to cut off for a lease that waits.
+    /// Checks again whether a lease can be evicted for a waiting one.
     pub(super) fn look_again(&mut self, id: u64) {
         let Some(owner) = self.leases.get(&id).map(|held| held.owner.clone()) else { return };
         let waiters = self.owners.get(&owner).map(|used| &used.waiters);
@@ -198,7 +198,7 @@ impl State {
         }
     }
 
-    /// Serves those who wait, of each owner the smallest first, as far as there is room.
+    /// Serves waiters while there is room, the smallest of each owner first.
     pub(super) fn grant(&mut self) {
         if self.waiting == 0 {
             return;
@@ -215,38 +215,38 @@ impl State {
         }
         self.waiting -= served.len();
         for Waiter { id, by, granted } in served {
-            // One that does not listen any more has a lease that ends now; until then the bytes are its own.
+            // If the receiver is gone, its lease is about to be dropped and will release the bytes.
             self.give(id, by);
             let _ = granted.send(());
         }
     }
 
-    /// Cuts off whom it must so that `by` bytes fit.
+    /// Evicts leases, as the rules allow, until `by` bytes fit.
     pub(super) fn make_room(&mut self, id: u64, owner: &Owner, by: usize) {
-        // Those that stall, the longest first; where the owner's share is used up, its own.
+        // First: stalled leases, the longest first; only the owner's own if its share is used up.
         while !self.fits(owner, by) {
             let own = self.used(owner) + by > self.share;
-            // One that holds nothing would make no room.
+            // Evicting an empty lease would free nothing.
             let may_go = |other: &u64| *other != id && self.holds(*other) > 0 && (!own || self.is_of(*other, owner));
             let stalled = self.stalled().find(may_go);
             let Some(stalled) = stalled else { break };
             self.evict(stalled);
         }
-        // The slowest of whoever holds more than this owner would.
+        // Then: the slowest lease of an owner that holds more than this owner would.
         while !self.fits(owner, by) && self.used(owner) + by <= self.share && self.owners.len() > 1 {
             let most = self.used(owner) + by;
             let heavier = |other: &u64| self.leases.get(other).is_some_and(|held| self.used(&held.owner) > most);
             let Some(slowest) = self.with_bytes().find(heavier) else { break };
             self.evict(slowest);
         }
-        // What is small waits for nothing that is large.
+        // Then, for a small lease: large leases.
         while !self.fits(owner, by) && self.holds(id) + by <= SMALL_BYTES {
             let own = self.used(owner) + by > self.share;
             let large = |other: &u64| self.holds(*other) > SMALL_BYTES && (!own || self.is_of(*other, owner));
             let Some(slowest) = self.with_bytes().find(large) else { break };
             self.evict(slowest);
         }
-        // Two bodies of one owner that both wait for each other's room: the older one goes on.
+        // Last: if two bodies of one owner wait for each other's room, the older one continues.
         while !self.fits(owner, by) {
             let waiters = self.owners.get(owner).map(|used| &used.waiters);
             let younger = waiters.into_iter().flatten().map(|waiter| waiter.id);
@@ -255,13 +255,13 @@ impl State {
         }
     }
 
-    /// The leases whose clients stall, the longest first.
+    /// Returns the leases with stalled clients, the longest first.
     pub(super) fn stalled(&self) -> impl Iterator<Item = u64> {
         let now = Instant::now();
         self.clients.iter().take_while(move |(since, _)| now.duration_since(*since) >= STALL_TIME).map(|(_, id)| *id)
     }
 
-    /// The leases with bytes that could be cut off, the slowest clients first, and after them those that wait for room.
+    /// Returns the evictable leases with bytes: the slowest clients first, then those that wait for room.
     pub(super) fn with_bytes(&self) -> impl Iterator<Item = u64> {
         let clients = self.clients.iter().map(|(_, id)| *id);
         let waiters = self.owners.values().flat_map(|used| used.waiters.iter().rev()).map(|waiter| waiter.id);
@@ -272,12 +272,12 @@ impl State {
         self.leases.get(&id).is_some_and(|held| held.owner == *owner)
     }
 
-    /// Bytes of a lease.
+    /// Returns a lease's bytes.
     pub(super) fn holds(&self, id: u64) -> usize {
         self.leases.get(&id).map_or(0, |held| held.bytes)
     }
 
-    /// Cuts off the slowest of an owner's requests beyond [`REQUESTS_PER_OWNER`] if they stall.
+    /// Evicts the slowest stalled requests of an owner beyond [`REQUESTS_PER_OWNER`].
     pub(super) fn limit_requests(&mut self, owner: &Owner) {
         while self.owners.get(owner).is_some_and(|used| used.leases > REQUESTS_PER_OWNER) {
             let Some(slowest) = self.stalled().find(|id| self.is_of(*id, owner)) else { break };
