@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_before_a_change_is_not_remembered_after_it() {
+    fn an_entry_that_was_read_before_a_change_is_not_cached_after_it() {
         let mut known = Known::default();
         let read_at = known.changes;
         known.changes += 1;
@@ -221,12 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn there_are_never_more_resources_or_texts_than_the_bounds_and_stale_ones_make_room() {
+    fn the_cache_stays_within_its_limits_and_removes_stale_entries() {
         for (count, bytes, kept) in [(KNOWN_RESOURCES + 1, 0, KNOWN_RESOURCES), (5, KNOWN_TEXT_BYTES / 4, 4)] {
             let mut known = Known::default();
             for number in 0..count {
                 known.put(&registry(), &number.to_string(), &found(bytes), Time(0), 0);
-                // Once more in the place of itself.
+                // Replace the entry by an equal one.
                 known.put(&registry(), "0", &found(bytes), Time(0), 0);
             }
             assert_eq!((known.resources, known.text_bytes), (kept, kept * bytes));

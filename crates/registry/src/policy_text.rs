@@ -1,12 +1,12 @@
-//! The text of a resource's policy on its way into the store: understood, held to what ECR takes, and written again.
+//! The text of a resource's policy: parsed, checked against the rules of ECR, and formatted for storing.
 use crate::{Constraint, Cx, Error, policies};
 use policy::{Document, Grammar, InvalidDocument, PolicyRules, ResourceMember};
 
-/// What AWS says of a policy that it does not take (`ECR.md` 0).
+/// AWS's messages for an invalid policy (`ECR.md` 0).
 pub(crate) const REPOSITORY: &str = "Invalid repository policy provided";
 pub(crate) const REGISTRY: &str = "Invalid registry policy provided";
 
-/// Every action of ECR, without its prefix (`ECR.md` G.2).
+/// All actions of ECR, without the prefix (`ECR.md` G.2).
 const ACTIONS: &[&str] = &[
     "BatchCheckLayerAvailability",
     "BatchDeleteImage",
@@ -74,10 +74,10 @@ const ACTIONS: &[&str] = &[
     "ValidatePullThroughCacheRule",
 ];
 
-/// A policy that may be stored.
+/// A valid policy, ready for storing.
 pub(crate) struct PolicyText {
     pub document: Document,
-    /// As it is stored and shown: indented, its members in their order, accounts by their root's ARN.
+    /// The text to store and show. It is indented, keeps the order of members, and names accounts by the ARN of their root principal.
     pub text: String,
 }
 
@@ -109,13 +109,13 @@ impl PolicyText {
     }
 }
 
-/// The refusal of a policy: AWS's text, and why.
+/// The error for an invalid policy: AWS's text and the reason.
 pub(crate) fn refused(what: &str, why: impl std::fmt::Display) -> Error {
     Error::invalid("PolicyText", Constraint::Text(format!("{what}: {why}").into()))
 }
 
-/// Refuses a policy that names a user, a role or a session of an account that is here, since there are none. Those of other
-/// accounts are taken as they are (`ECR.md` A.2 SetRepositoryPolicy).
+/// Refuses a policy that names a user, a role or a session of an account of this installation, because none exist yet. Principals of
+/// other accounts are not checked (`ECR.md` A.2 SetRepositoryPolicy).
 async fn principals_exist(cx: &Cx, document: &Document) -> Result<(), Error> {
     for (statement, arn, account) in document.named_arns() {
         let own = account == cx.registry.account;

@@ -1,4 +1,4 @@
-//! The policy of a registry (`ECR.md` A.1 PutRegistryPolicy and on, G.1).
+//! The policy of a registry (`ECR.md` A.1 PutRegistryPolicy and the following, G.1).
 use crate::access::{self, Need};
 use crate::event::{self, Event};
 use crate::policy_text::{self, PolicyText};
@@ -6,14 +6,14 @@ use crate::{Cx, Error, permission, policies};
 use meta::records::policy;
 use serde_json::json;
 
-/// Actions without which a registry's policy can't be mended.
+/// The actions that a caller needs to repair a registry's policy.
 const TO_MEND: [&str; 2] = ["ecr:PutRegistryPolicy", "ecr:DeleteRegistryPolicy"];
 
-/// Puts the policy in the place of any other, and returns it as it is stored.
+/// Sets or replaces the policy and returns its stored text.
 ///
 /// # Errors
-/// [`CommonError::InvalidParameter`](crate::CommonError::InvalidParameter) on `PolicyText` for a text that is no policy of this
-/// registry, that names a principal which does not exist, or that would deny its caller both to put another one and to delete it.
+/// [`CommonError::InvalidParameter`](crate::CommonError::InvalidParameter) on `PolicyText` if the text is not a policy of this registry,
+/// names a principal that does not exist, or would deny the caller both to replace and to delete it.
 pub async fn put(cx: &Cx, text: &str) -> Result<String, Error> {
     let policy = PolicyText::of_registry(cx, text).await?;
     refuse_lockout(cx, &policy).await?;
@@ -37,7 +37,7 @@ pub async fn put(cx: &Cx, text: &str) -> Result<String, Error> {
     Ok(text)
 }
 
-/// Refuses a policy that its caller could neither replace nor delete. AWS has no such check, and no way out either.
+/// Refuses a policy that its caller could neither replace nor delete. AWS has no such check, and a caller is then locked out.
 async fn refuse_lockout(cx: &Cx, policy: &PolicyText) -> Result<(), Error> {
     let mut mendable = false;
     for action in TO_MEND {
@@ -53,13 +53,13 @@ async fn refuse_lockout(cx: &Cx, policy: &PolicyText) -> Result<(), Error> {
     Err(policy_text::refused(policy_text::REGISTRY, reason))
 }
 
-/// The policy as it is stored; [`Error::RegistryPolicyNotFound`] without one.
+/// Returns the stored policy. Fails with [`Error::RegistryPolicyNotFound`] if there is none.
 pub async fn get(cx: &Cx) -> Result<String, Error> {
     let text = cx.db.look_up(policy::of_registry(&cx.registry.key())).await?;
     text.ok_or_else(|| not_found(cx))
 }
 
-/// Deletes the policy and returns it; [`Error::RegistryPolicyNotFound`] without one.
+/// Deletes the policy and returns it. Fails with [`Error::RegistryPolicyNotFound`] if there is none.
 pub async fn delete(cx: &Cx) -> Result<String, Error> {
     let registry = cx.registry.key();
     let event = Event::new(cx, "registry-policy.delete", None);

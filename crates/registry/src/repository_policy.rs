@@ -1,4 +1,4 @@
-//! The policy of a repository (`ECR.md` A.2 SetRepositoryPolicy and on, G.1).
+//! The policy of a repository (`ECR.md` A.2 SetRepositoryPolicy and the following, G.1).
 use crate::access;
 use crate::event::{self, Event};
 use crate::policy_text::{self, PolicyText};
@@ -6,11 +6,11 @@ use crate::{Cx, Error, permission, repository};
 use oci::RepositoryName;
 use serde_json::json;
 
-/// Sets the policy in the place of any other, and returns it as it is stored.
+/// Sets or replaces the policy and returns its stored text.
 ///
 /// # Errors
-/// [`CommonError::InvalidParameter`](crate::CommonError::InvalidParameter) on `PolicyText` for a text that is no policy of a
-/// repository, that names a principal which does not exist, or that would deny its caller the next SetRepositoryPolicy, unless `force`.
+/// [`CommonError::InvalidParameter`](crate::CommonError::InvalidParameter) on `PolicyText` if the text is not a policy of a repository,
+/// names a principal that does not exist, or without `force` would deny the caller the next SetRepositoryPolicy.
 pub async fn set(cx: &Cx, name: &RepositoryName, text: &str, force: bool) -> Result<String, Error> {
     let policy = PolicyText::of_repository(cx, text).await?;
     if !force {
@@ -31,7 +31,7 @@ pub async fn set(cx: &Cx, name: &RepositoryName, text: &str, force: bool) -> Res
     Ok(text)
 }
 
-/// Refuses a policy under which the caller could not set another one.
+/// Refuses a policy that would deny its caller the next SetRepositoryPolicy.
 async fn refuse_lockout(cx: &Cx, name: &RepositoryName, policy: &PolicyText) -> Result<(), Error> {
     let need = permission::need_on("ecr:SetRepositoryPolicy", &cx.registry, Some(name.as_str()));
     let mut found = cx.policies().find(cx, &need).await?;
@@ -45,13 +45,13 @@ async fn refuse_lockout(cx: &Cx, name: &RepositoryName, policy: &PolicyText) -> 
     }
 }
 
-/// The policy as it is stored; [`Error::RepositoryPolicyNotFound`] without one.
+/// Returns the stored policy. Fails with [`Error::RepositoryPolicyNotFound`] if there is none.
 pub async fn get(cx: &Cx, name: &RepositoryName) -> Result<String, Error> {
     let text = repository::read(cx, name, |tx, row| Ok(tx.repository_policy_get(row.id)?)).await?;
     text.ok_or_else(|| not_found(cx, name))
 }
 
-/// Deletes the policy and returns it; [`Error::RepositoryPolicyNotFound`] without one.
+/// Deletes the policy and returns it. Fails with [`Error::RepositoryPolicyNotFound`] if there is none.
 pub async fn delete(cx: &Cx, name: &RepositoryName) -> Result<String, Error> {
     let event = Event::new(cx, "repository-policy.delete", None);
     let (_, deleted) = repository::change_to_free(cx, name, move |tx, row| {
