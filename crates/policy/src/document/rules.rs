@@ -1,5 +1,8 @@
 //! What a service takes in its resources' policies, beyond the grammar that all policies share.
 
+#[cfg(test)]
+mod tests;
+
 use super::read::{Wrong, wrong};
 use super::statement::{Actions, Resources};
 use super::{Document, InvalidDocument, Statement};

@@ -1,5 +1,8 @@
 //! A policy's text as it is stored and shown.
 
+#[cfg(test)]
+mod tests;
+
 use super::InvalidDocument;
 use super::read::cut;
 use aws::{AccountId, Partition};
