@@ -1,4 +1,4 @@
-//! The one writer of AWS answers: JSON, and the query protocol's XML or JSON.
+//! Encodes the responses of all AWS doors: JSON, and the query protocol's XML or JSON.
 use super::wire::Output;
 use super::{Outcome, Protocol, Refusal};
 use aws::json;
@@ -15,7 +15,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 const XML: &str = "text/xml";
 const JSON: &str = "application/json";
 
-/// Writes an answer.
+/// Encodes the outcome of a call as a response.
 pub fn encode(outcome: Outcome, request_id: &str) -> Response {
     let as_json = outcome.as_json;
     let mut response = match (outcome.protocol, outcome.output) {
@@ -30,7 +30,7 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
             };
             respond_with(StatusCode::OK, content_type, Held::new(text.into_bytes(), room).into_body())
         }
-        // An operation is listed under a service of another protocol, which the table's test rules out.
+        // An operation listed under a service of another protocol. The service tables' test rules this out.
         (protocol, Ok(_)) => {
             let refusal = Refusal::from(CommonError::server(WrongProtocol));
             log(&refusal, request_id);
@@ -51,7 +51,7 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
     response
 }
 
-/// An operation's output is of another protocol than its service.
+/// An operation's output does not match its service's protocol.
 #[derive(Debug, thiserror::Error)]
 #[error("an output of another protocol than its service's")]
 struct WrongProtocol;
@@ -70,7 +70,7 @@ fn respond_with(status: StatusCode, content_type: &'static str, body: Body) -> R
 fn json_error(version: json::JsonVersion, refusal: &Refusal) -> Response {
     let exception = refusal.json();
     let message = refusal.to_string();
-    // AWS says no more of an unknown operation than its type.
+    // AWS answers an unknown operation with its type and no message.
     let message = (!matches!(refusal, Refusal::UnknownOperation)).then_some(message.as_str());
     let mut response = respond(
         exception.status,
@@ -96,14 +96,14 @@ fn query_error(namespace: &str, as_json: bool, refusal: &Refusal, request_id: &s
     response
 }
 
-/// Every 503 passes: says when to try again.
+/// Adds Retry-After to a 503, because every 503 is temporary.
 fn come_again(response: &mut Response) {
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
 }
 
-/// Logs a fault of ours with its causes; a refusal is a line of the access log and no more.
+/// Logs a server fault with its causes. Other refusals appear in the access log only.
 pub fn log(refusal: &Refusal, request_id: &str) {
     if refusal.is_fault() {
         tracing::error!(request.id = request_id, "an AWS call failed: {}", Chain(refusal));

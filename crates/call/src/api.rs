@@ -1,44 +1,45 @@
-//! What the operations of one service have in common: their failures, and what is remembered of a call that was refused.
+//! What the operations of one service have in common: their failures, and the record of a refused call.
 use crate::Exception;
 use http::StatusCode;
 use kernel::{CommonError, Cx, Fault};
 use std::error::Error;
 use std::fmt;
 
-/// A service as its operations see it. Only its door knows it; the pipeline knows what is here.
+/// A service's failures and its record of refused calls. Each door implements it for its service; the pipeline knows only this
+/// trait.
 pub trait Api: 'static {
-    /// Whatever an operation of the service can fail with.
+    /// The errors of the service's operations.
     type Error: Fault;
-    /// What is remembered of a call that was refused ([`Api::refused`]); `()` where nothing is.
+    /// The record of a call, in case it is refused ([`Api::refused`]); `()` if the service records nothing.
     type Attempt: Send;
 
-    /// How the service's clients read a failure that is not a common one ([`Fault::common`]); the names of those are the
-    /// protocol's. A service that has only common failures needs none.
+    /// Maps a failure that is not a common one ([`Fault::common`]) to the service's exception; each protocol names the common
+    /// ones itself. A service with only common failures need not implement it.
     fn exception(_error: &Self::Error) -> Exception {
         Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The text that a client reads.
+    /// Returns the message for the client.
     fn message(error: &Self::Error) -> String {
         error.to_string()
     }
 
-    /// Told of each call that named an attempt and was refused, before the client hears it. It must not wait.
+    /// Called for each refused call with an attempt, before the client is answered. It must not block.
     fn refused(_cx: &Cx, _attempt: Self::Attempt, _refused: RefusedCall) {}
 }
 
-/// How a call was refused, as its client reads it.
+/// A call's refusal, as its client sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedCall {
     pub status: u16,
     /// The error's name.
     pub code: &'static str,
     pub message: String,
-    /// For want of a permission.
+    /// Whether the caller lacked a permission.
     pub denied: bool,
 }
 
-/// A failure of any service's operation.
+/// A failure of an operation of any service, without the service's own error type.
 #[derive(Debug)]
 pub struct Failure {
     fault: Box<dyn Fault>,
@@ -48,18 +49,18 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of an operation of `A`.
+    /// Converts a failure of an operation of `A`.
     pub fn of<A: Api>(error: A::Error) -> Failure {
         let exception = error.common().is_none().then(|| A::exception(&error));
         Failure { message: A::message(&error), exception, fault: Box::new(error) }
     }
 
-    /// The common failure that this one is, if it is one.
+    /// Returns the common failure, if this is one.
     pub fn common(&self) -> Option<&CommonError> {
         self.fault.common()
     }
 
-    /// How the service names it; `None` for a common failure.
+    /// Returns the service's exception; `None` for a common failure.
     pub fn exception(&self) -> Option<&Exception> {
         self.exception.as_ref()
     }

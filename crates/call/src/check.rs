@@ -1,8 +1,8 @@
-//! The constraints of the service models, as small checks that compose: each holds one member to one rule and names it
-//! in the text of `ECR.md` 0.
+//! The constraints of the service models as small checks that compose. Each checks one rule of one member, and fails with the
+//! text of `ECR.md` 0.
 //!
-//! A member inside others is named by its whole way, as AWS's own validation does: names joined by dots, a list's element as
-//! its 1-based number and `member`, so `imageIds.2.member.imageTag` and `filter.tagStatus`.
+//! A nested member is named by its full path, as AWS's own validation does: names joined by dots, and a list's element as its
+//! 1-based number and `member`, such as `imageIds.2.member.imageTag` and `filter.tagStatus`.
 use aws::AccountId;
 use kernel::{CommonError, Constraint};
 use oci::{Digest, InvalidName, RepositoryName};
@@ -10,11 +10,11 @@ use std::borrow::Cow;
 
 type Name = Cow<'static, str>;
 
-/// A layer's digest as the model writes it; looser than what can be stored.
+/// The model's pattern for a layer's digest. It also matches digests that can't be stored.
 pub const DIGEST_PATTERN: &str = Digest::LOOSE_PATTERN;
 pub const UPLOAD_ID_PATTERN: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
 
-/// The name of a member inside the `index`th element (from 0) of a list; `member` is empty for the element itself.
+/// Returns the name of a member in the list's element `index` (from 0); `member` is empty for the element itself.
 pub fn element(list: &str, index: usize, member: &str) -> Name {
     let dot = if member.is_empty() { "" } else { "." };
     Name::Owned(format!("{list}.{}.member{dot}{member}", index + 1))
@@ -24,12 +24,12 @@ pub fn required<T>(member: impl Into<Name>, value: Option<T>) -> Result<T, Commo
     value.ok_or_else(|| CommonError::invalid(member, Constraint::Null))
 }
 
-/// A text's length in characters.
+/// Checks a text's length in characters.
 pub fn length(member: impl Into<Name>, value: &str, min: u64, max: u64) -> Result<(), CommonError> {
     size(member, value.chars().count(), min, max)
 }
 
-/// The number of a list's elements, or any other length.
+/// Checks the number of a list's elements, or any other length.
 pub fn size(member: impl Into<Name>, count: usize, min: u64, max: u64) -> Result<(), CommonError> {
     let count = count as u64;
     if count < min {
@@ -51,7 +51,7 @@ pub fn range(member: impl Into<Name>, value: i64, min: i64, max: i64) -> Result<
     Ok(())
 }
 
-/// What the value stands for in `table`; `names` are the model's, for the message.
+/// Looks a value up in `table`; `names` are the model's names, for the message.
 pub fn one_of<T: Copy>(
     member: impl Into<Name>,
     value: &str,
@@ -62,7 +62,7 @@ pub fn one_of<T: Copy>(
     known.map(|(_, meaning)| *meaning).ok_or_else(|| CommonError::invalid(member, Constraint::Enum(names)))
 }
 
-/// The value as one of the model's names.
+/// Returns the value as one of the model's names.
 pub fn name_of(
     member: impl Into<Name>,
     value: &str,
@@ -79,7 +79,7 @@ pub fn pattern(member: impl Into<Name>, matches: bool, pattern: &'static str) ->
     if matches { Ok(()) } else { Err(CommonError::invalid(member, Constraint::Pattern(pattern))) }
 }
 
-/// `registryId` where it is given.
+/// Checks `registryId`, which is optional.
 pub fn registry_id(value: Option<&str>) -> Result<Option<AccountId>, CommonError> {
     value.map(|value| account("registryId", value)).transpose()
 }
@@ -88,7 +88,7 @@ pub fn account(member: impl Into<Name>, value: &str) -> Result<AccountId, Common
     value.parse().map_err(|_| CommonError::invalid(member, Constraint::Pattern(AccountId::PATTERN)))
 }
 
-/// `repositoryName`, which every operation that has it requires.
+/// Checks `repositoryName`, which is required in every operation that has it.
 pub fn repository_name(value: Option<&str>) -> Result<RepositoryName, CommonError> {
     named_repository("repositoryName", required("repositoryName", value)?)
 }
@@ -104,13 +104,14 @@ pub fn named_repository(member: impl Into<Name>, value: &str) -> Result<Reposito
     })
 }
 
-/// A digest that follows the model's pattern, which allows upper case; `None` for one that no store could hold, such as `md5:ab`.
+/// Checks a digest against the model's pattern, which allows upper case. Returns `None` for one that can't be stored, such as
+/// `md5:ab`.
 pub fn digest(member: impl Into<Name>, value: &str) -> Result<Option<Digest>, CommonError> {
     pattern(member, Digest::is_loosely(value), DIGEST_PATTERN)?;
     Ok(value.to_ascii_lowercase().parse().ok())
 }
 
-/// Whether a text follows [`UPLOAD_ID_PATTERN`].
+/// Whether a text matches [`UPLOAD_ID_PATTERN`].
 pub fn is_upload_id(value: &str) -> bool {
     const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
     let mut groups = value.split('-');
@@ -120,7 +121,7 @@ pub fn is_upload_id(value: &str) -> bool {
     all && groups.next().is_none()
 }
 
-/// `maxResults`, or the operation's default.
+/// Checks `maxResults`, or returns the operation's default.
 pub fn max_results(value: Option<i64>, default: u32, max: u32) -> Result<u32, CommonError> {
     let Some(value) = value else { return Ok(default) };
     range("maxResults", value, 1, i64::from(max))?;

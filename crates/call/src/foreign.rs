@@ -1,5 +1,6 @@
-//! Calls of AWS services that are not here, which `AWS_ENDPOINT_URL` sends along. Each is answered in the form that its service's
-//! clients read, so that they print what this server is and which variable names it for ECR alone.
+//! Answers calls of AWS services that this server does not have. Clients send them because `AWS_ENDPOINT_URL` covers all
+//! services. Each is answered in its service's error format, so that the client prints what this server is and which variable
+//! sets the endpoint for ECR only.
 use crate::{Service, Services};
 use aws::query;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -10,14 +11,14 @@ use listen::body::{Response, full};
 use serde_json::json;
 use std::fmt;
 
-/// Characters of a service's name at most; the longest of AWS has 40.
+/// Maximum characters of a service's name; AWS's longest has 40.
 const MAX_NAME: usize = 64;
 
-/// The services whose clients read S3's errors.
+/// The services with S3's error format.
 const S3: &[&str] = &["s3", "s3express", "s3-outposts", "s3-object-lambda"];
 /// Other services whose protocol is REST with XML.
 const REST_XML: &[&str] = &["route53", "cloudfront"];
-/// The one service of the query protocol whose errors have a form of their own.
+/// The only service of the query protocol with its own error format.
 const EC2: &str = "ec2";
 
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -25,17 +26,17 @@ const SMITHY_PROTOCOL: HeaderName = HeaderName::from_static("smithy-protocol");
 const CBOR: &str = "rpc-v2-cbor";
 const JSON_1_0: &str = "application/x-amz-json-1.0";
 
-/// The name of the error in the services of JSON, REST and CBOR.
+/// The name of the error in services of JSON, REST and CBOR.
 const UNKNOWN_OPERATION: &str = "UnknownOperationException";
 
-/// A call that is signed for a service that is not here. Its signature was not looked at.
+/// A call that is signed for a service that this server does not have. The signature is not verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foreign {
     service: String,
     protocol: Spoken,
 }
 
-/// How a service's clients read an error.
+/// The error format of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spoken {
     S3,
@@ -60,7 +61,7 @@ impl fmt::Display for Foreign {
 }
 
 impl Foreign {
-    /// The call of another service that a request's head is. `None` for one that names none of them in a signature's scope.
+    /// Recognizes a call of another service by its head; `None` if no signature's scope names one.
     pub fn read(services: Services, head: &Parts) -> Option<Foreign> {
         let is_foreign = |service: &String| !is_here(services, service);
         let service = in_header(head).filter(is_foreign).or_else(|| in_query(head).filter(is_foreign))?;
@@ -68,14 +69,15 @@ impl Foreign {
         Some(Foreign { service, protocol })
     }
 
-    /// The same where a path is another door's: only by the Authorization header, which no client of that door sends.
+    /// Recognizes a call of another service on another door's path: only by an Authorization header with a signature, which
+    /// clients of that door do not send.
     pub fn read_header(services: Services, head: &Parts) -> Option<Foreign> {
         let service = in_header(head).filter(|service| !is_here(services, service))?;
         let protocol = spoken(head, &service);
         Some(Foreign { service, protocol })
     }
 
-    /// What its client reads: 400, which none tries again.
+    /// Returns the response: 400, which no client retries.
     pub fn answer(&self, request_id: &str) -> Response {
         let message = self.to_string();
         let [escaped, id] = [message.as_str(), request_id].map(aws::query::escape);
@@ -123,7 +125,7 @@ impl Foreign {
     }
 }
 
-/// The service that a request is signed for, if it is here. The signature was not looked at.
+/// Returns the service that a request is signed for, if this server has it. The signature is not verified.
 pub fn signed_for(services: Services, head: &Parts) -> Option<&'static Service> {
     let named = in_header(head).or_else(|| in_query(head))?;
     services.iter().find(|service| service.signing_name == named).copied()
@@ -133,12 +135,12 @@ fn is_here(services: Services, name: &str) -> bool {
     services.iter().any(|service| service.signing_name == name)
 }
 
-/// The service that a presigned request is for.
+/// Returns the service that a presigned request is for.
 fn in_query(head: &Parts) -> Option<String> {
     scope(&query::parameter(head.uri.query()?.as_bytes(), "X-Amz-Credential")?)
 }
 
-/// The service that an Authorization header of Signature Version 4 (or 4A) is for.
+/// Returns the service that an Authorization header of Signature Version 4 (or 4A) is for.
 fn in_header(head: &Parts) -> Option<String> {
     let value = head.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let parameters = value.strip_prefix("AWS4-")?;
@@ -146,7 +148,7 @@ fn in_header(head: &Parts) -> Option<String> {
     scope(credential.split([',', ' ']).next()?)
 }
 
-/// The service of a credential, `KEY/DATE/REGION/SERVICE/aws4_request` (Signature Version 4A has no region).
+/// Returns the service of a credential, `KEY/DATE/REGION/SERVICE/aws4_request` (Signature Version 4A has no region).
 fn scope(credential: &str) -> Option<String> {
     let (_, service) = credential.strip_suffix("/aws4_request")?.rsplit_once('/')?;
     let named = !service.is_empty()
@@ -177,16 +179,16 @@ fn spoken(head: &Parts, service: &str) -> Spoken {
     }
 }
 
-/// A map of texts in CBOR (RFC 8949 sections 3 and 3.1).
+/// Encodes a map of texts in CBOR (RFC 8949 sections 3 and 3.1).
 fn cbor(members: &[(&str, &str)]) -> Vec<u8> {
     const MAP: u8 = 5;
     const TEXT: u8 = 3;
-    /// A head: the major type and an argument of up to 16 bits.
+    /// Encodes a head: the major type and an argument of up to 16 bits.
     fn head(major: u8, argument: usize, out: &mut Vec<u8>) {
         match u8::try_from(argument) {
             Ok(small) if small < 24 => out.push(major << 5 | small),
             Ok(byte) => out.extend([major << 5 | 24, byte]),
-            // No message of this module has more bytes.
+            // All messages of this module fit into 16 bits.
             Err(_) => {
                 let [high, low] = u16::try_from(argument).unwrap_or(u16::MAX).to_be_bytes();
                 out.extend([major << 5 | 25, high, low]);

@@ -1,4 +1,4 @@
-//! Reading a call's body: bounded in bytes, and in what all calls hold at once. `body` bounds it in time.
+//! Reads a call's body within its size limit and the memory budget of all calls. `RequestBody` enforces the time limit.
 use super::Refusal;
 use bytes::Bytes;
 use listen::body::BodySource;
@@ -6,33 +6,33 @@ use listen::memory::{self, Budget, Lease, NotRead, Owner};
 use oci::{Algorithm, Hasher};
 use std::time::Duration;
 
-/// The longest that a whole body may take: 28 MiB at 1 Mbit/s.
+/// Maximum time for a whole body: 28 MiB at 1 Mbit/s.
 pub const BODY_TIME: Duration = Duration::from_secs(240);
-/// Bytes of a body at most that counts as small, as those of nearly all calls.
+/// Maximum bytes of a small body. Nearly all calls have one.
 pub const SMALL_BODY_BYTES: u64 = 64 * 1024;
-/// The longest that a small body may take: 64 KiB at 9 kbit/s, the least pace.
+/// Maximum time for a small body: 64 KiB at 9 kbit/s, the minimum pace.
 pub const SMALL_BODY_TIME: Duration = Duration::from_secs(60);
 
-/// A body that came whole. It holds its room in the budget until it is dropped.
+/// A complete body. It holds its memory budget until dropped.
 pub struct Received {
     lease: Lease,
     pub sha256: [u8; 32],
 }
 
 impl Received {
-    /// The body, once its caller is known, and its room in the budget of such calls.
+    /// Returns the body of an authenticated caller, with its lease moved to the budget of such calls.
     pub async fn accept(self, calls: &Budget, owner: Owner) -> Result<(Bytes, Lease), Refusal> {
         let mut lease = self.lease.move_to(calls, owner).await?;
         Ok((lease.finish()?.into(), lease))
     }
 
-    /// The body, for looking at what it asks for.
+    /// Returns the body, to find out what it asks for.
     pub fn bytes(&mut self) -> Result<Vec<u8>, Refusal> {
         Ok(self.lease.finish()?)
     }
 }
 
-/// Reads a body of `limit` bytes at most into its lease.
+/// Reads a body of at most `limit` bytes into its lease.
 pub async fn receive(
     mut lease: Lease,
     body: &mut impl BodySource,

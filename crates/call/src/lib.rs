@@ -1,8 +1,8 @@
-//! The AWS doors' one pipeline: `POST /` and presigned calls of every service, from request to encoded answer (`ECR.md` 0).
+//! The pipeline of all AWS doors: `POST /` and presigned calls of every service, from request to encoded response (`ECR.md` 0).
 //!
-//! Every call goes the same way, written once: find the operation → look its credential up and check its time and scope →
-//! read the body, bounded → verify the signature → parse → authorize → check the members → handle → encode. What differs
-//! between services is data ([`Service`]), what differs between operations is an [`Operation`].
+//! Every call takes the same path: find the operation → look up its credential and check time and scope → read the body, bounded
+//! → verify the signature → parse → authorize → check the members → handle → encode. A service is described by data
+//! ([`Service`]), an operation by an [`Operation`].
 
 mod answer;
 mod api;
@@ -39,54 +39,54 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wire::{Input, Output};
 
-/// The largest body of a call whose operation needs no more (DESIGN "Promises").
+/// Maximum bytes of a body by default (DESIGN "Promises").
 pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// The largest body of the query protocol, which has to be read before its operation is known.
+/// Maximum bytes of a form of the query protocol, which must be read before its operation is known.
 pub const FORM_BYTES: usize = 1024 * 1024;
 
-/// A service of the AWS API: what names its operations on the wire, and which there are.
+/// A service of the AWS API: how calls name it, and which operations it has.
 pub struct Service {
-    /// The service in the scope of a signature.
+    /// The service in the credential scope of a signature.
     pub signing_name: &'static str,
-    /// Its name in messages about its operations, for a service whose operations have names of another's.
+    /// The service's name in messages about its operations, if another service has operations of the same names.
     pub namesake: Option<&'static str>,
-    /// A region whose signatures are good even where it is not served: STS's global endpoint is signed for us-east-1.
+    /// A region that is accepted in signatures even if it is not served: calls to STS's global endpoint are signed for us-east-1.
     pub global_region: Option<&'static str>,
-    /// The account in which every call is judged that is not about a registry ([`Operation::OF_REGISTRY`]); without one that which
-    /// the call names, or the caller's. A service that is about the whole server belongs to one account, so that no other's
-    /// administrator may operate it.
+    /// The account that authorizes calls not about a registry ([`Operation::OF_REGISTRY`]). If `None`, the account named in the
+    /// call, else the caller's. A service about the whole server belongs to one account, so that no other account's administrator
+    /// may operate it.
     pub account: Option<AccountId>,
     pub protocol: Protocol,
-    /// Whether a presigned call lives as long as its `X-Amz-Expires` says; else as long as clocks may differ.
+    /// Whether a presigned call is valid for its `X-Amz-Expires`; otherwise for the allowed clock skew.
     pub stated_life: bool,
     pub operations: &'static [Entry],
-    /// The operations of the service's model that this version lacks.
+    /// Operations of the service's model that this version does not implement yet.
     pub not_yet: &'static [&'static str],
 }
 
-/// The services behind the AWS door.
+/// The services that share the path `/`.
 pub type Services = &'static [&'static Service];
 
 impl Service {
-    /// What a call of an operation hears that is not one of those that are finished: AWS's answer, or, if the service's model
-    /// has it, that this version lacks it.
+    /// Returns the refusal of an operation that this version does not implement yet; `None` if the service's model has no such
+    /// operation.
     fn lacks(&self, operation: &str) -> Option<Refusal> {
         let operation = self.not_yet.iter().find(|name| **name == operation)?;
         Some(Refusal::NotYet { namesake: self.namesake, operation })
     }
 }
 
-/// How a service is spoken to.
+/// The protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// AWS JSON; `target` stands before the operation in `X-Amz-Target`.
+    /// AWS JSON; `target` is the part of `X-Amz-Target` before the operation.
     Json { target: &'static str, version: json::JsonVersion },
-    /// The query protocol: a form in, XML out.
+    /// The query protocol: the input is a form, the output XML.
     Query { namespace: &'static str, version: &'static str },
 }
 
-/// Answers any request to `/` by one of these services.
+/// Answers any request to `/` with one of these services.
 pub async fn handle(services: Services, app: &Arc<App>, request: Request, origin: RequestOrigin) -> Response {
     let (head, body) = request.into_parts();
     let small = body.most().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
@@ -107,7 +107,7 @@ pub async fn handle(services: Services, app: &Arc<App>, request: Request, origin
     answer::encode(outcome, &request_id)
 }
 
-/// Answers a request that `--dev` does not answer, in the protocol of the service that it is signed for.
+/// Refuses a request that `--dev` does not serve, in the protocol of the service that it is signed for.
 pub fn refuse_not_local(services: Services, head: &Parts, not_local: &NotLocal, request_id: &str) -> Response {
     let called = foreign::signed_for(services, head).map(|service| service.protocol);
     let protocol = match is_query(head) {
@@ -120,15 +120,15 @@ pub fn refuse_not_local(services: Services, head: &Parts, not_local: &NotLocal, 
     answer::encode(outcome, request_id)
 }
 
-/// What a call comes to: its output, or why there is none.
+/// The result of a call, with what is needed to encode and log it.
 struct Outcome {
     protocol: Protocol,
-    /// Whether the query protocol answers in JSON instead of XML, which `Accept` decides.
+    /// Whether the query protocol answers in JSON instead of XML, as `Accept` asks.
     as_json: bool,
-    /// The service's signing name and the operation's, empty when none was found.
+    /// The service's signing name and the operation's name; empty if none was found.
     service: &'static str,
     operation: &'static str,
-    /// The ARN of a caller that was authenticated, for the access line.
+    /// The ARN of an authenticated caller, for the access line.
     called_by: Option<String>,
     output: Result<Output, Refusal>,
 }
@@ -145,13 +145,13 @@ fn is_query(head: &Parts) -> bool {
 
 const TARGET: &str = "x-amz-target";
 
-/// The query protocol that answers when no service was found: that of the first which speaks it.
+/// Returns the query protocol for answers when no service was found: that of the first service with one.
 fn first_query(services: Services) -> Protocol {
     let query = services.iter().find(|service| matches!(service.protocol, Protocol::Query { .. }));
     query.map_or(UNKNOWN, |service| service.protocol)
 }
 
-/// The protocol that answers when no operation was found: errors of JSON services.
+/// The protocol for answers when no operation was found: errors of JSON services.
 const UNKNOWN: Protocol = Protocol::Json { target: "", version: json::JsonVersion::V1_1 };
 
 async fn call_json(
@@ -171,11 +171,12 @@ async fn call_json(
     let (declared, mut called_by) = (body.declared(), None);
     let output = async {
         let claim = Claim::read(app, head, service).await?;
-        // Whoever is not a stranger any more takes no room of strangers.
+        // Check the head. A caller that is verified or recently known does not use the strangers' budget.
         let pair = Owner::claimed(origin.address, claim.access_key_id());
         let known = claim.verify_head(head)? || app.budgets.known.knows(&pair);
         let budget = if known { &app.budgets.calls } else { &app.budgets.unverified };
         let lease = budget.receive(pair.clone());
+        // Read the body, and verify the signature over it.
         let received = inbound::receive(lease, body, declared, entry.body_limit).await?;
         let (caller, region) = claim.verify(head, received.sha256)?;
         app.budgets.known.verified(&pair);
@@ -198,10 +199,10 @@ async fn call_json(
     }
 }
 
-/// The JSON operation that `X-Amz-Target` names.
+/// Finds the JSON operation that `X-Amz-Target` names.
 fn find_target(services: Services, head: &Parts) -> Result<(&'static Service, &'static Entry), Refusal> {
     let Some(target) = head.headers.get(TARGET) else {
-        // A browser or a health check that asks for `/`: AWS says first that nothing is signed.
+        // A browser or a health check requests `/`: AWS answers first that the signature is missing.
         return Err(if head.method == Method::POST { Refusal::UnknownOperation } else { Refusal::MissingSignature });
     };
     let named = target.to_str().ok().and_then(json::target);
@@ -212,7 +213,7 @@ fn find_target(services: Services, head: &Parts) -> Result<(&'static Service, &'
     Ok((service, entry.ok_or_else(|| service.lacks(name).unwrap_or(Refusal::UnknownOperation))?))
 }
 
-/// What a call hears that is no operation of the services that are here: which service it is of, if it says so.
+/// Replaces the refusal of an unknown operation if the call is signed for another service.
 fn of_another_service(services: Services, head: &Parts, refusal: Refusal) -> Refusal {
     match refusal {
         Refusal::UnknownOperation
@@ -223,14 +224,14 @@ fn of_another_service(services: Services, head: &Parts, refusal: Refusal) -> Ref
     }
 }
 
-/// The query service that a form's `Version` names.
+/// Finds the query service that a form's `Version` names.
 fn find_service(services: Services, form: &QueryForm) -> Option<&'static Service> {
     let asked = form.get("Version")?;
     let speaks = |service: &Service| matches!(service.protocol, Protocol::Query { version, .. } if version == asked);
     services.iter().copied().find(|service| speaks(service))
 }
 
-/// The operation that a form's `Action` names.
+/// Finds the operation that a form's `Action` names.
 fn find_action(
     service: Option<&'static Service>,
     form: &QueryForm,
@@ -253,15 +254,17 @@ async fn call_query(
     let (declared, mut called_by, mut called) = (body.declared(), None, ("", ""));
     let mut protocol = first_query(services);
     let output = async {
+        // Read the form: only it names the operation.
         let lease = app.budgets.forms.receive(Owner::stranger(origin.address));
         let mut received = inbound::receive(lease, body, declared, FORM_BYTES).await?;
         // The lease is held until the call is done.
         let form = wire::form(head.uri.query().unwrap_or_default(), &received.bytes()?)?;
         let named = find_service(services, &form);
-        // Whatever comes of it is told in the protocol of the service that was called.
+        // From here on, answer in the protocol of the service that was called.
         protocol = named.map_or(protocol, |service| service.protocol);
         let (service, entry) =
             find_action(named, &form).map_err(|refusal| of_another_service(services, head, refusal))?;
+        // Verify the signature, then run the operation.
         called = (service.signing_name, entry.name);
         let claim = Claim::read(app, head, service).await?;
         let (caller, region) = claim.verify(head, received.sha256)?;
@@ -274,7 +277,7 @@ async fn call_query(
     Outcome { protocol, as_json: prefers_json(head), service, operation, called_by, output }
 }
 
-/// Whether a caller of the query protocol wants JSON in the place of XML.
+/// Whether a caller of the query protocol prefers JSON to XML.
 fn prefers_json(head: &Parts) -> bool {
     let accept = head.headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     accept.is_some_and(query::prefers_json)

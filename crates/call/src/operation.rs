@@ -1,4 +1,4 @@
-//! One operation of the AWS API, and the way that every call of one goes.
+//! An operation of the AWS API, and the path of a call from authentication to output.
 use super::Refusal;
 use super::api::{Api, Failure, RefusedCall};
 use super::wire::{Input, Output, Wire};
@@ -15,35 +15,36 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 
-/// One call of an API. The type itself is the input as it stands on the wire; nothing of it has been checked.
+/// An operation of an API. The implementing type is the input from the wire, with no member checked.
 pub trait Operation: DeserializeOwned + Send + 'static {
     /// The operation's name on the wire.
     const NAME: &'static str;
-    /// The largest body in bytes.
+    /// Maximum bytes of a body.
     const BODY_LIMIT: usize = super::BODY_BYTES;
-    /// Whether a call is about a registry though its service belongs to one account ([`super::Service::account`]): it is judged in
-    /// the registry that it names, or in the caller's.
+    /// Whether a call is about a registry, although its service belongs to one account ([`super::Service::account`]). Such a call
+    /// is authorized in the registry that it names, or in the caller's.
     const OF_REGISTRY: bool = false;
-    /// The service that it is an operation of.
+    /// The API of the operation's service.
     type Api: Api;
-    /// The input once it was checked: typed values only.
+    /// The checked input: typed values only.
     type Checked: Send;
-    /// The output as it stands on the wire.
+    /// The output on the wire.
     type Output: Serialize + Send;
 
-    /// The account whose registry the call names; without it the caller's.
+    /// Returns the account whose registry the call names; `None` means the caller's.
     fn registry_id(&self) -> Option<&str> {
         None
     }
-    /// What the caller must be allowed to do, in the registry that is meant. Asked before the input is checked.
+    /// Returns the permissions that the caller needs in the call's registry. Called before the input is checked.
     fn needs(&self, registry: &RegistryId) -> Vec<Need>;
-    /// What the service remembers of the call if it is refused ([`Api::refused`]); `None` for a call that is not remembered.
+    /// Returns what the service records about the call if it is refused ([`Api::refused`]); `None` for calls that are not
+    /// recorded.
     fn attempt(&self) -> Option<AttemptOf<Self>> {
         None
     }
-    /// Holds every member to the constraints of the service model.
+    /// Checks every member against the constraints of the service model.
     fn check(self) -> Result<Self::Checked, ErrorOf<Self>>;
-    /// Bytes at most that the output takes of the budget of all bodies; 0 for one that is always small.
+    /// Returns the maximum bytes of the output, to reserve in the budget of answers; 0 if it is always small.
     fn output_bytes(_checked: &Self::Checked) -> usize {
         0
     }
@@ -54,13 +55,13 @@ pub trait Operation: DeserializeOwned + Send + 'static {
     ) -> impl Future<Output = Result<Self::Output, ErrorOf<Self>>> + Send;
 }
 
-/// What an operation can fail with.
+/// The error type of an operation.
 pub type ErrorOf<O> = <<O as Operation>::Api as Api>::Error;
 
-/// What an operation's service remembers of a call that is refused.
+/// The record type of an operation's refused calls.
 pub type AttemptOf<O> = <<O as Operation>::Api as Api>::Attempt;
 
-/// What a call stands on once it is authenticated.
+/// An authenticated call, as an operation gets it.
 pub struct Call {
     pub app: Arc<App>,
     pub caller: Caller,
@@ -72,9 +73,9 @@ pub struct Call {
 
 type Running = Pin<Box<dyn Future<Output = Result<Output, Refusal>> + Send>>;
 
-/// An operation as the tables of the doors hold it: its type is forgotten, its way is not.
+/// An operation in a service's table, with its type erased.
 ///
-/// Each operation is made for the one protocol of its service, so that serde's code for its input and output exists once.
+/// Each operation is instantiated only for its service's protocol, so that serde's code for its input and output exists once.
 pub struct Entry {
     pub name: &'static str,
     pub body_limit: usize,
@@ -84,12 +85,12 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An operation of a service that speaks AWS JSON.
+    /// Creates an entry for an operation of an AWS JSON service.
     pub const fn json<O: Operation>() -> Entry {
         Entry::of::<O, super::wire::Json>()
     }
 
-    /// An operation of a service that speaks the query protocol.
+    /// Creates an entry for an operation of a query protocol service.
     pub const fn query<O: Operation>() -> Entry {
         Entry::of::<O, super::wire::Query>()
     }
@@ -107,32 +108,32 @@ impl Entry {
         }
     }
 
-    /// Does the call.
+    /// Runs the call.
     pub fn run(&self, input: Input, call: Call) -> impl Future<Output = Result<Output, Refusal>> + Send + use<> {
         (self.run)(input, call)
     }
 
-    /// Holds an input, as the operation's protocol has it, to the operation's constraints without doing anything.
+    /// Checks an input in the operation's protocol against the operation's constraints, without running it.
     pub fn check(&self, body: Bytes) -> Result<(), Refusal> {
         (self.check)(body)
     }
 
-    /// What an input, as the operation's protocol has it, would need, for tests that walk all operations.
+    /// Returns the permissions that an input in the operation's protocol would need, for tests that walk all operations.
     pub fn needs(&self, body: Bytes, registry: &RegistryId) -> Result<Vec<Need>, Refusal> {
         (self.needs)(body, registry)
     }
 }
 
-/// The way of a call behind its authentication: parse → authorize → check → handle → encode.
+/// Runs an authenticated call: parse → authorize → check → handle → encode.
 async fn run<O: Operation, W: Wire>(input: Input, call: Call) -> Result<Output, Refusal> {
     let operation: O = W::read(input)?;
     let Call { app, caller, account, region, origin } = call;
-    // A malformed registry id names no registry: the call is authorized in the caller's own, and then refused.
+    // A call with a malformed registry id is authorized in the caller's own registry, and then refused.
     let registry_id = check::registry_id(operation.registry_id());
     let own = caller.account().ok_or(Refusal::MissingSignature)?;
     let account = account.filter(|_| !O::OF_REGISTRY).or(registry_id.as_ref().ok().copied().flatten()).unwrap_or(own);
     let cx = Cx { system: app.system.clone(), caller, registry: RegistryId { account, region }, origin: origin.into() };
-    // A call that names no registry is about no repository either.
+    // With a malformed registry id, the call's repository is unknown, so it is not recorded.
     let attempt = operation.attempt().filter(|_| registry_id.is_ok());
     let outcome = authorized::<O, W>(operation, registry_id, &cx, &app).await;
     if let (Err(refusal), Some(attempt)) = (&outcome, attempt) {
@@ -141,7 +142,7 @@ async fn run<O: Operation, W: Wire>(input: Input, call: Call) -> Result<Output, 
     outcome
 }
 
-/// The rest of the way, once it is known which registry is meant.
+/// Authorizes, checks and handles a call whose registry is known.
 async fn authorized<O: Operation, W: Wire>(
     operation: O,
     registry_id: Result<Option<AccountId>, CommonError>,
@@ -159,7 +160,7 @@ async fn authorized<O: Operation, W: Wire>(
     W::write(&output, room)
 }
 
-/// A refusal as the service remembers it: as the client reads it.
+/// Converts a refusal to the service's record of it: what the client sees.
 fn remembered(refusal: &Refusal) -> RefusedCall {
     let exception = refusal.json();
     RefusedCall {
@@ -170,7 +171,7 @@ fn remembered(refusal: &Refusal) -> RefusedCall {
     }
 }
 
-/// A structure of the wire: an object and nothing else (serde's derived reading would take a list of values too).
+/// A structure on the wire. It accepts only an object; serde's derived code would also accept a list of values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Structure<T>(pub T);
 
@@ -186,7 +187,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Structure<T> {
                 T::deserialize(MapAccessDeserializer::new(map)).map(Structure)
             }
         }
-        // Not a map: the query protocol spells those otherwise.
+        // Not `deserialize_map`: the query protocol encodes maps differently.
         deserializer.deserialize_struct("Structure", &[], Object(PhantomData))
     }
 }

@@ -1,8 +1,7 @@
-//! Why a call is answered with an error, and how each protocol says so: the only tables of names and statuses (`ECR.md` 0, A.15, P).
+//! Why a call is refused, and each protocol's error names and statuses (`ECR.md` 0, A.15, P).
 //!
-//! Choices where the sources are silent: authentication failures are 400 on the JSON services (403 on STS, as documented);
-//! a body over its limit and one that breaks off or stops coming are SerializationException, since that is the common error
-//! that every SDK knows and none retries.
+//! Choices where the sources are silent: authentication failures are 400 on the JSON services (403 on STS, as documented); a body
+//! that is too large, breaks off or stalls is a SerializationException, because every SDK knows this error and none retries it.
 use super::Foreign;
 use crate::api::Failure;
 use crate::sigv4::Unauthenticated;
@@ -12,17 +11,17 @@ use kernel::CommonError;
 use listen::local_only::NotLocal;
 use serde_json::Value;
 
-/// Why there is no output. Display is what the client reads.
+/// Why a call has no output. Its Display text is sent to the client.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error("Unknown operation")]
     UnknownOperation,
     #[error("Could not find operation {action} for version {version}")]
     UnknownAction { action: String, version: String },
-    /// An operation of the service's model that this version lacks.
+    /// An operation of the service's model that this version does not implement yet.
     #[error("Ecru {version} does not have {} yet: docs/compatibility.md lists what it has", name(*namesake, operation), version = env!("CARGO_PKG_VERSION"))]
     NotYet { namesake: Option<&'static str>, operation: &'static str },
-    /// A call of another service, whose clients have a form of their own for this.
+    /// A call of a service that this server does not have; answered in that service's error format.
     #[error("{0}")]
     Foreign(Foreign),
     #[error("Missing Action")]
@@ -31,28 +30,28 @@ pub enum Refusal {
     MissingSignature,
     #[error(transparent)]
     Unauthenticated(#[from] Unauthenticated),
-    /// The input is not what the operation's structure asks for.
+    /// The input does not match the operation's structure.
     #[error("{0}")]
     Serialization(String),
     #[error("The request body is larger than {limit} bytes, the limit of this operation")]
     BodyTooLarge { limit: usize },
-    /// `--dev` answers this machine alone.
+    /// `--dev` serves only this machine.
     #[error(transparent)]
     NotLocal(NotLocal),
     /// The request's body ended early or could not be read.
     #[error("the request body ended early: {0}")]
     BodyTruncated(String),
-    /// The operation failed, or something before it that every operation stands on.
+    /// The operation failed, or a step before it.
     #[error(transparent)]
     Failed(#[from] Failure),
 }
 
-/// An error as a protocol names it.
+/// An error with its name and status in a protocol.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exception {
     pub name: &'static str,
     pub status: StatusCode,
-    /// Members beside `__type` and `message`.
+    /// Further members, besides `__type` and `message`.
     pub extra: Vec<(&'static str, Value)>,
 }
 
@@ -60,7 +59,7 @@ impl Exception {
     pub fn new(name: &'static str, status: StatusCode) -> Exception {
         Exception { name, status, extra: Vec::new() }
     }
-    /// The status of nearly all: 400.
+    /// Creates an exception with status 400, which nearly all have.
     pub fn bad(name: &'static str) -> Exception {
         Exception::new(name, StatusCode::BAD_REQUEST)
     }
@@ -70,13 +69,13 @@ impl Exception {
     }
 }
 
-/// An operation's name as a message has it.
+/// Returns an operation's name for a message.
 fn name(namesake: Option<&str>, operation: &str) -> String {
     namesake.map_or_else(|| operation.to_owned(), |service| format!("{operation} of {service}"))
 }
 
 impl Refusal {
-    /// The name and status of the JSON services.
+    /// Returns the name and status for JSON services.
     pub fn json(&self) -> Exception {
         match self {
             Refusal::UnknownOperation
@@ -94,7 +93,7 @@ impl Refusal {
         }
     }
 
-    /// The code and status of the services of the query protocol.
+    /// Returns the code and status for services of the query protocol.
     pub fn query(&self) -> Exception {
         match self {
             Refusal::UnknownOperation
@@ -112,7 +111,7 @@ impl Refusal {
         }
     }
 
-    /// The common failure that is why, if one is.
+    /// Returns the common failure, if this refusal is one.
     pub fn common(&self) -> Option<&CommonError> {
         match self {
             Refusal::Failed(failure) => failure.common(),
@@ -121,7 +120,7 @@ impl Refusal {
         }
     }
 
-    /// Whether it is a fault of ours that the client can't do anything about.
+    /// Whether this is a server fault.
     pub fn is_fault(&self) -> bool {
         matches!(self.common(), Some(CommonError::Server(_)))
     }
@@ -138,7 +137,7 @@ impl From<CommonError> for Refusal {
     }
 }
 
-/// A failure's own name, or that of a protocol for a common one. One that has neither is a fault of ours.
+/// Returns the service's exception, or the protocol's for a common failure. A failure with neither is reported as a server fault.
 fn named(failure: &Failure, common: fn(&CommonError) -> Exception) -> Exception {
     match (failure.exception(), failure.common()) {
         (Some(exception), _) => exception.clone(),
@@ -177,7 +176,7 @@ impl Unauthenticated {
     }
 }
 
-/// The failures that every service has, as the JSON services name them (`ECR.md` A.15).
+/// Maps the common failures to the names of JSON services (`ECR.md` A.15).
 fn json_exception(error: &CommonError) -> Exception {
     match error {
         CommonError::AccessDenied(_) => Exception::bad("AccessDeniedException"),
@@ -189,7 +188,7 @@ fn json_exception(error: &CommonError) -> Exception {
     }
 }
 
-/// The same as the services of the query protocol name them.
+/// Maps the common failures to the names of query protocol services.
 fn query_exception(error: &CommonError) -> Exception {
     match error {
         CommonError::AccessDenied(_) => Exception::new("AccessDenied", StatusCode::FORBIDDEN),

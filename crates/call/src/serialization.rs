@@ -1,6 +1,6 @@
-//! What a SerializationException says: AWS's words for a wrong JSON type, made from serde's.
+//! The messages of SerializationException: AWS's wording for a wrong JSON type, derived from serde's.
 
-/// The message for an input that could not be read. It never repeats what the caller sent.
+/// Returns the message for an input that could not be parsed. It never repeats what the caller sent.
 pub fn message(error: &serde_json::Error) -> String {
     if !error.is_data() {
         return format!("The request body is not valid JSON (line {}, column {})", error.line(), error.column());
@@ -9,7 +9,7 @@ pub fn message(error: &serde_json::Error) -> String {
     wrong_type(&text).unwrap_or_else(|| "A member of the request could not be read".to_owned())
 }
 
-/// Serde says ``invalid type: integer `5`, expected a string at line 1 column 9``.
+/// Parses serde's message, ``invalid type: integer `5`, expected a string at line 1 column 9``.
 fn wrong_type(text: &str) -> Option<String> {
     let (found, expected) = text
         .strip_prefix("invalid type: ")

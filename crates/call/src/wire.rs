@@ -1,4 +1,4 @@
-//! How each protocol carries an operation's input and output.
+//! Reads inputs and writes outputs in each protocol.
 use super::Refusal;
 use super::serialization;
 use crate::Structure;
@@ -9,25 +9,25 @@ use listen::memory::{Held, Lease};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// An input as it came.
+/// An operation's input before it is parsed.
 pub enum Input {
     Json(Bytes),
     Form(QueryForm),
 }
 
-/// An output as it will be written.
+/// An operation's output, ready to be encoded as a response.
 pub enum Output {
     Json(Held),
     Query {
         output: query::QueryOutput,
-        /// The output's room in the budget of all answers.
+        /// The output's lease in the budget of answers.
         room: Option<Lease>,
     },
 }
 
-/// A protocol's way of reading inputs and writing outputs.
+/// A protocol: reads inputs and writes outputs.
 pub trait Wire: 'static {
-    /// The input that a body is.
+    /// Wraps a body as an input.
     fn input(body: Bytes) -> Result<Input, Refusal>;
     fn read<T: DeserializeOwned>(input: Input) -> Result<T, Refusal>;
     fn write<T: Serialize>(output: &T, room: Option<Lease>) -> Result<Output, Refusal>;
@@ -43,7 +43,7 @@ impl Wire for Json {
 
     fn read<T: DeserializeOwned>(input: Input) -> Result<T, Refusal> {
         let Input::Json(body) = input else { return Err(Refusal::UnknownOperation) };
-        // A call without a body is one without members.
+        // An empty body means an input without members.
         let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
         let parsed = serde_json::from_slice::<Structure<T>>(&body);
         parsed.map(|Structure(input)| input).map_err(|error| Refusal::Serialization(serialization::message(&error)))
@@ -74,7 +74,7 @@ impl Wire for Query {
     }
 }
 
-/// The parameters of a call, from its query string and its body.
+/// Parses the parameters of a call from its query string and its body.
 pub fn form(query: &str, body: &[u8]) -> Result<QueryForm, Refusal> {
     QueryForm::read(query, body).map_err(|error| Refusal::Serialization(error.to_string()))
 }
