@@ -1,4 +1,5 @@
-//! Settings: a flag over the environment over one TOML file over the default (DESIGN "Names, addresses, settings").
+//! Settings. Flags override environment variables, which override one TOML file, which overrides the defaults (DESIGN "Names,
+//! addresses, settings").
 mod certificate;
 mod environment;
 mod file;
@@ -29,18 +30,18 @@ use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 use zeroize::Zeroizing;
 
-/// The data directory when nothing else is set.
+/// The default data directory.
 pub const DEFAULT_DATA: &str = "./ecru-data";
-/// The region of the default registry when nothing else is set.
+/// The default region of the default registry.
 pub const DEFAULT_REGION: &str = "us-east-1";
-/// The administrator's keys that hold while they are set.
+/// The variables of the administrator's keys, which are valid while they are set.
 pub const ADMIN_ID: &str = "ECRU_ADMIN_ACCESS_KEY_ID";
 pub const ADMIN_SECRET: &str = "ECRU_ADMIN_SECRET_ACCESS_KEY";
-/// Connections to PostgreSQL when nothing else is set: a few per core of a small server, of the hundred it has for all.
+/// Default maximum of connections to PostgreSQL: a few per core of a small server, out of its default limit of a hundred.
 const POSTGRES_CONNECTIONS: usize = 16;
-/// Seconds that a wait for PostgreSQL may take when nothing else is set.
+/// Default maximum wait for PostgreSQL, in seconds.
 const POSTGRES_TIMEOUT: u64 = 10;
-/// Seconds that this may be set to: a slow commit takes some, and clients give up after some minutes.
+/// Allowed values of that wait, in seconds: a slow commit takes some, and clients give up after some minutes.
 const POSTGRES_TIMEOUTS: RangeInclusive<u64> = 1..=300;
 
 /// The groups of flags in `ecru serve --help`.
@@ -143,12 +144,12 @@ pub struct Given {
     limits: limits::LimitTable,
 }
 
-/// Where PostgreSQL is and as whom to connect. `Debug` shows nothing of it.
+/// PostgreSQL's URL, with user and password. `Debug` hides it.
 #[derive(Clone)]
 pub struct PostgresUrl(Zeroizing<String>);
 
 impl PostgresUrl {
-    /// The URL as it was given.
+    /// Returns the URL, including its password.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -168,7 +169,7 @@ impl std::str::FromStr for PostgresUrl {
     }
 }
 
-/// Where the metadata is.
+/// The engine of the metadata store.
 #[derive(Clone, Debug)]
 pub enum MetadataStore {
     /// `ecru.db` in the data directory.
@@ -176,26 +177,26 @@ pub enum MetadataStore {
     Postgres {
         url: PostgresUrl,
         connections: usize,
-        /// How long a wait for the server may take.
+        /// Maximum wait for the server.
         timeout: Duration,
     },
 }
 
-/// Every setting, resolved.
+/// All settings, resolved from their sources and checked.
 pub struct Settings {
     pub data: PathBuf,
-    /// One at least.
+    /// At least one address.
     pub listen: Vec<ListenAddress>,
     /// Whether `listen` is [`DEFAULT_LISTEN`], whose IPv6 half may be missing.
     pub listen_is_default: bool,
-    /// What the https:// listeners show; there whenever there is such a listener.
+    /// The certificate of the https:// listeners; present if there is such a listener.
     pub certificate: Option<Certificate>,
-    /// Whether they offer HTTP/2 too.
+    /// Whether the https:// listeners offer HTTP/2.
     pub http2: bool,
     pub url: Option<BaseUrl>,
     pub domain: Option<Domain>,
     pub regions: Regions,
-    /// Keys that hold in this process alone: those of `--dev` and ECRU_ADMIN_*.
+    /// Keys that are valid in this process only: those of `--dev` and ECRU_ADMIN_*.
     pub process_keys: ProcessKeys,
     pub metadata: MetadataStore,
     /// `None`: `root.key` in the data directory.
@@ -269,14 +270,14 @@ fn quirk_names() -> String {
 }
 
 impl Given {
-    /// These settings, and where they are silent the other's.
+    /// Merges two sources: `self` overrides `other`.
     fn over(self, other: Given) -> Given {
-        // A key and a file of keys are one setting in two spellings.
+        // A key and a file of keys are the same setting, so the higher source's replaces both.
         let (root_key, root_key_file) = match (&self.root_key, &self.root_key_file) {
             (None, None) => (other.root_key, other.root_key_file),
             _ => (self.root_key, self.root_key_file),
         };
-        // A key belongs to its certificate, so they are taken from one source.
+        // A key belongs to its certificate, so both come from the same source.
         let (tls_cert, tls_key) = match (&self.tls_cert, &self.tls_key) {
             (None, None) => (other.tls_cert, other.tls_key),
             _ => (self.tls_cert, self.tls_key),
@@ -305,15 +306,15 @@ impl Given {
             trusted_proxies: self.trusted_proxies.or(other.trusted_proxies),
             log_format: self.log_format.or(other.log_format),
             log_level: self.log_level.or(other.log_level),
-            // Tables stand in the file alone, which is the last source.
+            // Only the file has tables, and it is the last source.
             quirks: other.quirks,
             limits: other.limits,
         }
     }
 }
 
-/// Resolves the settings from the flags, the environment and the file that `config` or ECRU_CONFIG names; `names` are those
-/// of all variables.
+/// Resolves the settings from the flags, the environment and the file that `config` or ECRU_CONFIG names. `names` are the names
+/// of all variables, to warn about unknown ones.
 pub fn resolve(
     flags: Given,
     config: Option<&Path>,
@@ -413,17 +414,17 @@ fn postgres_timeout(given: Option<u64>) -> Result<Duration, SettingsError> {
     Ok(Duration::from_secs(seconds))
 }
 
-/// Where the stores are, for a command that uses them beside a server.
+/// The location of the stores, for a command that uses them beside a running server.
 pub struct StoreSettings {
     pub data: PathBuf,
     pub metadata: MetadataStore,
-    /// `None`: `root.key` in the data directory, if it is there.
+    /// `None`: `root.key` in the data directory, if it exists.
     pub root_keys: Option<RootKeys>,
     pub limits: Limits,
     pub quirks: Quirks,
 }
 
-/// Resolves those settings from the flags, the environment and the file that `config` or ECRU_CONFIG names.
+/// Resolves the store settings from the flags, the environment and the file that `config` or ECRU_CONFIG names.
 pub fn stores(
     data: Option<PathBuf>,
     postgres: Option<PostgresUrl>,
@@ -447,7 +448,7 @@ pub fn stores(
     })
 }
 
-/// What the sources set, the flags over the environment over the file.
+/// Merges the sources: flags override the environment, which overrides the file.
 fn gather(flags: Given, config: Option<&Path>, variables: Variables<'_>) -> Result<Given, SettingsError> {
     let environment = environment::read(variables)?;
     let config = config.map(Path::to_owned).or_else(|| environment::set(variables, "ECRU_CONFIG").map(PathBuf::from));
@@ -455,7 +456,7 @@ fn gather(flags: Given, config: Option<&Path>, variables: Variables<'_>) -> Resu
     Ok(flags.over(environment.over(file)))
 }
 
-/// The administrator's keys from the environment: both or none.
+/// Reads the administrator's keys from the environment: both or neither.
 pub fn administrator(variables: Variables<'_>) -> Result<Option<(String, Zeroizing<String>)>, SettingsError> {
     match (environment::set(variables, ADMIN_ID), environment::set(variables, ADMIN_SECRET).map(Zeroizing::new)) {
         (Some(id), Some(secret)) => Ok(Some((id, secret))),

@@ -1,4 +1,4 @@
-//! The data directory: whose it is, which format it has, and the small files beside the stores.
+//! The data directory: its lock, its format, and the small files beside the stores.
 mod files;
 
 pub use files::{io_error, read_optional, sync_directory, write_whole};
@@ -18,42 +18,42 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The format of the directory as a whole; the stores in it have formats of their own.
+/// The format of the directory as a whole. The stores in it have their own formats.
 const FORMAT: &str = "1";
-/// What the format of a backup begins with.
+/// The prefix of a backup's format.
 pub const BACKUP: &str = "backup ";
-/// Stands in a directory until its restore has ended.
+/// A file that exists until a restore into the directory has ended.
 const RESTORING_FILE: &str = "restoring";
 pub const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "lock";
 pub const ROOT_KEY_FILE: &str = "root.key";
 pub const CREDENTIALS_FILE: &str = "credentials";
 const ENDPOINT_FILE: &str = "endpoint";
-/// Says where the records are, in the data directory.
+/// A file in the data directory that names the engine of the records.
 const RECORDS_FILE: &str = "records";
-/// Says which store's layers they are, in the layers' directory, which may be on a volume of its own.
+/// A file in the layers' directory with the id of its store. The directory may be on a separate volume.
 pub const STORE_FILE: &str = "STORE";
-/// The version of the last two files' form, which stands before a colon.
+/// The version prefix of `RECORDS_FILE` and `STORE_FILE`.
 const MARK_VERSION: &str = "1:";
-/// For the owner alone.
+/// Accessible to the owner only.
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// Where the files of a data directory are. Whoever has only this may read beside a running server.
+/// The paths of a data directory's files. It holds no lock, so it is for reading beside a running server.
 #[derive(Clone, Debug)]
 pub struct DataFiles {
     path: PathBuf,
 }
 
-/// A data directory that belongs to this process until it is dropped.
+/// A data directory that is locked by this process until it is dropped.
 #[derive(Debug)]
 pub struct DataDir {
     files: DataFiles,
-    /// Held by flock, which ends with the process however it ends.
+    /// An flock, which ends with the process in every case.
     _lock: File,
 }
 
-/// Where a running server can be reached: the file `endpoint`, for `ecru env`.
+/// The address of a running server: the file `endpoint`, for `ecru env`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Such as `http://localhost:5050`.
@@ -63,25 +63,25 @@ pub struct Endpoint {
     pub registry: String,
     /// Whether the keys are those of `--dev`.
     pub dev: bool,
-    /// Where `ecru health` asks on this machine, such as `http://127.0.0.1:5050`; `None` where no listener speaks plain HTTP, and in
-    /// files of older versions.
+    /// The address for `ecru health` on this machine, such as `http://127.0.0.1:5050`. `None` if no listener speaks plain HTTP,
+    /// and in files of older versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
     /// Whether the administrator's keys are those of ECRU_ADMIN_*. Absent in files of the first versions.
     #[serde(default)]
     pub admin: bool,
-    /// The file of the private authority that signed the server's certificate: the `ca.pem` of `ecru tls init`. `None` over plain
-    /// HTTP and with a certificate of any other origin.
+    /// The file of the private authority that signed the server's certificate: the `ca.pem` of `ecru tls init`. `None` with plain
+    /// HTTP or any other certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
 }
 
-/// Which engine holds the records of a data directory.
+/// The engine of a data directory's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordsPlace {
     /// `ecru.db` in the directory.
     Sqlite,
-    /// A PostgreSQL database, whose address the directory does not hold.
+    /// A PostgreSQL database. The directory does not contain its address.
     Postgres,
 }
 
@@ -124,7 +124,7 @@ pub enum DataDirError {
     Endpoint(PathBuf),
     #[error("{doing} {}: {problem}; {cure}", path.display())]
     Denied { doing: &'static str, path: PathBuf, problem: io::Error, cure: Owned },
-    /// This start needs to write, and can't.
+    /// The server must write to start, and can't.
     #[error("{doing} {}: the disk is full; free some space on it and start again", path.display())]
     Full { doing: &'static str, path: PathBuf },
     #[error("{doing} {}: its file system is read-only; mount it writable and start again", path.display())]
@@ -134,7 +134,7 @@ pub enum DataDirError {
 }
 
 impl DataFiles {
-    /// The files of a data directory that exists, without a claim to it: a server may be running there.
+    /// Opens an existing data directory without locking it: a server may be running there.
     pub fn existing(path: &Path) -> Result<DataFiles, DataDirError> {
         let absent = || DataDirError::None(path.to_owned());
         let path = match path.canonicalize() {
@@ -159,19 +159,20 @@ impl DataFiles {
         self.path.join("layers")
     }
 
-    /// Where the administrator's keys are.
+    /// The file of the administrator's keys.
     pub fn credentials(&self) -> PathBuf {
         self.path.join(CREDENTIALS_FILE)
     }
 
-    /// The keys of `root.key`; `None` where the directory has no such file.
+    /// Reads the keys in `root.key`; `None` if there is no such file.
     pub fn given_root_keys(&self) -> Result<Option<RootKeys>, DataDirError> {
         let path = self.path.join(ROOT_KEY_FILE);
         let Some(text) = read_optional(&path)? else { return Ok(None) };
         text.parse().map(Some).map_err(|source| DataDirError::RootKey { path, source })
     }
 
-    /// Where the directory's records are; `None` before its first start, and after those of versions that did not say so.
+    /// Reads the engine of the directory's records; `None` before the first start, and in directories of versions that did not
+    /// write it.
     pub fn records_place(&self) -> Result<Option<RecordsPlace>, DataDirError> {
         let path = self.path.join(RECORDS_FILE);
         let Some(said) = read_mark(&path)? else { return Ok(None) };
@@ -179,13 +180,13 @@ impl DataFiles {
         known.map(Some).ok_or(DataDirError::Mark(path))
     }
 
-    /// The id that the layers' directory has; `None` where it has none.
+    /// Reads the id of the layers' directory, if it has one.
     pub fn layers_id(&self) -> Result<Option<StoreId>, DataDirError> {
         read_store_id(&self.layers().join(STORE_FILE))
     }
 
-    /// What shows that a store was used here, such as `credentials`; `None` where nothing does. An id in a layers' directory without
-    /// layers shows nothing: a first start writes it before its records.
+    /// Returns a file that shows that a store was used here, such as `credentials`. An id in a layers' directory without layers
+    /// does not count, because a first start writes it before its records.
     pub fn trace_of_use(&self) -> Result<Option<&'static str>, DataDirError> {
         let layers = self.layers();
         for trace in [CREDENTIALS_FILE, RECORDS_FILE] {
@@ -194,7 +195,7 @@ impl DataFiles {
                 return Ok(Some(trace));
             }
         }
-        // The directories that layers' files lie in are made with the first of them.
+        // Layers' subdirectories are created together with their first layer.
         let shard = |name: &str| name.len() == 2 && u8::from_str_radix(name, 16).is_ok();
         let entries = match std::fs::read_dir(&layers) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -210,12 +211,12 @@ impl DataFiles {
     }
 }
 
-/// A data directory that a restore fills. It has no format until it is whole, so that nothing serves from it.
+/// A data directory that a restore is filling. It gets its format last, so no server can use it before it is complete.
 #[derive(Debug)]
 pub struct NewDataDir(DataDir);
 
 impl NewDataDir {
-    /// Takes a directory that is new or empty.
+    /// Creates the directory, or takes an empty one.
     pub fn make(path: &Path) -> Result<NewDataDir, DataDirError> {
         make_directory(path)?;
         let path = path.canonicalize().map_err(io_error("opening the data directory", path))?;
@@ -230,13 +231,13 @@ impl NewDataDir {
         Ok(NewDataDir(DataDir { files: DataFiles { path }, _lock: lock }))
     }
 
-    /// Removes `ecru.db`, whose records are in PostgreSQL now.
+    /// Removes `ecru.db` after its records were restored to PostgreSQL.
     pub fn remove_database(&self) -> Result<(), DataDirError> {
         let path = self.0.database();
         std::fs::remove_file(&path).map_err(io_error("removing", &path))
     }
 
-    /// Gives the directory its format: it is a data directory from now on.
+    /// Writes the directory's format, which makes it a valid data directory.
     pub fn finish(self) -> Result<DataDir, DataDirError> {
         write_whole(&self.0.path, FORMAT_FILE, format!("{FORMAT}\n").as_bytes())?;
         remove_restoring(&self.0.path)?;
@@ -256,7 +257,7 @@ fn remove_restoring(directory: &Path) -> Result<(), DataDirError> {
     std::fs::remove_file(&path).map_err(io_error("removing", &path))
 }
 
-/// Makes a directory and those above it, durably, for the owner alone. One that is there stays as it is.
+/// Creates a directory and its parents durably, accessible to the owner only. An existing directory is not changed.
 pub fn make_directory(path: &Path) -> Result<(), DataDirError> {
     let made = !path.exists();
     let making = DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path);
@@ -267,7 +268,7 @@ pub fn make_directory(path: &Path) -> Result<(), DataDirError> {
     Ok(())
 }
 
-/// Reads a store's id from a file; `None` where there is none.
+/// Reads a store's id from a file; `None` if there is no such file.
 pub fn read_store_id(path: &Path) -> Result<Option<StoreId>, DataDirError> {
     let Some(text) = read_mark(path)? else { return Ok(None) };
     let digits = text.as_bytes();
@@ -285,7 +286,7 @@ pub fn write_store_id(directory: &Path, id: StoreId) -> Result<(), DataDirError>
     write_whole(directory, STORE_FILE, format!("{MARK_VERSION}{id}\n").as_bytes())
 }
 
-/// The rest of a file of one line that begins with its form's version.
+/// Reads a one-line file and returns its text after the version prefix.
 fn read_mark(path: &Path) -> Result<Option<String>, DataDirError> {
     let Some(text) = read_optional(path)? else { return Ok(None) };
     match text.trim_end().strip_prefix(MARK_VERSION) {
@@ -302,14 +303,14 @@ impl std::ops::Deref for DataDir {
 }
 
 impl DataDir {
-    /// Takes the directory for this process, making it where it is missing. It is refused while another process has it.
+    /// Locks the directory for this process, and creates it if it is missing. Fails while another process holds the lock.
     pub fn open(path: &Path) -> Result<DataDir, DataDirError> {
         make_directory(path)?;
         let path = path.canonicalize().map_err(io_error("opening the data directory", path))?;
         let format = read_optional(&path.join(FORMAT_FILE))?;
         if path.join(RESTORING_FILE).exists() {
             match format {
-                // The restore had ended: the format comes last.
+                // The format is written last, so the restore had ended.
                 Some(_) => remove_restoring(&path)?,
                 None => return Err(DataDirError::Restoring(path)),
             }
@@ -319,14 +320,14 @@ impl DataDir {
             return Err(DataDirError::Foreign(path));
         }
         let lock = lock(&path)?;
-        // The one who held the lock before may have written it meanwhile.
+        // The previous holder of the lock may have written the format meanwhile.
         if !has_format(&path)? {
             write_whole(&path, FORMAT_FILE, format!("{FORMAT}\n").as_bytes())?;
         }
         Ok(DataDir { files: DataFiles { path }, _lock: lock })
     }
 
-    /// The keys of `root.key`, which is made on a first start, and never beside a database that has lost it.
+    /// Reads the keys in `root.key`. Creates the file on a first start, but never if a database exists whose key is lost.
     pub fn root_keys(&self, random: &dyn Random) -> Result<RootKeys, DataDirError> {
         if let Some(keys) = self.given_root_keys()? {
             return Ok(keys);
@@ -342,7 +343,7 @@ impl DataDir {
         Ok(keys)
     }
 
-    /// Writes the file `credentials`, in the AWS shared-credentials format. One that exists is never overwritten.
+    /// Writes the file `credentials` in the AWS shared-credentials format. Never overwrites an existing one.
     pub fn write_credentials(&self, administrator: &NewAdministrator) -> Result<(), DataDirError> {
         let path = self.credentials();
         if path.try_exists().map_err(io_error("reading", &path))? {
@@ -356,23 +357,23 @@ impl DataDir {
         write_whole(&self.path, CREDENTIALS_FILE, text.as_bytes())
     }
 
-    /// Removes the file `credentials`, whose keys never came to hold.
+    /// Removes the file `credentials`, whose keys never became valid.
     pub fn remove_credentials(&self) -> Result<(), DataDirError> {
         let path = self.credentials();
         std::fs::remove_file(&path).map_err(io_error("removing", &path))
     }
 
-    /// Remembers where the directory's records are.
+    /// Writes the engine of the directory's records.
     pub fn write_records_place(&self, place: RecordsPlace) -> Result<(), DataDirError> {
         write_whole(&self.path, RECORDS_FILE, format!("{MARK_VERSION}{}\n", place.name()).as_bytes())
     }
 
-    /// Gives the layers' directory the id of its store.
+    /// Writes the store's id into the layers' directory.
     pub fn write_layers_id(&self, id: StoreId) -> Result<(), DataDirError> {
         write_store_id(&self.layers(), id)
     }
 
-    /// Leaves the server's address for `ecru env`.
+    /// Writes the server's address for `ecru env`.
     pub fn write_endpoint(&self, endpoint: &Endpoint) -> Result<(), DataDirError> {
         let path = self.path.join(ENDPOINT_FILE);
         let text = toml::to_string(endpoint).map_err(|error| DataDirError::Io {
@@ -385,14 +386,14 @@ impl DataDir {
 }
 
 impl Endpoint {
-    /// That of a server with `--dev` and no other setting.
+    /// Returns the endpoint of a server with `--dev` and no other setting.
     pub fn of_defaults() -> Endpoint {
         let registry = format!("localhost:{DEFAULT_PORT}");
         let url = format!("http://{registry}");
         Endpoint { url, region: DEFAULT_REGION.to_owned(), registry, dev: true, health: None, admin: false, ca: None }
     }
 
-    /// What the server of a data directory left there; `None` when none has served from it.
+    /// Reads the endpoint that a data directory's server wrote; `None` if no server has used the directory.
     pub fn read(data: &Path) -> Result<Option<Endpoint>, DataDirError> {
         let path = data.join(ENDPOINT_FILE);
         let Some(text) = read_optional(&path)? else { return Ok(None) };
@@ -400,7 +401,7 @@ impl Endpoint {
     }
 }
 
-/// Whether the directory has a format; one that this program does not know is refused.
+/// Whether the directory has a format. Fails if the format is unknown.
 fn has_format(path: &Path) -> Result<bool, DataDirError> {
     match read_optional(&path.join(FORMAT_FILE))? {
         None => Ok(false),
@@ -416,7 +417,7 @@ fn has_format(path: &Path) -> Result<bool, DataDirError> {
     }
 }
 
-/// Whether there is anything but what a start that was broken off leaves, or a file system has from the beginning.
+/// Whether the directory contains anything besides the remains of an interrupted start and the files of a new file system.
 pub fn holds_something(path: &Path) -> Result<bool, DataDirError> {
     let reading = || io_error("reading the data directory", path);
     let unfinished = format!("{FORMAT_FILE}{UNFINISHED}");

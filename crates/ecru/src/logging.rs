@@ -1,4 +1,4 @@
-//! Log lines: what happened, on stderr, as text for a person or as JSON for a collector.
+//! The log on stderr, as text for people or as JSON for collectors.
 mod fields;
 mod lines;
 mod repeats;
@@ -17,7 +17,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 
-/// How a log line looks.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -42,7 +42,7 @@ impl std::str::FromStr for LogFormat {
 #[error("it must be text or json")]
 pub struct InvalidLogFormat;
 
-/// Why there is no log.
+/// Why the log could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     #[error("something in this process logs already")]
@@ -51,9 +51,9 @@ pub enum LoggingError {
     Thread(#[from] std::io::Error),
 }
 
-/// Sends the log of the whole process to stderr. A terminal is shown a request in one short line, and colours; text for anything
-/// else has every field. Warnings and errors that repeat are counted. What waits is written when the result is dropped; later lines
-/// are written at once.
+/// Starts the log of the process on stderr. On a terminal, text is coloured and each request is one short line; elsewhere it has
+/// every field. Repeated warnings and errors are counted. Dropping the result flushes waiting lines; later lines are written at
+/// once.
 pub fn start(format: LogFormat, level: LevelFilter) -> Result<Gathering, LoggingError> {
     let terminal = std::io::stderr().is_terminal();
     let (lines, gathering) = Lines::to(std::io::stderr())?;
@@ -78,13 +78,13 @@ pub fn start(format: LogFormat, level: LevelFilter) -> Result<Gathering, Logging
     Ok(gathering.after(move || repeats.close()))
 }
 
-/// Whether a terminal is shown colours: NO_COLOR (no-color.org) and a terminal without any say no.
+/// Whether to use colours on a terminal: not with NO_COLOR (no-color.org) or a terminal without colours.
 fn colours() -> bool {
     let set = |name: &str| std::env::var(name).unwrap_or_default();
     set("NO_COLOR").is_empty() && set("TERM") != "dumb"
 }
 
-/// PostgreSQL's notices come as INFO, and say at each start that the tables exist already.
+/// Filters by level, and drops PostgreSQL's notices: they are logged as INFO and say at each start that the tables exist.
 fn filter(level: LevelFilter) -> Targets {
     let notices = if level == LevelFilter::INFO { LevelFilter::WARN } else { level };
     Targets::new().with_default(level).with_target("tokio_postgres", notices)

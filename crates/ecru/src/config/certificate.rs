@@ -1,20 +1,20 @@
-//! Which certificate the https:// listeners have: from files, or from an authority that speaks ACME.
+//! The certificate settings of the https:// listeners: files, or an ACME authority.
 use super::{ListenAddress, SettingsError};
 use listen::addresses::Scheme;
 use listen::tls::{AcmeSettings, Files};
 use std::path::PathBuf;
 
-/// The directory of Let's Encrypt, whose certificates every client trusts.
+/// The ACME directory of Let's Encrypt, which every client trusts.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
-/// Where the certificate comes from.
+/// The source of the certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Certificate {
     Files(Files),
     Acme(AcmeSettings),
 }
 
-/// What is set of both, in one source or in several.
+/// The settings of both kinds, merged from all sources.
 pub struct Given {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub struct Given {
     pub authorities: Option<PathBuf>,
 }
 
-/// The certificate: there if and only if a listener needs one.
+/// Returns the certificate setting. It is required if a listener is https://, and refused if none is.
 pub fn certificate<'a>(
     given: Given,
     mut listeners: impl Iterator<Item = &'a ListenAddress>,
@@ -58,7 +58,7 @@ pub fn certificate<'a>(
     }
 }
 
-/// The names, if TLS-ALPN-01 can prove them and this program knows how.
+/// Checks that TLS-ALPN-01 can prove the names and that this build supports it.
 fn proven(domains: Vec<String>) -> Result<Vec<String>, SettingsError> {
     if !cfg!(feature = "acme") {
         return Err(SettingsError::NoAcme);
@@ -72,7 +72,7 @@ fn proven(domains: Vec<String>) -> Result<Vec<String>, SettingsError> {
     }
 }
 
-/// An address as the authority wants it: as a URL.
+/// Converts an e-mail address to the URL that the authority expects.
 fn mailto(contact: String) -> String {
     if contact.contains(':') { contact } else { format!("mailto:{contact}") }
 }

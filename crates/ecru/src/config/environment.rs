@@ -3,7 +3,7 @@ use super::{Given, SettingsError};
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// Variables that are read here.
+/// The variables that this module reads.
 const SETTINGS: [&str; 23] = [
     "ECRU_DATA",
     "ECRU_LISTEN",
@@ -29,14 +29,14 @@ const SETTINGS: [&str; 23] = [
     "ECRU_LOG_FORMAT",
     "ECRU_LOG_LEVEL",
 ];
-/// Variables that are read elsewhere, or by the project's own tests.
+/// Variables that are read elsewhere, or by the project's tests.
 const OTHERS: [&str; 3] = ["ECRU_CONFIG", super::ADMIN_ID, super::ADMIN_SECRET];
 const TESTS: &str = "ECRU_TEST_";
 
-/// A way to look a variable up.
+/// Looks up a variable.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Reads every setting that the environment holds. A variable that is empty counts as not set.
+/// Reads all settings from the environment. An empty variable counts as not set.
 pub fn read(variables: Variables<'_>) -> Result<Given, SettingsError> {
     Ok(Given {
         data: one(variables, "ECRU_DATA")?,
@@ -66,8 +66,8 @@ pub fn read(variables: Variables<'_>) -> Result<Given, SettingsError> {
     })
 }
 
-/// The variables named `ECRU_*` that nothing reads. They may come from elsewhere: Kubernetes makes `ECRU_PORT` and
-/// `ECRU_SERVICE_HOST` for a Service named `ecru`.
+/// Returns the variables named `ECRU_*` that nothing reads. They are not an error, because others may set them: Kubernetes makes
+/// `ECRU_PORT` and `ECRU_SERVICE_HOST` for a Service named `ecru`.
 pub fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
     let known = |name: &str| SETTINGS.contains(&name) || OTHERS.contains(&name) || name.starts_with(TESTS);
     let mut unknown: Vec<String> = names.filter(|name| name.starts_with("ECRU_") && !known(name)).collect();
@@ -75,7 +75,7 @@ pub fn unknown(names: impl Iterator<Item = String>) -> Vec<String> {
     unknown
 }
 
-/// A variable that is set to something.
+/// Returns a variable's value if it is not empty.
 pub fn set(variables: Variables<'_>, name: &str) -> Option<String> {
     variables(name).filter(|value| !value.is_empty())
 }
@@ -101,7 +101,7 @@ fn switch(variables: Variables<'_>, name: &'static str) -> Result<Option<bool>, 
     }
 }
 
-/// The error names the variable and does not show its value, which may be a secret.
+/// Parses a variable. The error names the variable but not its value, which may be a secret.
 fn parse<T: FromStr<Err: Display>>(name: &'static str, text: &str) -> Result<T, SettingsError> {
     text.parse().map_err(|error: T::Err| SettingsError::Variable { name, reason: error.to_string() })
 }

@@ -1,4 +1,4 @@
-//! The TOML file, and how values are read from text there.
+//! Reads the TOML file of settings.
 use super::{Given, SettingsError};
 use registry::quirks::{Behaviour, Quirks};
 use serde::{Deserialize, Deserializer};
@@ -9,10 +9,10 @@ use std::path::Path;
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
-/// Bytes of a settings file at most, far more than all settings take.
+/// Maximum bytes of a settings file, far more than all settings need.
 const FILE_BYTES: u64 = 1024 * 1024;
 
-/// How a quirk's setting spells its behaviour.
+/// The value of a quirk's setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Spelled {
@@ -20,10 +20,10 @@ pub enum Spelled {
     Fixed,
 }
 
-/// The table `[quirks]`, whose keys are those of [`Quirks::TABLE`].
+/// The table `[quirks]`, with the keys of [`Quirks::TABLE`].
 pub type QuirkTable = BTreeMap<String, Spelled>;
 
-/// Puts the settings of `[quirks]` over the defaults; an unknown name is given back.
+/// Applies the settings of `[quirks]` to the defaults. An unknown name is the error.
 pub fn quirks(table: &QuirkTable) -> Result<Quirks, String> {
     let mut quirks = Quirks::default();
     for (name, spelled) in table {
@@ -48,20 +48,20 @@ pub fn read(path: &Path) -> Result<Given, SettingsError> {
     parse(path, &text)
 }
 
-/// Reads the text of a settings file; `path` is for its errors, which name the line and never show its text.
+/// Parses a settings file. `path` is for errors, which name the line and never show its text.
 pub fn parse(path: &Path, text: &str) -> Result<Given, SettingsError> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let reason = error.message().replace('\n', " ");
-        // Our own reasons begin so, and need the name of what they are about.
+        // The reasons of this program's own parsers begin with "it", so the setting's name is put before them.
         let name = reason.starts_with("it ").then(|| text.lines().nth(line - 1)?.split_once('=')).flatten();
         let name = name.map(|(name, _)| format!("{}: ", name.trim())).unwrap_or_default();
         SettingsError::File { path: path.to_owned(), line, reason: format!("{name}{reason}") }
     })
 }
 
-/// A value that is a string in TOML.
+/// Parses a value from a TOML string.
 pub fn text<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -71,7 +71,7 @@ where
     text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-/// A list, or what people write who have one value.
+/// A list, or a single value without brackets.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "it is a list of texts, such as [\"a\", \"b\"]")]
 enum OneOrMany {
@@ -79,7 +79,7 @@ enum OneOrMany {
     One(String),
 }
 
-/// Values that are a list of strings in TOML.
+/// Parses values from a TOML list of strings.
 pub fn texts<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,

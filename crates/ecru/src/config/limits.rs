@@ -1,4 +1,4 @@
-//! The table `[limits]` of the file: what it may set, and within which bounds.
+//! The table `[limits]` of the file: its settings and their bounds.
 use registry::limits::Limits;
 use serde::Deserialize;
 use std::ops::RangeInclusive;
@@ -8,22 +8,22 @@ const MINUTE: u64 = 60;
 const DAY: u64 = 24 * 60 * MINUTE;
 /// DESIGN "Limits": 5 minutes to 7 days.
 const TOKEN_LIFE: RangeInclusive<u64> = 5 * MINUTE..=7 * DAY;
-/// A signed URL outlives a revocation by this at most; SigV4's own presigned URLs end after 7 days too.
+/// A signed URL stays valid for up to this long after access is revoked. SigV4's presigned URLs also end after 7 days.
 const LAYER_URL_LIFE: RangeInclusive<u64> = 1..=7 * DAY;
 /// A minute for clocks that are set by hand; a day would make replays easy.
 const CLOCK_SKEW: RangeInclusive<u64> = 1..=DAY;
-/// An abandoned upload keeps its bytes that long.
+/// How long an abandoned upload keeps its bytes.
 const UPLOAD_LIFE: RangeInclusive<u64> = MINUTE..=30 * DAY;
-/// The push window of `ECR.md` R; 0 switches it off.
+/// The push window of `ECR.md` R; 0 disables it.
 const PUSH_WINDOW: RangeInclusive<u64> = 0..=DAY;
 /// Any size that a file can have.
 const LAYER_BYTES: RangeInclusive<u64> = 1..=i64::MAX as u64;
 /// Any number that a record can count.
 const COUNT: RangeInclusive<u64> = 1..=i64::MAX as u64;
-/// A layer in a record is gathered in one pooled buffer, which must not be full.
+/// An inline layer is collected in one pooled buffer, which must not become full.
 const INLINE_LAYER_BYTES: RangeInclusive<u64> = 0..=blob::Buffers::SIZE as u64 - 1;
 
-/// The table as it is written; what is absent stays at its default.
+/// The table as written. An absent setting keeps its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LimitTable {
@@ -38,7 +38,7 @@ pub struct LimitTable {
     inline_layer_bytes: Option<u64>,
 }
 
-/// A limit outside of what it may be.
+/// A limit outside its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("limits.{key} is {value}, and must be from {} to {}", allowed.start(), allowed.end())]
 pub struct OutOfBounds {
@@ -48,7 +48,7 @@ pub struct OutOfBounds {
 }
 
 impl LimitTable {
-    /// Puts the table over the defaults.
+    /// Applies the table to the defaults.
     pub fn limits(&self) -> Result<Limits, OutOfBounds> {
         let mut limits = Limits::default();
         for (key, value, allowed, target) in [

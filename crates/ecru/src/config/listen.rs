@@ -1,12 +1,12 @@
-//! An address to listen at.
+//! Addresses to listen on.
 use listen::addresses::Scheme;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-/// The port of the default addresses; 5000, as other registries have it, is taken on every Mac.
+/// The default port. Other registries use 5000, which is taken on every Mac.
 pub const DEFAULT_PORT: u16 = 5050;
 
-/// Where the server listens when nothing else is set: this machine alone.
+/// The default addresses: this machine only.
 pub const DEFAULT_LISTEN: [ListenAddress; 2] =
     [default(IpAddr::V4(Ipv4Addr::LOCALHOST)), default(IpAddr::V6(Ipv6Addr::LOCALHOST))];
 
@@ -14,7 +14,7 @@ const fn default(ip: IpAddr) -> ListenAddress {
     ListenAddress { scheme: Scheme::Http, socket: SocketAddr::new(ip, DEFAULT_PORT) }
 }
 
-/// `http://ADDR:PORT`, `https://ADDR:PORT` or `ADDR:PORT`, by number, IPv4 or IPv6; port 0 takes a free one.
+/// `http://ADDR:PORT`, `https://ADDR:PORT` or `ADDR:PORT`, with a numeric IPv4 or IPv6 address. Port 0 selects a free one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
     pub scheme: Scheme,
@@ -22,7 +22,7 @@ pub struct ListenAddress {
 }
 
 impl ListenAddress {
-    /// Whether only this machine can reach it.
+    /// Whether only this machine can reach the address.
     pub fn is_loopback(self) -> bool {
         self.socket.ip().to_canonical().is_loopback()
     }

@@ -1,4 +1,4 @@
-//! Root keys as text: in a setting, in a file.
+//! Parses and prints root keys, for settings and files.
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -6,7 +6,7 @@ use registry::keys::KEY_BYTES;
 use std::str::FromStr;
 use zeroize::Zeroizing;
 
-/// Numbered root keys, one at least. `Debug` shows numbers only.
+/// Numbered root keys, at least one. `Debug` shows only the numbers.
 #[derive(Clone)]
 pub struct RootKeys(Vec<(u32, Zeroizing<[u8; KEY_BYTES]>)>);
 
@@ -16,17 +16,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 impl RootKeys {
-    /// One key, number 1.
+    /// Creates a set of one key, with number 1.
     pub fn first(key: Zeroizing<[u8; KEY_BYTES]>) -> RootKeys {
         RootKeys(vec![(1, key)])
     }
 
-    /// The keys by number.
+    /// Returns the keys with their numbers.
     pub fn into_inner(self) -> Vec<(u32, Zeroizing<[u8; KEY_BYTES]>)> {
         self.0
     }
 
-    /// `NUMBER:BASE64` for each, a line each: what [`RootKeys::from_str`] reads.
+    /// Returns `NUMBER:BASE64` for each key, one per line, which [`RootKeys::from_str`] parses.
     pub fn to_text(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(String::with_capacity(self.0.len() * 64));
         for (number, key) in &self.0 {
@@ -46,7 +46,7 @@ impl std::fmt::Debug for RootKeys {
     }
 }
 
-/// No variant shows a part of what was given.
+/// Why a text is not a set of root keys. No variant shows any of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRootKey {
     #[error("a root key is 32 bytes, as base64 or as 64 hexadecimal digits; `openssl rand -base64 32` makes one")]
@@ -62,7 +62,7 @@ pub enum InvalidRootKey {
 impl FromStr for RootKeys {
     type Err = InvalidRootKey;
 
-    /// Reads one key, or several as `NUMBER:KEY` with commas or line ends between them. A key without a number is 1.
+    /// Parses one key, or several as `NUMBER:KEY` separated by commas or line ends. A key without a number has number 1.
     fn from_str(text: &str) -> Result<RootKeys, InvalidRootKey> {
         let mut keys: Vec<(u32, _)> = Vec::new();
         for entry in text.split([',', '\n']).map(str::trim).filter(|entry| !entry.is_empty()) {

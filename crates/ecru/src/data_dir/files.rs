@@ -1,4 +1,4 @@
-//! The small files of a data directory: read whole, written whole and durably, and the lock.
+//! The small files of a data directory and its lock. Files are read whole, and written atomically and durably.
 use super::{DataDirError, FILE_MODE, LOCK_FILE};
 use crate::denied::Owned;
 use listen::whole_file;
@@ -14,7 +14,7 @@ pub(super) fn lock(directory: &Path) -> Result<File, DataDirError> {
     let path = directory.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(FILE_MODE).open(&path);
     let file = match file {
-        // A lock needs no writing, and layers whose records are in PostgreSQL can be served from such a file system.
+        // Locking needs no write access, and layers with records in PostgreSQL can be served from a read-only file system.
         Err(error) if error.kind() == ErrorKind::ReadOnlyFilesystem && path.exists() => File::open(&path),
         file => file,
     };
@@ -26,7 +26,7 @@ pub(super) fn lock(directory: &Path) -> Result<File, DataDirError> {
     }
 }
 
-/// A file's text; `None` where there is no such file.
+/// Reads a file's text; `None` if there is no such file.
 pub fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirError> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(Zeroizing::new(text))),
@@ -35,7 +35,7 @@ pub fn read_optional(path: &Path) -> Result<Option<Zeroizing<String>>, DataDirEr
     }
 }
 
-/// Writes a file that is there whole and durable, or not at all. The caller holds the directory's lock.
+/// Writes a file atomically and durably. The caller must hold the directory's lock.
 pub fn write_whole(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), DataDirError> {
     let path = directory.join(name);
     whole_file::write(&path, bytes, FILE_MODE).map_err(io_error("writing", &path))
@@ -46,7 +46,7 @@ pub fn sync_directory(path: &Path) -> Result<(), DataDirError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("syncing the directory", path))
 }
 
-/// An error of the operating system, with what was being done to which file.
+/// Adds the action and the path to an error of the operating system.
 pub fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDirError + use<> {
     let path = path.to_owned();
     move |error| match error.kind() {

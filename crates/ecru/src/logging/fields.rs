@@ -1,7 +1,8 @@
-//! The fields of a line, `name=value`, where it goes to no terminal: what tracing-subscriber writes, at less cost.
+//! Writes the fields of a line as `name=value`, as tracing-subscriber does but at less cost. For output that is not a terminal.
 //!
-//! Its own visitor writes every name and text through several layers of formatting, for colours and escapes that are not there. On
-//! an access line of twelve fields that was an eighth of a small request's instructions. What is rare is left to it.
+//! tracing-subscriber's visitor writes every name and text through several layers of formatting for colours and escapes, which do
+//! not occur here. For an access line of twelve fields that was an eighth of a small request's instructions. Rare values are
+//! still left to it.
 use std::error::Error;
 use std::fmt::{self, Debug};
 use tracing::field::{Field, Visit};
@@ -32,7 +33,7 @@ impl Visitor<'_> {
         }
     }
 
-    /// Writes a field as the library does.
+    /// Writes a field with the library's visitor.
     fn otherwise(&mut self, record: impl FnOnce(&mut DefaultVisitor<'_>)) {
         self.write(|to, is_empty| {
             let mut visitor = DefaultVisitor::new(to.by_ref(), is_empty);
@@ -78,7 +79,7 @@ impl Visit for Visitor<'_> {
     }
 }
 
-/// What stands in quotation marks as it is.
+/// Whether a byte needs no escape within quotation marks.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }

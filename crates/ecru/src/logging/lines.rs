@@ -1,7 +1,7 @@
-//! Lines of the log on their way out: gathered for a moment, so that many of them cost one write.
+//! Collects log lines for a moment, so that many of them need only one write.
 //!
-//! A write of its own for each line was a twentieth of a small request's processor time. A warning or an error is written at once,
-//! with all that came before it.
+//! One write per line was a twentieth of a small request's processor time. A warning or an error is written at once, together
+//! with all lines before it.
 use std::io::{self, Write};
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,17 +10,17 @@ use std::time::Duration;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// How long a line may wait for others. A process that is killed (SIGKILL) takes no more of its log along.
+/// Maximum time that a line waits for others. A killed process (SIGKILL) loses at most the lines of this time.
 const GATHER_TIME: Duration = Duration::from_millis(5);
-/// Bytes of waiting lines from which on whoever adds one writes them all: a reader that is slower than its log slows it down.
+/// If more bytes wait, the thread that adds a line writes them all, so a slow reader of the log slows the writers down.
 const WAITING_BYTES: usize = 64 * 1024;
 
-/// Where lines go on their way to `W`. Cheap to clone.
+/// A buffer of lines in front of `W`. Cheap to clone.
 pub(super) struct Lines<W>(Arc<Shared<W>>);
 
 struct Shared<W> {
     waiting: Mutex<Waiting>,
-    /// Rings for the first line that waits.
+    /// Notified when the first line begins to wait.
     some: Condvar,
     out: Mutex<Out<W>>,
 }
@@ -28,22 +28,22 @@ struct Shared<W> {
 #[derive(Default)]
 struct Waiting {
     lines: Vec<u8>,
-    /// Whether nobody gathers any more, and each line is written at once.
+    /// Whether collecting has ended, so that each line is written at once.
     closed: bool,
 }
 
 struct Out<W> {
     to: W,
-    /// Empty between two writes, and kept for its memory.
+    /// Empty between writes; kept to reuse its memory.
     lines: Vec<u8>,
 }
 
-/// Gathers lines until it is dropped; all are written then.
+/// Collects lines until dropped, which writes them all.
 #[must_use]
 pub struct Gathering(Box<dyn Fn() + Send + Sync>);
 
 impl<W: Write + Send + 'static> Lines<W> {
-    /// Starts the thread that writes them.
+    /// Starts the thread that writes the lines.
     pub(super) fn to(out: W) -> io::Result<(Lines<W>, Gathering)> {
         let out = Mutex::new(Out { to: out, lines: Vec::new() });
         let lines = Lines(Arc::new(Shared { waiting: Mutex::default(), some: Condvar::new(), out }));
@@ -54,7 +54,7 @@ impl<W: Write + Send + 'static> Lines<W> {
 }
 
 impl Gathering {
-    /// The same, which does something else first when it is dropped.
+    /// Adds an action to run first when this is dropped.
     pub(super) fn after(mut self, first: impl Fn() + Send + Sync + 'static) -> Gathering {
         let last = mem::replace(&mut self.0, Box::new(|| ()));
         Gathering(Box::new(move || {
@@ -90,12 +90,12 @@ impl<W: Write> Shared<W> {
         }
     }
 
-    /// Writes what waits. Lines keep their order: they are taken by whoever has the way out.
+    /// Writes the waiting lines. They keep their order, because they are taken under the lock of the output.
     fn write(&self) {
         let mut out = lock(&self.out);
         let Out { to, lines } = &mut *out;
         mem::swap(lines, &mut lock(&self.waiting).lines);
-        // A log that can't be written has nowhere to say so.
+        // There is nowhere to report a failure to write the log.
         let _ = to.write_all(lines);
         lines.clear();
     }
@@ -117,7 +117,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Takes one line.
+/// Receives one line.
 pub(super) struct Line<'a, W> {
     lines: &'a Shared<W>,
     at_once: bool,

@@ -1,7 +1,7 @@
-//! Warnings and errors that repeat: the first are written, the rest of the same place in the code is counted.
+//! Limits repeated warnings and errors: the first of each place in the code are written, the rest are counted.
 //!
-//! What one call can cause, a thousand calls cause a thousand times a second, and a log that holds nothing else helps nobody. The
-//! access line of each request, which is no warning, is always written.
+//! If one call can cause a warning, a thousand calls can cause a thousand a second, which would bury the rest of the log. Access
+//! lines are not warnings and are always written.
 use std::collections::HashMap;
 use std::fmt::{Debug, Write as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,21 +16,21 @@ use tracing_subscriber::layer::{Context, Filter};
 
 /// The time over which lines are counted.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Lines of one place in the code that are written in a window.
+/// Maximum lines of one place in the code that are written per window.
 const LINES: u32 = 10;
-/// Characters at most of the line that stands for those that were counted.
+/// Maximum characters of the line that represents the counted ones.
 const SHOWN: usize = 200;
-/// Of the lines that say how many were counted.
+/// The log target of lines that report counts.
 const TARGET: &str = "ecru::repeats";
 
-/// Counts warnings and errors by their place in the code, of which there are only so many. Cheap to clone.
+/// Counts warnings and errors by their place in the code, which bounds the number of entries. Cheap to clone.
 #[derive(Clone, Default)]
 pub(super) struct Repeats(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     seen: Mutex<Seen>,
-    /// Rings for the first line that is only counted, and for the end.
+    /// Notified when the first line is only counted, and at the end.
     some: Condvar,
 }
 
@@ -40,7 +40,7 @@ struct Seen {
     closed: bool,
 }
 
-/// What one place wrote of late.
+/// The recent lines of one place in the code.
 struct Window {
     began: Instant,
     written: u32,
@@ -50,7 +50,7 @@ struct Window {
     line: String,
 }
 
-/// Lines that were counted and not written.
+/// Lines that were counted but not written.
 #[derive(Debug, PartialEq)]
 struct Counted {
     level: Level,
@@ -59,7 +59,7 @@ struct Counted {
 }
 
 impl Repeats {
-    /// Starts the thread that says how many lines were counted.
+    /// Starts the thread that reports how many lines were counted.
     pub(super) fn start() -> io::Result<Repeats> {
         let repeats = Repeats::default();
         let shared = repeats.0.clone();
@@ -67,7 +67,7 @@ impl Repeats {
         Ok(repeats)
     }
 
-    /// Says at once what was counted, and ends the thread.
+    /// Reports the counts at once, and ends the thread.
     pub(super) fn close(&self) {
         let mut seen = self.0.lock();
         seen.closed = true;
@@ -102,7 +102,7 @@ impl Shared {
 }
 
 impl Seen {
-    /// Whether a line is written; else it was counted. `line` is asked for only if it is written.
+    /// Returns whether to write a line; otherwise counts it. Calls `line` only if it is written.
     fn admits(&mut self, place: &Metadata<'_>, line: impl FnOnce() -> String, now: Instant) -> bool {
         let fresh = || Window { began: now, written: 0, counted: 0, level: *place.level(), line: String::new() };
         let window = self.windows.entry(place.callsite()).or_insert_with(fresh);
@@ -120,7 +120,7 @@ impl Seen {
         true
     }
 
-    /// Takes what was counted in windows that are over, or in all.
+    /// Takes the counts of windows that have ended by `now`, or of all windows.
     fn counted(&mut self, now: Option<Instant>) -> Vec<Counted> {
         let over = |window: &Window| now.is_none_or(|now| now.duration_since(window.began) >= WINDOW);
         let over = self.windows.extract_if(|_, window| window.counted > 0 && over(window));
@@ -145,8 +145,8 @@ impl<S: Subscriber> Filter<S> for Repeats {
         true
     }
 
-    /// Whoever may say no to an event must be asked about its place each time: a place that is always enabled skips the pass in
-    /// which tracing-subscriber keeps what its filters said.
+    /// A layer that can reject events must be asked each time: for a place that is always enabled, tracing-subscriber skips the
+    /// pass in which it records its filters' decisions.
     fn callsite_enabled(&self, place: &'static Metadata<'static>) -> Interest {
         if is_counted(place) { Interest::sometimes() } else { Interest::always() }
     }
@@ -174,13 +174,13 @@ fn is_counted(place: &Metadata<'_>) -> bool {
     *place.level() <= Level::WARN && place.target() != TARGET
 }
 
-/// An event's line without its fields.
+/// Returns an event's message without its fields.
 fn message(event: &Event<'_>) -> String {
     struct Message(String);
     impl Visit for Message {
         fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
             if field.name() == "message" {
-                // Writing to a String fails only if the value's own Debug does.
+                // Writing to a String fails only if the value's Debug fails.
                 let _ = write!(self.0, "{value:?}");
             }
         }

@@ -1,7 +1,7 @@
-//! Lines for a person at a terminal: the time of day, and a request in one line of the screen.
+//! Log lines for a terminal: the time of day, and each request in one line of the screen.
 //!
-//! `10:06:54 PUT app:v1 400 TAG_INVALID 1.3ms docker/20.10`, and why, as far as there is room. Everything else of a request is in the
-//! lines that go to no terminal, and in JSON.
+//! `10:06:54 PUT app:v1 400 TAG_INVALID 1.3ms docker/20.10`, followed by the reason if there is room. All other fields of a
+//! request are only in the other formats.
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use listen::access_log::{self, HUNG_UP};
@@ -14,18 +14,18 @@ use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Characters of a line where the terminal does not say how wide it is.
+/// Characters of a line if the terminal's width is unknown.
 const WIDTH: usize = 80;
-/// Characters of a request's subject at least, however narrow the terminal is.
+/// Minimum characters of a request's subject, however narrow the terminal is.
 const SUBJECT: usize = 16;
-/// Characters of a reason at least; less says nothing.
+/// Minimum characters of a reason; a shorter one says nothing.
 const REASON: usize = 16;
 /// Hex digits of a digest that are shown, as docker shows them.
 const DIGEST: usize = 12;
 /// Characters of a client's name and version.
 const AGENT: usize = 24;
 
-/// Writes a request's line in short, and every other line with the time of day.
+/// Writes requests as short lines, and all other lines with the time of day.
 pub(super) struct Short {
     clock: LocalTime,
     others: Format<Compact, LocalTime>,
@@ -63,7 +63,7 @@ where
 /// Characters of the time of day.
 const TIME: usize = 8;
 
-/// The time of day where the machine is, to the second.
+/// The local time of day, to the second.
 #[derive(Clone)]
 struct LocalTime(TimeZone);
 
@@ -74,13 +74,13 @@ impl FormatTime for LocalTime {
     }
 }
 
-/// How wide stderr's terminal is now.
+/// Returns the current width of stderr's terminal.
 fn terminal_width() -> usize {
     let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok();
     size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0).unwrap_or(WIDTH)
 }
 
-/// What an access line says of its request, as far as a terminal shows it.
+/// The fields of an access line that a terminal shows.
 #[derive(Default)]
 struct Request {
     door: String,
@@ -121,7 +121,7 @@ impl Visit for Request {
 }
 
 impl Request {
-    /// The line after its time, in so many characters at most where that is possible.
+    /// Formats the line after its time, within `room` characters if possible.
     fn line(&self, room: usize, colours: bool) -> String {
         let mut answer = self.status.to_string();
         if !self.code.is_empty() {
@@ -130,7 +130,7 @@ impl Request {
         let mut end = format!(" {}", duration(self.micros));
         let (agent, subject) = (agent(&self.agent), self.subject());
         let mut fixed = answer.chars().count() + end.chars().count() + 1;
-        // What was asked says more than who asked.
+        // The client is left out first: the subject is more useful.
         if !agent.is_empty() && subject.chars().count() + fixed + agent.len() < room {
             end = format!("{end} {agent}");
             fixed += agent.chars().count() + 1;
@@ -148,7 +148,7 @@ impl Request {
         }
     }
 
-    /// What was asked: an operation of the AWS API, or what a path of the registry API means, as docker names images.
+    /// Returns the subject of a request: an AWS API operation, or what a registry API path refers to, in docker's notation.
     fn subject(&self) -> String {
         if self.operation.len() > 1 {
             return self.operation.clone();
@@ -158,7 +158,7 @@ impl Request {
     }
 }
 
-/// What a path below `/v2/` is about; `None` for one that is about no repository.
+/// Returns what a path below `/v2/` refers to; `None` if it names no repository.
 fn meaning(path: &str) -> Option<String> {
     if let Some(name) = path.strip_suffix("/tags/list") {
         return Some(format!("{name} tags"));
@@ -178,7 +178,7 @@ fn meaning(path: &str) -> Option<String> {
     None
 }
 
-/// `sha256:0123456789ab` of a digest, and anything else as it is.
+/// Shortens a digest to `sha256:0123456789ab`; returns any other text unchanged.
 fn short_digest(text: &str) -> String {
     match text.split_once(':') {
         Some((algorithm, hash)) => format!("{algorithm}:{}", hash.get(..DIGEST).unwrap_or(hash)),
@@ -186,7 +186,7 @@ fn short_digest(text: &str) -> String {
     }
 }
 
-/// `docker/20.10` of a User-Agent that begins with `docker/20.10.24+dfsg1`.
+/// Returns the short client name of a User-Agent: `docker/20.10` for `docker/20.10.24+dfsg1`.
 fn agent(text: &str) -> String {
     let product = text.split(' ').next().unwrap_or_default();
     let short = match product.split_once('/') {
@@ -212,7 +212,7 @@ fn duration(micros: u64) -> String {
     }
 }
 
-/// The text, or its beginning and a sign that there is more.
+/// Returns the text, or its beginning with an ellipsis.
 fn beginning(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -220,7 +220,7 @@ fn beginning(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// The text, or its two ends: the end of an image's name is its tag.
+/// Returns the text, or its two ends with an ellipsis between: an image's name ends with its tag.
 fn shortened(text: &str, most: usize) -> String {
     let count = text.chars().count();
     if count <= most {
