@@ -1,4 +1,4 @@
-//! The whole server in process: its doors behind a real listener, its stores in a directory that ends with the test.
+//! Runs the whole server in process: its doors behind a real listener, its stores in a directory that is removed with the test.
 use crate::aws_caller::{AwsCaller, Outcome};
 use crate::chance::Seeded;
 use crate::clock::TestClock;
@@ -33,7 +33,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-/// What a test may choose before its server starts.
+/// The settings of a test's server.
 #[derive(Clone, Default)]
 pub struct Builder {
     quirks: Quirks,
@@ -44,11 +44,11 @@ pub struct Builder {
     memory: BudgetSizes,
     answers: Answers,
     connections: ConnectionLimits,
-    /// The services behind the AWS door; `None`: those of the program.
+    /// The services behind the AWS door; `None` means the program's.
     services: Option<Services>,
-    /// Layers' files that may be open for reading at once; `None`: any number.
+    /// Maximum layer files open for reading; `None` means no limit.
     open_files: Option<usize>,
-    /// The records of this test's own PostgreSQL server, and how long a wait for it may take.
+    /// The URL of this test's own PostgreSQL server, and the maximum wait for it.
     postgres: Option<(String, Duration)>,
 }
 
@@ -64,49 +64,49 @@ impl Builder {
         self.limits = limits;
         self
     }
-    /// Blob GETs are answered with 307 to a signed layer URL.
+    /// Answers blob GETs with 307 to a signed layer URL.
     pub fn redirect_layers(mut self) -> Builder {
         self.redirect_layers = true;
         self
     }
-    /// The proxies whose forwarded headers are believed.
+    /// Sets the proxies whose forwarded headers are trusted.
     pub fn trusted_proxies(mut self, networks: &[&str]) -> Builder {
         let networks: Vec<_> = networks.iter().map(|network| network.parse().expect("a network")).collect();
         self.trusted_proxies = networks.into();
         self
     }
-    /// Only this machine is answered, and no page of another origin, as by `--dev`.
+    /// Answers only this machine and no page of another origin, as `--dev` does.
     pub fn local_only(mut self) -> Builder {
         self.answers = Answers::LocalOnly;
         self
     }
-    /// Other services behind the AWS door than the program's.
+    /// Replaces the services behind the AWS door.
     pub fn services(mut self, services: Services) -> Builder {
         self.services = Some(services);
         self
     }
-    /// The budgets of bodies and answers.
+    /// Sets the memory budgets of bodies and answers.
     pub fn memory(mut self, sizes: BudgetSizes) -> Builder {
         self.memory = sizes;
         self
     }
-    /// Layers' files that may be open for reading at once.
+    /// Sets the maximum layer files open for reading.
     pub fn open_files(mut self, max: usize) -> Builder {
         self.open_files = Some(max);
         self
     }
 
-    /// What connections may take.
+    /// Sets the limits of connections.
     pub fn connections(mut self, limits: ConnectionLimits) -> Builder {
         self.connections = limits;
         self
     }
-    /// A second listener that speaks TLS, perhaps HTTP/2 too.
+    /// Adds a listener with TLS, and HTTP/2 if `http2`.
     pub fn tls(mut self, http2: bool) -> Builder {
         self.tls = Some(http2);
         self
     }
-    /// Records in a PostgreSQL database of the test's own server; waits for it take no longer than `timeout`.
+    /// Puts the records into the test's own PostgreSQL server, with `timeout` as the maximum wait for it.
     pub fn postgres(mut self, url: String, timeout: Duration) -> Builder {
         self.postgres = Some((url, timeout));
         self
@@ -123,7 +123,7 @@ impl Builder {
     }
 }
 
-/// Where the stores are.
+/// The directory of the stores.
 struct Directory {
     path: PathBuf,
     /// Removed with the test, unless the test removes it itself.
@@ -131,7 +131,7 @@ struct Directory {
 }
 
 impl Directory {
-    /// A directory for one test: in memory where that can be had, since what is tested here is not the disk.
+    /// Creates a directory for one test, in memory if possible, because the disk is not what is tested.
     fn new() -> Directory {
         let memory = Path::new("/dev/shm");
         let made = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
@@ -151,18 +151,18 @@ struct Ground {
     /// `None` on SQLite.
     database: Option<TestDatabase>,
     clock: Arc<TestClock>,
-    /// How often the server started; ids must not repeat after a restart.
+    /// Number of starts of the server. It seeds ids, which must not repeat after a restart.
     starts: AtomicU64,
 }
 
-/// A running server. Dropping it fails the test if bytes or jobs were left behind that should not be there.
+/// A running server. Dropping it fails the test if bytes or jobs are left over.
 pub struct TestApp {
     pub address: SocketAddr,
     pub clock: Arc<TestClock>,
-    /// Fails or holds calls of the layer store.
+    /// Makes calls of the layer store fail or block.
     pub faults: FaultyEngine,
     pub system: Arc<System>,
-    /// The memory for bodies and answers that are held whole.
+    /// The memory budgets of bodies and answers.
     pub budgets: Arc<Budgets>,
     pub ecr_model: Model,
     secure: Option<Secure>,
@@ -176,12 +176,12 @@ struct Running {
 }
 
 impl TestApp {
-    /// A server with the defaults: `--dev` keys, every region, SQLite unless ECRU_TEST_ENGINE is `postgres`.
+    /// Starts a server with the defaults: `--dev` keys, every region, SQLite unless ECRU_TEST_ENGINE is `postgres`.
     pub async fn start() -> TestApp {
         TestApp::builder().start().await
     }
 
-    /// A server over stores that exist, such as restored ones; the root key is that of every test.
+    /// Starts a server over existing stores, such as restored ones, with the tests' root key.
     pub async fn over_stores(data: &Path, database: Option<TestDatabase>) -> TestApp {
         let directory = Directory { path: data.to_owned(), _made: None };
         let ground = Ground {
@@ -189,7 +189,7 @@ impl TestApp {
             directory,
             database,
             clock: Arc::default(),
-            // Ids must not repeat those of the server that made the stores.
+            // Ids must differ from those of the server that created the stores.
             starts: AtomicU64::new(1000),
         };
         TestApp::over(ground).await
@@ -200,7 +200,7 @@ impl TestApp {
         self.running.as_ref().expect("a server runs until it is dropped").ground.directory.path()
     }
 
-    /// The PostgreSQL database, where the records are in one.
+    /// The PostgreSQL database, if the records are in one.
     pub fn database(&self) -> Option<&TestDatabase> {
         self.running.as_ref().expect("a server runs until it is dropped").ground.database.as_ref()
     }
@@ -259,7 +259,7 @@ impl TestApp {
         TestApp { address, clock, faults, system, budgets, ecr_model: Model::load("ecr"), secure, running }
     }
 
-    /// The listener that speaks TLS; the builder must have asked for one.
+    /// The TLS listener; the builder must have added one.
     pub fn secure(&self) -> &Secure {
         self.secure.as_ref().expect("Builder::tls")
     }
@@ -269,7 +269,7 @@ impl TestApp {
         self.running.as_ref().expect("a server runs until it is dropped").ground.directory.path()
     }
 
-    /// Tells the server to stop, as SIGTERM does, and does not wait for it.
+    /// Tells the server to stop, as SIGTERM does, without waiting for it.
     pub fn stop(&self) {
         self.running.as_ref().expect("a server runs until it is dropped").stop.send_replace(true);
     }
@@ -300,12 +300,13 @@ impl TestApp {
         AwsCaller { app: self, access_key_id, secret: "test".to_owned(), region, host: None, ahead: Duration::ZERO }
     }
 
-    /// An ECR operation by the default administrator.
+    /// Calls an ECR operation as the default administrator.
     pub async fn ecr(&self, operation: &str, input: Value) -> Outcome {
         self.administrator().ecr(operation, input).await
     }
 
-    /// Puts other bytes where a layer's lie, or none at all (`None`), behind the server's back: at its location, or in its record.
+    /// Replaces a layer's stored bytes, or removes them (`None`), without the server's knowledge: at its location, or in its
+    /// record.
     pub async fn set_stored(&self, repository: &str, layer: &[u8], bytes: Option<&[u8]>) {
         let registry =
             meta::records::RegistryKey { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };
@@ -331,7 +332,7 @@ impl TestApp {
         writer.finish().await.expect("the end of a write");
     }
 
-    /// JSON for a snapshot: indented, with the port that changes each time as PORT.
+    /// Formats JSON for a snapshot: indented, with the varying port as PORT.
     pub fn pretty(&self, value: &Value) -> String {
         let text = serde_json::to_string_pretty(value).expect("JSON");
         text.replace(&format!(":{}", self.address.port()), ":PORT")
@@ -340,10 +341,10 @@ impl TestApp {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
-        // A test that fails already says why; a server that was restarted is judged at its last end.
+        // Skip the check if the test has already failed. A restarted server is checked at its last end.
         let Some(running) = self.running.take().filter(|_| !std::thread::panicking()) else { return };
         let is_sqlite = running.ground.database.is_none() && running.ground.settings.postgres.is_none();
-        // Some tests remove it.
+        // Some tests remove the directory.
         if is_sqlite && running.ground.directory.path().exists() {
             leftovers::check(running.ground.directory.path());
         }

@@ -1,4 +1,4 @@
-//! Who calls the AWS doors: signs each call, and holds each answer to the service's model.
+//! A client of the AWS doors. It signs each call and checks each answer against the service's model.
 use crate::http::{Answer, Call};
 use crate::{Docker, TestApp};
 use aws::sigv4::{self, Head, SigningKey};
@@ -13,13 +13,13 @@ pub struct AwsCaller<'a> {
     pub access_key_id: String,
     pub secret: String,
     pub region: String,
-    /// The Host header; the listener's address where none is set.
+    /// The Host header; `None` means the listener's address.
     pub host: Option<String>,
     /// How far this caller's clock runs ahead of the server's.
     pub ahead: Duration,
 }
 
-/// What an operation answered, found to be as the model says.
+/// The answer of an operation, checked against the model.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     pub operation: String,
@@ -28,13 +28,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The output of a call that must succeed.
+    /// Returns the output of a call that must succeed.
     #[track_caller]
     pub fn ok(self) -> Value {
         assert_eq!(self.answer.status, 200, "{}: {}", self.operation, self.body);
         self.body
     }
-    /// The message of a call that must fail with this error (the name without `Exception`).
+    /// Returns the message of a call that must fail with this error (the name without `Exception`).
     #[track_caller]
     pub fn error(self, name: &str) -> String {
         assert_eq!(
@@ -58,7 +58,7 @@ impl<'a> AwsCaller<'a> {
         self.ecr_text(operation, input.to_string()).await
     }
 
-    /// An ECR operation whose body is sent as it is.
+    /// Calls an ECR operation with this exact body.
     pub async fn ecr_text(&self, operation: &str, body: String) -> Outcome {
         let model = &self.app.ecr_model;
         let target = format!("{}.{operation}", model.target_prefix());
@@ -79,7 +79,7 @@ impl<'a> AwsCaller<'a> {
         Outcome { operation: operation.to_owned(), answer, body }
     }
 
-    /// An STS action with its parameters, in the query protocol.
+    /// Calls an STS action by the query protocol.
     pub async fn sts(&self, action: &str, parameters: &str) -> Answer {
         let call = Call::new("POST", "/")
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
@@ -87,12 +87,12 @@ impl<'a> AwsCaller<'a> {
         self.send("sts", call).await
     }
 
-    /// Signs a call for a service, now, and sends it.
+    /// Signs a call for a service at the current time, and sends it.
     pub async fn send(&self, service: &str, call: Call) -> Answer {
         self.sign(service, call).send(self.app.address).await
     }
 
-    /// The call with its Host and its signature.
+    /// Adds Host and signature to a call.
     pub fn sign(&self, service: &str, call: Call) -> Call {
         let mut call = self.at_host(call);
         let signed =
@@ -101,7 +101,7 @@ impl<'a> AwsCaller<'a> {
         call
     }
 
-    /// The call with its Host, signed in its query string for so many seconds.
+    /// Adds Host to a call and presigns it for `seconds`.
     pub fn presign(&self, service: &str, call: Call, seconds: u32) -> Call {
         let mut call = self.at_host(call);
         let query = with_head(&call, |head, hash| {
@@ -129,18 +129,18 @@ impl<'a> AwsCaller<'a> {
         &self.access_key_id
     }
 
-    /// The caller itself, once it has made a repository.
+    /// Creates a repository and returns the caller.
     pub async fn with_repository(self, name: &str) -> AwsCaller<'a> {
         self.repository(name).await;
         self
     }
 
-    /// Makes a repository with the defaults.
+    /// Creates a repository with the defaults.
     pub async fn repository(&self, name: &str) -> Value {
         self.ecr("CreateRepository", json!({"repositoryName": name})).await.ok()
     }
 
-    /// The password that GetAuthorizationToken gives.
+    /// Returns the password from GetAuthorizationToken.
     pub async fn password(&self) -> String {
         let answer = self.ecr("GetAuthorizationToken", json!({})).await.ok();
         let token = answer["authorizationData"][0]["authorizationToken"].as_str().expect("a token");
@@ -149,13 +149,13 @@ impl<'a> AwsCaller<'a> {
         plain.strip_prefix("AWS:").expect("the user is AWS").to_owned()
     }
 
-    /// A docker client that is logged in as this principal.
+    /// Returns a docker client that is logged in as this principal.
     pub async fn docker(&self) -> Docker<'a> {
         Docker::new(self.app, Some(self.password().await))
     }
 }
 
-/// Shows a call's head as signatures see it, and the hash of its body.
+/// Calls `read` with a call's head in the form that signatures cover, and its body's hash.
 fn with_head<T>(call: &Call, read: impl FnOnce(&Head<'_>, [u8; 32]) -> T) -> T {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &call.body);
     let (path, query) = call.target.split_once('?').unwrap_or((&call.target, ""));

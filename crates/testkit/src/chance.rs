@@ -1,8 +1,8 @@
-//! Chance with a seed: the same test draws the same bytes each time.
+//! Seeded randomness: a test gets the same bytes each time.
 use registry::random::Random;
 use std::sync::Mutex;
 
-/// SplitMix64 (Steele, Lea, Flood 2014): good enough to tell ids apart, and the same on every run.
+/// SplitMix64 (Steele, Lea, Flood 2014): good enough for distinct ids, and reproducible.
 pub struct Seeded(Mutex<u64>);
 
 impl Seeded {
@@ -28,7 +28,7 @@ impl Random for Seeded {
     }
 }
 
-/// `size` bytes that depend on `seed` alone and do not compress.
+/// Returns `size` incompressible bytes that depend only on `seed`.
 pub fn bytes(seed: u64, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     Seeded::new(seed).fill(&mut bytes);

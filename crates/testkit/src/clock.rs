@@ -3,16 +3,16 @@ use registry::clock::{Clock, Time};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A clock that a test moves; sleepers wake when it reaches their time.
+/// A clock that a test advances. Sleepers wake when it reaches their time.
 pub struct TestClock {
     now: watch::Sender<Time>,
 }
 
 impl TestClock {
-    /// 2026-11-21T10:00:00Z, where every test begins.
+    /// 2026-11-21T10:00:00Z, the time at which every test begins.
     pub const START: Time = Time(1_795_255_200_000_000);
 
-    /// Moves the clock forward and wakes whoever slept until then.
+    /// Advances the clock and wakes the sleepers that are due.
     pub fn advance(&self, by: Duration) {
         self.now.send_modify(|now| *now = now.plus(by));
     }
@@ -31,7 +31,7 @@ impl Clock for TestClock {
     }
 
     async fn sleep_until(&self, until: Time) {
-        // The sender lives as long as `self`, so waiting can't fail; if it did, to return at once would be wrong.
+        // The sender lives as long as `self`, so waiting can't fail. If it did, returning at once would be wrong.
         if self.now.subscribe().wait_for(|now| *now >= until).await.is_err() {
             std::future::pending::<()>().await;
         }

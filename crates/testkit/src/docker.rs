@@ -1,4 +1,4 @@
-//! Who calls the docker door.
+//! A client of the docker door.
 use crate::TestApp;
 use crate::http::{Answer, Call};
 use crate::image::{Image, digest};
@@ -6,12 +6,12 @@ use crate::secure::TlsClient;
 use base64::Engine as _;
 use bytes::Bytes;
 
-/// A docker client with its password, or with none.
+/// A docker client with an optional password.
 #[derive(Clone)]
 pub struct Docker<'a> {
     pub app: &'a TestApp,
     password: Option<String>,
-    /// The Host header; the listener's address where none is set.
+    /// The Host header; `None` means the listener's address.
     pub host: Option<String>,
     pub user_agent: String,
     /// `None`: plain HTTP.
@@ -22,23 +22,23 @@ impl<'a> Docker<'a> {
     pub fn new(app: &'a TestApp, password: Option<String>) -> Docker<'a> {
         Docker { app, password, host: None, user_agent: "testkit".to_owned(), tls: None }
     }
-    /// The same client under another host name.
+    /// Returns the client with another Host header.
     pub fn at(mut self, host: &str) -> Docker<'a> {
         self.host = Some(host.to_owned());
         self
     }
-    /// The same client with another User-Agent.
+    /// Returns the client with another User-Agent.
     pub fn agent(mut self, user_agent: &str) -> Docker<'a> {
         user_agent.clone_into(&mut self.user_agent);
         self
     }
-    /// The same client over TLS.
+    /// Returns the client over TLS.
     pub fn over(mut self, client: TlsClient) -> Docker<'a> {
         self.tls = Some(client);
         self
     }
 
-    /// A call with this client's Host, User-Agent and Authorization.
+    /// Builds a call with this client's Host, User-Agent and Authorization.
     pub fn call(&self, method: &str, target: impl Into<String>) -> Call {
         let mut call = Call::new(method, target).header("user-agent", self.user_agent.clone());
         if let Some(host) = &self.host {
@@ -78,11 +78,11 @@ impl<'a> Docker<'a> {
     pub async fn put(&self, target: &str, body: impl Into<Bytes>) -> Answer {
         self.send(self.call("PUT", target).body(body)).await
     }
-    /// A chunk without Content-Range, as docker sends it.
+    /// Sends a chunk without Content-Range, as docker does.
     pub async fn patch(&self, target: &str, body: impl Into<Bytes>) -> Answer {
         self.send(self.call("PATCH", target).header("content-type", "application/octet-stream").body(body)).await
     }
-    /// A chunk that says where it belongs.
+    /// Sends a chunk with its Content-Range.
     pub async fn patch_at(&self, target: &str, first: usize, body: impl Into<Bytes>) -> Answer {
         let body = body.into();
         let range = format!("{first}-{}", first + body.len() - 1);

@@ -1,4 +1,4 @@
-//! `ecru serve`: the process from its settings to its end.
+//! `ecru serve`: runs the server from its settings to its end.
 mod certificate;
 mod greeting;
 mod listeners;
@@ -36,7 +36,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 
-/// How long running jobs may go on once the last request has ended; what is cut off runs again at the next start.
+/// How long running jobs may continue after the last request has ended. A job that is cut off runs again at the next start.
 const JOBS_DRAIN_TIME: Duration = Duration::from_secs(3);
 
 /// Serves the registry until it is told to stop.
@@ -71,7 +71,7 @@ fn host(text: &str) -> Result<Infallible, String> {
     Err(format!("use --listen http://{}", SocketAddr::new(address, DEFAULT_PORT)))
 }
 
-/// Why a server did not start, or ended before it was told to.
+/// Why a server did not start, or ended without being told to.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error(transparent)]
@@ -100,19 +100,19 @@ pub enum ServeError {
 }
 
 impl Serve {
-    /// Serves until SIGTERM or SIGINT, then lets what runs end. A second signal ends it at once.
+    /// Serves until SIGTERM or SIGINT, then lets running requests and jobs end. A second signal ends it at once.
     pub async fn run(self) -> Result<(), ServeError> {
         let variables = |name: &str| std::env::var(name).ok();
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let settings = config::resolve(self.given, self.config.as_deref(), &variables, names)?;
         let _gathering = logging::start(settings.log_format, settings.log_level)?;
-        // Whatever the stores write is the owner's alone, also in a directory that somebody else made.
+        // Files of the stores are accessible to the owner only, even in a directory that another program created.
         umask(Mode::RWXG | Mode::RWXO);
         warn_of(&settings);
         let mut signals = Signals::new().map_err(ServeError::Signals)?;
         let server = tokio::select! {
             server = start(settings) => server?,
-            // Nothing is served yet, and every step of the start is safe to break off.
+            // Nothing is served yet, and every step of the start may be interrupted safely.
             () = signals.next() => return Ok(()),
         };
         server.run(&mut signals).await
@@ -143,7 +143,8 @@ fn warn_of(settings: &Settings) {
     }
 }
 
-/// Every connection and every transfer takes a file; a process often begins with 1024 and may take many more.
+/// Raises the limit of open files. Every connection and transfer needs a file descriptor; the default limit is often 1024, and
+/// the hard limit much higher.
 fn raise_open_files() -> Result<(), rustix::io::Errno> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
@@ -153,7 +154,7 @@ fn raise_open_files() -> Result<(), rustix::io::Errno> {
     setrlimit(Resource::Nofile, limit)
 }
 
-/// No more connections than there may be open files.
+/// Limits the connections to what the limit of open files allows.
 fn connection_limits() -> ConnectionLimits {
     let (usual, files) = (ConnectionLimits::default(), getrlimit(Resource::Nofile).current);
     let limits = usual.within(files);
@@ -173,11 +174,11 @@ fn connection_limits() -> ConnectionLimits {
 
 /// A server that is about to accept its first connection.
 struct Server {
-    /// Held until all that uses the directory has ended.
+    /// The lock on the data directory, held until everything that uses the directory has ended.
     _data: DataDir,
     app: Arc<App>,
     listeners: Vec<Listener>,
-    /// What keeps the certificate new, where there is one.
+    /// Renews or reloads the certificate, if there is one.
     certificate: Option<Keeper>,
     greeting: String,
     limits: ConnectionLimits,
@@ -187,9 +188,10 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
     let data = DataDir::open(&settings.data)?;
     let certificate = Keeper::start(&settings)?;
     let tls = certificate.as_ref().map(|keeper| keeper.tls(settings.http2)).transpose()?;
-    // A taken port is found before anything is made in the stores.
+    // Bind first, so that a taken port is found before anything is written to the stores.
     let listeners = listeners::bind(&settings, tls.as_ref())?;
     let (system, administrator) = stores::open(&settings, &data).await?;
+    // Derive the names that clients use from the settings and the first listener.
     let (scheme, port) = listeners.first().map_or((Scheme::Http, 0), |first| (first.scheme(), first.address().port()));
     let names = Names { url: settings.url, domain: settings.domain, regions: settings.regions, scheme, port };
     let addresses = Addresses::new(names);
@@ -203,10 +205,12 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         admin: settings.process_keys.admin.is_some(),
         ca: settings.certificate.as_ref().and_then(certificate::authority_file),
     };
-    // Only `ecru env` and `ecru health` read it, so that a full disk is no reason not to serve.
+    // Publish the address for `ecru env` and `ecru health`. The server works without it, so a full disk does not prevent the
+    // start.
     if let Err(error) = data.write_endpoint(&endpoint) {
         tracing::warn!("`ecru env` and `ecru health` may not find this server: {}", Chain(&error));
     }
+    // Prepare the greeting.
     let mut doors: Vec<_> = listeners.iter().map(Listener::url).collect();
     let greeting = Greeting {
         endpoint: &endpoint,
@@ -218,7 +222,7 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
         terminal: std::io::IsTerminal::is_terminal(&std::io::stdout()),
     };
     let greeting = greeting.text();
-    // Keys that everybody knows are for this machine alone.
+    // The keys of `--dev` are public, so only this machine may use them.
     let answers = if settings.process_keys.dev { Answers::LocalOnly } else { Answers::Everybody };
     let app = App::new(
         system,
@@ -235,7 +239,7 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
     Ok(Server { _data: data, app, listeners, certificate, greeting, limits: connection_limits() })
 }
 
-/// How another shell can call this program: by its name where it was found so, else by its path.
+/// Returns how another shell can call this program: by its name if it was found on the PATH, otherwise by its path.
 fn program() -> PathBuf {
     let called = std::env::args_os().next().map(PathBuf::from).unwrap_or_default();
     match called.parent() {
@@ -248,16 +252,18 @@ fn program() -> PathBuf {
 impl Server {
     async fn run(self, signals: &mut Signals) -> Result<(), ServeError> {
         let system: Arc<System> = self.app.system.clone();
+        // Start the jobs.
         let (stop_doors, doors_stopped) = watch::channel(false);
         let (stop_jobs, jobs_stopped) = watch::channel(false);
         let mut jobs = tokio::spawn(system.clone().run(jobs_stopped));
-        // A large database takes a while to read, so that nobody waits for it; what it finds is logged and ends readiness.
+        // Check the database in the background, because a large one takes a while. Damage is logged and ends readiness.
         let checked = system.clone();
         drop(tokio::spawn(async move {
             if let Err(error) = checked.db.check_whole().await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "The database could not be checked whole");
             }
         }));
+        // Start the doors, and keep the certificate new.
         let mut doors = tokio::spawn(listener::serve(
             self.app.clone(),
             EveryDoor::default(),
@@ -278,6 +284,7 @@ impl Server {
             "Stopping: running requests have up to {} s to end; a second signal or Ctrl-C again stops at once",
             listener::DRAIN_TIME.as_secs()
         );
+        // Stop in order: first the doors, then the jobs, which requests enqueue, and last the database.
         self.app.health.drain();
         stop_doors.send_replace(true);
         let stopped = async {
@@ -307,7 +314,7 @@ async fn end_jobs(mut jobs: JoinHandle<()>) -> Result<(), ServeError> {
     }
 }
 
-/// Says on stdout what a person needs next. Nobody may be there to read it.
+/// Prints the greeting to stdout. A failure is only logged, because stdout may be closed.
 fn greet(text: &str) {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();

@@ -1,4 +1,4 @@
-//! `ecru tls`: certificates of one's own for the https:// listeners.
+//! `ecru tls`: private certificates for the https:// listeners.
 pub mod init;
 mod names;
 mod trust;

@@ -1,4 +1,4 @@
-//! The certificate of the https:// listeners, and what keeps it new.
+//! Loads the certificate of the https:// listeners and keeps it new.
 use super::ServeError;
 use super::signals::Signals;
 use crate::cli::tls::init::CA;
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-/// The file of the private authority that signed the certificate: `ca.pem` beside it, as `ecru tls init` leaves it, if the
-/// certificate's chain ends in what that file holds.
+/// Returns the file of the private authority that signed the certificate: `ca.pem` beside it, as `ecru tls init` writes it, if
+/// the certificate's chain ends with that file's certificate.
 pub fn authority_file(certificate: &Certificate) -> Option<String> {
     let Certificate::Files(files) = certificate else { return None };
     let path = files.certificate.canonicalize().ok()?.with_file_name(CA);
@@ -22,7 +22,7 @@ pub fn authority_file(certificate: &Certificate) -> Option<String> {
     path.into_os_string().into_string().ok().filter(|_| ends_so)
 }
 
-/// What keeps the certificate new once the server runs.
+/// Keeps the certificate new while the server runs: reloads its files, or renews it by ACME.
 pub enum Keeper {
     Files(Reloader),
     #[cfg(feature = "acme")]
@@ -30,7 +30,7 @@ pub enum Keeper {
 }
 
 impl Keeper {
-    /// Finds the certificate that the settings name; `None` where no listener needs one.
+    /// Loads the certificate of the settings; `None` if no listener needs one.
     pub fn start(settings: &Settings) -> Result<Option<Keeper>, ServeError> {
         match &settings.certificate {
             None => Ok(None),
@@ -55,12 +55,13 @@ impl Keeper {
         }
     }
 
-    /// TLS with that certificate.
+    /// Creates TLS with the certificate.
     pub fn tls(&self, http2: bool) -> Result<Tls, ServeError> {
         Ok(Tls::new(self.served(), http2, Arc::new(SystemClock))?)
     }
 
-    /// Keeps it new until the result is dropped: reads its files again when they change and at SIGHUP, or renews it in time.
+    /// Keeps the certificate new until the result is dropped: reloads its files when they change and at SIGHUP, or renews it in
+    /// time.
     pub fn run(self, signals: &mut Signals) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
         match self {

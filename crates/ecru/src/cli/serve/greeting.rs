@@ -1,4 +1,4 @@
-//! What a person needs next, once the server listens.
+//! The greeting: what to do next, printed once the server listens.
 use super::stores::Administrator;
 use crate::cli::shell;
 use crate::config::{ADMIN_ID, ADMIN_SECRET};
@@ -11,20 +11,20 @@ pub struct Greeting<'a> {
     pub endpoint: &'a Endpoint,
     /// Such as `http://127.0.0.1:5050`.
     pub listeners: Vec<String>,
-    /// The listener that metrics have of their own.
+    /// The separate metrics listener, if any.
     pub metrics: Option<String>,
     pub data: &'a DataDir,
     pub administrator: &'a Administrator,
     /// How another shell can call this program, wherever it is.
     pub program: PathBuf,
-    /// Whether a person reads it; only they are shown a secret.
+    /// Whether stdout is a terminal. Secrets are printed only there.
     pub terminal: bool,
 }
 
 impl Greeting<'_> {
     pub fn text(&self) -> String {
         let mut text = String::new();
-        // Writing into a string can't fail.
+        // Writing to a String can't fail.
         let _ = self.write(&mut text);
         text
     }
@@ -87,7 +87,7 @@ impl Greeting<'_> {
         }
     }
 
-    /// `ecru env` for this data directory, such that it works wherever the other terminal is.
+    /// Returns the `ecru env` command for this data directory. It works from any directory.
     fn env_command(&self) -> String {
         let program = shell::word(&self.program.display().to_string());
         format!("{program} env --data {}", shell::word(&self.data.path().display().to_string()))

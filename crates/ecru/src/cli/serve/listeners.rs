@@ -1,4 +1,4 @@
-//! Binds every address that the settings name.
+//! Binds all addresses of the settings.
 use crate::config::{ListenAddress, Settings};
 use listen::addresses::Scheme;
 use listen::listener::{Listener, Serves};
@@ -6,7 +6,7 @@ use listen::tls::Tls;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// The first port that every user may listen at, unless the system says otherwise.
+/// The first port that every user may listen on by default.
 const UNPRIVILEGED_PORT: u16 = 1024;
 
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +30,7 @@ fn host(address: &ListenAddress) -> String {
     }
 }
 
-/// Binds them all, in their order; the metrics' own listener is the last. Those that are https:// speak `tls`.
+/// Binds all listeners in order; a separate metrics listener is the last. Listeners of https:// use `tls`.
 pub fn bind(settings: &Settings, tls: Option<&Tls>) -> Result<Vec<Listener>, ListenError> {
     let serves = if settings.metrics_listen.is_some() { Serves::Doors } else { Serves::Everything };
     let bind = |address: &ListenAddress, serves| {
@@ -43,7 +43,7 @@ pub fn bind(settings: &Settings, tls: Option<&Tls>) -> Result<Vec<Listener>, Lis
     for address in &settings.listen {
         match bind(address, serves) {
             Ok(listener) => listeners.push(listener),
-            // Many containers have no IPv6, and nobody asked for it.
+            // Many containers have no IPv6, and this address is only a default.
             Err(error)
                 if settings.listen_is_default && address.socket.is_ipv6() && error.kind() != ErrorKind::AddrInUse =>
             {
@@ -61,8 +61,8 @@ pub fn bind(settings: &Settings, tls: Option<&Tls>) -> Result<Vec<Listener>, Lis
     Ok(listeners)
 }
 
-/// Where health can be asked without keys or certificates, from this machine: the last listener of plain HTTP, which is the metrics'
-/// own where there is one.
+/// Returns the address for health checks from this machine without keys or certificates: the last plain HTTP listener, which is
+/// the separate metrics listener if there is one.
 pub fn health(listeners: &[Listener]) -> Option<String> {
     let plain = listeners.iter().rfind(|listener| listener.scheme() == Scheme::Http)?;
     let mut address = plain.address();
@@ -75,7 +75,7 @@ pub fn health(listeners: &[Listener]) -> Option<String> {
     Some(format!("http://{address}"))
 }
 
-/// `bound` are this process's own listeners so far.
+/// Explains why an address could not be bound. `bound` are the listeners that this process has bound so far.
 fn refusal(address: ListenAddress, flag: &'static str, error: io::Error, bound: &[Listener]) -> ListenError {
     match error.kind() {
         ErrorKind::AddrInUse if bound.iter().any(|listener| overlap(listener.address(), address.socket)) => {
@@ -90,7 +90,7 @@ fn refusal(address: ListenAddress, flag: &'static str, error: io::Error, bound: 
     }
 }
 
-/// Whether two addresses can't be listened at both. IPv4 and IPv6 never share a socket here.
+/// Whether two addresses conflict. IPv4 and IPv6 never share a socket here.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let every = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() == other.port() && one.is_ipv4() == other.is_ipv4() && (every || one.ip() == other.ip())

@@ -1,31 +1,31 @@
-//! What tells the process to stop.
+//! The signals that stop the process.
 use std::future::pending;
 use std::io;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-/// Signals that come within this time after one that counted are the same wish: `timeout` and a terminal that closes signal the
-/// process and its group. Nobody presses Ctrl-C twice as fast.
+/// Signals within this time after a counted one are treated as its repeats: `timeout` and a closing terminal signal both the
+/// process and its group. Nobody presses Ctrl-C twice this fast.
 const SAME_WISH: Duration = Duration::from_millis(100);
 
-/// SIGTERM, SIGINT and SIGHUP, received from here on instead of ending the process.
+/// Receives SIGTERM, SIGINT and SIGHUP, which then no longer end the process.
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// A terminal that closes tells to stop, unless the signal has another meaning.
+    /// SIGHUP, which a closing terminal sends, stops the process unless [`Signals::take_hang_up`] has taken it.
     hang_up: Option<Signal>,
     wishes: Wishes,
 }
 
-/// Tells a second wish to stop from the echo of the first.
+/// Distinguishes a second request to stop from a repeat of the first.
 #[derive(Default)]
 struct Wishes {
     last: Option<Instant>,
 }
 
 impl Wishes {
-    /// Whether a signal at this time is a wish of its own.
+    /// Whether a signal at this time is a new request to stop.
     fn counts(&mut self, at: Instant) -> bool {
         if self.last.is_some_and(|last| at.saturating_duration_since(last) < SAME_WISH) {
             return false;
@@ -45,12 +45,12 @@ impl Signals {
         })
     }
 
-    /// Gives SIGHUP another meaning than to stop; `None` when it has one already.
+    /// Takes SIGHUP for another use than stopping; `None` if it was taken already.
     pub fn take_hang_up(&mut self) -> Option<Signal> {
         self.hang_up.take()
     }
 
-    /// Returns at the next one that is no echo of the one before: see [`SAME_WISH`].
+    /// Returns at the next signal that is not a repeat: see [`SAME_WISH`].
     pub async fn next(&mut self) {
         loop {
             self.any().await;

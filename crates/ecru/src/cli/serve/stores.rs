@@ -1,4 +1,4 @@
-//! Opens what the process stands on: keys, metadata, layers, the first administrator.
+//! Opens the stores at start: root keys, metadata, layers, and the first administrator.
 use crate::cli::credentials::{self, Credentials};
 use crate::cli::stores::{StoreError, Stores};
 use crate::config::Settings;
@@ -10,13 +10,13 @@ use registry::keys::Keys;
 use registry::random::SystemRandom;
 use std::sync::Arc;
 
-/// Where the administrator's keys are.
+/// Where the administrator's keys come from.
 pub enum Administrator {
-    /// Made by this start, and written to the credentials file.
+    /// Created at this start and written to the credentials file.
     New(NewAdministrator),
     /// In the file `credentials`.
     Kept,
-    /// Made by another start, and the file `credentials` is not here.
+    /// Created at an earlier start; the file `credentials` is missing.
     Elsewhere,
     /// ECRU_ADMIN_ACCESS_KEY_ID and ECRU_ADMIN_SECRET_ACCESS_KEY.
     Environment,
@@ -24,7 +24,7 @@ pub enum Administrator {
     Dev,
 }
 
-/// Opens the stores and makes the first administrator's keys where they are wanted.
+/// Opens the stores, and creates the first administrator's keys if needed.
 pub async fn open(settings: &Settings, data: &DataDir) -> Result<(Arc<System>, Administrator), StoreError> {
     Stores::expect(data, &settings.metadata)?;
     let root_keys = match &settings.root_keys {
@@ -45,8 +45,8 @@ async fn administrator(system: &System, settings: &Settings, data: &DataDir) -> 
         && keys.admin.is_none()
         && let Some(new) = bootstrap::new_administrator(system).await?
     {
-        // Written down first: keys that hold and that nobody knows would lock everybody out. Those of a start that ended here
-        // before they held are taken up again.
+        // Write the keys before they become valid: valid keys that nobody knows would lock everybody out. Reuse the keys of an
+        // earlier start that ended between the two.
         let left = credentials::from_file(&data.credentials(), credentials::DEFAULT_PROFILE)?;
         let left = left.map(|Credentials { access_key_id, secret, .. }| NewAdministrator { access_key_id, secret });
         let (new, written) = match left {

@@ -19,7 +19,7 @@ pub const CA: &str = "ca.pem";
 const CA_KEY: &str = "ca-key.pem";
 const SERVER: &str = "server.pem";
 const SERVER_KEY: &str = "server-key.pem";
-/// Certificates are for everybody, keys for the owner alone.
+/// File modes: everybody may read certificates, only the owner keys.
 const CERTIFICATE_MODE: u32 = 0o644;
 const KEY_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o755;
@@ -46,7 +46,7 @@ pub struct Init {
     pub dropped: Vec<Name>,
 }
 
-/// Why nothing was made or renewed.
+/// Why no certificate was made or renewed.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     #[error("{} is there without {}: bring both, or name another directory with --dir", there.display(), missing.display())]
@@ -66,7 +66,7 @@ pub enum InitError {
 }
 
 impl Init {
-    /// Writes the files, and returns what a person needs to know of them.
+    /// Writes the files, and returns the report about them.
     pub fn run(self, now: Time) -> Result<String, InitError> {
         DirBuilder::new()
             .recursive(true)
@@ -82,7 +82,7 @@ impl Init {
         let kept = kept_authority(&dir)?;
         let is_kept = kept.is_some();
         let before = read(&dir.join(SERVER))?.map(|text| issue::names(&text)).unwrap_or_default();
-        // A running server takes the new certificate at once, and its clients use the names of the one before.
+        // Keep the previous certificate's names: a running server loads the new one at once, and its clients use those names.
         let more: Vec<Name> =
             before.iter().filter(|name| !names.contains(name) && !self.dropped.contains(name)).cloned().collect();
         names.extend(more.iter().cloned());
@@ -102,12 +102,12 @@ impl Init {
         write_whole(&dir, SERVER_KEY, &server.key, KEY_MODE)?;
         write_whole(&dir, SERVER, &server.certificate, CERTIFICATE_MODE)?;
         let mut text = String::new();
-        // Writing into a string can't fail.
+        // Writing to a String can't fail.
         let _ = self.report(&mut text, &dir, is_kept, &names, &before, &more);
         Ok(text)
     }
 
-    /// `more` are those of the names that only the certificate before had.
+    /// Writes the report. `more` are the names that only the previous certificate had.
     fn report(
         &self,
         text: &mut String,
@@ -152,7 +152,7 @@ impl Init {
     }
 }
 
-/// The domain whose names a certificate before was for, of one of these names.
+/// Returns the registries' domain if the name is that of ECR Public within it.
 fn domain_of(name: &Name) -> Option<Domain> {
     match name {
         Name::Dns(name) => name.strip_prefix("public.ecr.").filter(|domain| *domain != LOCALHOST)?.parse().ok(),
@@ -160,12 +160,12 @@ fn domain_of(name: &Name) -> Option<Domain> {
     }
 }
 
-/// Whether a name is that of a registry or a service, rather than a machine's.
+/// Whether a name is a registry's or a service's, rather than a machine's.
 fn is_service(name: &Name) -> bool {
     matches!(name, Name::Dns(name) if ["ecr.", "sts."].iter().any(|part| name.starts_with(part)) || name.contains(".ecr."))
 }
 
-/// The authority that is there; `None` where there is none, nor anything else in its place.
+/// Reads the existing authority; `None` if the directory has neither an authority nor a server certificate.
 fn kept_authority(dir: &Path) -> Result<Option<Issued>, InitError> {
     let half =
         |there: &str, missing: &str| InitError::HalfAuthority { there: dir.join(there), missing: dir.join(missing) };
@@ -188,7 +188,7 @@ fn read(path: &Path) -> Result<Option<Zeroizing<String>>, InitError> {
     }
 }
 
-/// Writes a file that is there whole and durable, or as it was before.
+/// Replaces a file atomically and durably.
 fn write_whole(dir: &Path, name: &str, text: &str, mode: u32) -> Result<(), InitError> {
     let path = dir.join(name);
     whole_file::write(&path, text.as_bytes(), mode).map_err(io_error("writing", &path))

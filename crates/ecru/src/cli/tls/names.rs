@@ -1,4 +1,4 @@
-//! The names that a server's certificate is for.
+//! The names in a server's certificate.
 use aws::Region;
 use if_addrs::get_if_addrs;
 use listen::addresses::Domain;
@@ -6,10 +6,10 @@ use listen::tls::issue::Name;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The domain under which every registry answers.
+/// The domain that every registry always answers under.
 pub const LOCALHOST: &str = "localhost";
 
-/// What is asked for, beside what every certificate has.
+/// The names to add to those that every certificate has.
 pub struct Wanted<'a> {
     pub domains: &'a [Domain],
     pub regions: &'a [Region],
@@ -17,14 +17,15 @@ pub struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// This machine's names and addresses, the registries' and services' names in each domain and region, and what else is asked for.
+    /// Returns all names: this machine's names and addresses, the registries' and services' names in each domain and region, and
+    /// the extra names.
     pub fn all(&self) -> Result<Vec<Name>, std::io::Error> {
         let mut all = BTreeSet::from([
             Name::Dns(LOCALHOST.to_owned()),
             Name::Ip(Ipv4Addr::LOCALHOST.into()),
             Name::Ip(Ipv6Addr::LOCALHOST.into()),
         ]);
-        // A host name that is none in DNS can't be asked for either.
+        // A host name that is not a valid DNS name is left out: no client can use it.
         all.extend(host_name().parse());
         all.extend(get_if_addrs()?.iter().map(|interface| interface.ip()).filter(is_reached).map(Name::Ip));
         for domain in self.domains {
@@ -38,17 +39,17 @@ impl Wanted<'_> {
     }
 }
 
-/// Where docker and the AWS SDKs look for a region's registries, its ECR and its STS.
+/// Returns the names by which docker and the AWS SDKs reach a region's registries, ECR and STS.
 fn services(region: &Region, domain: &str) -> [Name; 4] {
     ["*.dkr.ecr", "api.ecr", "ecr", "sts"].map(|service| Name::Dns(format!("{service}.{region}.{domain}")))
 }
 
-/// What this machine calls itself.
+/// Returns this machine's host name.
 pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Whether other machines, or containers of this one, can reach an address without naming an interface.
+/// Whether other machines or containers can reach an address without an interface name.
 fn is_reached(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local() && !address.is_unspecified(),

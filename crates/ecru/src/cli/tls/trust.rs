@@ -1,4 +1,4 @@
-//! How clients come to trust a private authority, in commands that can be pasted; `docs/tls.md` explains them.
+//! Prints commands that make clients trust a private authority; `docs/tls.md` explains them.
 use crate::cli::shell::word;
 use crate::config::{DEFAULT_PORT, DEFAULT_REGION};
 use aws::{AccountId, Region};
@@ -8,13 +8,13 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
 
-/// The files that were made, and by which names clients will reach the server.
+/// The written files, and the names by which clients reach the server.
 pub struct Trust<'a> {
     pub ca: &'a Path,
     pub certificate: &'a Path,
     pub key: &'a Path,
     pub domain: Option<&'a Domain>,
-    /// One at least.
+    /// At least one region.
     pub regions: &'a [Region],
     pub name: Option<&'a Name>,
 }
@@ -57,7 +57,7 @@ impl Trust<'_> {
         )
     }
 
-    /// The host, and the port where it has to be said, that images are named with.
+    /// Returns the host of image names, with the port if it is not the default.
     fn registry(&self) -> String {
         match (self.domain, self.name) {
             (Some(domain), _) => {
@@ -103,7 +103,7 @@ fn install(ca: &str, etc: &str, registry: &str) -> String {
     format!("sudo install -D -m 0644 {ca} {}", word(&format!("{etc}/certs.d/{registry}/ca.crt")))
 }
 
-/// What containerd wants beside the certificate.
+/// Returns the hosts.toml that containerd needs in addition to the certificate.
 fn hosts_toml(registry: &str) -> String {
     let directory = format!("/etc/containerd/certs.d/{registry}");
     let lines = [
