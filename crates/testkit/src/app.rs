@@ -144,7 +144,7 @@ impl Directory {
     }
 }
 
-/// What outlives a restart of the server.
+/// What survives a restart of the server: its settings, stores and clock.
 struct Ground {
     settings: Builder,
     directory: Directory,

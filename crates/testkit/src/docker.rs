@@ -122,14 +122,14 @@ impl<'a> Docker<'a> {
         self.send(call.body(image.manifest.clone())).await
     }
 
-    /// Pushes an image whole.
+    /// Pushes an image with its blobs and manifest.
     pub async fn push(&self, repository: &str, reference: &str, image: &Image) {
         self.push_blobs(repository, image).await;
         let answer = self.put_manifest(repository, reference, image).await.expect(201);
         assert_eq!(answer.header("docker-content-digest"), Some(image.digest().as_str()));
     }
 
-    /// Pulls an image whole and holds every byte to what was pushed.
+    /// Pulls an image completely and compares every byte with what was pushed.
     pub async fn pull(&self, repository: &str, reference: &str, expected: &Image) {
         let manifest = self.get(&format!("/v2/{repository}/manifests/{reference}")).await.expect(200);
         assert_eq!(manifest.body, expected.manifest);
@@ -142,7 +142,7 @@ impl<'a> Docker<'a> {
     }
 }
 
-/// The path (and query) that a Location header names, whether it holds a host or not.
+/// Returns the path and query of a Location header, with or without a host.
 #[track_caller]
 pub fn location(answer: &Answer) -> String {
     let location = answer.header("location").unwrap_or_else(|| panic!("no Location in {:?}", answer.headers));
@@ -152,13 +152,13 @@ pub fn location(answer: &Answer) -> String {
     }
 }
 
-/// The target with one more parameter.
+/// Adds a parameter to a target.
 pub fn with_query(target: &str, parameter: &str) -> String {
     let separator = if target.contains('?') { '&' } else { '?' };
     format!("{target}{separator}{parameter}")
 }
 
-/// The codes that OCI distribution-spec "Error Codes" and `ECR.md` B.10 know.
+/// The codes in OCI distribution-spec "Error Codes" and `ECR.md` B.10.
 const CODES: &[&str] = &[
     "BLOB_UNKNOWN",
     "BLOB_UPLOAD_INVALID",
@@ -179,14 +179,14 @@ const CODES: &[&str] = &[
     "UNSUPPORTED",
 ];
 
-/// Holds every answer of the door to `ECR.md` B.1 and B.2.
+/// Checks an answer of the door against `ECR.md` B.1 and B.2.
 fn check(what: &str, head: bool, answer: &Answer) {
     assert_eq!(answer.header("docker-distribution-api-version"), Some("registry/2.0"), "{what}: {answer:?}");
     if answer.status < 400 {
         return;
     }
     assert!(
-        // HTTP/2 has none.
+        // HTTP/2 has no reason phrase.
         answer.http2 || answer.reason.contains(": ") && answer.reason.len() <= 200,
         "{what}: the reason phrase is {:?}",
         answer.reason
@@ -206,7 +206,7 @@ fn check(what: &str, head: bool, answer: &Answer) {
     if answer.http2 {
         return;
     }
-    // `ECR.md` B.2: nothing that the body does not say.
+    // The reason phrase may say nothing that the body does not say (`ECR.md` B.2).
     let body = folded(&message);
     let phrase = folded(&answer.reason);
     let (_, said) = phrase.split_once(": ").expect("a reason phrase of the registry");
@@ -215,10 +215,10 @@ fn check(what: &str, head: bool, answer: &Answer) {
     }
 }
 
-/// Words of reason phrases that a body may say otherwise.
+/// Words of reason phrases that the body need not contain.
 const GLUE: &[&str] = &["no", "such", "the", "in", "is", "and", "others", "on"];
 
-/// A text as a reason phrase can hold it, in lower case.
+/// Reduces a text to what a reason phrase can contain, in lower case.
 fn folded(text: &str) -> String {
     text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c.to_ascii_lowercase() } else { '?' }).collect()
 }

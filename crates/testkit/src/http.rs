@@ -1,15 +1,15 @@
-//! A plain HTTP/1.1 client that sends what it is told, right or wrong, and shows the whole answer.
+//! A plain HTTP/1.1 client that sends exactly what it is told, valid or not, and returns the whole answer.
 use bytes::Bytes;
 use serde_json::Value;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::TcpStream;
 
-/// A request as it goes onto the wire: nothing is added but Host, Content-Length and Connection where they are missing.
+/// A request as sent: only missing Host, Content-Length and Connection headers are added.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub method: String,
-    /// Path and query, sent as they are.
+    /// Path and query, sent unchanged.
     pub target: String,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,
@@ -31,7 +31,7 @@ impl Call {
         self.headers.iter().any(|(n, _)| n.eq_ignore_ascii_case(name))
     }
 
-    /// The request's head, with the headers that every request needs.
+    /// Returns the request's head, with the headers that every request needs.
     pub fn head(&self, address: SocketAddr) -> String {
         let mut head = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
         if !self.has("host") {
@@ -50,13 +50,13 @@ impl Call {
         head + "\r\n"
     }
 
-    /// Sends the request over a connection of its own and reads the answer to its end.
+    /// Sends the request over a new connection and reads the whole answer.
     pub async fn send(&self, address: SocketAddr) -> Answer {
         let stream = TcpStream::connect(address).await.expect("the server does not listen");
         self.send_over(stream, address).await
     }
 
-    /// The same over a connection that is open.
+    /// Sends the request over an open connection and reads the whole answer.
     pub async fn send_over<S>(&self, stream: S, address: SocketAddr) -> Answer
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
@@ -64,7 +64,7 @@ impl Call {
         let (mut reader, mut writer) = split(stream);
         let head = self.head(address);
         let body = self.body.clone();
-        // The server may answer, and close, before it has read the whole body: writing fails then, the answer counts.
+        // The server may answer and close before it has read the whole body. Writing then fails, but the answer counts.
         let sender = tokio::spawn(async move {
             if writer.write_all(head.as_bytes()).await.is_ok() && writer.write_all(&body).await.is_ok() {
                 let _ = writer.flush().await;
@@ -77,7 +77,7 @@ impl Call {
     }
 }
 
-/// Sends bytes as they are, ends the sending side if asked to, and reads the answer; `None` when there came none.
+/// Sends raw bytes, closes the sending half if `end`, and reads the answer; `None` if there is none.
 pub async fn raw(address: SocketAddr, bytes: &[u8], end: bool) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).await.expect("the server does not listen");
     stream.write_all(bytes).await.ok()?;
@@ -87,11 +87,11 @@ pub async fn raw(address: SocketAddr, bytes: &[u8], end: bool) -> Option<Answer>
     read_answer(&mut stream, false).await
 }
 
-/// An answer, whole.
+/// A complete answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub status: u16,
-    /// Whether it came by HTTP/2, which has no reason phrase.
+    /// Whether it came over HTTP/2, which has no reason phrase.
     pub http2: bool,
     pub reason: String,
     pub headers: Vec<(String, String)>,
@@ -99,29 +99,29 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The first header of that name.
+    /// Returns the first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
-    /// The body as JSON; fails the test when it is none.
+    /// Parses the body as JSON, or fails the test.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|e| panic!("{e} in the answer {} {:?}", self.status, self.text()))
     }
-    /// The answer itself if it has that status, else a failed test that shows it.
+    /// Returns the answer if it has this status; otherwise fails the test and shows it.
     #[track_caller]
     pub fn expect(self, status: u16) -> Answer {
         assert_eq!(self.status, status, "{} {:?} {}", self.reason, self.headers, self.text());
         self
     }
-    /// The code of an error in the OCI envelope.
+    /// Returns the code of an error in the OCI envelope.
     pub fn code(&self) -> String {
         self.json()["errors"][0]["code"].as_str().unwrap_or_default().to_owned()
     }
-    /// The message of an error in the OCI envelope.
+    /// Returns the message of an error in the OCI envelope.
     pub fn message(&self) -> String {
         self.json()["errors"][0]["message"].as_str().unwrap_or_default().to_owned()
     }
@@ -132,7 +132,7 @@ async fn read_answer(reader: &mut (impl AsyncReadExt + Unpin), head_only: bool) 
     let mut chunk = vec![0; 64 * 1024];
     let end = loop {
         if let Some(end) = find(&bytes, b"\r\n\r\n") {
-            // 100 Continue and its like come before the answer proper.
+            // Interim responses such as 100 Continue precede the answer.
             if bytes.starts_with(b"HTTP/1.1 1") {
                 bytes.drain(..end + 4);
                 continue;

@@ -1,17 +1,17 @@
-//! Images to push: deterministic layers, config and manifest, in OCI's and Docker's types.
+//! Builds images to push: deterministic layers, config and manifest, with OCI's or Docker's media types.
 use crate::chance;
 use bytes::Bytes;
 use oci::MediaType;
 use serde_json::{Value, json};
 
-/// `sha256:HEX` of bytes.
+/// Returns the `sha256:HEX` digest of bytes.
 pub fn digest(bytes: &[u8]) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }
 
-/// A manifest with the blobs that it stands on; an index has none.
+/// A manifest with the blobs that it references; an index has none.
 #[derive(Clone, Debug)]
 pub struct Image {
     pub manifest: Bytes,
@@ -22,7 +22,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// A small OCI image of one layer, another for each seed.
+    /// Creates a small OCI image of one layer, different for each seed.
     pub fn new(seed: u64) -> Image {
         Image::builder(seed).build()
     }
@@ -32,7 +32,7 @@ impl Image {
     pub fn digest(&self) -> String {
         digest(&self.manifest)
     }
-    /// The manifest as PutImage takes it.
+    /// Returns the manifest as text, as PutImage takes it.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.manifest).into_owned()
     }
@@ -42,7 +42,7 @@ impl Image {
     pub fn layer(&self) -> &Bytes {
         &self.blobs[1]
     }
-    /// Its descriptor, as an index or a subject names it.
+    /// Returns the image's descriptor, for an index or a subject.
     pub fn descriptor(&self) -> Value {
         let mut descriptor =
             json!({"mediaType": self.media_type, "digest": self.digest(), "size": self.manifest.len()});
@@ -51,11 +51,11 @@ impl Image {
         }
         descriptor
     }
-    /// An OCI index of images.
+    /// Creates an OCI index of images.
     pub fn index(children: &[&Image]) -> Image {
         Image::list(children, MediaType::OCI_INDEX)
     }
-    /// A Docker manifest list of images.
+    /// Creates a Docker manifest list of images.
     pub fn docker_list(children: &[&Image]) -> Image {
         Image::list(children, MediaType::DOCKER_LIST)
     }
@@ -63,7 +63,7 @@ impl Image {
         let children: Vec<Value> = children.iter().map(|child| child.descriptor()).collect();
         Image::of_entries(&children, media_type)
     }
-    /// An OCI index of descriptors as they are.
+    /// Creates an OCI index with these descriptors, unchanged.
     pub fn listing(entries: &[Value]) -> Image {
         Image::of_entries(entries, MediaType::OCI_INDEX)
     }
@@ -82,12 +82,12 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Layers of these sizes in bytes.
+    /// Sets layers of these sizes in bytes.
     pub fn layers(mut self, sizes: &[usize]) -> Builder {
         self.layers = sizes.to_vec();
         self
     }
-    /// Docker's types instead of OCI's.
+    /// Uses Docker's media types instead of OCI's.
     pub fn docker(mut self) -> Builder {
         self.docker = true;
         self
@@ -96,7 +96,7 @@ impl Builder {
         self.platform = Some((os, architecture));
         self
     }
-    /// No platform in config or descriptor, as an attestation has none.
+    /// Leaves out the platform in config and descriptor, as in an attestation.
     pub fn no_platform(mut self) -> Builder {
         self.platform = None;
         self
@@ -106,7 +106,7 @@ impl Builder {
         self.members.push((name, value));
         self
     }
-    /// Makes it a referrer of an image.
+    /// Makes the image a referrer of `subject`.
     pub fn subject(self, subject: &Image) -> Builder {
         let mut descriptor = subject.descriptor();
         descriptor.as_object_mut().expect("an object").remove("platform");

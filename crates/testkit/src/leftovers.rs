@@ -1,4 +1,4 @@
-//! What a server may leave behind when its test ends.
+//! Checks what a server leaves behind when its test ends.
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ pub fn check(directory: &Path) {
     assert!(strays.is_empty(), "files of layers that no record names: {strays:?}");
 }
 
-/// The locations of all layers and uploads, in hex.
+/// Returns the locations of all layers and uploads, in hex.
 fn known(database: &Path) -> BTreeSet<String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(database, flags).expect("the database");

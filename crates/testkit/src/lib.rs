@@ -1,6 +1,6 @@
-//! A registry in process for tests: a clock to move, faults to switch on, callers as types, an image builder.
+//! A registry in process for tests, with an adjustable clock, injected faults, typed clients and an image builder.
 //!
-//! Every answer is held to botocore's model or to `ECR.md` B.2 as it comes, so that each test judges more than it says.
+//! Every answer is checked against botocore's model or `ECR.md` B.2, so each test checks more than its own assertions.
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test that asked for it")]
 
 mod app;

@@ -1,14 +1,14 @@
-//! botocore's service model as the judge of inputs, outputs and errors.
+//! Checks inputs, outputs and errors against botocore's service models.
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// One service's model, read from the directory that `scripts/botocore-models` wrote.
+/// A service's model, read from the directory that `scripts/botocore-models` writes.
 pub struct Model {
     model: Value,
 }
 
-/// Where the models lie: ECRU_BOTOCORE, else `target/botocore` of the workspace.
+/// Returns the models' directory: ECRU_BOTOCORE, or `target/botocore` of the workspace.
 fn directory() -> PathBuf {
     match std::env::var_os("ECRU_BOTOCORE") {
         Some(directory) => directory.into(),
@@ -16,7 +16,7 @@ fn directory() -> PathBuf {
     }
 }
 
-/// The errors that any operation may answer though its model does not declare them, with their status (`ECR.md` 0).
+/// Errors that any operation may return although its model does not declare them, with their status (`ECR.md` 0).
 pub const COMMON_ERRORS: &[(&str, u16)] = &[
     ("AccessDeniedException", 400),
     ("ExpiredTokenException", 400),
@@ -47,7 +47,7 @@ pub enum Kind {
 pub struct Broken {
     /// Such as `tags[].Key`.
     pub path: String,
-    /// The name that a refusal must bear: the last member of the path.
+    /// The name that a refusal must contain: the last member of the path.
     pub member: String,
     pub kind: Kind,
     pub input: Value,
@@ -86,7 +86,7 @@ impl Model {
         errors.is_some_and(|errors| errors.iter().any(|e| e["shape"] == error))
     }
 
-    /// Says what is wrong with an answer of an operation, if anything is.
+    /// Checks an operation's answer; the error says what is wrong.
     pub fn check_answer(&self, operation: &str, status: u16, body: &Value) -> Result<(), String> {
         if status == 200 {
             return self.check(self.operation(operation)["output"]["shape"].as_str().expect("output"), body, operation);
@@ -110,7 +110,7 @@ impl Model {
         Ok(())
     }
 
-    /// Holds a value to a shape: exactly declared members, required ones present, types and enums right, nothing null.
+    /// Checks a value against a shape: only declared members, all required ones, matching types and enums, no nulls.
     fn check(&self, shape_name: &str, value: &Value, path: &str) -> Result<(), String> {
         let shape = self.shape(shape_name);
         let wrong = || Err(format!("{path} is no {}: {value}", shape["type"].as_str().unwrap_or_default()));
@@ -155,7 +155,7 @@ impl Model {
         }
     }
 
-    /// Every constraint of an operation's input, as (path, kind).
+    /// Returns every constraint of an operation's input, as (path, kind).
     pub fn constraints(&self, operation: &str) -> BTreeSet<(String, Kind)> {
         let mut found = BTreeSet::new();
         self.shape_constraints(self.operation(operation)["input"]["shape"].as_str().expect("input"), "", &mut found);
@@ -179,7 +179,7 @@ impl Model {
         }
     }
 
-    /// The input broken in every way that its members allow, one constraint at a time.
+    /// Returns variants of a valid input, each with one constraint broken.
     pub fn breaks(&self, operation: &str, valid: &Value) -> Vec<Broken> {
         let shape = self.operation(operation)["input"]["shape"].as_str().expect("input");
         let mut found = Vec::new();
@@ -187,7 +187,7 @@ impl Model {
         found
     }
 
-    /// `put` lays a broken value into the whole input in place of `value`.
+    /// Collects the broken variants of one value. `put` replaces `value` in the whole input.
     fn shape_breaks(
         &self,
         shape_name: &str,
@@ -246,7 +246,7 @@ fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
-/// The ways in which a value of this shape can be wrong by itself.
+/// Returns the constraints that a value of this shape can break by itself.
 fn kinds(shape: &Value) -> Vec<Kind> {
     let mut kinds = vec![Kind::WrongType];
     let number = matches!(shape["type"].as_str(), Some("integer" | "long" | "double"));
@@ -282,7 +282,7 @@ fn break_value(shape: &Value, value: &Value, kind: Kind) -> Value {
         // At least one byte too many, in base64 without padding: 4 characters hold 3 bytes.
         (Kind::TooLong, "blob") => text("A", (max / 3 + 1) * 4),
         (Kind::TooLong, _) => text("a", max + 1),
-        // No pattern of the models takes an exclamation mark.
+        // No pattern of the models allows an exclamation mark.
         (Kind::Pattern, _) => text("!", min.max(2)),
         (Kind::Enum, _) => json!("NO_SUCH_VALUE"),
         (Kind::WrongType, "structure" | "list" | "map") => json!("text"),

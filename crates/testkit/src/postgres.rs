@@ -1,4 +1,4 @@
-//! A PostgreSQL database for one test, on the server that `scripts/with-postgres` started.
+//! PostgreSQL databases for single tests, on the server that `scripts/with-postgres` starts.
 use registry::clock::Clock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_postgres::NoTls;
@@ -7,12 +7,12 @@ use tokio_postgres::NoTls;
 pub struct TestDatabase {
     server: String,
     name: String,
-    /// Whether it is dropped with this value.
+    /// Whether dropping this value drops the database.
     owned: bool,
 }
 
 impl TestDatabase {
-    /// A new database if ECRU_TEST_ENGINE asks for PostgreSQL.
+    /// Creates a database if ECRU_TEST_ENGINE asks for PostgreSQL.
     pub async fn wanted() -> Option<TestDatabase> {
         match std::env::var("ECRU_TEST_ENGINE").as_deref() {
             Ok("postgres") => Some(TestDatabase::new().await),
@@ -21,23 +21,23 @@ impl TestDatabase {
         }
     }
 
-    /// A new database; the test runs under scripts/with-postgres.
+    /// Creates a database. The test must run under scripts/with-postgres.
     pub async fn new() -> TestDatabase {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let server = std::env::var("ECRU_TEST_POSTGRES").expect("ECRU_TEST_POSTGRES: run under scripts/with-postgres");
         let name = format!("ecru_it_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        // A process before us may have had our number.
+        // An earlier process may have had the same id.
         execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
         execute(&server, &format!("CREATE DATABASE {name}")).await;
         TestDatabase { server, name, owned: true }
     }
 
-    /// The same database for another node of the test; the one made first drops it.
+    /// Returns the same database for another node of the test. Only the first value drops it.
     pub fn again(&self) -> TestDatabase {
         TestDatabase { server: self.server.clone(), name: self.name.clone(), owned: false }
     }
 
-    /// Its URL.
+    /// Returns the database's URL.
     pub fn url(&self) -> String {
         let (server, query) = self.server.split_once('?').map_or((self.server.as_str(), None), |(s, q)| (s, Some(q)));
         let (base, _) = server.rsplit_once('/').expect("ECRU_TEST_POSTGRES names a database");
@@ -46,7 +46,7 @@ impl TestDatabase {
     }
 
     pub async fn open(&self, clock: &dyn Clock) -> meta::Db {
-        // Tests pause the clock, which then runs ahead while the database works.
+        // A long timeout, because a paused clock runs ahead while the database works.
         let (url, timeout) = (self.url(), std::time::Duration::from_secs(24 * 3600));
         let config = meta::PostgresConfig { url, max_connections: 8, timeout, now_us: clock.now().0 };
         meta::Db::postgres(config).await.expect("PostgreSQL")
@@ -59,7 +59,7 @@ impl Drop for TestDatabase {
             return;
         }
         let (server, name) = (self.server.clone(), self.name.clone());
-        // A runtime of its own: the test's may be the one that drops us.
+        // Uses a separate runtime, because this may be dropped by the test's own.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(execute(&server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));

@@ -21,18 +21,18 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A listener that speaks TLS, and where its certificate is.
+/// A TLS listener and its certificate's files.
 pub struct Secure {
     pub address: SocketAddr,
-    /// Where `ecru tls init` put `ca.pem`, `server.pem` and `server-key.pem`.
+    /// The directory of `ca.pem`, `server.pem` and `server-key.pem`, as `ecru tls init` writes them.
     pub directory: PathBuf,
-    /// What looks at the files; it looks when a test tells it to.
+    /// Reloads the certificate when a test calls it.
     pub reloader: Mutex<Reloader>,
     clock: Arc<TestClock>,
 }
 
 impl Secure {
-    /// Binds a port, with a certificate under `directory` that a first start makes.
+    /// Binds a port, with a certificate in `directory` that is created at the first start.
     pub(crate) fn bind(directory: &Path, http2: bool, clock: Arc<TestClock>) -> (Listener, Secure) {
         let directory = directory.join("tls");
         init(&directory, &clock);
@@ -44,22 +44,22 @@ impl Secure {
         (listener, Secure { address, directory, reloader: Mutex::new(reloader), clock })
     }
 
-    /// Renews the certificate, as `ecru tls init` run again does.
+    /// Renews the certificate, as a second `ecru tls init` does.
     pub fn renew(&self) {
         init(&self.directory, &self.clock);
     }
 
-    /// A client that trusts the authority and offers HTTP/1.1.
+    /// Returns a client that trusts the authority and offers HTTP/1.1.
     pub fn client(&self) -> TlsClient {
         self.client_with(&[&version::TLS13, &version::TLS12], &["http/1.1"])
     }
 
-    /// A client that offers HTTP/2 alone.
+    /// Returns a client that offers only HTTP/2.
     pub fn http2_client(&self) -> TlsClient {
         self.client_with(&[&version::TLS13, &version::TLS12], &["h2"])
     }
 
-    /// A client that offers these versions of TLS, and these protocols over it.
+    /// Returns a client that offers these TLS versions and ALPN protocols.
     pub fn client_with(&self, versions: &[&'static SupportedProtocolVersion], protocols: &[&str]) -> TlsClient {
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(self.directory.join("ca.pem")).expect("the authority");
@@ -75,7 +75,7 @@ impl Secure {
     }
 }
 
-/// The files of a directory that `ecru tls init` filled.
+/// Returns the paths of the certificate and key that `ecru tls init` writes.
 fn files(directory: &Path) -> Files {
     Files { certificate: directory.join("server.pem"), key: directory.join("server-key.pem") }
 }
@@ -95,18 +95,18 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// The same client, connecting elsewhere.
+    /// Returns the client with another address.
     pub fn at(self, address: SocketAddr) -> TlsClient {
         TlsClient { address, ..self }
     }
 
-    /// Connects and shakes hands, as `localhost`.
+    /// Connects and completes the handshake with the name `localhost`.
     pub async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(self.address).await?;
         self.connector.connect(ServerName::try_from("localhost").expect("a name"), stream).await
     }
 
-    /// Sends a request over a connection of its own and reads the answer to its end, by the protocol that was agreed on.
+    /// Sends a request over a new connection by the negotiated protocol, and reads the whole answer.
     pub async fn send(&self, call: &Call) -> Answer {
         let stream = self.connect().await.expect("a handshake");
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -117,7 +117,7 @@ impl TlsClient {
     }
 }
 
-/// One HTTP/2 connection for several requests.
+/// An HTTP/2 connection for several requests.
 pub struct Http2Client {
     sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>,
     address: SocketAddr,
@@ -125,7 +125,7 @@ pub struct Http2Client {
 }
 
 impl Http2Client {
-    /// Connects, and lets the server send so many bytes of each stream before they are read.
+    /// Connects with a stream window of `bytes`, which the server may send before they are read.
     pub async fn with_window(client: TlsClient, bytes: u32) -> Http2Client {
         let stream = client.connect().await.expect("a handshake");
         Http2Client::over(stream, client.address, Some(bytes)).await
@@ -168,7 +168,7 @@ async fn send_http2(stream: TlsStream<TcpStream>, call: &Call, address: SocketAd
     Answer { status, http2: true, reason: String::new(), headers, body }
 }
 
-/// The test's clock, as rustls asks for it.
+/// The test's clock, as rustls's time provider.
 struct TestTime(Arc<TestClock>);
 
 impl TimeProvider for TestTime {
