@@ -1,25 +1,25 @@
-//! What to do about a file that this process may not touch: whose it is, and who this is.
+//! Explains how to resolve a denied file access: who owns the file, and as which user this process runs.
 use rustix::process::geteuid;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// The user of every privilege.
+/// The user id of root.
 const ROOT: u32 = 0;
 
-/// Whose a file or directory is that was refused to this process. Display is the cure, as a clause.
+/// The owner of a file or directory that this process may not access. Display is the cure, as a clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owned {
-    /// The nearest to the refused path that can be looked at.
+    /// The refused path, or its nearest parent whose metadata can be read.
     path: PathBuf,
     owner: u32,
     caller: u32,
-    /// How to do without it, such as `name another directory with --data DIR`.
+    /// An alternative, such as `name another directory with --data DIR`.
     otherwise: &'static str,
 }
 
 impl Owned {
-    /// Looks at the path, or the nearest directory above it that can be seen.
+    /// Finds the owner of the path, or of its nearest visible parent.
     pub fn find(path: &Path, otherwise: &'static str) -> Owned {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let seen = path.ancestors().find_map(|above| Some((above.to_owned(), std::fs::metadata(above).ok()?.uid())));
@@ -38,13 +38,13 @@ impl fmt::Display for Owned {
     }
 }
 
-/// A user's name, or the number of one that has none, as sudo takes it.
+/// Returns a user's name, or the number in sudo's form if there is none.
 fn user(id: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     named(&users, id).map_or_else(|| format!("#{id}"), str::to_owned)
 }
 
-/// The name of a user in the text of `/etc/passwd`.
+/// Finds a user's name in the text of `/etc/passwd`.
 fn named(users: &str, id: u32) -> Option<&str> {
     users.lines().find_map(|line| {
         let mut fields = line.split(':');

@@ -1,4 +1,4 @@
-//! The doors of this program and the services behind the AWS door: the one list of each.
+//! The lists of this program's doors, and of the services behind the AWS door.
 use crate::front_page;
 use call::{Entry, Foreign, Service, Services};
 use http::request::Parts;
@@ -11,21 +11,21 @@ use registry::{Domain, RequestOrigin};
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Every service that this server speaks.
+/// The services of this server.
 pub const SERVICES: Services = &[&ecr::SERVICE, &ecr_public::SERVICE, &sts::SERVICE, &admin::SERVICE];
 
-/// The domains that every process is made of.
+/// The domains of this program.
 pub const DOMAINS: &[&Domain] = &[&registry::DOMAIN];
 
-/// Where the policies are found by which every call is judged.
+/// The source of the policies that authorize calls.
 pub const POLICIES: &dyn PolicySource = &registry::StoredPolicies;
 
-/// Every operation of every service, for tests that walk them all.
+/// Returns every operation of every service, for tests that walk them all.
 pub fn operations() -> impl Iterator<Item = (&'static Service, &'static Entry)> {
     SERVICES.iter().flat_map(|service| service.operations.iter().map(move |entry| (*service, entry)))
 }
 
-/// The doors, behind whose AWS door `services` are.
+/// The doors of this program, with `services` behind the AWS door.
 #[derive(Clone, Copy)]
 pub struct EveryDoor {
     pub services: Services,
@@ -37,13 +37,13 @@ impl Default for EveryDoor {
     }
 }
 
-/// Where a path leads.
+/// A door, or a part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Aws,
     Docker,
     Layers,
-    /// `/v1/`, the registry API of another age.
+    /// `/v1/`, the obsolete registry API.
     Retired,
 }
 
@@ -69,7 +69,7 @@ impl Doors for EveryDoor {
         }
     }
 
-    /// The call of an AWS service that is not here, by the paths of its REST API. The AWS door tells those at `/` itself.
+    /// Answers calls to REST APIs of AWS services that this server does not have. The AWS door answers those at `/` itself.
     fn misdirected(self, place: Option<Place>, head: &Parts, request_id: &str) -> Option<Response> {
         let foreign = match place {
             None => Foreign::read(self.services, head),
@@ -101,7 +101,7 @@ impl Doors for EveryDoor {
     }
 }
 
-/// The AWS API, or the page that a browser is shown in its place.
+/// Answers `/`: the AWS API, or the front page for a browser.
 async fn root(services: Services, app: &Arc<App>, request: Request, origin: RequestOrigin) -> Response {
     let (head, body) = request.into_parts();
     if front_page::is_asked(&head) {

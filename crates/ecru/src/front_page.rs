@@ -1,12 +1,12 @@
-//! The page at `/` for a browser: what this is, how to log in, and where to read on. Clients of the AWS API, who ask for no HTML or
-//! say what they call, never see it.
+//! The page at `/` for browsers: what this server is, how to log in, and where to read more. Clients of the AWS API never see it,
+//! because they do not accept HTML or name an operation.
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, header};
 use listen::addresses::host;
 use listen::app::App;
 use listen::body::{Response, full};
 
-/// What the page may do: nothing, but look as it does.
+/// The page's content security policy: nothing but its inline style.
 const POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -18,7 +18,8 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
-/// Whether a request to `/` is a browser's: a GET that takes HTML and calls nothing, as presigned calls do in their query.
+/// Whether a request to `/` is a browser's: a GET that accepts HTML and names no operation. Presigned calls name one in their
+/// query.
 pub fn is_asked(head: &Parts) -> bool {
     let reads = head.method == Method::GET || head.method == Method::HEAD;
     let calls = head.uri.query().is_some()
@@ -31,7 +32,7 @@ pub fn is_asked(head: &Parts) -> bool {
     reads && !calls && html
 }
 
-/// The page, which names this server as the browser does.
+/// Returns the page, with this server's name as the browser uses it.
 pub fn respond(app: &App, head: &Parts, tls: bool) -> Response {
     let reached_at = app.addresses.reached_at(host(head), tls);
     let mut response = Response::new(full(page(&reached_at, &app.addresses.default_registry().region.to_string())));
@@ -75,7 +76,7 @@ docker push {host}/app:v1</pre>
     )
 }
 
-/// A text in HTML, between tags.
+/// Escapes a text for HTML, between tags.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

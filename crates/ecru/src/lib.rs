@@ -1,4 +1,4 @@
-//! The program `ecru`: settings, the command line, the data directory, the log, and which doors there are.
+//! The program `ecru`: settings, command line, data directory, log, and the list of doors.
 
 pub mod cli;
 pub mod config;

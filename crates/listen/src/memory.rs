@@ -4,18 +4,18 @@
 //! SDKs of Rust and Go send no `x-amz-content-sha256` to ECR. Anyone who knows an access key id can therefore make the server
 //! hold bytes. Five rules protect other callers:
 //!
-//! 1. **Each class has a budget of its own** ([`BudgetSizes`]), so that forms and unverified bodies take nothing of manifests,
-//!    of verified calls or of answers. A call moves to [`Budgets::calls`] when its signature was verified. A call that states its
-//!    body's hash is verified by its head alone, before a byte of its body is held.
-//! 2. **Room is taken as bytes come**, in steps, not by the declared length.
-//! 3. **The slowest make room.** When a budget is short, those clients are cut off that have moved the fewest bytes for longest,
-//!    at least [`STALL_TIME`]; they are told to try again. So a budget that is full of bodies that trickle in, or of answers that
-//!    nobody reads, is full for nobody: a body that comes at once always finds room. What is large makes room for what is small.
-//! 4. **Each owner has a share.** Unverified bodies belong to a pair of address and access key id, the rest to a caller at an
-//!    address. Where all are fast, who holds the most makes room for who holds less, and nobody may hold a whole budget of
-//!    answers. Of one pair a few requests are read at once ([`REQUESTS_PER_OWNER`]) unless none of them stalls.
-//! 5. **A pair that has just proved its key is not taken for a stranger** ([`known::KnownPairs`]): its next bodies use the budget
-//!    of verified calls from the start. Only who shares its address can do the same, and rules 3 and 4 hold there too.
+//! 1. **Each class has a separate budget** ([`BudgetSizes`]), so that forms and unverified bodies take nothing from manifests,
+//!    verified calls or answers. A call moves to [`Budgets::calls`] when its signature is verified. A call that states its body's
+//!    hash is verified by its head alone, before any of its body is held.
+//! 2. **Room is reserved as bytes arrive**, in steps, not by the declared length.
+//! 3. **The slowest make room.** When a budget is short, the clients that have moved the fewest bytes for the longest time, at
+//!    least [`STALL_TIME`], are cut off and told to try again. Bodies that trickle in and answers that nobody reads can therefore
+//!    not block a budget: a body that arrives at once always finds room. Large leases make room for small ones.
+//! 4. **Each owner has a share.** An unverified body belongs to a pair of address and access key id, everything else to a caller
+//!    at an address. If all are fast, the owner that holds most makes room for those that hold less, and no owner may hold a
+//!    whole budget of answers. Beyond [`REQUESTS_PER_OWNER`] concurrent requests of one pair, stalled ones are cut off.
+//! 5. **A pair that has recently proved its key is not a stranger** ([`known::KnownPairs`]): its next bodies use the budget of
+//!    verified calls from the start. Only clients that share its address can do the same, and rules 3 and 4 apply to them too.
 //!
 //! A request that still finds no room waits at most [`ROOM_TIME`], and is then refused with 503 and Retry-After.
 //!

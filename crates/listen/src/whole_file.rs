@@ -1,14 +1,14 @@
-//! Files that are there whole and durable, or as they were before.
+//! Writes files atomically and durably.
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// What the name of a file ends in while it is written.
+/// The suffix of a file's name while it is written.
 pub const UNFINISHED: &str = ".new";
 
-/// Writes a file with these permissions. After a crash it is there whole, or as it was before. Two writers of one file must
-/// exclude each other.
+/// Writes a file with these permissions. After a crash the file has either its new or its previous content. Callers must not
+/// write the same file concurrently.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(ErrorKind::InvalidInput.into());
@@ -17,7 +17,7 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     unfinished.push(UNFINISHED);
     let unfinished = directory.join(PathBuf::from(unfinished));
     let write = || {
-        // One that a crash left could have another mode.
+        // A file left by a crash could have another mode.
         match std::fs::remove_file(&unfinished) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -28,11 +28,11 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
         std::fs::rename(&unfinished, path)
     };
     if let Err(error) = write() {
-        // Half a file only takes space. Whatever keeps it from being removed, the failure to write is what counts.
+        // An unfinished file only takes space, so a failure to remove it is ignored and the write's own error is returned.
         let _ = std::fs::remove_file(&unfinished);
         return Err(error);
     }
-    // A name without a directory is in the current one.
+    // A name without a directory is in the current directory.
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     File::open(directory)?.sync_all()
 }

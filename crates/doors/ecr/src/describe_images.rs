@@ -13,11 +13,11 @@ use registry::Error;
 use registry::image::{self, ANSWER_TAGS, ImageRef, StatusFilter, TagStatus};
 use serde::{Deserialize, Serialize};
 
-/// Bytes of an image's description at most, without its tags: a repository's name, two digests and two media types.
+/// Maximum bytes of an image's description without its tags: a repository's name, two digests and two media types.
 const IMAGE_BYTES: usize = 2048;
 /// Bytes of a tag of up to 128 characters, its quotes and its comma.
 const TAG_BYTES: usize = 131;
-/// Tags of an image at most, as AWS bounds them.
+/// Maximum tags of an image, as in AWS.
 const IMAGE_TAGS: usize = 1000;
 
 #[derive(Debug, Deserialize)]

@@ -17,11 +17,11 @@ use registry::push_log::PushAttempt;
 use registry::upload::{self, CompletionRules, UploadId, WholeBody};
 use serde::{Deserialize, Serialize};
 
-/// The largest part in bytes.
+/// Maximum bytes of a part.
 const PART_BYTES: u64 = Limits::LAYER_PART_BYTES;
-/// Bytes of a body beside its part: the other members, and blanks.
+/// Bytes of a body besides its part: the other members and whitespace.
 const MEMBERS_BYTES: u64 = 1024 * 1024;
-/// A body that holds the largest part in base64.
+/// Maximum bytes of a request: the largest part in base64, and the rest of the body.
 const PART_BODY_BYTES: usize = (PART_BYTES.div_ceil(3) * 4 + MEMBERS_BYTES) as usize;
 /// Maximum digests of one call (`ECR.md` M.1 "batch sizes").
 const MAX_DIGESTS: usize = 100;

@@ -10,7 +10,7 @@ const DAY: u64 = 24 * 60 * MINUTE;
 const TOKEN_LIFE: RangeInclusive<u64> = 5 * MINUTE..=7 * DAY;
 /// A signed URL stays valid for up to this long after access is revoked. SigV4's presigned URLs also end after 7 days.
 const LAYER_URL_LIFE: RangeInclusive<u64> = 1..=7 * DAY;
-/// A minute for clocks that are set by hand; a day would make replays easy.
+/// A minute allows for clocks that are set by hand; the larger the skew, the easier replays are.
 const CLOCK_SKEW: RangeInclusive<u64> = 1..=DAY;
 /// How long an abandoned upload keeps its bytes.
 const UPLOAD_LIFE: RangeInclusive<u64> = MINUTE..=30 * DAY;
