@@ -1,5 +1,5 @@
-//! The page at `/` for browsers: what this server is, how to log in, and where to read more. Clients of the AWS API never see it,
-//! because they do not accept HTML or name an operation.
+//! The page at `/` for browsers: what this server is, how to log in, and where to read more. Clients of the AWS API never see it:
+//! they do not ask for HTML, or they sign their call or name its operation.
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, header};
 use listen::addresses::host;
@@ -18,8 +18,8 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
-/// Whether a request to `/` is a browser's: a GET that accepts HTML and names no operation. Presigned calls name one in their
-/// query.
+/// Whether a request to `/` is a browser's: a GET or HEAD that accepts HTML and is not a call. Presigned calls are recognized by
+/// their query.
 pub fn is_asked(head: &Parts) -> bool {
     let reads = head.method == Method::GET || head.method == Method::HEAD;
     let calls = head.uri.query().is_some()

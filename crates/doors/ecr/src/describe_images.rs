@@ -102,7 +102,8 @@ impl Operation for DescribeImages {
         Ok(Checked { name, which })
     }
 
-    /// An image is described in so many bytes, and has a thousand tags at most; all images of an answer have [`ANSWER_TAGS`].
+    /// Reserves the maximum description of each image, and the tags: up to the limit of one image for each, and [`ANSWER_TAGS`]
+    /// for all.
     fn output_bytes(checked: &Checked) -> usize {
         let images = match &checked.which {
             Which::Named(ids) => ids.len(),

@@ -196,7 +196,7 @@ mod tests {
     fn a_warning_is_there_when_it_was_logged_with_what_came_before() {
         let (lines, _gathering, written) = lines();
         let to = lines.0.clone();
-        // Whoever gathers can't write meanwhile.
+        // The collecting thread can't write meanwhile.
         let waits = lock(&lines.0.out);
         lines.0.add(b"a request\n", false);
         let warning = thread::spawn(move || to.add(b"a warning\n", true));

@@ -1,5 +1,5 @@
-//! What connections may take of the process.
-/// What connections may take of the process.
+//! The limits of connections: their number, open files and memory.
+/// The resources that connections may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// Maximum served connections, over all listeners of the doors.

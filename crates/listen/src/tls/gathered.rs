@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt as _, join};
 
-    /// A stream of records: each read gives one of them at most, and then there are no more, an error, or a wait.
+    /// A stream of records. Each read returns at most one record; after the last one it ends, fails, or waits.
     struct Records {
         left: Vec<&'static [u8]>,
         then: fn() -> Poll<io::Result<()>>,

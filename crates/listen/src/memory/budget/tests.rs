@@ -8,7 +8,7 @@ fn owner(last: u8) -> Owner {
     Owner::claimed(IpAddr::from([10, 0, 0, last]), "AKIA")
 }
 
-/// A body of which so many bytes came.
+/// A body of which this many bytes have arrived.
 async fn body(budget: &Budget, owner: Owner, bytes: usize) -> Lease {
     let mut lease = budget.receive(owner);
     lease.append(&vec![7; bytes], usize::MAX).await.unwrap();
