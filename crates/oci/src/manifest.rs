@@ -147,6 +147,16 @@ impl InvalidManifest {
         }
     }
 
+    /// True for a manifest of Docker's schema 1, signed or not.
+    pub fn is_docker_schema_1(&self) -> bool {
+        match self {
+            InvalidManifest::UnsupportedMediaType(media_type) => {
+                [MediaType::DOCKER_SCHEMA_1, MediaType::DOCKER_SIGNED_SCHEMA_1].contains(&media_type.as_str())
+            }
+            _ => false,
+        }
+    }
+
     fn member(member: impl Into<String>, reason: impl Into<String>) -> InvalidManifest {
         InvalidManifest::Member { member: member.into(), reason: reason.into() }
     }

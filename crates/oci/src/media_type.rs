@@ -14,6 +14,8 @@ impl MediaType {
     pub const DOCKER_LIST: &'static str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// Docker's schema 1, which is retired. Ecru refuses it.
     pub const DOCKER_SCHEMA_1: &'static str = "application/vnd.docker.distribution.manifest.v1+json";
+    /// The same with a signature in it.
+    pub const DOCKER_SIGNED_SCHEMA_1: &'static str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     pub const OCI_EMPTY: &'static str = "application/vnd.oci.empty.v1+json";
     pub const OCTET_STREAM: &'static str = "application/octet-stream";
 

@@ -12,14 +12,17 @@ use meta::records::image::ImageRow;
 use meta::records::tag::TagRow;
 use meta::records::{self, RegistryKey};
 use meta::{Asked, Attempt, ImageId, LayerId, RepositoryId, Tx};
-use oci::{Algorithm, Descriptor, Digest, Manifest, ManifestKind, RepositoryName, Tag};
+use oci::{Algorithm, Descriptor, Digest, InvalidManifest, Manifest, ManifestKind, RepositoryName, Tag};
 use serde_json::json;
 
 /// Stores an image and moves its tags, by the repository's rules. If one tag must not move, the whole push is refused, and the refusal
 /// names that tag.
 pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<PushedImage, Error> {
     // Check everything that needs no transaction: the manifest, its digest, and the limits.
-    let manifest = Manifest::parse(&new.bytes, new.media_type.as_deref()).map_err(Error::InvalidManifest)?;
+    let manifest = match Manifest::parse(&new.bytes, new.media_type.as_deref()) {
+        Ok(manifest) => manifest,
+        Err(invalid) => return Err(unstorable(cx, name, &new.tags, invalid).await?),
+    };
     let algorithm = new.digest.map_or(Algorithm::Sha256, |digest| digest.algorithm());
     let digest = Digest::of(algorithm, &new.bytes);
     if let Some(given) = new.digest.filter(|given| *given != digest) {
@@ -71,6 +74,31 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
     let (media_type, subject) = (put.media_type.clone(), put.subject);
     let PutResult { change, tags, unmoved } = cx.db.write(move |tx| put.run(tx)).await?;
     Ok(PushedImage { digest, media_type, subject, change, tags, unmoved })
+}
+
+/// Why a manifest that can't be stored is refused.
+///
+/// podman and skopeo send an image that was refused once more as Docker's schema 1, and show their users this second refusal alone.
+/// An immutable tag that exists is the reason for both, so that the second one says so too, as on ECR, which stores schema 1.
+async fn unstorable(cx: &Cx, name: &RepositoryName, tags: &[Tag], invalid: InvalidManifest) -> Result<Error, Error> {
+    let is_fallback = invalid.is_docker_schema_1();
+    let invalid = Error::InvalidManifest(invalid);
+    let [tag] = tags else { return Ok(invalid) };
+    if !is_fallback {
+        return Ok(invalid);
+    }
+    let (tag, repository) = (tag.clone(), name.to_string());
+    let taken = read(cx, name, move |tx, row| {
+        let mutability = TagMutability::from_row(&row.tag_mutability, &row.mutability_filters)?;
+        if mutability.allows_move(tag.as_str()) {
+            return Ok(None);
+        }
+        match existing_tag(tx, row.id, &tag)? {
+            Some(held) => held.already_exists(&tag, &repository).map(Some),
+            None => Ok(None),
+        }
+    });
+    Ok(taken.await?.unwrap_or(invalid))
 }
 
 /// Checks the quota of images. See [`crate::quota`].
@@ -180,6 +208,26 @@ struct TagWithoutImage;
 #[error("a tag or an image could neither be inserted nor found")]
 struct NeitherNewNorKnown;
 
+/// A tag and the image that it holds; `None` if the repository has no such tag.
+fn existing_tag(tx: &mut Tx<'_>, repository: RepositoryId, tag: &Tag) -> Result<Option<ExistingTag>, Error> {
+    let row = tx.ask(records::tag::by_name(repository, tag.as_str()))?;
+    let image = tx.look_up(records::image::by_tag(repository, tag.as_str()))?;
+    let Some(tag) = tx.answer(row)? else { return Ok(None) };
+    Ok(Some(ExistingTag { tag, image: image.ok_or_else(|| Error::server(TagWithoutImage))? }))
+}
+
+impl ExistingTag {
+    /// The refusal to move this tag.
+    fn already_exists(&self, tag: &Tag, repository: &str) -> Result<Error, Error> {
+        Ok(Error::ImageTagAlreadyExists {
+            tag: tag.to_string(),
+            name: repository.to_owned(),
+            held: Box::new(digest_of(&self.image)?),
+            since: Time(self.tag.moved_at),
+        })
+    }
+}
+
 impl Put {
     fn run(&self, tx: &mut Tx<'_>) -> Result<PutResult, Error> {
         let Some(repository) = tx.repository_by_name(&self.registry, &self.name)? else {
@@ -273,7 +321,7 @@ impl Put {
         // If a tag must not move, that error takes precedence.
         if lacks.is_some() || self.tags.len() > 1 {
             for (tag, event) in &self.tags {
-                if let Some(held) = self.existing_tag(tx, repository, tag)? {
+                if let Some(held) = existing_tag(tx, repository, tag)? {
                     self.decide_held(tx, mutability, tag, event, held)?;
                 }
             }
@@ -330,7 +378,7 @@ impl Put {
         tag: &'a Tag,
         event: &'a Event,
     ) -> Result<TagDecision<'a>, Error> {
-        let held = self.existing_tag(tx, repository, tag)?.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
+        let held = existing_tag(tx, repository, tag)?.ok_or_else(|| Error::server(NeitherNewNorKnown))?;
         self.decide_held(tx, mutability, tag, event, held)
     }
 
@@ -345,7 +393,7 @@ impl Put {
     ) -> Result<TagDecision<'a>, Error> {
         match judge(mutability, tag.as_str(), &self.push(), &self.facts(tx, &held)?) {
             Some(outcome) => Ok(TagDecision { tag, event, held: Some(held), outcome }),
-            None => Err(self.refused(tag, &held)?),
+            None => Err(held.already_exists(tag, &self.name)?),
         }
     }
 
@@ -405,13 +453,6 @@ impl Put {
         }
     }
 
-    fn existing_tag(&self, tx: &mut Tx<'_>, repository: RepositoryId, tag: &Tag) -> Result<Option<ExistingTag>, Error> {
-        let row = tx.ask(records::tag::by_name(repository, tag.as_str()))?;
-        let image = tx.look_up(records::image::by_tag(repository, tag.as_str()))?;
-        let Some(tag) = tx.answer(row)? else { return Ok(None) };
-        Ok(Some(ExistingTag { tag, image: image.ok_or_else(|| Error::server(TagWithoutImage))? }))
-    }
-
     /// Collects the facts about an existing tag that the rules need.
     fn facts<'a>(&self, tx: &mut Tx<'_>, held: &'a ExistingTag) -> Result<CurrentTag<'a>, Error> {
         let held_digest = digest_of(&held.image)?;
@@ -422,15 +463,6 @@ impl Put {
             window: held.tag.window.as_ref(),
             lists_pushed: tx.image_lists(held.image.id, &self.digest.to_bytes())?,
             listed_by_pushed: self.manifest.manifests.iter().any(|child| child.digest == held_digest),
-        })
-    }
-
-    fn refused(&self, tag: &Tag, held: &ExistingTag) -> Result<Error, Error> {
-        Ok(Error::ImageTagAlreadyExists {
-            tag: tag.to_string(),
-            name: self.name.clone(),
-            held: Box::new(digest_of(&held.image)?),
-            since: Time(held.tag.moved_at),
         })
     }
 

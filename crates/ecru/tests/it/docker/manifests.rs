@@ -297,6 +297,38 @@ async fn a_manifest_of_another_type_than_its_head_says_or_of_a_retired_one_is_re
     docker.head("/v2/app/manifests/v1").await.expect(404);
 }
 
+/// podman and skopeo try schema 1 after any refusal, and show the last refusal alone.
+#[tokio::test]
+async fn a_fallback_to_schema_1_is_refused_for_the_immutable_tag_that_is_there() {
+    let app = TestApp::start().await;
+    let caller = app.administrator();
+    let immutable = json!({ "repositoryName": "fixed", "imageTagMutability": "IMMUTABLE" });
+    caller.ecr("CreateRepository", immutable).await.ok();
+    let caller = caller.with_repository("moving").await;
+    let docker = caller.docker().await;
+    let image = Image::new(1);
+    for repository in ["fixed", "moving"] {
+        docker.push(repository, "v1", &image).await;
+    }
+    let schema_1 = json!({ "schemaVersion": 1, "name": "app", "tag": "v1", "fsLayers": [], "history": [] }).to_string();
+    for (path, code) in [
+        ("fixed/manifests/v1", "TAG_INVALID"),
+        ("fixed/manifests/v2", "MANIFEST_INVALID"),
+        ("moving/manifests/v1", "MANIFEST_INVALID"),
+    ] {
+        for media_type in ["v1+json", "v1+prettyjws"] {
+            let media_type = format!("application/vnd.docker.distribution.manifest.{media_type}");
+            let call = docker.call("PUT", format!("/v2/{path}")).header("content-type", media_type);
+            let refused = docker.send(call.body(schema_1.clone())).await.expect(400);
+            assert_eq!(refused.code(), code, "{path}");
+            assert_eq!(refused.text().contains(&image.digest()), code == "TAG_INVALID", "{}", refused.text());
+        }
+    }
+    // A manifest that is broken in another way has its own reason.
+    let broken = docker.call("PUT", "/v2/fixed/manifests/v1").header("content-type", "application/json");
+    assert_eq!(docker.send(broken.body("{}")).await.expect(400).code(), "MANIFEST_INVALID");
+}
+
 #[tokio::test]
 async fn a_manifest_that_the_client_has_is_304_by_tag_and_by_digest() {
     let app = TestApp::start().await;

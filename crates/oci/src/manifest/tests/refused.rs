@@ -126,6 +126,7 @@ fn media_types_of_other_documents_are_refused() {
         let given = format!("{media_type}; charset=utf-8");
         let error = Manifest::parse(untyped.as_bytes(), Some(&given)).unwrap_err();
         assert_eq!(error, expected);
+        assert_eq!(error.is_docker_schema_1(), media_type.contains("docker"), "{media_type}");
     }
     for value in [image(), index()] {
         let untyped = with(value, "/mediaType", None);
