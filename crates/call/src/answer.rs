@@ -106,7 +106,7 @@ fn come_again(response: &mut Response) {
 /// Logs a server fault with its causes. Other refusals appear in the access log only.
 pub fn log(refusal: &Refusal, request_id: &str) {
     if refusal.is_fault() {
-        tracing::error!(request.id = request_id, "an AWS call failed: {}", Chain(refusal));
+        tracing::error!(request.id = request_id, "An AWS call failed: {}", Chain(refusal));
     }
 }
 

@@ -72,9 +72,13 @@ impl From<CommonError> for Failure {
     }
 }
 
+/// What the client reads: AWS's text, and, where a store fails, what helps, which AWS does not say.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        match self.common() {
+            Some(CommonError::Unavailable { cure, .. }) => write!(f, "{}; {cure}", self.message),
+            _ => f.write_str(&self.message),
+        }
     }
 }
 

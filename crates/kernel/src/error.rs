@@ -64,8 +64,8 @@ pub enum Constraint {
 const DATA_REMOVED: &str = "The data directory was removed; put it or a backup back, and restart ecru";
 const RESTART: &str = "a start without the directory begins an empty store";
 const DATABASE_BACK: &str = "see to the PostgreSQL server and try again: no restart of ecru is needed";
-const FREE_SPACE: &str = "free space on the server and push again: no restart is needed";
-const MAKE_WRITABLE: &str = "make the server's file system writable and push again";
+const FREE_SPACE: &str = "free space on the server and try again: no restart is needed";
+const MAKE_WRITABLE: &str = "make the server's file system writable and try again";
 
 impl CommonError {
     pub fn invalid(member: impl Into<Cow<'static, str>>, constraint: Constraint) -> CommonError {

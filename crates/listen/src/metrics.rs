@@ -80,8 +80,8 @@ impl Metrics {
     /// Adds the outages of the stores to the metrics.
     pub fn count_outages(&mut self, outages: &Outages) {
         let (current, refused) = (outages.current.clone(), outages.refused.clone());
-        self.registry.register("store_outages", "Reasons for which a store can't do its work now", current);
-        self.registry.register("store_refusals", "Calls refused because a store could not do its work", refused);
+        self.registry.register("store_outages", "Reasons for which a store fails now", current);
+        self.registry.register("store_refusals", "Calls refused because a store failed", refused);
     }
 
     /// Returns the counters for connections.

@@ -41,9 +41,9 @@ impl Outages {
             return;
         }
         if reasons.is_empty() {
-            tracing::error!("A store can't do its work; calls are refused without a line of the log for each: {cause}");
+            tracing::error!("A store fails, and calls that need it are refused until it works again: {cause}");
         } else {
-            tracing::warn!("While a store can't do its work: {cause}");
+            tracing::warn!("While a store fails, this is found too: {cause}");
         }
         reasons.insert(reason.to_owned());
         self.current.set(i64::try_from(reasons.len()).unwrap_or(i64::MAX));

@@ -125,7 +125,7 @@ impl Store {
         match connection.command("COMMIT") {
             Ok(()) => self.readers.put(connection),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a read connection was closed after a failure")
+                tracing::warn!(error = &error as &dyn std::error::Error, "A read connection was closed after a failure")
             }
         }
         result

@@ -95,7 +95,7 @@ async fn connect(target: &Target) -> Result<Link, Error> {
     let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
             // Callers that wait for an answer get the error too.
-            tracing::debug!(error = &error as &dyn std::error::Error, "a PostgreSQL connection broke");
+            tracing::debug!(error = &error as &dyn std::error::Error, "A PostgreSQL connection broke");
         }
     });
     let link = Link { client, driver: driver.abort_handle() };
@@ -115,7 +115,7 @@ pub(super) async fn check_server(client: &Client, target: &Target) -> Result<(),
         return Err(Error::refused(name, "the database's encoding is not UTF8"));
     }
     if setting(1)? == "off" {
-        tracing::warn!("the PostgreSQL server runs with fsync = off: a crash of its machine loses acknowledged pushes");
+        tracing::warn!("The PostgreSQL server runs with fsync = off: a crash of its machine loses acknowledged pushes");
     }
     Ok(())
 }

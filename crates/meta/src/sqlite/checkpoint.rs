@@ -71,7 +71,7 @@ impl Checkpointer {
     pub(super) fn stop(self) {
         drop(self.bell);
         if self.thread.join().is_err() {
-            tracing::error!("the checkpointer panicked");
+            tracing::error!("The checkpointer panicked");
         }
     }
 }
@@ -81,7 +81,7 @@ fn run(path: &std::path::Path, rung: &Receiver<()>, busy: &Busy) {
     while rung.recv().is_ok() {
         if let Err(error) = pass(path, &mut connection) {
             // Nothing is lost, because the log keeps the commits for a later checkpoint.
-            tracing::warn!(error = &error as &dyn std::error::Error, "the metadata log could not be copied");
+            tracing::warn!(error = &error as &dyn std::error::Error, "The metadata log can't be copied now");
             connection = None;
         }
         busy.set(false);

@@ -40,6 +40,8 @@ struct Writer {
     log: Option<Place>,
     /// True if the last batch was rolled back. Only the first of consecutive failures is logged as a warning.
     failing: bool,
+    /// True if the log could not be emptied the last time. Only the first of consecutive failures is logged as a warning.
+    log_stuck: bool,
     /// The length in bytes above which the log is emptied even if the writer must wait. Raised while readers prevent that.
     log_limit: u64,
     /// `None` after a failure that may have broken the connection. The next batch opens a new one.
@@ -74,6 +76,7 @@ pub(super) fn start(
         log_path,
         log: None,
         failing: false,
+        log_stuck: false,
         log_limit: LOG_BYTES,
         connection: Some(connection),
         rest_is_ours: false,
@@ -214,7 +217,7 @@ impl Writer {
 
     /// Prepares the connection for the next batch, after a failed one.
     fn recover(&mut self, error: &Error, jobs: usize) {
-        let (cause, message) = (error as &dyn std::error::Error, "a group of metadata transactions was rolled back");
+        let (cause, message) = (error as &dyn std::error::Error, "A group of metadata transactions was rolled back");
         if std::mem::replace(&mut self.failing, true) {
             tracing::debug!(error = cause, jobs, message);
         } else {
@@ -244,7 +247,7 @@ impl Writer {
             self.rest_is_ours = false;
             let Some(connection) = &mut self.connection else { return };
             if let Err(error) = connection.copy_log() {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the metadata log could not be copied");
+                tracing::warn!(error = &error as &dyn std::error::Error, "The metadata log can't be copied now");
             }
         } else if pages - self.asked_at >= CHECKPOINT_PAGES {
             self.asked_at = pages;
@@ -266,24 +269,32 @@ impl Writer {
 
     /// Empties the log. Returns false if that failed.
     fn checkpoint(&mut self) -> bool {
-        self.connection.as_mut().is_some_and(empty_log)
+        self.connection.as_mut().is_some_and(|connection| empty_log(connection, &mut self.log_stuck))
     }
 
-    fn close(self) {
+    fn close(mut self) {
         // Only one thread at a time may copy the log.
         self.checkpointer.stop();
         if let Some(mut connection) = self.connection {
-            empty_log(&mut connection);
+            empty_log(&mut connection, &mut self.log_stuck);
         }
     }
 }
 
-/// Empties the log. Returns false if that failed. Nothing is lost then, because the log keeps the commits for a later checkpoint.
-fn empty_log(connection: &mut Connection) -> bool {
-    let emptied = connection.checkpoint().inspect_err(|error| {
-        tracing::warn!(error = error as &dyn std::error::Error, "the metadata log could not be emptied");
-    });
-    emptied.is_ok()
+/// Empties the log. Returns false if that failed. Nothing is lost then, because the log keeps the commits for a later checkpoint. The
+/// first of consecutive failures is logged as a warning; `stuck` remembers it.
+fn empty_log(connection: &mut Connection, stuck: &mut bool) -> bool {
+    let Err(error) = connection.checkpoint() else {
+        *stuck = false;
+        return true;
+    };
+    let (cause, message) = (&error as &dyn std::error::Error, "The metadata log can't be emptied now");
+    if std::mem::replace(stuck, true) {
+        tracing::debug!(error = cause, message);
+    } else {
+        tracing::warn!(error = cause, message);
+    }
+    false
 }
 
 /// Fails the jobs that do not free space, and leaves the others in the batch.

@@ -577,13 +577,13 @@ async fn trouble_of_the_stores_says_when_to_come_again_and_what_the_operator_can
             full,
             (503, "UNKNOWN"),
             "No space left for layers; nothing was stored",
-            "free space on the server and push again: no restart is needed",
+            "free space on the server and try again: no restart is needed",
         ),
         (
             read_only,
             (503, "UNKNOWN"),
             "The layer store is read-only; nothing was stored",
-            "make the server's file system writable and push again",
+            "make the server's file system writable and try again",
         ),
         (
             broken,
