@@ -47,6 +47,14 @@ impl Region {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// True for a name of the form of AWS's own: words of letters, then a number, such as `us-gov-west-1`.
+    pub fn has_form_of_aws(&self) -> bool {
+        let Some((words, number)) = self.0.rsplit_once('-') else { return false };
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+        words.contains('-') && words.split('-').all(is_word) && number.bytes().all(|byte| byte.is_ascii_digit())
+            && !number.is_empty()
+    }
 }
 
 impl FromStr for Region {
@@ -99,5 +107,21 @@ impl fmt::Debug for Region {
 impl serde::Serialize for Region {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_aws_have_a_form_of_their_own() {
+        let has = |name: &str| name.parse::<Region>().unwrap().has_form_of_aws();
+        for name in ["us-east-1", "us-gov-west-1", "us-isob-east-1", "eusc-de-east-1", "ap-southeast-10", "il-central-1"] {
+            assert!(has(name), "{name}");
+        }
+        for name in ["mars", "us-east", "east-1", "us-east-1a", "us-east-", "us--1", "eu-west1", "1-2-3"] {
+            assert!(!has(name), "{name}");
+        }
     }
 }

@@ -234,7 +234,9 @@ pub enum SettingsError {
     #[error(
         "PostgreSQL needs a root key that all nodes share: set ECRU_ROOT_KEY or root_key_file (`openssl rand -base64 32` makes one)"
     )]
-    NoRootKey,
+    NoRootKey { data: PathBuf },
+    #[error("PostgreSQL needs a root key that all nodes share, named by a setting: --root-key-file {} is this store's", .0.display())]
+    RootKeyNotNamed(PathBuf),
     #[error("postgres_connections must be 2 or more: one is for look-ups, one for changes")]
     TooFewConnections,
     #[error("postgres_timeout must be from {least} to {most} seconds", least = POSTGRES_TIMEOUTS.start(), most = POSTGRES_TIMEOUTS.end())]
@@ -347,9 +349,10 @@ fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<
     };
     let certificate = certificate::certificate(certificate, listen.iter().chain(&given.metrics_listen))?;
     let root_keys = root_keys(given.root_key, given.root_key_file)?;
+    let data = given.data.unwrap_or_else(|| DEFAULT_DATA.into());
     let metadata = match given.postgres {
         None => MetadataStore::Sqlite,
-        Some(_) if root_keys.is_none() => return Err(SettingsError::NoRootKey),
+        Some(_) if root_keys.is_none() => return Err(SettingsError::NoRootKey { data }),
         Some(url) => {
             let connections = given.postgres_connections.unwrap_or(POSTGRES_CONNECTIONS);
             let timeout = postgres_timeout(given.postgres_timeout)?;
@@ -361,7 +364,7 @@ fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<
     }
     postgres_timeout(given.postgres_timeout)?;
     Ok(Settings {
-        data: given.data.unwrap_or_else(|| DEFAULT_DATA.into()),
+        data,
         listen,
         listen_is_default,
         certificate,

@@ -122,6 +122,8 @@ pub enum DataDirError {
     Mark(PathBuf),
     #[error("{} holds no endpoint", .0.display())]
     Endpoint(PathBuf),
+    #[error("{} is a file, not a directory; name a directory", .0.display())]
+    NotADirectory(PathBuf),
     #[error("{doing} {}: {problem}; {cure}", path.display())]
     Denied { doing: &'static str, path: PathBuf, problem: io::Error, cure: Owned },
     /// The server must write to start, and can't.

@@ -61,6 +61,15 @@ impl Regions {
             Regions::Any(first) | Regions::Only(first, _) => first,
         }
     }
+
+    /// The regions that the settings name.
+    pub fn named(&self) -> impl Iterator<Item = &Region> {
+        let more: &[Region] = match self {
+            Regions::Any(_) => &[],
+            Regions::Only(_, more) => more,
+        };
+        std::iter::once(self.first()).chain(more)
+    }
 }
 
 /// What a host name addresses.

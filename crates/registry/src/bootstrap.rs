@@ -17,7 +17,10 @@ pub struct NewAdministrator {
 #[derive(Debug, thiserror::Error)]
 pub enum BootstrapError {
     /// The configured root key is not the one that this store was made with.
-    #[error("root key {0} is not the one that this store was made with")]
+    #[error(
+        "root key {0} is not the one that this store was made with: give the store's own, from root.key of its data directory or \
+         of a backup"
+    )]
     WrongRootKey(u32),
     /// A secret was encrypted with a root key that is not configured.
     #[error(

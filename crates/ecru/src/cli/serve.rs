@@ -9,9 +9,9 @@ mod tests;
 
 pub use listeners::ListenError;
 
-use crate::cli::stores::StoreError;
+use crate::cli::stores::{StoreError, Stores};
 use crate::config::{self, DEFAULT_PORT, Given, Settings, SettingsError};
-use crate::data_dir::{DataDir, DataDirError, Endpoint};
+use crate::data_dir::{DataDir, DataDirError, Endpoint, ROOT_KEY_FILE};
 use crate::doors::EveryDoor;
 use crate::logging::{self, LoggingError};
 use certificate::Keeper;
@@ -104,7 +104,8 @@ impl Serve {
     pub async fn run(self) -> Result<(), ServeError> {
         let variables = |name: &str| std::env::var(name).ok();
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-        let settings = config::resolve(self.given, self.config.as_deref(), &variables, names)?;
+        let settings = config::resolve(self.given, self.config.as_deref(), &variables, names);
+        let settings = settings.map_err(with_the_store)?;
         let _gathering = logging::start(settings.log_format, settings.log_level)?;
         // Files of the stores are accessible to the owner only, even in a directory that another program created.
         umask(Mode::RWXG | Mode::RWXO);
@@ -119,9 +120,25 @@ impl Serve {
     }
 }
 
+/// Says what the data directory knows about a missing root key: a new one is no cure for a store that has one.
+fn with_the_store(error: SettingsError) -> ServeError {
+    let SettingsError::NoRootKey { data } = &error else { return error.into() };
+    if let Err(other) = Stores::expect_postgres(data) {
+        return other.into();
+    }
+    let root_key = data.join(ROOT_KEY_FILE);
+    match root_key.exists() {
+        true => SettingsError::RootKeyNotNamed(root_key).into(),
+        false => error.into(),
+    }
+}
+
 fn warn_of(settings: &Settings) {
     for name in &settings.unknown_variables {
         tracing::warn!(variable = name, "No setting has this name; the variable is ignored");
+    }
+    for region in settings.regions.named().filter(|region| !region.has_form_of_aws()) {
+        tracing::warn!("AWS has no region named {region}: clients reach this one only if they set just this name");
     }
     let loopback = |address: &config::ListenAddress| address.is_loopback();
     if settings.url.is_none() && settings.domain.is_none() && !settings.listen.iter().all(loopback) {

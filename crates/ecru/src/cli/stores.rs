@@ -5,7 +5,7 @@ pub use identity::IdentityError;
 
 use crate::cli::credentials::CredentialsError;
 use crate::config::{self, MetadataStore, PostgresUrl, SettingsError, StoreSettings, Variables};
-use crate::data_dir::{DataDir, DataDirError, DataFiles, StoreId};
+use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
 use blob::Buffers;
 use blob::disk::RealDisk;
 use blob::fs::FsEngine;
@@ -19,7 +19,7 @@ use registry::quirks::Quirks;
 use registry::random::{Random, SystemRandom};
 use registry::{Parts, System};
 use rustix::process::{Resource, getrlimit};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Memory at most for the buffers of all transfers to and from the layer store: 192 transfers of 1 MiB. With 256 of them, 2,000 pushes at
@@ -142,7 +142,16 @@ impl Stores {
 
     /// Refuses a directory whose records are elsewhere or gone, before anything is made in it.
     pub fn expect(data: &DataFiles, metadata: &MetadataStore) -> Result<(), StoreError> {
-        Ok(identity::expect(data, metadata)?)
+        Ok(identity::expect(data, metadata.place())?)
+    }
+
+    /// Refuses a data directory whose records are not in PostgreSQL. One that does not exist yet is fine.
+    pub fn expect_postgres(data: &Path) -> Result<(), StoreError> {
+        match DataFiles::existing(data) {
+            Ok(files) => Ok(identity::expect(&files, RecordsPlace::Postgres)?),
+            Err(DataDirError::None(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Opens the stores of an existing directory as they are, beside a server that may be running: takes no lock, makes and
@@ -150,7 +159,7 @@ impl Stores {
     /// changed; layers must not be written. Refuses records and layers that do not belong together.
     pub async fn attach(settings: &StoreSettings) -> Result<Stores, StoreError> {
         let files = DataFiles::existing(&settings.data)?;
-        identity::expect(&files, &settings.metadata)?;
+        identity::expect(&files, settings.metadata.place())?;
         let db = match &settings.metadata {
             MetadataStore::Sqlite => {
                 let path = files.database();

@@ -20,7 +20,17 @@ pub enum Spelled {
     Fixed,
 }
 
-/// The table `[quirks]`, with the keys of [`Quirks::TABLE`].
+impl<'de> Deserialize<'de> for Spelled {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Spelled, D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "faithful" => Ok(Spelled::Faithful),
+            "fixed" => Ok(Spelled::Fixed),
+            other => Err(serde::de::Error::custom(format!("it is \"faithful\" or \"fixed\", not {other:?}"))),
+        }
+    }
+}
+
+/// The table `[quirks]`, whose keys are those of [`Quirks::TABLE`].
 pub type QuirkTable = BTreeMap<String, Spelled>;
 
 /// Applies the settings of `[quirks]` to the defaults. An unknown name is the error.
@@ -54,9 +64,11 @@ pub fn parse(path: &Path, text: &str) -> Result<Given, SettingsError> {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let reason = error.message().replace('\n', " ");
-        // The reasons of this program's own parsers begin with "it", so the setting's name is put before them.
-        let name = reason.starts_with("it ").then(|| text.lines().nth(line - 1)?.split_once('=')).flatten();
-        let name = name.map(|(name, _)| format!("{}: ", name.trim())).unwrap_or_default();
+        // toml names the key of an unknown field alone; every other reason needs the name of what it is about.
+        let named = reason.starts_with("unknown field");
+        let key = text.lines().nth(line - 1).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+        let bare = |key: &&str| key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let name = key.filter(|_| !named).filter(bare).map(|key| format!("{key}: ")).unwrap_or_default();
         SettingsError::File { path: path.to_owned(), line, reason: format!("{name}{reason}") }
     })
 }

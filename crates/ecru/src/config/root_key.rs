@@ -53,7 +53,7 @@ pub enum InvalidRootKey {
     Form,
     #[error("a root key's number is 1 or more: NUMBER:KEY")]
     Number,
-    #[error("two root keys have the number {0}")]
+    #[error("two root keys have the number {0}: write each as NUMBER:KEY; a key without a number is number 1")]
     Twice(u32),
     #[error("there is no root key in it")]
     None,

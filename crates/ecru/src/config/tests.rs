@@ -93,7 +93,7 @@ fn a_wrong_file_is_refused_by_name_and_line() {
         ("[limits]\ntoken_life = 1", "unknown field `token_life`"),
         ("root_key = \"x\"", "unknown field `root_key`"),
         ("[quirks]\nnope = \"fixed\"", "quirks.nope is not a quirk; these are: immutable_repush"),
-        ("[quirks]\npatch_status = \"off\"", "line 2: unknown variant `off`"),
+        ("[quirks]\npatch_status = \"off\"", "line 2: patch_status: it is \"faithful\" or \"fixed\", not \"off\""),
         ("[limits]\ntoken_life_seconds = 299", "limits.token_life_seconds is 299, and must be from 300 to 604800"),
         ("[limits]\nclock_skew_seconds = 0", "limits.clock_skew_seconds is 0"),
         ("url = \"ftp://x\"", "line 1: url: it must be http:// or https://"),

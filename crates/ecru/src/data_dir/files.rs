@@ -6,7 +6,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Takes the directory's lock until the file is dropped.
@@ -56,6 +56,14 @@ pub fn io_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> D
         }
         ErrorKind::ReadOnlyFilesystem => DataDirError::ReadOnly { doing, path },
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => DataDirError::Full { doing, path },
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists if let Some(file) = file_in(&path) => {
+            DataDirError::NotADirectory(file)
+        }
         _ => DataDirError::Io { doing, path, source: error },
     }
+}
+
+/// The part of a path that is a file where a directory should be.
+fn file_in(path: &Path) -> Option<PathBuf> {
+    path.ancestors().find(|part| part.is_file()).map(Path::to_owned)
 }

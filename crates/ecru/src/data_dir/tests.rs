@@ -101,3 +101,19 @@ fn an_endpoint_is_read_as_it_was_left() {
     std::fs::write(path.path().join("endpoint"), "url = 1").unwrap();
     assert!(matches!(Endpoint::read(path.path()), Err(DataDirError::Endpoint(_))));
 }
+
+#[test]
+fn a_file_in_a_directorys_place_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("a.toml");
+    std::fs::write(&file, "").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        for error in [
+            DataDir::open(&path).unwrap_err(),
+            Endpoint::read(&path).unwrap_err(),
+            DataFiles::existing(&path).unwrap_err(),
+        ] {
+            assert_eq!(error.to_string(), format!("{} is a file, not a directory; name a directory", file.display()));
+        }
+    }
+}

@@ -61,16 +61,19 @@ pub enum IdentityError {
     DataDir(#[from] DataDirError),
 }
 
-fn place(metadata: &MetadataStore) -> RecordsPlace {
-    match metadata {
-        MetadataStore::Sqlite => RecordsPlace::Sqlite,
-        MetadataStore::Postgres { .. } => RecordsPlace::Postgres,
+impl MetadataStore {
+    /// Where the records are.
+    pub(super) fn place(&self) -> RecordsPlace {
+        match self {
+            MetadataStore::Sqlite => RecordsPlace::Sqlite,
+            MetadataStore::Postgres { .. } => RecordsPlace::Postgres,
+        }
     }
 }
 
 /// Refuses a directory whose records are elsewhere or gone. Nothing is made.
-pub fn expect(data: &DataFiles, metadata: &MetadataStore) -> Result<(), IdentityError> {
-    let (wanted, remembered) = (place(metadata), data.records_place()?);
+pub fn expect(data: &DataFiles, wanted: RecordsPlace) -> Result<(), IdentityError> {
+    let remembered = data.records_place()?;
     let path = || data.path().to_owned();
     match (wanted, remembered) {
         (RecordsPlace::Sqlite, Some(RecordsPlace::Postgres)) => return Err(IdentityError::InPostgres(path())),
@@ -137,7 +140,7 @@ pub async fn settle(
         }
     };
     if data.records_place()?.is_none() {
-        if_it_can(data.write_records_place(place(metadata)))?;
+        if_it_can(data.write_records_place(metadata.place()))?;
     }
     Ok(id)
 }
