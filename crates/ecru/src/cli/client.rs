@@ -13,7 +13,7 @@ use registry::clock::{Clock, SystemClock};
 use rustls::{CertificateError, InvalidMessage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why AWS's doors refuse keys that they do not know.
 const UNKNOWN_KEY: &str = "UnrecognizedClientException";
@@ -24,9 +24,10 @@ pub struct ServerArgs {
     /// The server's address, such as http://localhost:5050.
     #[arg(long, value_name = "URL")]
     pub endpoint_url: Option<String>,
-    /// The server's data directory: its address and its keys are used where the environment has none.
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, env = "ECRU_DATA")]
-    pub data: PathBuf,
+    /// The server's data directory: its address, keys and region are used whatever the AWS_* variables say. Without this flag
+    /// they are used where the environment names no server and no keys [default: ECRU_DATA, else ./ecru-data].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 impl From<OutboundError> for ClientError {
@@ -52,13 +53,44 @@ impl From<OutboundError> for ClientError {
 }
 
 impl ServerArgs {
-    /// A client of the first server named by: `--endpoint-url`, AWS_ENDPOINT_URL_ECRU, AWS_ENDPOINT_URL, ECRU_URL; the data
-    /// directory; else of the default one.
+    /// A client of the first server that is named by `--endpoint-url`, `--data`, AWS_ENDPOINT_URL_ECRU, AWS_ENDPOINT_URL,
+    /// ECRU_URL or the data directory of ECRU_DATA or `./ecru-data`; of the default server if there is none.
     pub fn client(&self, environment: Variables<'_>) -> Result<Client, ClientError> {
-        let left = Endpoint::read(&self.data)?;
-        let sources = Sources { environment, data: &self.data, endpoint: left.as_ref() };
-        let credentials = sources.find()?;
-        Client::new(self.endpoint_url.clone(), environment, credentials, left.unwrap_or_else(Endpoint::of_defaults))
+        match &self.data {
+            Some(data) => self.of_directory(data, environment),
+            None => self.of_environment(environment),
+        }
+    }
+
+    /// `--data` names the server: no variable of another server has a say in its address, keys and region.
+    fn of_directory(&self, data: &Path, environment: Variables<'_>) -> Result<Client, ClientError> {
+        let left = Endpoint::read(data)?;
+        let sources = Sources { environment, data, endpoint: left.as_ref() };
+        // A directory need not hold keys. Then the caller's own may be good there.
+        let credentials = match sources.of_server() {
+            Err(CredentialsError::None(_) | CredentialsError::AdminVariables) => sources.find()?,
+            found => found?,
+        };
+        let left = match (left, &self.endpoint_url) {
+            (Some(left), _) => left,
+            (None, Some(_)) => Endpoint::of_defaults(),
+            (None, None) => return Err(ClientError::NoServer(data.to_owned())),
+        };
+        let url = self.endpoint_url.clone().unwrap_or_else(|| left.url.clone());
+        let region = left.region.clone();
+        Client::new(url, region, environment, credentials, left)
+    }
+
+    fn of_environment(&self, environment: Variables<'_>) -> Result<Client, ClientError> {
+        let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+        let data = set("ECRU_DATA").map_or_else(|| PathBuf::from(DEFAULT_DATA), PathBuf::from);
+        let left = Endpoint::read(&data)?;
+        let credentials = Sources { environment, data: &data, endpoint: left.as_ref() }.find()?;
+        let left = left.unwrap_or_else(Endpoint::of_defaults);
+        let named = || ["AWS_ENDPOINT_URL_ECRU", "AWS_ENDPOINT_URL", "ECRU_URL"].into_iter().find_map(set);
+        let url = self.endpoint_url.clone().or_else(named).unwrap_or_else(|| left.url.clone());
+        let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).unwrap_or_else(|| left.region.clone());
+        Client::new(url, region, environment, credentials, left)
     }
 }
 
@@ -114,31 +146,31 @@ pub enum ClientError {
     NoDeadJob { kind: String, key: String },
     #[error("the server at {0} speaks TLS: use https://")]
     SpeaksTls(Uri),
+    #[error("no server has run in {} yet; start `ecru serve` with it, or name the directory of a server with --data", .0.display())]
+    NoServer(PathBuf),
     #[error(transparent)]
     DataDir(#[from] DataDirError),
 }
 
 impl Client {
+    /// `left` is what the server of the data directory left there.
     fn new(
-        endpoint: Option<String>,
+        url: String,
+        region: String,
         environment: Variables<'_>,
         credentials: Credentials,
         left: Endpoint,
     ) -> Result<Client, ClientError> {
-        let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
-        let named = || ["AWS_ENDPOINT_URL_ECRU", "AWS_ENDPOINT_URL", "ECRU_URL"].into_iter().find_map(variable);
-        let text = endpoint.or_else(named).unwrap_or_else(|| left.url.clone());
-        let parsed = text
+        let parsed = url
             .parse()
             .ok()
             .filter(|uri: &Uri| uri.scheme_str().is_some_and(|scheme| scheme == "http" || scheme == "https"));
         // The directory's authority signed for the directory's server, and for no other.
-        let own_authority = left.ca.filter(|_| text.trim_end_matches('/') == left.url);
-        let file = own_authority.or_else(|| variable("AWS_CA_BUNDLE")).map(PathBuf::from);
+        let own_authority = left.ca.filter(|_| url.trim_end_matches('/') == left.url);
+        let bundle = || environment("AWS_CA_BUNDLE").filter(|value| !value.is_empty());
+        let file = own_authority.or_else(bundle).map(PathBuf::from);
         let authorities = file.map_or(Authorities::System, Authorities::Only);
-        let endpoint = parsed.ok_or(ClientError::Endpoint(text))?;
-        let region =
-            variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")).unwrap_or_else(|| left.region.clone());
+        let endpoint = parsed.ok_or(ClientError::Endpoint(url))?;
         Ok(Client { endpoint, region, credentials, authorities })
     }
 

@@ -1,4 +1,5 @@
 //! `ecru health`: whether a server is ready, without keys; for health checks of containers and for scripts.
+use super::client::ClientError;
 use crate::config;
 use crate::data_dir::{DataDirError, Endpoint};
 use bytes::Bytes;
@@ -33,7 +34,6 @@ pub struct Wait {
         long,
         value_name = "SECONDS",
         num_args = 0..=1,
-        require_equals = true,
         default_value_t = 0,
         default_missing_value = "60",
         hide_default_value = true
@@ -51,7 +51,7 @@ pub enum HealthError {
     #[error("'{0}' is not the address of a server: http://HOST:PORT or https://HOST:PORT is")]
     Endpoint(String),
     #[error(transparent)]
-    Outbound(#[from] OutboundError),
+    Client(#[from] ClientError),
     #[error("the server at {endpoint} is not ready: {reasons}")]
     NotReady { endpoint: Uri, reasons: String },
     #[error("the server at {endpoint} answered with {status}, which is not Ecru's answer")]
@@ -105,7 +105,8 @@ async fn ready(endpoint: &Uri, authority: Option<PathBuf>) -> Result<(), HealthE
     let request = request.map_err(|_| HealthError::Endpoint(endpoint.to_string()))?;
     let bundle = || std::env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(PathBuf::from);
     let authorities = authority.or_else(bundle);
-    let answer = exchange(request, || authorities.as_deref().map_or_else(Trust::system, Trust::file)).await?;
+    let answer = exchange(request, || authorities.as_deref().map_or_else(Trust::system, Trust::file)).await;
+    let answer = answer.map_err(ClientError::from)?;
     match answer.status() {
         StatusCode::OK => Ok(()),
         StatusCode::SERVICE_UNAVAILABLE => {

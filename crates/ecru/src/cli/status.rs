@@ -2,6 +2,7 @@
 use super::client::{ClientError, ServerArgs};
 use super::health::Wait;
 use admin::ServerStatusOutput;
+use http::Uri;
 
 /// Asks a running server how it is, with the caller's AWS credentials.
 #[derive(Debug, clap::Args)]
@@ -33,15 +34,18 @@ impl Status {
     async fn ask(&self) -> Result<Report, ClientError> {
         let client = self.server.client(&|name| std::env::var(name).ok())?;
         let status: ServerStatusOutput = client.call("ServerStatus", &serde_json::json!({})).await?;
-        Ok(Report { text: lines(&status), ready: status.ready })
+        Ok(Report { text: lines(client.endpoint(), &status), ready: status.ready })
     }
 }
 
-fn lines(status: &ServerStatusOutput) -> String {
+/// The first line says which server was asked: several settings can name one.
+fn lines(endpoint: &Uri, status: &ServerStatusOutput) -> String {
     let state = if status.ready { "ready" } else { "not ready" };
+    let endpoint = endpoint.to_string();
     let mut text = format!(
-        "ecru {}: {state}\nup: {}\nmetadata: {}\n",
+        "ecru {} at {}: {state}\nup: {}\nmetadata: {}\n",
         status.version,
+        endpoint.trim_end_matches('/'),
         uptime(status.uptime_seconds),
         status.metadata_engine
     );
@@ -91,8 +95,8 @@ mod tests {
             call_body_bytes_free: 1,
         };
         assert_eq!(
-            lines(&status),
-            "ecru 1.2.3: not ready\nup: 00:01:01\nmetadata: sqlite\nproblem: no space left for layers\n"
+            lines(&Uri::from_static("http://localhost:5050/"), &status),
+            "ecru 1.2.3 at http://localhost:5050: not ready\nup: 00:01:01\nmetadata: sqlite\nproblem: no space left for layers\n"
         );
     }
 }
