@@ -39,6 +39,11 @@ pub enum CopyDirError {
     Foreign(PathBuf),
     #[error("{} is no backup that `ecru backup` made", .0.display())]
     None(PathBuf),
+    #[error(
+        "{} is a data directory, not a backup: `ecru serve --data` serves from it, and `ecru backup DIR --data` copies it",
+        .0.display()
+    )]
+    DataDirectory(PathBuf),
     #[error("no backup into {} has ended yet; run `ecru backup` again", .0.display())]
     Unfinished(PathBuf),
     #[error("{} is a backup of the form {found:?}, and this ecru knows {VERSION:?}", path.display())]
@@ -146,7 +151,7 @@ fn has_format(path: &Path) -> Result<bool, CopyDirError> {
             let found = found.chars().take(20).collect();
             Err(CopyDirError::Version { path: path.to_owned(), found })
         }
-        None => Err(CopyDirError::Foreign(path.to_owned())),
+        None => Err(CopyDirError::DataDirectory(path.to_owned())),
     }
 }
 

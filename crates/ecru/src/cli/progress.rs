@@ -1,13 +1,15 @@
-//! How far a long command is, on stderr: a bar on a terminal, a line for each tenth otherwise.
+//! How far a long command is, on stderr: a bar on a terminal, at most one line a minute otherwise.
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Characters of the bar between its brackets.
 const WIDTH: usize = 30;
 /// Steps of the whole after which a bar is drawn again: half a percent. No clock is asked.
 pub const BAR_STEPS: u64 = 200;
-/// The same for lines.
-const LINE_STEPS: u64 = 10;
+/// The time between two lines. A command that is faster writes none: what it did follows at its end.
+const LINE_EVERY: Duration = Duration::from_secs(60);
 
 /// Counts bytes of a known total. Several tasks may add at once.
 pub struct Progress {
@@ -25,27 +27,42 @@ enum Style {
 
 struct State {
     done: u64,
-    /// The last step that was shown.
+    /// The last step of the bar that was shown.
     shown: u64,
+    /// When the last line was written, or the work began.
+    line_at: Instant,
 }
 
 impl Progress {
     /// `what` is done to so many bytes.
     pub fn new(what: &'static str, total: u64) -> Progress {
         let style = if std::io::stderr().is_terminal() { Style::Bar } else { Style::Lines };
-        Progress { what, total, style, state: Mutex::new(State { done: 0, shown: 0 }) }
+        Progress { what, total, style, state: Mutex::new(State { done: 0, shown: 0, line_at: Instant::now() }) }
     }
 
     /// So many bytes more are done.
     pub fn add(&self, bytes: u64) {
+        if let Some(text) = self.count(bytes) {
+            self.show(&text);
+        }
+    }
+
+    /// Counts bytes, and returns what is to be shown now.
+    fn count(&self, bytes: u64) -> Option<String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.done += bytes;
-        let steps = if self.style == Style::Bar { BAR_STEPS } else { LINE_STEPS };
-        let step = steps * state.done.min(self.total) / self.total.max(1);
-        if step > state.shown {
-            state.shown = step;
-            self.show(&self.text(state.done));
-        }
+        let due = match self.style {
+            Style::Bar => {
+                let step = BAR_STEPS * state.done.min(self.total) / self.total.max(1);
+                std::mem::replace(&mut state.shown, step) < step
+            }
+            Style::Lines if state.line_at.elapsed() < LINE_EVERY => false,
+            Style::Lines => {
+                state.line_at = Instant::now();
+                true
+            }
+        };
+        due.then(|| self.text(state.done))
     }
 
     /// Ends the line of a bar, so that what is printed next begins a line of its own.
@@ -116,6 +133,25 @@ mod tests {
         }
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_pipe_reads_one_line_a_minute_and_a_fast_command_writes_none() {
+        let mut progress = Progress::new("Layers", 100_000);
+        progress.style = Style::Lines;
+        let mut lines = Vec::new();
+        for _ in 0..100 {
+            lines.extend(progress.count(1000));
+        }
+        assert!(lines.is_empty(), "{lines:?}");
+        let mut progress = Progress::new("Layers", 100_000);
+        progress.style = Style::Lines;
+        for _ in 0..100 {
+            tokio::time::advance(Duration::from_secs(2)).await;
+            lines.extend(progress.count(1000));
+        }
+        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[0], "Layers:  30 %  30.0 kB of 100.0 kB\n".replace(":  ", ": "));
+    }
+
     #[test]
     fn a_bar_fills_up_and_lines_tell_the_same() {
         let mut progress = Progress::new("Layers", 4000);
@@ -126,8 +162,8 @@ mod tests {
         );
         progress.style = Style::Lines;
         assert_eq!(progress.text(4000), "Layers: 100 %  4.0 kB of 4.0 kB\n");
-        progress.add(3999);
-        progress.add(5000);
-        assert_eq!(progress.state.lock().unwrap().shown, LINE_STEPS);
+        progress.style = Style::Bar;
+        let drawn = (0..8000).filter_map(|_| progress.count(1)).count();
+        assert_eq!(drawn as u64, BAR_STEPS, "no more than the whole is drawn");
     }
 }

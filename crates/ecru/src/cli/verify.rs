@@ -102,6 +102,11 @@ fn named(layer: &NamedLayer) -> String {
     }
 }
 
+/// True if a finding is about a layer whose bytes are wrong or were found wrong before.
+fn has_damage(found: &BTreeMap<String, u64>) -> bool {
+    found.keys().any(|kind| !["unreadable", "under way", "without a record", "right again"].contains(&kind.as_str()))
+}
+
 fn last_lines(summary: &VerifySummary, found: &BTreeMap<String, u64>, look: VerifyOptions) -> String {
     let read = if look.bytes { "read" } else { "looked at, without reading them" };
     let mut text = format!("{} layers ({}) were {read}.\n", summary.layers, bytes(summary.size));
@@ -112,6 +117,17 @@ fn last_lines(summary: &VerifySummary, found: &BTreeMap<String, u64>, look: Veri
     if !counts.is_empty() {
         text.push_str(&format!("Found: {}.\n", counts.join(", ")));
     }
-    text.push_str(if summary.well { "All is well.\n" } else { "Not all is well.\n" });
+    text.push_str(match (summary.well, has_damage(found), look.mark) {
+        (true, ..) => "All is well.\n",
+        (false, false, _) => "Not all is well: mend what keeps the layers above from being read, and verify again.\n",
+        (false, true, false) => {
+            "Not all is well: run `ecru verify --mark`, so that clients push the damaged layers again, or put their files back \
+             from a backup (docs/operations.md, \"Damaged layers\").\n"
+        }
+        (false, true, true) => {
+            "Not all is well: push the images of the marked layers again, or put their files back from a backup and run \
+             `ecru verify --bytes --mark` (docs/operations.md, \"Damaged layers\").\n"
+        }
+    });
     text
 }

@@ -49,7 +49,9 @@ async fn it_runs_beside_a_server_says_what_is_wrong_and_marks_it_when_asked() {
             lines.iter().filter(|line| line.ends_with("; it counts as missing")).count(),
             if mark { 2 } else { 0 }
         );
-        assert_eq!(lines.last().unwrap(), "Not all is well.");
+        let cure = if mark { "put their files back from a backup" } else { "run `ecru verify --mark`" };
+        let last = lines.last().unwrap();
+        assert!(last.starts_with("Not all is well: ") && last.contains(cure), "{last}");
         assert!(stray.exists() && path(2).exists(), "nothing is removed");
     }
     // The server sees the marks at once.
