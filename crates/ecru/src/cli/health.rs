@@ -5,7 +5,7 @@ use crate::data_dir::{DataDirError, Endpoint};
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri};
 use http_body_util::Empty;
-use listen::outbound::{OutboundError, Trust, exchange};
+use listen::outbound::{Trust, exchange};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

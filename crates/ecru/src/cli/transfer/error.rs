@@ -28,11 +28,15 @@ pub enum TransferError {
     Refused { host: String, what: String, status: StatusCode, message: String },
     #[error("{host} wants a login: {hint}")]
     Login { host: String, hint: String },
+    #[error("{host} refuses the password of {user}; log in again with `docker login`, or give another by --from-username and --from-password-stdin")]
+    Password { host: String, user: String },
     /// A registry's answer breaks the protocol.
     #[error("{host}: {reason}")]
     Protocol { host: String, reason: String },
     #[error("{from} has no {what}")]
     Missing { from: String, what: String },
+    #[error("the repository {0} does not exist")]
+    NoRepository(String),
     #[error("{what} has the digest {}, not {}: it was changed or cut on its way", digests.actual, digests.expected)]
     Digest { what: String, digests: Box<Mismatch> },
     #[error("{what} has {actual} bytes or more, not {expected}")]
@@ -89,6 +93,20 @@ impl TransferError {
             }
             _ => false,
         }
+    }
+}
+
+/// Names at most that an error lists.
+const LISTED: usize = 10;
+
+/// What there is, for an error about what is missing: `; it has v1, v2`.
+pub fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let first: Vec<String> = names.iter().take(LISTED).map(|name| shown(name)).collect();
+    match names.len().saturating_sub(LISTED) {
+        _ if names.is_empty() => String::new(),
+        0 => format!("; it has {}", first.join(", ")),
+        more => format!("; it has {} and {more} more", first.join(", ")),
     }
 }
 

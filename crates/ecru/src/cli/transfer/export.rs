@@ -37,9 +37,12 @@ impl Export {
         let environment = |name: &str| std::env::var(name).ok();
         let progress = Progress::new();
         let patterns = TagPatterns::new(std::mem::take(&mut self.tags));
-        let registry = our_registry(self.server.client(&environment)?, &self.from);
-        let wanted = plan::of_registry(&registry, 0, self.from.reference.as_ref(), &patterns).await?;
+        let client = self.server.client(&environment)?;
+        self.from.refuse_host(client.endpoint()).map_err(TransferError::Usage)?;
+        let registry = our_registry(client, &self.from);
+        // A target that is none is refused before anything is asked.
         let sink = self.sink()?;
+        let wanted = plan::of_registry(&registry, 0, self.from.reference.as_ref(), &patterns).await?;
         let sources = [Source::Registry(Box::new(registry))];
         // cosign's tags of what is exported, unless all tags are.
         let companions = [self.from.reference.is_some() || !patterns.is_empty()];
@@ -47,12 +50,16 @@ impl Export {
         let done = copy_all(&mut copier, &sources, &wanted, &companions, &progress).await?;
         sink.finish()?;
         let copied = format!("{} copied ({})", counted(done.0.copied, "blob"), bytes(done.0.copied_bytes));
-        progress.line(&format!("{} in {}: {copied}", counted(wanted.len(), "image"), self.to));
+        progress.line(&format!("{} in {}: {copied}", plan::summary(&wanted), self.to));
         Ok(())
     }
 
     fn sink(&self) -> Result<Sink, TransferError> {
-        let usage = || TransferError::Usage(format!("'{}' is no target: oci:DIR or docker-archive:FILE is", self.to));
+        let usage = || {
+            let kind = if self.to.contains(".tar") { "docker-archive" } else { "oci" };
+            let text = format!("'{to}' is no target: write {kind}:{to} (oci:DIR or docker-archive:FILE)", to = self.to);
+            TransferError::Usage(text)
+        };
         match self.to.split_once(':').ok_or_else(usage)? {
             ("oci", path) if !path.is_empty() => LayoutSink::open(path.into()).map(Sink::Layout),
             ("docker-archive", path) if !path.is_empty() => {

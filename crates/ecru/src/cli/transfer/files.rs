@@ -1,10 +1,12 @@
 //! Images in files: an OCI layout in a directory or in an archive, and archives of `docker save`.
 use super::TransferError;
 use super::content::{self, Content};
+use super::error::listed;
 use super::registry::Stored;
 use super::tar_index::{TarIndex, TarPlace};
 use bytes::Bytes;
 use oci::{Descriptor, Digest, Manifest, ManifestKind, Tag};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
@@ -156,16 +158,22 @@ impl FileSource {
         Ok(self.files.content(found, offset))
     }
 
-    /// Chooses the images to take of what the file names by `chosen`: a tag, or a name as the file has it.
+    /// Chooses the images to take of what the file names by `chosen`: a tag, or a name, which may lack or have the parts that docker
+    /// and podman add to a name, see [`short_name`].
     pub fn chosen(&self, chosen: Option<&str>) -> Result<Vec<FileImage>, TransferError> {
         let Some(chosen) = chosen else { return Ok(self.images.clone()) };
+        let short = short_name(chosen);
         let is_it = |image: &&FileImage| {
             image.tag.as_ref().is_some_and(|tag| tag.as_str() == chosen)
-                || image.names.iter().any(|name| name == chosen)
+                || image.names.iter().any(|name| short_name(name) == short)
         };
         let found: Vec<FileImage> = self.images.iter().filter(is_it).cloned().collect();
         if found.is_empty() {
-            return Err(TransferError::Missing { from: self.display(), what: format!("image '{chosen}'") });
+            let there = self.images.iter().flat_map(|image| image.names.first()).map(String::as_str);
+            return Err(TransferError::Missing {
+                from: self.display(),
+                what: format!("image '{chosen}'{}", listed(there)),
+            });
         }
         Ok(found)
     }
@@ -222,6 +230,17 @@ impl FileSource {
             }
         }
         Ok(true)
+    }
+}
+
+/// An image's name without the hosts that docker and podman put before a short name, and with the tag that they put behind it:
+/// `app:latest` of `app`, `docker.io/library/app:latest` and `localhost/app:latest`.
+fn short_name(name: &str) -> Cow<'_, str> {
+    let hosts = ["docker.io/library/", "docker.io/", "localhost/"];
+    let short = hosts.iter().find_map(|host| name.strip_prefix(host)).unwrap_or(name);
+    match short.rsplit('/').next().is_some_and(|last| last.contains([':', '@'])) {
+        true => Cow::Borrowed(short),
+        false => Cow::Owned(format!("{short}:latest")),
     }
 }
 

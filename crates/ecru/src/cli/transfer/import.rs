@@ -81,12 +81,9 @@ impl Import {
         let places = self.sources.iter().map(|text| Place::parse(text)).collect::<Result<Vec<_>, _>>()?;
         // Our side.
         let client = self.server.client(&environment)?;
+        self.to.refuse_host(client.endpoint()).map_err(|reason| TransferError::Usage(format!("--to: {reason}")))?;
         let our_key = client.access_key_id().to_owned();
-        self.ensure_repository(&client).await?;
-        let target = format!("{}{}", client.endpoint(), self.to.name);
-        let notes = UploadNotes::new(&environment, target);
-        let ours = our_registry(client, &self.to);
-        let sink = Sink::Ours(Box::new(OurSink::new(ours, notes, &progress).await?));
+        let exists = self.find_repository(&client).await?;
         // The other side.
         let mut logins = SourceLogins::new(&self, &places, our_key)?;
         let (mut sources, mut wanted) = (Vec::new(), Vec::new());
@@ -108,6 +105,14 @@ impl Import {
         }
         self.rename(&mut wanted, &sources)?;
         plan::without_conflicts(&wanted)?;
+        // Nothing is made on our side before there is something to bring.
+        if !exists {
+            client.call_ecr::<Value>("CreateRepository", &json!({ "repositoryName": self.to.name.as_str() })).await?;
+        }
+        let target = format!("{}{}", client.endpoint(), self.to.name);
+        let notes = UploadNotes::new(&environment, target);
+        let ours = our_registry(client, &self.to);
+        let sink = Sink::Ours(Box::new(OurSink::new(ours, notes, &progress).await?));
         let mut copier = Copier::new(&sink, &progress);
         set_times(&mut copier, &sink, &sources, &mut wanted, &progress).await?;
         plan::oldest_first(&mut wanted);
@@ -125,7 +130,7 @@ impl Import {
         let (counts, unchanged) = done?;
         progress.line(&format!(
             "{} in {}: {} new or moved, {} there before; {} copied ({} sent), {} mounted",
-            counted(wanted.len(), "image"),
+            plan::summary(&wanted),
             self.to.name,
             wanted.len() - unchanged,
             unchanged,
@@ -136,29 +141,29 @@ impl Import {
         Ok(())
     }
 
-    async fn ensure_repository(&self, client: &Client) -> Result<(), TransferError> {
+    /// Returns false if the repository does not exist and is to be made.
+    async fn find_repository(&self, client: &Client) -> Result<bool, TransferError> {
         let name = self.to.name.as_str();
         let found: Result<Value, ClientError> =
             client.call_ecr("DescribeRepositories", &json!({ "repositoryNames": [name] })).await;
         match found {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             Err(ClientError::Refused { name: error, .. }) if error.ends_with("RepositoryNotFoundException") => {
-                if !self.create {
-                    return Err(TransferError::Usage(format!(
-                        "the repository {name} does not exist: make it with `aws ecr create-repository --repository-name {name}`, or import with --create"
-                    )));
+                if self.create {
+                    return Ok(false);
                 }
-                client.call_ecr::<Value>("CreateRepository", &json!({ "repositoryName": name })).await?;
-                Ok(())
+                Err(TransferError::Usage(format!(
+                    "the repository {name} does not exist: make it with `aws ecr create-repository --repository-name {name}`, or import with --create"
+                )))
             }
             // Someone who may push need not be allowed to describe; the push itself tells.
-            Err(ClientError::Refused { name: error, .. }) if error.ends_with("AccessDeniedException") => Ok(()),
+            Err(ClientError::Refused { name: error, .. }) if error.ends_with("AccessDeniedException") => Ok(true),
             Err(error) => Err(error.into()),
         }
     }
 
     /// Gives the one image the tag that `--to` names.
-    fn rename(&self, wanted: &mut [Wanted], sources: &[Source]) -> Result<(), TransferError> {
+    fn rename(&self, wanted: &mut Vec<Wanted>, sources: &[Source]) -> Result<(), TransferError> {
         if let [source] = sources
             && wanted.is_empty()
         {
@@ -166,7 +171,9 @@ impl Import {
             return Err(TransferError::Missing { from: source.display(), what });
         }
         let Some(tag) = self.to.tag() else { return Ok(()) };
-        match wanted {
+        // One image may have several names.
+        wanted.dedup_by_key(|image| (image.source, image.digest));
+        match wanted.as_mut_slice() {
             [one] => {
                 one.tag = Some(tag.clone());
                 Ok(())

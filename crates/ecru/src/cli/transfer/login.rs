@@ -7,7 +7,7 @@ use crate::cli::client::Client;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use listen::outbound::agent::{self, Agent};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -74,6 +74,14 @@ impl Login {
         match &self.kind {
             LoginKind::Ecr(client) => Some(client),
             LoginKind::Docker(_) => None,
+        }
+    }
+
+    /// Who logs in by a password, where that is how.
+    pub fn user(&self) -> Option<&str> {
+        match &self.kind {
+            LoginKind::Docker(Some(SourceCredentials::Password { user, .. })) => Some(user),
+            _ => None,
         }
     }
 
@@ -165,12 +173,20 @@ async fn bearer_token(
     let request = token_request(&realm, challenge.service.as_deref(), scope, credentials)?;
     let response = agent::read(asked.agent.send(request).await?, MAX_TOKEN_BYTES, &realm).await?;
     if !response.status().is_success() {
-        let status = response.status();
-        return Err(TransferError::Login {
-            host: asked.host.to_owned(),
-            hint: match credentials {
-                Some(_) => format!("its token server answers {status} to the credentials that were given"),
-                None => format!("its token server answers {status} to one without credentials. {LOGIN_HINT}"),
+        let (status, host) = (response.status(), asked.host.to_owned());
+        let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+        return Err(match credentials {
+            Some(SourceCredentials::Password { user, .. }) if refused => {
+                TransferError::Password { host, user: user.clone() }
+            }
+            Some(SourceCredentials::Identity(_)) if refused => TransferError::Login {
+                hint: format!("it refuses the token in docker's configuration. Log in again with `docker login {host}`"),
+                host,
+            },
+            Some(_) => TransferError::Protocol { host, reason: format!("its token server answers {status}") },
+            None => TransferError::Login {
+                host,
+                hint: format!("its token server answers {status} to one without credentials. {LOGIN_HINT}"),
             },
         });
     }

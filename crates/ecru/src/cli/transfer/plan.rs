@@ -1,4 +1,6 @@
 //! Which images are taken, and in which order.
+use super::copy::counted;
+use super::error::listed;
 use super::files::FileImage;
 use super::registry::Registry;
 use super::{TransferError, progress::Progress};
@@ -6,7 +8,7 @@ use aws::Timestamp;
 use jiff::Timestamp as Moment;
 use oci::{Digest, Reference, Tag};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Images of one page of DescribeImages.
 const DESCRIBE_PAGE: u32 = 1000;
@@ -50,6 +52,12 @@ impl TagPatterns {
     }
 }
 
+impl std::fmt::Display for TagPatterns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join(" or "))
+    }
+}
+
 /// Linear but for the last `*`, to which it goes back.
 fn is_match(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t, mut star) = (0, 0, None);
@@ -82,13 +90,21 @@ pub async fn of_registry(
     let missing = |what: String| TransferError::Missing { from: registry.display(), what };
     match reference {
         Some(Reference::Digest(digest)) => Ok(vec![Wanted { source, digest: *digest, tag: None, at: None }]),
-        Some(Reference::Tag(tag)) => {
-            let digest = tagged(registry, tag).await?.ok_or_else(|| missing(format!("tag {tag}")))?;
-            Ok(vec![Wanted { source, digest, tag: Some(tag.clone()), at: None }])
-        }
+        Some(Reference::Tag(tag)) => match tagged(registry, tag).await? {
+            Some(digest) => Ok(vec![Wanted { source, digest, tag: Some(tag.clone()), at: None }]),
+            None => {
+                // Not every registry lets everybody list tags.
+                let there = match registry.tags().await {
+                    Err(error @ TransferError::NoRepository(_)) => return Err(error),
+                    listed => listed.unwrap_or_default(),
+                };
+                Err(missing(format!("tag {tag}{}", listed(there.iter().map(String::as_str)))))
+            }
+        },
         None => {
             let mut wanted = Vec::new();
-            for tag in registry.tags().await?.iter().filter(|tag| patterns.take(tag)) {
+            let tags = registry.tags().await?;
+            for tag in tags.iter().filter(|tag| patterns.take(tag)) {
                 // A registry with names that no client could pull is not believed the rest.
                 let parsed: Tag = tag.parse().map_err(|_| TransferError::Protocol {
                     host: registry.host().to_owned(),
@@ -102,7 +118,7 @@ pub async fn of_registry(
             if wanted.is_empty() {
                 return Err(missing(match patterns.is_empty() {
                     true => "tags".to_owned(),
-                    false => "tag of these patterns".to_owned(),
+                    false => format!("tag like {patterns}{}", listed(tags.iter().map(String::as_str))),
                 }));
             }
             Ok(wanted)
@@ -132,6 +148,15 @@ pub fn of_file(images: Vec<FileImage>, source: usize, patterns: &TagPatterns, pr
         wanted.push(Wanted { source, digest: image.digest, tag: image.tag, at: None });
     }
     wanted
+}
+
+/// `3 images`, or `3 tags of 2 images` where several tags hold one.
+pub fn summary(wanted: &[Wanted]) -> String {
+    let images = wanted.iter().map(|image| image.digest).collect::<HashSet<_>>().len();
+    match images == wanted.len() {
+        true => counted(images, "image"),
+        false => format!("{} of {}", counted(wanted.len(), "tag"), counted(images, "image")),
+    }
 }
 
 /// Refuses two images for one tag.

@@ -73,6 +73,11 @@ fn remote(text: &str) -> Result<RemoteRepository, TransferError> {
     if text.contains("://") {
         return Err(usage("a registry is named without a scheme"));
     }
+    // Whoever writes a path means a file.
+    if text.starts_with(['.', '/', '~']) || Path::new(text).exists() {
+        let kind = if Path::new(text).is_file() { "docker-archive" } else { "oci" };
+        return Err(usage(&format!("for a file or directory write {kind}:{text}")));
+    }
     let (host, path) = text.split_once('/').unwrap_or(("", text));
     // As docker tells a host from a path.
     if host.is_empty() || !(host.contains(['.', ':']) || host == "localhost") {
@@ -117,18 +122,27 @@ pub struct OurRepository {
 impl OurRepository {
     /// Reads `REPO`, `REPO:TAG` or `REPO@DIGEST`.
     pub fn parse(text: &str) -> Result<OurRepository, String> {
+        if let Some((host, name)) = text.split_once('/')
+            && host.contains(':')
+        {
+            return Err(with_a_host(name));
+        }
         let (name, reference) = match (text.split_once('@'), text.split_once(':')) {
             (Some((name, digest)), _) => (without_tag(name), Some(digest)),
             (None, Some((name, tag))) => (name, Some(tag)),
             (None, None) => (text, None),
         };
-        let name = name.parse().map_err(|error| {
-            format!(
-                "{error} (it is named without a host, such as team/app; AWS credentials say which registry is meant)"
-            )
-        })?;
+        let name = name.parse().map_err(|error: oci::InvalidName| error.to_string())?;
         let reference = reference.map(str::parse).transpose().map_err(|error: oci::InvalidTag| error.to_string())?;
         Ok(OurRepository { name, reference })
+    }
+
+    /// Refuses a name that begins with the host of the server that is asked, such as `registry.example.com/app`.
+    pub fn refuse_host(&self, server: &Uri) -> Result<(), String> {
+        match self.name.as_str().split_once('/') {
+            Some((host, name)) if server.host() == Some(host) => Err(with_a_host(name)),
+            _ => Ok(()),
+        }
     }
 
     /// The tag, where it names one.
@@ -138,6 +152,10 @@ impl OurRepository {
             _ => None,
         }
     }
+}
+
+fn with_a_host(name: &str) -> String {
+    format!("it names the repository without a host: write {name}; --endpoint-url, --data or AWS_ENDPOINT_URL says which server")
 }
 
 /// The tag of an image's name as tools write it into files: `v1`, `app:v1` or `docker.io/library/app:v1`.
@@ -213,7 +231,26 @@ mod tests {
         assert_eq!(OurRepository::parse("team/app:v1").unwrap().tag().unwrap().as_str(), "v1");
         assert_eq!(OurRepository::parse("team/app").unwrap().reference, None);
         assert!(OurRepository::parse(&format!("app@sha256:{}", "a".repeat(64))).unwrap().tag().is_none());
-        assert!(OurRepository::parse("localhost:5050/app").is_err());
+        let said = OurRepository::parse("localhost:5050/team/app:v1").unwrap_err();
+        assert!(said.starts_with("it names the repository without a host: write team/app:v1;"), "{said}");
+        let server = Uri::from_static("https://registry.example.com/");
+        for (name, is_fine) in [("registry.example.com/app", false), ("my.team/app", true), ("registry.example.com", true)] {
+            assert_eq!(OurRepository::parse(name).unwrap().refuse_host(&server).is_ok(), is_fine, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_its_kind_is_refused_with_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("app.tar");
+        std::fs::write(&file, "").unwrap();
+        for (text, cure) in [
+            ("./layout".to_owned(), "write oci:./layout".to_owned()),
+            (file.display().to_string(), format!("write docker-archive:{}", file.display())),
+        ] {
+            let said = Place::parse(&text).unwrap_err().to_string();
+            assert!(said.contains(&cure), "{said}");
+        }
     }
 
     #[test]

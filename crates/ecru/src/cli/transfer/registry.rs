@@ -170,7 +170,7 @@ impl Registry {
         Ok(content::skip(pieces, skipped))
     }
 
-    /// All tags, in the order of the registry.
+    /// All tags, in the order of the registry. Fails if the registry has no such repository.
     pub async fn tags(&self) -> Result<Vec<String>, TransferError> {
         #[derive(Deserialize)]
         struct Tags {
@@ -178,13 +178,15 @@ impl Registry {
         }
         let mut tags = Vec::new();
         let first = self.path(&format!("tags/list?n={TAGS_PAGE}"));
-        self.pages(first, "the list of tags", |page| {
+        let exists = self.pages(first, "the list of tags", |page| {
             let page: Tags = serde_json::from_slice(page).ok()?;
             tags.extend(page.tags.unwrap_or_default());
             Some(())
-        })
-        .await?;
-        Ok(tags)
+        });
+        match exists.await? {
+            true => Ok(tags),
+            false => Err(TransferError::NoRepository(self.display())),
+        }
     }
 
     /// Who refers to a manifest, by the referrers API, else by the tag that stands in its place (distribution-spec "Referrers Tag
@@ -434,6 +436,9 @@ impl Registry {
             agent::read(response, MAX_ANSWER_BYTES, &self.base).await.map(Response::into_body).unwrap_or_default();
         let message = message(&body);
         if status == StatusCode::UNAUTHORIZED {
+            if let Some(user) = self.login.user() {
+                return TransferError::Password { host: self.host.clone(), user: user.to_owned() };
+            }
             let hint = if message.is_empty() { LOGIN_HINT.to_owned() } else { format!("{message}. {LOGIN_HINT}") };
             return TransferError::Login { host: self.host.clone(), hint };
         }
