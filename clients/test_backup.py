@@ -98,6 +98,19 @@ def test_a_backup_of_a_running_server_is_restored_as_the_page_says(server, place
         restored.stop()
 
 
+def test_a_data_directory_is_told_from_a_backup(server, place, engine):
+    """And a command on a pipe writes what it did, with no line for each tenth."""
+    run = lambda *command: subprocess.run([binary(), *map(str, command)], env=place.shell.environment, capture_output=True, text=True, timeout=60)
+    if engine == "postgres":
+        pytest.skip("the directory is the same")
+    new = place.directory / "new"
+    for command in (["restore", server.data, "--data", new], ["backup", server.data, "--data", server.data]):
+        out = run(*command)
+        assert out.returncode == 1 and f"{server.data} is a data directory, not a backup: " in out.stderr, out
+    out = run("backup", place.copy, "--data", server.data)
+    assert out.returncode == 0 and out.stdout.startswith("Backed up into") and out.stderr == "", out
+
+
 def test_records_move_to_postgresql_as_the_page_says(server, place, skopeo, engine):
     if engine == "sqlite" and "ECRU_TEST_POSTGRES" not in os.environ:
         pytest.skip("no PostgreSQL: run under scripts/with-postgres")

@@ -103,6 +103,8 @@ def test_a_read_only_disk_refuses_pushes_serves_pulls_and_recovers(small_disk):
     as_root("mount", "-o", "remount,ro,bind", layers)
     try:
         assert push(registry, "t2", Image.random(2, 300_000)) == 503
+        ready = requests.get(f"{server.url}/readyz", timeout=5)
+        assert ready.status_code == 503 and "make the server's file system writable and try again" in ready.text, ready.text
         check_all(registry, kept)
         assert server.process.poll() is None
     finally:
@@ -184,7 +186,11 @@ def test_ecru_starts_and_deletes_on_a_full_disk(disk, tmp_path, end):
             registry = Registry(server.port, password)
             check_all(registry, kept)
             assert push(registry, "more", Image.random(1_000, 200_000)) == 503
-            assert answers(server, "/readyz") == 503
+            ready = requests.get(f"{server.url}/readyz", timeout=5)
+            assert ready.status_code == 503 and "free space on the server and try again" in ready.text, ready.text
+        # Every door names the cure.
+        with pytest.raises(Exception, match="free space on the server and try again"):
+            client(server).create_repository(repositoryName="none")
 
         # Deletions work through both APIs until everything is deleted, and nothing else uses the reserved space.
         registry.expect(204, "DELETE", under_way)
@@ -204,6 +210,9 @@ def test_ecru_starts_and_deletes_on_a_full_disk(disk, tmp_path, end):
         again = Image.random(2_000, 200_000)
         assert push(registry, "again", again) == 201
         check_all(registry, {"again": again})
+        # What stays wrong is logged once for each of the three starts, though the stores are asked each second.
+        log = server.log_text()
+        assert log.count("The metadata log can't be") <= 6 and log.count("A store fails, and calls") <= 6, log
         assert (server.data / "ecru.db-reserve").stat().st_size == 12 * MIB
     finally:
         server.stop()

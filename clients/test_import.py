@@ -239,6 +239,59 @@ def test_an_archive_of_an_oci_layout_is_read_as_a_layout(shell, aws, new_reposit
     assert held(aws, "x/import/oci-archive") == {"v1": written["digest"]}
 
 
+def test_the_names_of_a_file_are_found_however_they_are_spelled_and_listed(shell, aws, new_repository, tmp_path):
+    archive = Image({"a": b"data"}).docker_archive(tmp_path / "app.tar", "app:v1")
+    new_repository("import/spelled")
+    for name in ("app:v1", "docker.io/library/app:v1", "localhost/app:v1", "v1"):
+        imports(shell, f"docker-archive:{archive}:{name}", "--to", "import/spelled")
+    out = imports(shell, f"docker-archive:{archive}:app", "--to", "import/spelled", check=False)
+    assert out.stderr.strip() == f"ecru: {archive} has no image 'app'; it has app:v1", out.stderr
+    refusals = {
+        str(archive): f"write docker-archive:{archive}.",
+        "./layout": "write oci:./layout.",
+    }
+    for text, said in refusals.items():
+        out = imports(shell, text, "--to", "import/spelled", check=False)
+        assert out.returncode == 1 and said in out.stderr, out.stderr
+    out = imports(shell, f"docker-archive:{archive}", "--to", f"localhost:{shell.server.port}/app", check=False)
+    assert out.returncode == 2 and "it names the repository without a host: write app;" in out.stderr, out.stderr
+    out = exports(shell, "import/spelled", "out.tar", check=False)
+    assert "'out.tar' is no target: write docker-archive:out.tar (" in out.stderr, out.stderr
+
+
+def test_two_names_of_one_image_are_one_image(shell, aws, new_repository, tmp_path):
+    image = Image({"a": b"twice"})
+    layout = image.layout(tmp_path / "layout")
+    index = json.loads((layout / "index.json").read_text())
+    (entry,) = index["manifests"]
+    index["manifests"] = [{**entry, "annotations": {"org.opencontainers.image.ref.name": tag}} for tag in ("v1", "v2")]
+    (layout / "index.json").write_text(json.dumps(index))
+    new_repository("import/names")
+    out = imports(shell, f"oci:{layout}", "--to", "import/names")
+    assert "2 tags of 1 image in import/names: 2 new or moved, 0 there before" in out.stdout, out.stdout
+    imports(shell, f"oci:{layout}", "--to", "import/names:v3")
+    assert held(aws, "x/import/names") == dict.fromkeys(("v1", "v2", "v3"), image.digest)
+
+
+def test_a_source_that_lacks_what_is_asked_for_says_what_it_has(docker_registry, shell, aws, new_repository):
+    theirs = Repository(docker_registry, "there")
+    for tag in ("v1", "v2"):
+        theirs.image(tag, Image({"tag": tag.encode()}))
+    host = docker_registry.removeprefix("http://")
+    for source, arguments, said in (
+        ("nowhere", (), f"the repository {host}/nowhere does not exist"),
+        ("nowhere:v1", (), f"the repository {host}/nowhere does not exist"),
+        ("there:v9", (), f"{host}/there has no tag v9; it has v1, v2"),
+        ("there", ("--tags", "w*"), f"{host}/there has no tag like w*; it has v1, v2"),
+    ):
+        out = imports(shell, f"{host}/{source}", *arguments, "--to", "import/never-made", "--create", check=False)
+        assert out.returncode == 1 and out.stderr.strip() == f"ecru: {said}", out.stderr
+    # Nothing was made for it.
+    assert not [r for r in aws.describe_repositories()["repositories"] if r["repositoryName"] == "import/never-made"]
+    out = exports(shell, "import/never-made", "oci:out", check=False)
+    assert "does not exist" in out.stderr, out.stderr
+
+
 def test_a_gzipped_archive_gives_the_digest_of_the_plain_one(shell, aws, new_repository, tmp_path):
     archive = Image({"a": b"data" * 3000}).docker_archive(tmp_path / "app.tar", "app:v1")
     subprocess.run(["gzip", "--keep", archive], check=True)
@@ -426,7 +479,7 @@ def test_a_password_opens_a_registry_that_asks_for_one(shell, aws, new_repositor
         out = run(check=False, HOME=str(tmp_path))
         assert out.returncode == 1 and "wants a login" in out.stderr and "docker login" in out.stderr, out.stderr
         out = run("--from-username", "robot", "--from-password-stdin", input="wrong", check=False)
-        assert out.returncode == 1 and "wants a login" in out.stderr, out.stderr
+        assert out.returncode == 1 and f"localhost:{port} refuses the password of robot; log in again" in out.stderr, out.stderr
         run("--from-username", "robot", "--from-password-stdin", input="secret\n")
         # Take the password from docker's configuration.
         login = {"auths": {f"localhost:{port}": {"auth": base64.b64encode(b"robot:secret").decode()}}}

@@ -317,7 +317,7 @@ def test_health_needs_no_keys_and_waits_for_a_server_that_starts(tmp_path):
     ask = [binary(), "health", "--data", str(data)]
     early = subprocess.run(ask, env=environment, capture_output=True, text=True)
     assert early.returncode == 1 and "no server has run in" in early.stderr, early
-    waiting = subprocess.Popen([*ask, "--wait=60"], env=environment, stdout=subprocess.PIPE, text=True)
+    waiting = subprocess.Popen([*ask, "--wait", "60"], env=environment, stdout=subprocess.PIPE, text=True)
     url = f"http://0.0.0.0:{free_port()}"
     keys = {"ECRU_ADMIN_ACCESS_KEY_ID": "ci", "ECRU_ADMIN_SECRET_ACCESS_KEY": "something-long"}
     serve = [binary(), "serve", "--data", str(data), "--listen", url, "--url", "http://registry.example.com"]
@@ -335,3 +335,4 @@ def test_health_needs_no_keys_and_waits_for_a_server_that_starts(tmp_path):
         assert server.wait(timeout=60) == 0
     late = subprocess.run(ask, env=environment, capture_output=True, text=True)
     assert late.returncode == 1 and "no server answers at" in late.stderr, late
+    assert late.stderr.strip().endswith("start `ecru serve`, or name the server with --endpoint-url"), late

@@ -149,6 +149,50 @@ def test_a_setting_that_must_be_a_list_is_reported_with_its_line(tmp_path):
     assert serve(tmp_path, "--config", file) == f'ecru: {file}, line 2: listen: it is a list: ["http://127.0.0.1:5050"]'
 
 
+@pytest.mark.parametrize(
+    "line, said",
+    [
+        ('[quirks]\nimmutable_repush = "off"', 'line 2: immutable_repush: it is "faithful" or "fixed", not "off"'),
+        ("postgres_connections = \"many\"", "line 1: postgres_connections: invalid type"),
+    ],
+)
+def test_a_wrong_value_in_the_file_is_named_with_its_key(tmp_path, line, said):
+    file = tmp_path / "ecru.toml"
+    file.write_text(line + "\n")
+    assert said in serve(tmp_path, "--config", file)
+
+
+def test_a_file_in_place_of_the_data_directory_is_named(tmp_path):
+    file = tmp_path / "ecru.toml"
+    file.write_text("")
+    for command in ("serve", "status", "health", "env", "verify"):
+        said = refused(command, "--data", file)
+        assert said == f"ecru: {file} is a file, not a directory; name a directory", command
+
+
+def test_root_keys_that_do_not_fit_the_store_are_named_with_the_ones_that_do(tmp_path):
+    server = Ecru(tmp_path / "own", "sqlite").start()
+    server.stop()
+    key = server.data / "root.key"
+    own = key.read_text()
+    serve = lambda **environment: refused("serve", "--data", server.data, "--listen", "127.0.0.1:0", **environment)
+    # No new key helps a store that has one; its records are not where the setting says.
+    said = serve(ECRU_POSTGRES="postgres://ecru@127.0.0.1:9/ecru")
+    assert "are in its ecru.db" in said and "openssl" not in said, said
+    key.write_text(own + "00" * 32 + "\n")
+    assert serve().endswith("two root keys have the number 1: write each as NUMBER:KEY; a key without a number is number 1")
+    key.write_text("1:" + "00" * 32 + "\n")
+    said = serve()
+    assert said.endswith("give the store's own, from root.key of its data directory or of a backup"), said
+
+
+def test_a_region_that_aws_does_not_have_is_warned_of(tmp_path):
+    for region, warned in (("mars", True), ("eu-central-1", False)):
+        server = Ecru(tmp_path / region, "sqlite", "--regions", f"us-east-1,{region}").start()
+        server.stop()
+        assert ("AWS has no region named mars" in server.log.read_text()) == warned, server.log.read_text()
+
+
 def test_a_directory_of_another_user_is_refused_with_its_owner(open_directory):
     said = serve(open_directory, "--listen", "127.0.0.1:0", user=NOBODY, cwd="/")
     directory = open_directory
@@ -235,6 +279,29 @@ def test_status_reports_a_wrong_scheme_authority_or_server(tmp_path, engine):
     finally:
         plain.stop()
         secure.stop()
+
+
+def test_data_names_the_server_whatever_the_shell_says_of_aws(tmp_path, engine):
+    """A shell that is set up for another server, or for AWS itself."""
+    server = Ecru(tmp_path / "own", engine).start()
+    elsewhere = {**LEFTOVERS, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_DEFAULT_REGION": "eu-central-1", "ECRU_URL": "http://127.0.0.1:9"}
+    base = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "ECRU_"))}
+    run = lambda *command, **environment: subprocess.run(
+        [binary(), *command], env={**base, **environment}, capture_output=True, text=True, timeout=30
+    )
+    try:
+        out = run("status", "--data", server.data, **elsewhere)
+        assert re.match(rf"ecru [0-9.]+ at http://localhost:{server.port}: ready\n", out.stdout), out
+        # push-log and the others find it by the same rule, as far as the repository that is not there.
+        out = run("push-log", "app", "--data", server.data, **elsewhere)
+        assert "RepositoryNotFoundException" in out.stderr, out
+        # ECRU_DATA is a default, as ./ecru-data is.
+        out = run("status", ECRU_DATA=str(server.data), **elsewhere)
+        assert "no server answers at http://127.0.0.1:9" in out.stderr or "AKIA" in out.stderr or "profile" in out.stderr, out
+        nowhere = run("status", "--data", tmp_path / "none", **{k: v for k, v in elsewhere.items() if k != "AWS_PROFILE"})
+        assert f"no server has run in {tmp_path / 'none'} yet" in nowhere.stderr, nowhere
+    finally:
+        server.stop()
 
 
 def busy(server, count=1):
