@@ -103,8 +103,6 @@ def test_a_read_only_disk_refuses_pushes_serves_pulls_and_recovers(small_disk):
     as_root("mount", "-o", "remount,ro,bind", layers)
     try:
         assert push(registry, "t2", Image.random(2, 300_000)) == 503
-        ready = requests.get(f"{server.url}/readyz", timeout=5)
-        assert ready.status_code == 503 and "make the server's file system writable and try again" in ready.text, ready.text
         check_all(registry, kept)
         assert server.process.poll() is None
     finally:
@@ -188,9 +186,6 @@ def test_ecru_starts_and_deletes_on_a_full_disk(disk, tmp_path, end):
             assert push(registry, "more", Image.random(1_000, 200_000)) == 503
             ready = requests.get(f"{server.url}/readyz", timeout=5)
             assert ready.status_code == 503 and "free space on the server and try again" in ready.text, ready.text
-        # Every door names the cure.
-        with pytest.raises(Exception, match="free space on the server and try again"):
-            client(server).create_repository(repositoryName="none")
 
         # Deletions work through both APIs until everything is deleted, and nothing else uses the reserved space.
         registry.expect(204, "DELETE", under_way)

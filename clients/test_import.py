@@ -633,8 +633,8 @@ def test_credentials_are_sent_only_to_their_registry(source, shell, aws, new_rep
     for auths in ({}, {private.host: {"auth": base64.b64encode(b"robot:wrong").decode()}}, {"ghcr.io": {"auth": base64.b64encode(b"robot:s3cret").decode()}}):
         (config / "config.json").write_text(json.dumps({"auths": auths}))
         out = run(check=False)
-        assert out.returncode == 1 and "wants a login" in out.stderr, out.stderr
-    # Accepted: a password on stdin.
+        assert out.returncode == 1 and "refuses the password of robot; log in again" in out.stderr, out.stderr
+    # By stdin.
     run("--from-username", "robot", "--from-password-stdin", input="s3cret\n")
     assert held(aws, "x/import/private") == {"v1": image.digest}
     # Accepted: a credential helper, which does not see Ecru's variables.
