@@ -52,7 +52,9 @@ impl Region {
     pub fn has_form_of_aws(&self) -> bool {
         let Some((words, number)) = self.0.rsplit_once('-') else { return false };
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-        words.contains('-') && words.split('-').all(is_word) && number.bytes().all(|byte| byte.is_ascii_digit())
+        words.contains('-')
+            && words.split('-').all(is_word)
+            && number.bytes().all(|byte| byte.is_ascii_digit())
             && !number.is_empty()
     }
 }
@@ -117,7 +119,9 @@ mod tests {
     #[test]
     fn the_names_of_aws_have_a_form_of_their_own() {
         let has = |name: &str| name.parse::<Region>().unwrap().has_form_of_aws();
-        for name in ["us-east-1", "us-gov-west-1", "us-isob-east-1", "eusc-de-east-1", "ap-southeast-10", "il-central-1"] {
+        for name in
+            ["us-east-1", "us-gov-west-1", "us-isob-east-1", "eusc-de-east-1", "ap-southeast-10", "il-central-1"]
+        {
             assert!(has(name), "{name}");
         }
         for name in ["mars", "us-east", "east-1", "us-east-1a", "us-east-", "us--1", "eu-west1", "1-2-3"] {

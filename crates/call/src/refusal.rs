@@ -217,6 +217,13 @@ mod tests {
     }
 
     #[test]
+    fn a_store_that_fails_says_what_helps() {
+        let source = Box::new(std::io::Error::other("disk"));
+        let full = CommonError::Unavailable { message: "No space left", cure: "free space", source };
+        assert_eq!(Refusal::Failed(full.into()).to_string(), "No space left; free space");
+    }
+
+    #[test]
     fn each_refusal_has_the_name_and_status_of_its_protocol() {
         let rejected = |rejection| Refusal::Unauthenticated(Unauthenticated::Rejected(rejection));
         let failed = |error: CommonError| Refusal::from(error);

@@ -28,7 +28,9 @@ pub enum TransferError {
     Refused { host: String, what: String, status: StatusCode, message: String },
     #[error("{host} wants a login: {hint}")]
     Login { host: String, hint: String },
-    #[error("{host} refuses the password of {user}; log in again with `docker login`, or give another by --from-username and --from-password-stdin")]
+    #[error(
+        "{host} refuses the password of {user}; log in again with `docker login`, or give another by --from-username and --from-password-stdin"
+    )]
     Password { host: String, user: String },
     /// A registry's answer breaks the protocol.
     #[error("{host}: {reason}")]

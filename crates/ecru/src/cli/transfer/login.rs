@@ -180,7 +180,9 @@ async fn bearer_token(
                 TransferError::Password { host, user: user.clone() }
             }
             Some(SourceCredentials::Identity(_)) if refused => TransferError::Login {
-                hint: format!("it refuses the token in docker's configuration. Log in again with `docker login {host}`"),
+                hint: format!(
+                    "it refuses the token in docker's configuration. Log in again with `docker login {host}`"
+                ),
                 host,
             },
             Some(_) => TransferError::Protocol { host, reason: format!("its token server answers {status}") },

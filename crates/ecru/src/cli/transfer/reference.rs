@@ -155,7 +155,9 @@ impl OurRepository {
 }
 
 fn with_a_host(name: &str) -> String {
-    format!("it names the repository without a host: write {name}; --endpoint-url, --data or AWS_ENDPOINT_URL says which server")
+    format!(
+        "it names the repository without a host: write {name}; --endpoint-url, --data or AWS_ENDPOINT_URL says which server"
+    )
 }
 
 /// The tag of an image's name as tools write it into files: `v1`, `app:v1` or `docker.io/library/app:v1`.
@@ -234,7 +236,9 @@ mod tests {
         let said = OurRepository::parse("localhost:5050/team/app:v1").unwrap_err();
         assert!(said.starts_with("it names the repository without a host: write team/app:v1;"), "{said}");
         let server = Uri::from_static("https://registry.example.com/");
-        for (name, is_fine) in [("registry.example.com/app", false), ("my.team/app", true), ("registry.example.com", true)] {
+        for (name, is_fine) in
+            [("registry.example.com/app", false), ("my.team/app", true), ("registry.example.com", true)]
+        {
             assert_eq!(OurRepository::parse(name).unwrap().refuse_host(&server).is_ok(), is_fine, "{name}");
         }
     }
