@@ -629,11 +629,16 @@ def test_credentials_are_sent_only_to_their_registry(source, shell, aws, new_rep
     config = tmp_path / "docker-config"
     config.mkdir()
     run = lambda *arguments, **options: imports(shell, reference, "--to", "import/private", *arguments, DOCKER_CONFIG=str(config), **options)
-    # Refused: no login, a wrong one, and one for another registry.
-    for auths in ({}, {private.host: {"auth": base64.b64encode(b"robot:wrong").decode()}}, {"ghcr.io": {"auth": base64.b64encode(b"robot:s3cret").decode()}}):
+    # Without a login, with a wrong one, and with one for another registry.
+    auth = lambda pair: {"auth": base64.b64encode(pair).decode()}
+    for auths, said in (
+        ({}, "wants a login: its token server answers 401"),
+        ({private.host: auth(b"robot:wrong")}, "refuses the password of robot; log in again"),
+        ({"ghcr.io": auth(b"robot:s3cret")}, "wants a login: its token server answers 401"),
+    ):
         (config / "config.json").write_text(json.dumps({"auths": auths}))
         out = run(check=False)
-        assert out.returncode == 1 and "refuses the password of robot; log in again" in out.stderr, out.stderr
+        assert out.returncode == 1 and said in out.stderr, out.stderr
     # By stdin.
     run("--from-username", "robot", "--from-password-stdin", input="s3cret\n")
     assert held(aws, "x/import/private") == {"v1": image.digest}

@@ -8,6 +8,7 @@ from conftest import case_of, held, shell_of, slug, versions
 from drivers import Podman, PodmanForky
 from drivers.client import files_of
 from drivers.containers import files_in
+from ecru import binary
 from images import Image, Index
 
 # The limits of a container must not exceed the machine's.
@@ -65,6 +66,10 @@ def test_an_immutable_tag_accepts_the_same_image_again_and_a_refusal_names_it(po
     out = podman.tool("push", reference, check=False)
     assert out.returncode != 0 and "cannot be overwritten because the tag is immutable" in out.stderr, out.stderr
     assert f"It holds {digests['v1']} since 20" in out.stderr, out.stderr
+    # podman ends with Docker's schema 1, which is refused for the tag as well: its user and the push log see the true reason alone.
+    assert "is not the media type of a manifest" not in out.stderr, out.stderr
+    log = shell_of(podman).run(binary(), "push-log", repository.partition("/")[2], "--refused", "--json").stdout
+    assert {line["refusal"]["errorCode"] for line in json.loads(log)["lines"]} == {"TAG_INVALID"}, log
 
 
 def test_login_says_who_is_logged_in_and_logout_forgets(podman, repository, password):

@@ -112,7 +112,14 @@ async fn back_up(
     drop(before);
     copy.end_backup()?;
     let removed = sweep(&to, &mut records).await?;
-    Ok(report(&copy, &summary, removed, root_keys.is_some()))
+    let held = match (root_keys.is_some(), credentials.is_some()) {
+        (false, _) => "The copy has no root key: keep that elsewhere, a restore needs it.\n",
+        (true, false) => "The copy holds the root key: keep it as safe as the server itself.\n",
+        (true, true) => {
+            "The copy holds the root key and the administrator's keys: keep it as safe as the server itself.\n"
+        }
+    };
+    Ok(report(&copy, &summary, removed, held))
 }
 
 /// The root keys, proven to be the store's: others would make a copy that nobody can use.
@@ -143,7 +150,8 @@ async fn sweep(layers: &FsEngine, records: &mut RecordsFile) -> Result<u64, Back
     }
 }
 
-fn report(copy: &CopyDir, summary: &Summary, removed: u64, with_keys: bool) -> Report {
+/// `held` says which keys are in the copy.
+fn report(copy: &CopyDir, summary: &Summary, removed: u64, held: &str) -> Report {
     let mut text = format!(
         "Backed up into {}: {} layers copied ({}), {} there before, {removed} removed that nothing names.\n",
         copy.path().display(),
@@ -151,13 +159,7 @@ fn report(copy: &CopyDir, summary: &Summary, removed: u64, with_keys: bool) -> R
         bytes(summary.copied_bytes),
         summary.kept,
     );
-    if with_keys {
-        text.push_str(
-            "The copy holds the root key and the administrator's keys: keep it as safe as the server itself.\n",
-        );
-    } else {
-        text.push_str("The copy has no root key: keep that elsewhere, a restore needs it.\n");
-    }
+    text.push_str(held);
     text.push_str(&damage(summary, "The backup lacks"));
     Report { text, complete: summary.damaged.is_empty() }
 }

@@ -75,7 +75,8 @@ fn remote(text: &str) -> Result<RemoteRepository, TransferError> {
     }
     // Whoever writes a path means a file.
     if text.starts_with(['.', '/', '~']) || Path::new(text).exists() {
-        let kind = if Path::new(text).is_file() { "docker-archive" } else { "oci" };
+        let is_archive = Path::new(text).is_file() || text.contains(".tar");
+        let kind = if is_archive { "docker-archive" } else { "oci" };
         return Err(usage(&format!("for a file or directory write {kind}:{text}")));
     }
     let (host, path) = text.split_once('/').unwrap_or(("", text));
@@ -250,6 +251,7 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         for (text, cure) in [
             ("./layout".to_owned(), "write oci:./layout".to_owned()),
+            ("/none/app.tar.gz".to_owned(), "write docker-archive:/none/app.tar.gz".to_owned()),
             (file.display().to_string(), format!("write docker-archive:{}", file.display())),
         ] {
             let said = Place::parse(&text).unwrap_err().to_string();
