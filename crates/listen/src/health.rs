@@ -104,7 +104,9 @@ async fn bounded(
     };
     let error = checked.err()?;
     let (reason, found) = match &error {
-        CommonError::Unavailable { message, cure, .. } => (format!("{store}: {message}; {cure}"), (*message).to_owned()),
+        CommonError::Unavailable { message, cure, .. } => {
+            (format!("{store}: {message}; {cure}"), (*message).to_owned())
+        }
         CommonError::Busy => (format!("{store}: busy"), format!("{store}: busy")),
         _ => (format!("{store}: it fails"), format!("{store}: it fails")),
     };
