@@ -13,8 +13,7 @@ use zeroize::Zeroizing;
 const FILE_BYTES: u64 = 1024 * 1024;
 
 /// The value of a quirk's setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spelled {
     Faithful,
     Fixed,
