@@ -132,7 +132,8 @@ async fn run<O: Operation, W: Wire>(input: Input, call: Call) -> Result<Output, 
     let registry_id = check::registry_id(operation.registry_id());
     let own = caller.account().ok_or(Refusal::MissingSignature)?;
     let account = account.filter(|_| !O::OF_REGISTRY).or(registry_id.as_ref().ok().copied().flatten()).unwrap_or(own);
-    let cx = Cx { system: app.system.clone(), caller, registry: RegistryId { account, region }, origin: origin.into() };
+    let registry = RegistryId::private(account, region);
+    let cx = Cx { system: app.system.clone(), caller, registry, origin: origin.into() };
     // With a malformed registry id, the call's repository is unknown, so it is not recorded.
     let attempt = operation.attempt().filter(|_| registry_id.is_ok());
     let outcome = authorized::<O, W>(operation, registry_id, &cx, &app).await;

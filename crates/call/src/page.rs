@@ -14,7 +14,7 @@ impl Listing {
     /// Creates a listing. `what` is everything that determines its items: a repository's name, a filter.
     pub fn new(cx: &Cx, operation: &str, what: &[&str]) -> Listing {
         // The parts contain no line break, so different listings have different names.
-        let name = format!("{operation}\n{}\n{}\n{}", cx.registry.account, cx.registry.region, what.join("\n"));
+        let name = format!("{operation}\n{}\n{}\n{}", cx.registry.account, cx.registry.key().region(), what.join("\n"));
         Listing { name, tokens: PageTokens::new(*cx.keys.derive(Purpose::PageToken)) }
     }
 

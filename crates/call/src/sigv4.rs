@@ -73,7 +73,7 @@ fn region(app: &App, parts: &Parts, claimed: &str, service: &Service) -> Result<
     let region: Region = claimed.parse().map_err(|_| refused())?;
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let of_host = match app.addresses.host(host) {
-        HostName::Registry(registry) => Some(registry.region),
+        HostName::Registry(registry) => registry.region().cloned(),
         HostName::Api(region) => Some(region),
         HostName::Other => None,
     };

@@ -35,7 +35,7 @@ pub fn is_asked(head: &Parts) -> bool {
 /// Returns the page, with this server's name as the browser uses it.
 pub fn respond(app: &App, head: &Parts, tls: bool) -> Response {
     let reached_at = app.addresses.reached_at(host(head), tls);
-    let mut response = Response::new(full(page(&reached_at, &app.addresses.default_registry().region.to_string())));
+    let mut response = Response::new(full(page(&reached_at, &app.addresses.default_region().to_string())));
     for (name, value) in HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

@@ -3,6 +3,7 @@
 use crate::{CommonError, Cx};
 use aws::{AccountId, Partition};
 use policy::ResourceRule;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The principal that makes a call. Ecru has only administrators until it has the IAM API.
@@ -135,7 +136,7 @@ impl Resource {
 #[derive(Clone, Debug)]
 pub struct Need {
     /// Such as `ecr:PutImage`.
-    pub action: &'static str,
+    pub action: Cow<'static, str>,
     pub resource: Resource,
     /// Tells whether the resource's own policy must allow the action.
     pub rule: ResourceRule,
@@ -150,9 +151,9 @@ pub struct Need {
 }
 
 impl Need {
-    pub fn new(action: &'static str, resource: Resource) -> Need {
+    pub fn new(action: impl Into<Cow<'static, str>>, resource: Resource) -> Need {
         Need {
-            action,
+            action: action.into(),
             resource,
             rule: ResourceRule::Either,
             request_tags: BTreeMap::new(),
@@ -215,10 +216,10 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
 
 /// What these policies make of a need of the call's caller.
 pub fn decide(cx: &Cx, need: &Need, found: &FoundPolicies) -> policy::Decision {
-    let principal = principal(&cx.caller, cx.registry.region.partition());
+    let principal = principal(&cx.caller, cx.registry.partition());
     let request = policy::Request {
         principal: &principal,
-        action: need.action,
+        action: &need.action,
         resource: &need.resource.arn,
         resource_account: need.resource.owner,
         resource_rule: need.rule,
@@ -254,7 +255,7 @@ fn context(cx: &Cx, need: &Need, resource_tags: &[(String, String)]) -> policy::
         put("aws:UserAgent".to_owned(), request.user_agent.clone());
         put("ecru:Listener".to_owned(), request.listener.to_string());
     }
-    put("aws:RequestedRegion".to_owned(), cx.registry.region.to_string());
+    put("aws:RequestedRegion".to_owned(), cx.registry.api_region().to_owned());
     put("aws:EpochTime".to_owned(), (now.0 / 1_000_000).to_string());
     if let Ok(moment) = jiff::Timestamp::from_microsecond(now.0) {
         put("aws:CurrentTime".to_owned(), moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());

@@ -1,25 +1,8 @@
 //! The context of a call.
-use crate::System;
 use crate::access::Caller;
+use crate::{RegistryId, System};
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// A registry: one account in one region.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RegistryId {
-    pub account: aws::AccountId,
-    pub region: aws::Region,
-}
-
-impl RegistryId {
-    pub fn key(&self) -> meta::records::RegistryKey {
-        meta::records::RegistryKey { account: self.account.to_string(), region: self.region.to_string() }
-    }
-    /// `arn:PARTITION:ecr:REGION:ACCT:repository/NAME`
-    pub fn repository_arn(&self, name: &str) -> String {
-        format!("arn:{}:ecr:{}:{}:repository/{name}", self.region.partition(), self.region, self.account)
-    }
-}
 
 /// The origin of a call, for policy conditions and the audit log.
 #[derive(Clone, Debug)]
@@ -78,7 +61,7 @@ pub fn excerpt(text: &str, characters: usize) -> String {
 impl Cx {
     /// The caller's ARN, in the partition of the registry's region.
     pub fn caller_arn(&self) -> String {
-        self.caller.arn(self.registry.region.partition())
+        self.caller.arn(self.registry.partition())
     }
 
     /// The context of a job of this kind about a registry, which a service such as `ecr.amazonaws.com` does by itself.

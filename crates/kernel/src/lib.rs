@@ -14,10 +14,12 @@ pub mod limits;
 pub mod outbox;
 pub mod quirks;
 pub mod random;
+mod registry_id;
 mod system;
 
-pub use cx::{Cx, Origin, RegistryId, RequestOrigin, excerpt};
+pub use cx::{Cx, Origin, RequestOrigin, excerpt};
 pub use error::{CommonError, Constraint, ErrorChain, Fault};
+pub use registry_id::{Realm, RegistryId};
 pub use system::{Capability, Domain, Parts, Run, System};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

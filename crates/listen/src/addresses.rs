@@ -9,7 +9,7 @@ use aws::{AccountId, Region};
 use base_url::port_suffix;
 use http::header;
 use http::request::Parts;
-use kernel::RegistryId;
+use kernel::{Realm, RegistryId};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The domain that registries always answer under, in addition to the configured one.
@@ -86,7 +86,7 @@ pub enum HostName {
 impl HostName {
     fn region(&self) -> Option<&Region> {
         match self {
-            HostName::Registry(registry) => Some(&registry.region),
+            HostName::Registry(registry) => registry.region(),
             HostName::Api(region) => Some(region),
             HostName::Other => None,
         }
@@ -95,7 +95,7 @@ impl HostName {
 
 impl Addresses {
     pub fn new(names: Names) -> Addresses {
-        let default = RegistryId { account: AccountId::DEFAULT, region: names.regions.first().clone() };
+        let default = RegistryId::private(AccountId::DEFAULT, names.regions.first().clone());
         let local_scheme = names.scheme;
         let local_port = port_suffix(local_scheme, names.port);
         let set = names.url.is_some();
@@ -147,11 +147,18 @@ impl Addresses {
 
     /// The host (and port) of a registry's image URIs: `repositoryUri` is this, a slash, and the name.
     pub fn registry_host(&self, registry: &RegistryId) -> String {
-        let RegistryId { account, region } = registry;
+        let labels = match &registry.realm {
+            Realm::Private(region) => format!("{}.dkr.ecr.{region}", registry.account),
+            // As public.ecr.aws: one for all accounts.
+            Realm::Public => "public.ecr".to_owned(),
+        };
         match &self.domain {
-            Some(domain) => format!("{account}.dkr.ecr.{region}.{}{}", domain.of(region), self.base.port()),
+            Some(domain) => {
+                let domain = registry.region().map_or(&*domain.0, |region| domain.of(region));
+                format!("{labels}.{domain}{}", self.base.port())
+            }
             None if *registry == self.default => self.base.authority.clone(),
-            None => format!("{account}.dkr.ecr.{region}.{LOCALHOST}{}", self.local_port),
+            None => format!("{labels}.{LOCALHOST}{}", self.local_port),
         }
     }
 
@@ -175,7 +182,12 @@ impl Addresses {
         }
     }
 
-    /// The account and region that the base URL belongs to.
+    /// The region that is used where a client names none.
+    pub fn default_region(&self) -> &aws::Region {
+        self.regions.first()
+    }
+
+    /// The private registry that the base URL belongs to.
     pub fn default_registry(&self) -> &RegistryId {
         &self.default
     }
@@ -200,7 +212,7 @@ fn named(labels: &str) -> Option<HostName> {
     }
     let (account, rest) = labels.split_once('.')?;
     let region = rest.strip_prefix("dkr.ecr.")?.parse().ok()?;
-    Some(HostName::Registry(RegistryId { account: account.parse().ok()?, region }))
+    Some(HostName::Registry(RegistryId::private(account.parse().ok()?, region)))
 }
 
 /// Removes the port from a host; keeps the brackets of an IPv6 address.
@@ -232,7 +244,7 @@ mod tests {
     }
 
     fn registry(account: &str, region: &str) -> RegistryId {
-        RegistryId { account: account.parse().unwrap(), region: region.parse().unwrap() }
+        RegistryId::private(account.parse().unwrap(), region.parse().unwrap())
     }
 
     #[test]

@@ -27,9 +27,29 @@ pub mod upload;
 #[cfg(test)]
 mod every_statement;
 
-/// A registry: one account in one region. It is the first half of every natural key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A registry, as the columns `account` and `region` hold it: the first half of every natural key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistryKey {
     pub account: String,
-    pub region: String,
+    region: String,
+}
+
+impl RegistryKey {
+    /// What the column `region` holds of a public registry, which is in no region. No region can be spelled so.
+    pub const PUBLIC: &str = "@public";
+
+    /// The private registry of an account in a region.
+    pub fn private(account: &str, region: &str) -> RegistryKey {
+        RegistryKey { account: account.to_owned(), region: region.to_owned() }
+    }
+
+    /// The public registry of an account.
+    pub fn public(account: &str) -> RegistryKey {
+        RegistryKey::private(account, RegistryKey::PUBLIC)
+    }
+
+    /// The region of a private registry, or [`RegistryKey::PUBLIC`].
+    pub fn region(&self) -> &str {
+        &self.region
+    }
 }

@@ -26,8 +26,8 @@ pub mod token;
 pub mod upload;
 
 pub use kernel::{
-    Capability, CommonError, Constraint, Cx, Domain, Fault, Origin, Parts, RegistryId, RequestOrigin, Run, System,
-    access, clock, jobs, keys, limits, quirks, random,
+    Capability, CommonError, Constraint, Cx, Domain, Fault, Origin, Parts, Realm, RegistryId, RequestOrigin, Run,
+    System, access, clock, jobs, keys, limits, quirks, random,
 };
 
 pub use error::{Error, LayersNotFoundBy};

@@ -100,7 +100,7 @@ mod tests {
     use aws::AccountId;
 
     fn known(since: i64) -> Known {
-        let registry = RegistryId { account: AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        let registry = RegistryId::private(AccountId::DEFAULT, "us-east-1".parse().unwrap());
         let (issued, expires) = (Time(0), Time(i64::MAX));
         let token = Token { registry, principal: "p".to_owned(), access_key_id: "k".to_owned(), issued, expires };
         Known { login: Arc::new(Login { token, caller: Caller::Nobody }), since: Time(since) }

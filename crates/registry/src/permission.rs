@@ -3,6 +3,7 @@ use crate::RegistryId;
 use kernel::access::{Need, Resource};
 use kernel::excerpt;
 use oci::RepositoryName;
+use std::borrow::Cow;
 
 /// The largest number of characters of a client's name in a permission. A repository name has at most as many.
 const MAX_NAME: usize = 256;
@@ -24,7 +25,7 @@ pub fn registry(registry: &RegistryId) -> Resource {
 
 /// The permission for `action` on the repository that a client names, also if the name is invalid. Authorization comes before the check
 /// of the name. So only a caller who is allowed for such a name reads that it is invalid.
-pub fn need_on(action: &'static str, registry: &RegistryId, name: Option<&str>) -> Need {
+pub fn need_on(action: impl Into<Cow<'static, str>>, registry: &RegistryId, name: Option<&str>) -> Need {
     let name = excerpt(name.unwrap_or_default(), MAX_NAME);
     Need::new(action, Resource::new(registry.repository_arn(&name), registry.account))
 }
@@ -40,7 +41,7 @@ mod tests {
     use policy::{Document, Grammar, Policies, Principal, PrincipalKind, ResourceRule, evaluate};
 
     fn here() -> RegistryId {
-        RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() }
+        RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap())
     }
 
     /// True if a user who is allowed everything on these repositories is allowed this.
@@ -53,7 +54,7 @@ mod tests {
         let arn = "arn:aws:iam::000000000000:user/ann".to_owned();
         let request = policy::Request {
             principal: &Principal { account: Some(here().account), arn, kind: PrincipalKind::User },
-            action: need.action,
+            action: &need.action,
             resource: &need.resource.arn,
             resource_account: need.resource.owner,
             resource_rule: ResourceRule::Either,
@@ -79,8 +80,11 @@ mod tests {
     fn only_a_repository_of_the_same_registry_is_one() {
         let name: RepositoryName = "team/app".parse().unwrap();
         assert_eq!(repository_of(&here(), &repository(&here(), &name)), Some(name.clone()));
-        let there = RegistryId { region: "eu-west-1".parse().unwrap(), ..here() };
-        assert_eq!(repository_of(&here(), &repository(&there, &name)), None);
+        for there in
+            [RegistryId::private(here().account, "eu-west-1".parse().unwrap()), RegistryId::public(here().account)]
+        {
+            assert_eq!(repository_of(&here(), &repository(&there, &name)), None);
+        }
         for other in [every_repository(&here()), registry(&here())] {
             assert_eq!(repository_of(&here(), &other), None);
         }

@@ -40,7 +40,7 @@ impl PolicySource for StoredPolicies {
         let mut policies = Policies::default();
         if need.action != FROM_IDENTITY_ALONE {
             policies.resource.extend(repository.clone());
-            let concerned = !of_version_1 || is_of_version_1_action(need.action);
+            let concerned = !of_version_1 || is_of_version_1_action(&need.action);
             policies.registry.extend(registry.clone().filter(|_| concerned));
         }
         Ok(FoundPolicies { policies, resource_tags: tags.clone() })
@@ -199,7 +199,7 @@ mod tests {
     use aws::AccountId;
 
     fn registry() -> RegistryId {
-        RegistryId { account: AccountId::DEFAULT, region: "us-east-1".parse().unwrap() }
+        RegistryId::private(AccountId::DEFAULT, "us-east-1".parse().unwrap())
     }
 
     fn found(text_bytes: usize) -> Arc<ResourcePolicies> {

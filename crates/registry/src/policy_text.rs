@@ -104,7 +104,7 @@ impl PolicyText {
         let document = Document::parse(text, Grammar::Resource).map_err(invalid)?;
         document.check(rules).map_err(invalid)?;
         principals_exist(cx, &document).await?;
-        let text = policy::readable(text, cx.registry.region.partition()).map_err(invalid)?;
+        let text = policy::readable(text, cx.registry.partition()).map_err(invalid)?;
         Ok(PolicyText { document, text })
     }
 }

@@ -86,7 +86,7 @@ mod tests {
     const NOW: Time = Time(1_000_000_000);
 
     fn images(number: usize) -> QuotaSubject {
-        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        let registry = RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap());
         QuotaSubject::Images { registry, repository: format!("app{number}").parse().unwrap() }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::clock::Time;
 use crate::keys::Purpose;
-use crate::{Cx, RegistryId, System};
+use crate::{Cx, Realm, RegistryId, System};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ const PREFIX: &str = "v1.";
 /// A token whose MAC was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// The principal's account, and the region in which the token is valid.
+    /// The principal's account, and the realm in which the token is valid: a region, or ECR Public.
     pub registry: RegistryId,
     /// The principal's unique id.
     pub principal: String,
@@ -50,7 +50,7 @@ pub fn mint(cx: &Cx) -> (String, Time) {
         account: account.to_string(),
         principal: cx.caller.user_id(),
         key: cx.caller.access_key_id().to_owned(),
-        region: cx.registry.region.to_string(),
+        region: cx.registry.key().region().to_owned(),
         issued: now.0,
         expires: expires.0,
     };
@@ -93,9 +93,9 @@ fn read(system: &System, password: &str) -> Result<Token, InvalidToken> {
         return Err(InvalidToken::Foreign);
     }
     let account = payload.account.parse().map_err(|_| InvalidToken::NotAToken)?;
-    let region = payload.region.parse().map_err(|_| InvalidToken::NotAToken)?;
+    let realm = Realm::from_key(&payload.region).ok_or(InvalidToken::NotAToken)?;
     Ok(Token {
-        registry: RegistryId { account, region },
+        registry: RegistryId { account, realm },
         principal: payload.principal,
         access_key_id: payload.key,
         issued: Time(payload.issued),

@@ -308,8 +308,7 @@ impl TestApp {
     /// Replaces a layer's stored bytes, or removes them (`None`), without the server's knowledge: at its location, or in its
     /// record.
     pub async fn set_stored(&self, repository: &str, layer: &[u8], bytes: Option<&[u8]>) {
-        let registry =
-            meta::records::RegistryKey { account: "000000000000".to_owned(), region: "us-east-1".to_owned() };
+        let registry = meta::records::RegistryKey::private("000000000000", "us-east-1");
         let digest = oci::Digest::of(oci::Algorithm::Sha256, layer).to_bytes();
         let found = self.system.db.look_up(meta::records::layer::named(&registry, repository, &digest)).await;
         let row = found.expect("the records").flatten().expect("a layer that the repository shows").layer;

@@ -5,9 +5,9 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::request::Parts;
 use http::{HeaderMap, header};
-use kernel::RegistryId;
 use kernel::access::Caller;
 use kernel::clock::Time;
+use kernel::{Realm, RegistryId};
 use listen::addresses::{HostName, host};
 use listen::app::App;
 use registry::Error;
@@ -31,9 +31,10 @@ pub enum Unauthenticated {
     Challenge(NoToken),
     #[error("{EXPIRED}")]
     Expired { at: Time },
-    /// A valid token for another region. AWS's sentence comes first, because tools match on it.
-    #[error("{EXPIRED} The token is for the region {token}; this registry is in {registry}.")]
-    Region { token: Region, registry: Region },
+    /// A valid token for another region, or for ECR Public at a private registry, or the other way round. AWS's sentence comes first,
+    /// because tools match on it.
+    #[error("{EXPIRED} The token is for {token:#}; this registry is in {registry}.")]
+    Realm { token: Realm, registry: Realm },
     #[error("The region {region} is not served here")]
     NotServed { region: Region, default: Region },
     #[error(transparent)]
@@ -76,17 +77,16 @@ pub async fn authenticate(app: &App, head: &Parts) -> Result<(Caller, RegistryId
 
 /// Returns the registry that the host names, or the token's own if the host names none.
 fn registry(app: &App, head: &Parts, token: &Token) -> Result<RegistryId, Unauthenticated> {
-    let RegistryId { account, region } = token.registry.clone();
     let registry = match app.addresses.host(host(head).unwrap_or_default()) {
         HostName::Registry(registry) => registry,
-        HostName::Api(region) => RegistryId { account, region },
+        HostName::Api(region) => RegistryId::private(token.registry.account, region),
         HostName::Other => token.registry.clone(),
     };
-    if registry.region != region {
-        return Err(Unauthenticated::Region { token: region, registry: registry.region });
+    if registry.realm != token.registry.realm {
+        return Err(Unauthenticated::Realm { token: token.registry.realm.clone(), registry: registry.realm });
     }
-    if !app.addresses.serves(&region) {
-        let default = app.addresses.default_registry().region.clone();
+    if let Some(region) = registry.region().filter(|region| !app.addresses.serves(region)) {
+        let (region, default) = (region.clone(), app.addresses.default_region().clone());
         return Err(Unauthenticated::NotServed { region, default });
     }
     Ok(registry)

@@ -121,7 +121,7 @@ impl Known {
         let default = app.addresses.default_registry();
         let (registry, named) = match app.addresses.host(host.unwrap_or_default()) {
             HostName::Registry(registry) => (registry, true),
-            HostName::Api(region) => (RegistryId { region, ..default.clone() }, false),
+            HostName::Api(region) => (RegistryId::private(default.account, region), false),
             HostName::Other => (default.clone(), false),
         };
         let reached_at = app.addresses.reached_at(host, tls);

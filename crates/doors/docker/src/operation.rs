@@ -199,39 +199,43 @@ impl Operation {
         }
     }
 
-    /// Returns the permissions that the caller needs. A refusal names the first missing one.
+    /// Returns the permissions that the caller needs in the registry. A refusal names the first missing one. Reading a public registry
+    /// needs none.
     pub fn needs(&self, registry: &RegistryId) -> Vec<Need> {
-        let on = |action, name| Need::new(action, permission::repository(registry, name));
+        let need = |operation, name| Need::new(registry.action(operation), permission::repository(registry, name));
+        let read = |operation, name| if registry.is_public() { Vec::new() } else { vec![need(operation, name)] };
         match self {
             // A valid token is enough.
             Operation::Ping => Vec::new(),
-            Operation::Catalog => vec![Need::new("ecr:DescribeRepositories", permission::every_repository(registry))],
-            Operation::ListTags { name } => vec![on("ecr:ListImages", name)],
+            Operation::Catalog => {
+                vec![Need::new(registry.action("DescribeRepositories"), permission::every_repository(registry))]
+            }
+            Operation::ListTags { name } => read("ListImages", name),
             Operation::GetManifest { name, .. }
             | Operation::MissingManifest { name, delete: false, .. }
-            | Operation::ListReferrers { name, .. } => vec![on("ecr:BatchGetImage", name)],
-            Operation::PutManifest { name, .. } => vec![on("ecr:PutImage", name)],
+            | Operation::ListReferrers { name, .. } => read("BatchGetImage", name),
+            Operation::PutManifest { name, .. } => vec![need("PutImage", name)],
             Operation::DeleteManifest { name, .. }
             | Operation::MissingManifest { name, delete: true, .. }
-            | Operation::DeleteBlob { name, .. } => vec![on("ecr:BatchDeleteImage", name)],
-            Operation::HeadBlob { name, .. } => vec![on("ecr:BatchCheckLayerAvailability", name)],
-            Operation::GetBlob { name, .. } => vec![on("ecr:GetDownloadUrlForLayer", name)],
+            | Operation::DeleteBlob { name, .. } => vec![need("BatchDeleteImage", name)],
+            Operation::HeadBlob { name, .. } => read("BatchCheckLayerAvailability", name),
+            Operation::GetBlob { name, .. } => read("GetDownloadUrlForLayer", name),
             Operation::StartUpload { name, whole: false, mount } => {
-                let source = mount.iter().map(|mount| on("ecr:GetDownloadUrlForLayer", &mount.from).optional());
-                std::iter::once(on("ecr:InitiateLayerUpload", name)).chain(source).collect()
+                let source = mount.iter().flat_map(|mount| read("GetDownloadUrlForLayer", &mount.from));
+                std::iter::once(need("InitiateLayerUpload", name)).chain(source.map(Need::optional)).collect()
             }
             Operation::StartUpload { name, whole: true, .. } => vec![
-                on("ecr:InitiateLayerUpload", name),
-                on("ecr:UploadLayerPart", name),
-                on("ecr:CompleteLayerUpload", name),
+                need("InitiateLayerUpload", name),
+                need("UploadLayerPart", name),
+                need("CompleteLayerUpload", name),
             ],
             Operation::CompleteUpload { name, bytes: true, .. } => {
-                vec![on("ecr:UploadLayerPart", name), on("ecr:CompleteLayerUpload", name)]
+                vec![need("UploadLayerPart", name), need("CompleteLayerUpload", name)]
             }
-            Operation::CompleteUpload { name, bytes: false, .. } => vec![on("ecr:CompleteLayerUpload", name)],
+            Operation::CompleteUpload { name, bytes: false, .. } => vec![need("CompleteLayerUpload", name)],
             Operation::AppendUpload { name, .. }
             | Operation::UploadStatus { name, .. }
-            | Operation::CancelUpload { name, .. } => vec![on("ecr:UploadLayerPart", name)],
+            | Operation::CancelUpload { name, .. } => vec![need("UploadLayerPart", name)],
         }
     }
 }
@@ -243,16 +247,50 @@ mod tests {
     #[test]
     fn a_mount_needs_its_source_and_goes_on_without_it() {
         let name = |text: &str| text.parse::<RepositoryName>().unwrap();
-        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
         let mount = Mount { digest: Digest::of(oci::Algorithm::Sha512, b""), from: name("source") };
         let hints = Hints { digest_without_mount: false, mount: Some(mount), has_body: false };
         let operation = Operation::find(&Method::POST, Endpoint::Uploads { name: name("app") }, hints).unwrap();
-        let needs: Vec<_> =
-            operation.needs(&registry).into_iter().map(|n| (n.action, n.resource, n.optional)).collect();
-        let on = |text| permission::repository(&registry, &name(text));
+        let needs = |registry: &RegistryId| -> Vec<_> {
+            operation.needs(registry).into_iter().map(|n| (n.action.into_owned(), n.resource, n.optional)).collect()
+        };
+        let private = RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap());
+        let public = RegistryId::public(aws::AccountId::DEFAULT);
+        let on = |registry, text| permission::repository(registry, &name(text));
         assert_eq!(
-            needs,
-            [("ecr:InitiateLayerUpload", on("app"), false), ("ecr:GetDownloadUrlForLayer", on("source"), true)]
+            needs(&private),
+            [
+                ("ecr:InitiateLayerUpload".to_owned(), on(&private, "app"), false),
+                ("ecr:GetDownloadUrlForLayer".to_owned(), on(&private, "source"), true)
+            ]
         );
+        // Everybody may read the source.
+        assert_eq!(needs(&public), [("ecr-public:InitiateLayerUpload".to_owned(), on(&public, "app"), false)]);
+    }
+
+    #[test]
+    fn a_public_registry_is_read_without_a_permission_and_written_with_its_own() {
+        let name = || "app".parse::<RepositoryName>().unwrap();
+        let digest = Digest::of(oci::Algorithm::Sha256, b"");
+        let reference = || Reference::Digest(digest);
+        let public = RegistryId::public(aws::AccountId::DEFAULT);
+        for read in [
+            Operation::ListTags { name: name() },
+            Operation::GetManifest { name: name(), reference: reference(), head: false },
+            Operation::ListReferrers { name: name(), digest },
+            Operation::HeadBlob { name: name(), digest },
+            Operation::GetBlob { name: name(), digest },
+        ] {
+            assert!(read.needs(&public).is_empty(), "{read:?}");
+        }
+        for (write, action) in [
+            (Operation::PutManifest { name: name(), reference: reference() }, "ecr-public:PutImage"),
+            (Operation::DeleteManifest { name: name(), reference: reference() }, "ecr-public:BatchDeleteImage"),
+            (Operation::DeleteBlob { name: name(), digest }, "ecr-public:BatchDeleteImage"),
+            (Operation::StartUpload { name: name(), whole: false, mount: None }, "ecr-public:InitiateLayerUpload"),
+            (Operation::Catalog, "ecr-public:DescribeRepositories"),
+        ] {
+            let needs: Vec<_> = write.needs(&public).into_iter().map(|need| need.action).collect();
+            assert_eq!(needs, [action], "{write:?}");
+        }
     }
 }

@@ -65,7 +65,7 @@ impl Operation for GetAuthorizationToken {
         let data = |account| AuthorizationData {
             authorization_token: authorization_token.clone(),
             expires_at: Timestamp(expires.0),
-            proxy_endpoint: app.addresses.proxy_endpoint(&RegistryId { account, region: cx.registry.region.clone() }),
+            proxy_endpoint: app.addresses.proxy_endpoint(&RegistryId { account, ..cx.registry.clone() }),
         };
         let accounts = accounts.unwrap_or_else(|| vec![cx.registry.account]);
         Ok(Output { authorization_data: accounts.into_iter().map(data).collect() })

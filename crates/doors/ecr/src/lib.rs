@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_list_of_no_repositories_needs_what_all_of_them_do() {
-        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        let registry = RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap());
         let operation = SERVICE.operations.iter().find(|operation| operation.name == "DescribeRepositories").unwrap();
         let needs = |input: &'static str| operation.needs(Bytes::from(input), &registry).unwrap();
         assert_eq!(needs(r#"{"repositoryNames":[]}"#)[0].resource, ::registry::permission::every_repository(&registry));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_keys_of_tags_are_conditions_whether_they_come_or_go() {
-        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        let registry = RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap());
         let arn = registry.repository_arn("app");
         for (name, input) in [
             (
@@ -216,7 +216,7 @@ mod tests {
         /// Every input is accepted, or refused as unreadable or because a member violates its constraint.
         #[test]
         fn no_input_is_more_than_refused(input in input()) {
-            let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+            let registry = RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap());
             for operation in SERVICE.operations {
                 let bytes = Bytes::from(input.to_string());
                 let needs = operation.needs(bytes.clone(), &registry);

@@ -47,7 +47,8 @@ impl Target {
     }
 
     fn is_of(&self, registry: &RegistryId) -> bool {
-        self.account == registry.account.as_str() && self.region == registry.region.as_str()
+        self.account == registry.account.as_str()
+            && registry.region().is_some_and(|region| region.as_str() == self.region)
     }
 
     /// Returns the repository's name if the repository belongs to the call's registry.

@@ -215,7 +215,7 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
     let registry = addresses.default_registry();
     let endpoint = Endpoint {
         url: addresses.base_url().to_owned(),
-        region: registry.region.to_string(),
+        region: addresses.default_region().to_string(),
         registry: addresses.registry_host(registry),
         dev: settings.process_keys.dev,
         health: listeners::health(&listeners),

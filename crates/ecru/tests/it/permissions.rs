@@ -202,7 +202,7 @@ async fn nobody_may_do_anything() {
 #[test]
 fn every_operation_but_the_free_ones_needs_something() {
     let mut free = 0;
-    let registry = RegistryId { account: AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+    let registry = RegistryId::private(AccountId::DEFAULT, "us-east-1".parse().unwrap());
     for (service, entry) in operations() {
         let input = input(key(service, entry)).unwrap_or_else(|| json!({}));
         let needs = entry.needs(input.to_string().into(), &registry).unwrap();

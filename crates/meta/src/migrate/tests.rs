@@ -319,8 +319,8 @@ const SETTING_INSERT_7: &str =
 async fn the_repositories_of_version_7_have_no_policy_in_version_8_and_may_get_one() {
     for database in Beneath::both().await {
         database.migrate(&MIGRATIONS[..7]).await.unwrap();
-        let registry = crate::records::RegistryKey { account: "000000000000".into(), region: "us-east-1".into() };
-        let key = [registry.account.as_str().into(), registry.region.as_str().into()];
+        let registry = crate::records::RegistryKey::private("000000000000", "us-east-1");
+        let key = [registry.account.as_str().into(), registry.region().into()];
         let id = RepositoryId([1; 16]);
         database.query(REPOSITORY_INSERT_7, &[&[id.into()], key.as_slice(), &["app".into()]].concat()).await;
         let setting = ["REGISTRY_POLICY_SCOPE".into(), "V1".into()];

@@ -5,6 +5,7 @@ use crate::outbox::Outbox;
 use crate::{Cx, Error, RegistryId, System};
 use aws_lc_rs::digest::{Context, SHA256};
 use kernel::excerpt;
+use meta::records::RegistryKey;
 use meta::records::push_refusal::PushRefusalRow;
 use oci::RepositoryName;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub(super) struct Queue {
 }
 
 /// A repository, and the hash that is the same for equal refusals.
-type Key = (String, String, String, [u8; 32]);
+type Key = (RegistryKey, String, [u8; 32]);
 
 struct Queued {
     registry: RegistryId,
@@ -55,10 +56,9 @@ impl Queue {
     }
 
     fn add(&self, queued: Queued) {
-        let registry = queued.registry.key();
         let mut same = [0; 32];
         same.copy_from_slice(&queued.row.same);
-        let key = (registry.account, registry.region, queued.repository.to_string(), same);
+        let key = (queued.registry.key(), queued.repository.to_string(), same);
         self.waiting.change(|waiting| {
             if let Some(older) = waiting.get_mut(&key) {
                 let row = &older.row;
@@ -163,7 +163,7 @@ mod tests {
             code: String::new(),
             message: String::new(),
         };
-        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        let registry = RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap());
         Queued { registry, repository: "app".parse().unwrap(), row }
     }
 

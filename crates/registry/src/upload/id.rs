@@ -69,9 +69,9 @@ impl UploadClaim {
 }
 
 fn message(owner: UploadOwner<'_>, head: u128) -> Vec<u8> {
-    let (account, region) = (owner.registry.account.to_string(), owner.registry.region.to_string());
+    let registry = owner.registry.key();
     let mut message = Vec::new();
-    for text in [account, region] {
+    for text in [registry.account.as_str(), registry.region()] {
         // Prefix each text with its length, so that different owners have different messages.
         message.extend_from_slice(&(text.len() as u64).to_be_bytes());
         message.extend_from_slice(text.as_bytes());
@@ -118,7 +118,7 @@ mod tests {
     }
 
     fn registry(account: &str, region: &str) -> crate::RegistryId {
-        crate::RegistryId { account: account.parse().unwrap(), region: region.parse().unwrap() }
+        crate::RegistryId::private(account.parse().unwrap(), region.parse().unwrap())
     }
 
     #[test]

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     fn session(repository: &str, id: u8) -> SessionKey {
-        let registry = RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() };
+        let registry = RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap());
         SessionKey { registry, repository: repository.parse().unwrap(), id: UploadId([id; 16]) }
     }
 

@@ -23,6 +23,7 @@ mod jobs;
 mod layer_urls;
 mod layers;
 mod policies;
+mod public_registry;
 mod push_log;
 mod sessions;
 mod support;

@@ -56,10 +56,8 @@ async fn a_look_up_of_policies_costs_one_statement_in_half_a_second() {
     world.clock.advance(Duration::from_millis(500));
     assert_eq!(statements(cx, may_pull(cx)).await, 1);
     // Another registry's change costs this one nothing.
-    let elsewhere = Cx {
-        registry: registry::RegistryId { region: "eu-west-1".parse().unwrap(), ..cx.registry.clone() },
-        ..cx.clone()
-    };
+    let elsewhere =
+        Cx { registry: registry::RegistryId::private(cx.registry.account, "eu-west-1".parse().unwrap()), ..cx.clone() };
     world.repository(&elsewhere, &app()).await;
     assert_eq!(statements(cx, may_pull(cx)).await, 0);
     // With a policy the repository's tags are read too, as often.

@@ -232,6 +232,11 @@ impl World {
         context(self.cx.system.clone(), account, region)
     }
 
+    /// A call about the public registry of the world's account, in the same process.
+    pub fn public_registry(&self) -> Cx {
+        Cx { registry: RegistryId::public(self.cx.registry.account), ..self.cx.clone() }
+    }
+
     pub async fn start(&self) -> UploadId {
         upload::start(&self.cx, &app(), Algorithm::Sha256).await.unwrap()
     }
@@ -351,7 +356,7 @@ fn context(system: Arc<System>, account: &str, region: &str) -> Cx {
     Cx {
         system,
         caller: Caller::Administrator { account, access_key_id: "AKIDEXAMPLE".to_owned() },
-        registry: RegistryId { account, region: region.parse().unwrap() },
+        registry: RegistryId::private(account, region.parse().unwrap()),
         origin: Origin::Request(RequestOrigin {
             address: [127, 0, 0, 1].into(),
             listener: "127.0.0.1:5050".into(),

@@ -85,9 +85,9 @@ impl Refusal {
 impl About {
     /// Returns the command that logs in at this host.
     pub fn login(&self) -> String {
-        let (region, host) = (&self.registry.region, &self.host);
+        let (service, region, host) = (self.registry.service(), self.registry.api_region(), &self.host);
         format!(
-            "log in with: aws ecr get-login-password --region {region} | docker login -u AWS --password-stdin {host}"
+            "log in with: aws {service} get-login-password --region {region} | docker login -u AWS --password-stdin {host}"
         )
     }
 
@@ -130,9 +130,13 @@ impl About {
 
     /// Says in which registry a pull looked for its repository, and how to list that registry.
     fn looked_for(&self) -> Words {
-        let RegistryId { account, region } = &self.registry;
+        let account = self.registry.account;
+        let place = match self.registry.region() {
+            Some(region) => format!("the account {account} in {region}"),
+            None => format!("the public registry of the account {account}"),
+        };
         let by = if self.named { "host names" } else { "token is of" };
-        let short = format!("the {by} the account {account} in {region}");
+        let short = format!("the {by} {place}");
         let whole = format!("{short}; see what is there with: {}", self.command("describe-repositories", ""));
         Words { whole, short: Some(short) }
     }
@@ -178,13 +182,13 @@ impl About {
 
     /// Returns an AWS CLI command that addresses this registry.
     fn command(&self, operation: &str, arguments: &str) -> String {
-        let RegistryId { account, region } = &self.registry;
-        let mut line = format!("aws ecr {operation}");
+        let RegistryId { account, .. } = &self.registry;
+        let mut line = format!("aws {} {operation}", self.registry.service());
         if !arguments.is_empty() {
             line.push(' ');
             line.push_str(arguments);
         }
-        line.push_str(&format!(" --region {region}"));
+        line.push_str(&format!(" --region {}", self.registry.api_region()));
         if self.caller != Some(*account) {
             line.push_str(&format!(" --registry-id {account}"));
         }

@@ -25,8 +25,8 @@ pub fn unauthenticated(error: Unauthenticated, quirks: &Quirks) -> Result<Refusa
                 .cause(format!("the token expired at {at}"))
                 .cure(Cure::Login)
         }
-        Unauthenticated::Region { token, registry } => denied(message)
-            .cause(format!("the token is for the region {token}, this registry is in {registry}"))
+        Unauthenticated::Realm { token, registry } => denied(message)
+            .cause(format!("the token is for {token:#}, this registry is in {registry}"))
             .cure(Cure::Login),
         Unauthenticated::NotServed { default, .. } => denied(message).say(format!(
             "use the default registry, in {default}, or have the region added to the server's setting regions"

@@ -52,7 +52,7 @@ async fn owner(app: &TestApp) -> AwsCaller<'_> {
 
 /// The password of a token that this server made for a key which it does not know (any more).
 fn password_of_nobody(app: &TestApp) -> String {
-    let registry = RegistryId { account: OWNER.parse().unwrap(), region: "us-east-1".parse().unwrap() };
+    let registry = RegistryId::private(OWNER.parse().unwrap(), "us-east-1".parse().unwrap());
     let caller = Caller::Administrator { account: registry.account, access_key_id: "AKIAGONE".to_owned() };
     let origin = RequestOrigin {
         address: app.address.ip(),

@@ -2,7 +2,7 @@ use super::super::About;
 use super::*;
 use crate::path::InvalidPath;
 use hyper::ext::ReasonPhrase;
-use kernel::RegistryId;
+use kernel::{Realm, RegistryId};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn denial(resource: &str) -> policy::Denial {
 fn about(pushes: bool) -> About {
     About {
         host: "localhost:5050".to_owned(),
-        registry: RegistryId { account: aws::AccountId::DEFAULT, region: "us-east-1".parse().unwrap() },
+        registry: RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap()),
         named: false,
         caller: Some(aws::AccountId::DEFAULT),
         pushes,
@@ -377,8 +377,11 @@ proptest! {
 fn a_token_that_is_not_good_here_is_cured_by_another_login() {
     let quirks = Quirks::default();
     let expired = Unauthenticated::Expired { at: Time(1_795_258_800_000_000) };
-    let region = |text: &str| text.parse().unwrap();
-    let elsewhere = Unauthenticated::Region { token: region("eu-west-1"), registry: region("us-east-1") };
+    let region = |text: &str| -> aws::Region { text.parse().unwrap() };
+    let elsewhere = Unauthenticated::Realm {
+        token: Realm::Private(region("eu-west-1")),
+        registry: Realm::Private(region("us-east-1")),
+    };
     let login = "aws ecr get-login-password --region us-east-1 | docker login -u AWS --password-stdin localhost:5050";
     for (error, cause) in [
         (expired, "the token expired at 2026-11-21T11:00:00Z"),
