@@ -383,7 +383,7 @@ async fn only_a_backup_s_own_directory_is_written_and_only_an_empty_one_is_resto
     says(&back_up_as(&other, &copy, false).await.unwrap_err(), &["is the backup of store", "a directory of its own"]);
     assert_eq!(files(&copy), before);
     // A data directory, and one of somebody else.
-    says(&back_up_as(&ground, &other.data(), false).await.unwrap_err(), &["is no backup, and not empty"]);
+    says(&back_up_as(&ground, &other.data(), false).await.unwrap_err(), &["is a data directory, not a backup"]);
     let foreign = ground.directory.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("mine"), "x").unwrap();
