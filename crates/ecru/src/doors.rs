@@ -2,12 +2,12 @@
 use crate::front_page;
 use call::{Entry, Foreign, Service, Services};
 use http::request::Parts;
+use kernel::access::PolicySource;
+use kernel::{Domain, RequestOrigin};
 use listen::app::App;
 use listen::body::{Request, RequestBody, Response};
 use listen::door::{Door, Doors};
 use listen::local_only::NotLocal;
-use registry::access::PolicySource;
-use registry::{Domain, RequestOrigin};
 use std::sync::Arc;
 use tokio::time::Instant;
 

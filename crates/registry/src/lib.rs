@@ -25,9 +25,9 @@ mod tag_mutability;
 pub mod token;
 pub mod upload;
 
-pub use kernel::{
-    Capability, CommonError, Constraint, Cx, Domain, Fault, Origin, Parts, Realm, RegistryId, RequestOrigin, Run,
-    System, access, clock, jobs, keys, limits, quirks, random,
+use kernel::{
+    Capability, CommonError, Constraint, Cx, Domain, Realm, RegistryId, System, access, clock, jobs, keys, quirks,
+    random,
 };
 
 pub use error::{Error, LayersNotFoundBy};

@@ -10,6 +10,10 @@ use blob::faulty::FaultyEngine;
 use blob::fs::FsEngine;
 use call::Services;
 use ecru::doors::EveryDoor;
+use kernel::keys::Keys;
+use kernel::limits::Limits;
+use kernel::quirks::Quirks;
+use kernel::{Parts, System};
 use listen::addresses::{Addresses, Names, Regions, Scheme};
 use listen::app::App;
 use listen::connections::ConnectionLimits;
@@ -18,10 +22,6 @@ use listen::listener::{Listener, Serves};
 use listen::local_only::Answers;
 use listen::memory::{BudgetSizes, Budgets};
 use registry::credential::ProcessKeys;
-use registry::keys::Keys;
-use registry::limits::Limits;
-use registry::quirks::Quirks;
-use registry::{Parts, System};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -214,7 +214,7 @@ impl TestApp {
         let buffers = blob::Buffers::new(64).with_open_files(ground.settings.open_files.unwrap_or(usize::MAX));
         let layers = FsEngine::open(ground.directory.path().join("layers"), Arc::new(RealDisk), buffers.clone()).await;
         let faults = FaultyEngine::new(Arc::new(layers.expect("the layer store")));
-        let now_us = registry::clock::Clock::now(ground.clock.as_ref()).0;
+        let now_us = kernel::clock::Clock::now(ground.clock.as_ref()).0;
         let db = match (&ground.settings.postgres, &ground.database) {
             (Some((url, timeout)), _) => {
                 let (url, timeout) = (url.clone(), *timeout);
@@ -285,7 +285,7 @@ impl TestApp {
         TestApp::over(running.ground).await
     }
 
-    pub fn now(&self) -> registry::clock::Time {
+    pub fn now(&self) -> kernel::clock::Time {
         self.system.now()
     }
 

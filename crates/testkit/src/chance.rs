@@ -1,5 +1,5 @@
 //! Seeded randomness: a test gets the same bytes each time.
-use registry::random::Random;
+use kernel::random::Random;
 use std::sync::Mutex;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): good enough for distinct ids, and reproducible.

@@ -1,5 +1,5 @@
 //! A clock that stands still until a test moves it.
-use registry::clock::{Clock, Time};
+use kernel::clock::{Clock, Time};
 use std::time::Duration;
 use tokio::sync::watch;
 

@@ -12,8 +12,8 @@ use crate::data_dir::{
 use blob::Buffers;
 use blob::disk::RealDisk;
 use blob::fs::FsEngine;
+use kernel::clock::{Clock as _, SystemClock};
 use meta::{Db, PostgresConfig, RecordsFile, SqliteConfig};
-use registry::clock::{Clock as _, SystemClock};
 use rustix::fs::Mode;
 use rustix::process::umask;
 use std::path::{Path, PathBuf};

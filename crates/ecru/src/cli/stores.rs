@@ -9,15 +9,15 @@ use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
 use blob::Buffers;
 use blob::disk::RealDisk;
 use blob::fs::FsEngine;
+use kernel::clock::{SystemClock, Time};
+use kernel::keys::{Keys, NoRootKey};
+use kernel::limits::Limits;
+use kernel::quirks::Quirks;
+use kernel::random::{Random, SystemRandom};
+use kernel::{Parts, System};
 use listen::connections::ConnectionLimits;
 use meta::{Db, PostgresConfig, SqliteConfig};
 use registry::bootstrap::BootstrapError;
-use registry::clock::{SystemClock, Time};
-use registry::keys::{Keys, NoRootKey};
-use registry::limits::Limits;
-use registry::quirks::Quirks;
-use registry::random::{Random, SystemRandom};
-use registry::{Parts, System};
 use rustix::process::{Resource, getrlimit};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -198,7 +198,7 @@ impl Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use registry::clock::Clock as _;
+    use kernel::clock::Clock as _;
 
     fn settings(data: &std::path::Path) -> StoreSettings {
         let args = StoreArgs { data: Some(data.to_owned()), postgres: None, config: None };

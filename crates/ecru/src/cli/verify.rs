@@ -2,8 +2,8 @@
 use super::progress::{Progress, bytes};
 use super::stores::{StoreArgs, StoreError, Stores};
 use crate::config::{SettingsError, Variables};
+use kernel::clock::{Clock as _, SystemClock};
 use listen::body::Chain;
-use registry::clock::{Clock as _, SystemClock};
 use registry::layer::verify::{self, NamedLayer, VerifyEvent, VerifyFinding, VerifyOptions, VerifySummary};
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -1,6 +1,6 @@
 //! Reads the TOML file of settings.
 use super::{Given, SettingsError};
-use registry::quirks::{Behaviour, Quirks};
+use kernel::quirks::{Behaviour, Quirks};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
 use std::collections::BTreeMap;

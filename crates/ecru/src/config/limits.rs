@@ -1,5 +1,5 @@
 //! The table `[limits]` of the file: its settings and their bounds.
-use registry::limits::Limits;
+use kernel::limits::Limits;
 use serde::Deserialize;
 use std::ops::RangeInclusive;
 use std::time::Duration;

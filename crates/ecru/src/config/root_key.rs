@@ -2,7 +2,7 @@
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use registry::keys::KEY_BYTES;
+use kernel::keys::KEY_BYTES;
 use std::str::FromStr;
 use zeroize::Zeroizing;
 

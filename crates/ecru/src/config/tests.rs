@@ -172,8 +172,8 @@ fn without_the_feature_acme_is_refused_with_how_to_have_it() {
 fn the_file_sets_quirks_and_limits() {
     let file = "[quirks]\npatch_status = \"faithful\"\n[limits]\ntoken_life_seconds = 300\nlayer_bytes = 7\n";
     let settings = resolved(&[], &[], file).unwrap();
-    assert_eq!(settings.quirks.patch_status, registry::quirks::Behaviour::Faithful);
-    assert_eq!(settings.quirks.registry_errors, registry::quirks::Behaviour::Fixed);
+    assert_eq!(settings.quirks.patch_status, kernel::quirks::Behaviour::Faithful);
+    assert_eq!(settings.quirks.registry_errors, kernel::quirks::Behaviour::Fixed);
     assert_eq!((settings.limits.token_life.as_secs(), settings.limits.layer_bytes), (300, 7));
     assert_eq!(settings.limits.layer_parts, Limits::default().layer_parts);
 }

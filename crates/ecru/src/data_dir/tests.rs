@@ -1,5 +1,5 @@
 use super::*;
-use registry::random::SystemRandom;
+use kernel::random::SystemRandom;
 use std::os::unix::fs::PermissionsExt as _;
 
 fn mode(path: &Path) -> u32 {

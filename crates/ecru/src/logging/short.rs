@@ -4,8 +4,8 @@
 //! request are only in the other formats.
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use kernel::clock::{Clock as _, SystemClock};
 use listen::access_log::{self, HUNG_UP};
-use registry::clock::{Clock as _, SystemClock};
 use std::fmt::{self, Debug, Write as _};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};

@@ -1,6 +1,6 @@
 //! What the documentation promises is what the program has.
 use ecru::doors::operations;
-use registry::quirks::Quirks;
+use kernel::quirks::Quirks;
 use std::collections::BTreeSet;
 
 fn compatibility() -> String {

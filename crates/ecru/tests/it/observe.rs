@@ -1,6 +1,6 @@
 //! What the process says of itself: readiness and metrics.
 use blob::faulty::EngineCall;
-use registry::clock::Clock as _;
+use kernel::clock::Clock as _;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! How long a page is when nobody says so (`ECR.md` A.10, B.7).
 use aws::PageTokens;
-use registry::keys::Purpose;
+use kernel::keys::Purpose;
 use serde_json::{Value, json};
 use testkit::{Image, TestApp};
 

@@ -3,7 +3,7 @@
 use aws::AccountId;
 use call::{Entry, Protocol, Service};
 use ecru::doors::operations;
-use registry::RegistryId;
+use kernel::RegistryId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Call};

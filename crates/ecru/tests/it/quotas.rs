@@ -1,6 +1,6 @@
 //! The quotas of `ECR.md` M, made small.
 use base64::Engine as _;
-use registry::limits::Limits;
+use kernel::limits::Limits;
 use serde_json::json;
 use testkit::{Image, TestApp, chance, digest, location, with_query};
 

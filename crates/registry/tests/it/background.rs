@@ -1,10 +1,11 @@
 //! Calls of background jobs. A job may make any call, without a request.
 
 use super::support::*;
-use registry::access::{Caller, Need, authorize};
+use kernel::Cx;
+use kernel::access::{Caller, Need, authorize};
 use registry::image::{self, ImageRef, NewImage, PushClient};
 use registry::push_log::{self, PushAttempt, PushRefusal};
-use registry::{Cx, permission, repository};
+use registry::{permission, repository};
 use serde_json::json;
 
 const SERVICE: &str = "ecr.amazonaws.com";

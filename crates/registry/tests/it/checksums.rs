@@ -3,11 +3,12 @@
 use super::support::*;
 use blob::checksum::{self, BLOCK_BYTES};
 use bytes::Bytes;
+use kernel::Cx;
 use meta::records::layer::FIRST_CHECKSUMS;
 use oci::{Algorithm, ByteRange, Digest, Hasher};
+use registry::Error;
 use registry::layer::{self, LayerOpening};
 use registry::upload::{self, BodySource, CompletionRules};
-use registry::{Cx, Error};
 
 /// The lengths of a body's pieces: shorter than a block, ending with a block, longer than a buffer.
 const LENGTHS: [usize; 7] = [1, 1000, BLOCK_BYTES - 1, BLOCK_BYTES, 3 * BLOCK_BYTES + 7, S3_PART, S3_PART + 1];

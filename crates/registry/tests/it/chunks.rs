@@ -2,11 +2,12 @@
 
 use super::support::*;
 use bytes::Bytes;
+use kernel::CommonError;
+use kernel::limits::Limits;
+use kernel::quirks::Quirks;
 use oci::ChunkRange;
-use registry::limits::Limits;
-use registry::quirks::Quirks;
+use registry::Error;
 use registry::upload::{self, CompletionRules, UploadId};
-use registry::{CommonError, Error};
 
 fn chunk(first: usize, len: usize) -> ChunkRange {
     ChunkRange { first: first as u64, last: (first + len - 1) as u64 }

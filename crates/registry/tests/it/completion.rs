@@ -4,11 +4,12 @@ use super::support::*;
 use blob::Error as BlobError;
 use blob::checksum;
 use blob::faulty::EngineCall;
+use kernel::CommonError;
+use kernel::limits::Limits;
+use kernel::quirks::Quirks;
 use oci::{Algorithm, Digest};
-use registry::limits::Limits;
-use registry::quirks::Quirks;
 use registry::upload::{self, BodyPlace, CompletionRules};
-use registry::{CommonError, Error, layer};
+use registry::{Error, layer};
 
 #[tokio::test]
 async fn an_upload_in_one_request_writes_no_session() {

@@ -2,9 +2,10 @@
 
 use super::support::*;
 use bytes::Bytes;
+use kernel::{CommonError, Cx};
 use meta::records;
+use registry::Error;
 use registry::upload::{self, CompletionRules, UploadId, UploadProgress};
-use registry::{CommonError, Cx, Error};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 

@@ -1,11 +1,12 @@
 //! The costs of operations in the metadata store, as numbers of transactions, statements and round trips. No test measures time.
 
 use crate::support::{Store, World, app, layer_bytes, on_postgres, put_to, sha256, whole};
+use kernel::Cx;
 use oci::{Algorithm, Digest, Reference};
 use registry::image::{self, NewImage, PushClient};
 use registry::repository::{self, Encryption, NewRepository, TagMutability};
 use registry::upload::{self, CompletionRules};
-use registry::{Cx, Error, layer};
+use registry::{Error, layer};
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};

@@ -2,12 +2,13 @@
 
 use super::support::*;
 use bytes::Bytes;
+use kernel::Cx;
+use kernel::limits::Limits;
+use kernel::quirks::Quirks;
 use oci::{Digest, RepositoryName};
+use registry::Error;
 use registry::image::{self, NewImage, PushClient};
-use registry::limits::Limits;
-use registry::quirks::Quirks;
 use registry::upload::{self, BodySource, CompletionRules, UploadId};
-use registry::{Cx, Error};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 

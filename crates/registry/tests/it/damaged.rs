@@ -4,11 +4,12 @@ use super::support::*;
 use blob::checksum::BLOCK_BYTES;
 use blob::faulty::EngineCall;
 use blob::{Error as BlobError, Location};
+use kernel::{CommonError, Cx};
 use oci::{Algorithm, ByteRange, Digest};
 use registry::image::{self, NewImage, PushClient};
 use registry::layer::{self, LayerOpening};
 use registry::upload::{self, CompletionRules};
-use registry::{CommonError, Cx, Error, LayersNotFoundBy};
+use registry::{Error, LayersNotFoundBy};
 use serde_json::json;
 use std::io;
 

@@ -3,8 +3,9 @@
 use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::EngineCall;
+use kernel::CommonError;
+use registry::Error;
 use registry::upload::{self, CompletionRules};
-use registry::{CommonError, Error};
 
 #[tokio::test]
 async fn uploads_fail_on_a_full_disk_and_continue_when_it_has_space() {

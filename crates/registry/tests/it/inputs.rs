@@ -1,12 +1,13 @@
 //! Limits and checks of client input.
 
 use super::support::*;
+use kernel::keys::Keys;
+use kernel::{Cx, Parts, System};
 use oci::{Digest, Manifest, MediaType};
 use registry::bootstrap::{self, BootstrapError};
 use registry::image::{self, ImageChange, NewImage, PushClient, PushedImage};
-use registry::keys::Keys;
 use registry::repository::{self, TagMutability};
-use registry::{Cx, Error, Parts, System, referrers, resource_tags};
+use registry::{Error, referrers, resource_tags};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 

@@ -1,10 +1,10 @@
 //! The runner of jobs with test kinds: lanes, claims, attempts, progress and unknown kinds.
 
 use super::support::*;
+use kernel::System;
+use kernel::jobs::{self, Job, JobError, JobKind, JobKinds, JobOutcome, JobQuery, JobQueue, JobRun, JobState, Lane};
 use meta::Tx;
 use meta::records::job::JobRow;
-use registry::System;
-use registry::jobs::{self, Job, JobError, JobKind, JobKinds, JobOutcome, JobQuery, JobQueue, JobRun, JobState, Lane};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};

@@ -3,9 +3,9 @@
 use super::support::*;
 use blob::Error as BlobError;
 use blob::faulty::EngineCall;
+use kernel::jobs::{self, JobKind as _, JobQueue};
 use meta::records::job::JobRow;
 use registry::JOB_KINDS;
-use registry::jobs::{self, JobKind as _, JobQueue};
 use registry::upload::{self, UploadExpire, UploadId};
 use std::time::Duration;
 use tokio::sync::watch;

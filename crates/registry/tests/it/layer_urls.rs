@@ -1,8 +1,9 @@
 //! Signed layer URLs.
 
 use super::support::*;
+use kernel::random;
+use registry::layer;
 use registry::layer_url::{self, InvalidLayerUrl};
-use registry::{layer, random};
 use std::time::Duration;
 
 /// Makes a world with a layer and signs a URL. Returns the layer's id, and the last segment and the query of the URL.

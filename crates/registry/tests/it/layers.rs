@@ -1,14 +1,15 @@
 //! The layers of a repository: reading, checking, mounting and deleting them (`ECR.md` A.3, B.4, B.8).
 
 use super::support::*;
+use kernel::access::{Need, authorize};
+use kernel::limits::Limits;
+use kernel::quirks::{Behaviour, Quirks};
+use kernel::{CommonError, Cx};
 use meta::ImageId;
 use meta::records::image::ImageRow;
 use oci::{ByteRange, Digest};
-use registry::access::{Need, authorize};
 use registry::layer::{self, LayerOpening};
-use registry::limits::Limits;
-use registry::quirks::{Behaviour, Quirks};
-use registry::{CommonError, Cx, Error, permission, repository};
+use registry::{Error, permission, repository};
 
 /// Stores the record of an image that references one layer.
 async fn reference(cx: &Cx, repository: &str, digest: Digest) -> ImageId {
@@ -212,7 +213,7 @@ async fn an_impossible_mount_returns_no_reason() {
 #[tokio::test]
 async fn a_denied_optional_permission_is_reported_and_does_not_refuse_the_call() {
     let world = World::new(Store::Fs).await;
-    let nobody = Cx { caller: registry::access::Caller::Nobody, ..world.cx.clone() };
+    let nobody = Cx { caller: kernel::access::Caller::Nobody, ..world.cx.clone() };
     let resource = || permission::repository(&world.cx.registry, &app());
     let download = || Need::new("ecr:GetDownloadUrlForLayer", resource());
     let start = || Need::new("ecr:InitiateLayerUpload", resource());

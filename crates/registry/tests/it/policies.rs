@@ -1,9 +1,8 @@
 //! Policies on the way of every request: what a look-up costs, and how soon a change holds on this node and on another.
 use crate::support::{Store, World, app, name};
-use registry::access::{self, Caller, Need};
-use registry::{
-    CommonError, Cx, account_setting, permission, registry_policy, repository, repository_policy, resource_tags,
-};
+use kernel::access::{self, Caller, Need};
+use kernel::{CommonError, Cx};
+use registry::{account_setting, permission, registry_policy, repository, repository_policy, resource_tags};
 use std::time::Duration;
 
 /// The other account's administrator, who asks for something of the first account's registry.
@@ -57,7 +56,7 @@ async fn a_look_up_of_policies_costs_one_statement_in_half_a_second() {
     assert_eq!(statements(cx, may_pull(cx)).await, 1);
     // Another registry's change costs this one nothing.
     let elsewhere =
-        Cx { registry: registry::RegistryId::private(cx.registry.account, "eu-west-1".parse().unwrap()), ..cx.clone() };
+        Cx { registry: kernel::RegistryId::private(cx.registry.account, "eu-west-1".parse().unwrap()), ..cx.clone() };
     world.repository(&elsewhere, &app()).await;
     assert_eq!(statements(cx, may_pull(cx)).await, 0);
     // With a policy the repository's tags are read too, as often.

@@ -1,8 +1,9 @@
 //! The push log, which is a ring of refused pushes, and its queue.
 
 use super::support::*;
+use kernel::{CommonError, Cx};
 use registry::push_log::{self, PushAttempt, PushLogLine, PushOutcome, PushRefusal, QUEUE, RING};
-use registry::{CommonError, Cx, Error, repository};
+use registry::{Error, repository};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;

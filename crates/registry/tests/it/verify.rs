@@ -201,7 +201,7 @@ async fn bytes_without_a_record_are_reported_but_new_ones_are_no_fault() {
 
 #[tokio::test]
 async fn a_store_of_many_pages_is_verified_completely() {
-    let limits = registry::limits::Limits { inline_layer_bytes: 0, ..Default::default() };
+    let limits = kernel::limits::Limits { inline_layer_bytes: 0, ..Default::default() };
     let world = World::with(Store::Memory, 1, limits, Default::default()).await;
     let mut last = None;
     for number in 0..1203_u64 {

@@ -3,10 +3,10 @@ use super::ServeError;
 use super::signals::Signals;
 use crate::cli::tls::init::CA;
 use crate::config::{Certificate, Settings};
+use kernel::clock::SystemClock;
 #[cfg(feature = "acme")]
 use listen::tls::acme::Acme;
 use listen::tls::{Reloader, Served, Tls};
-use registry::clock::SystemClock;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;

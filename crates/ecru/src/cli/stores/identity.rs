@@ -7,9 +7,9 @@ use crate::config::MetadataStore;
 use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
 use blob::fs::FsEngine;
 use blob::{Engine as _, Location};
+use kernel::clock::Time;
+use kernel::random::Random;
 use meta::{Db, LocationId};
-use registry::clock::Time;
-use registry::random::Random;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

@@ -149,7 +149,7 @@ async fn a_bad_tag_is_named_and_nothing_is_stored() {
 
 #[tokio::test]
 async fn every_tag_counts_towards_the_most_tags_of_an_image() {
-    let limits = registry::limits::Limits { tags_per_image: 3, ..Default::default() };
+    let limits = kernel::limits::Limits { tags_per_image: 3, ..Default::default() };
     let app = TestApp::builder().limits(limits).start().await;
     let docker = app.administrator().with_repository("app").await.docker().await;
     let image = Image::new(1);

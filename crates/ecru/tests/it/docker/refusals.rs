@@ -1,9 +1,9 @@
 //! What a refusal tells its user: the cause and the cure, in the body and in the reason phrase (`ECR.md` B.1, B.2, B.10).
 //! testkit holds every phrase to its body.
 use blob::faulty::EngineCall as BlobCall;
-use registry::access::Caller;
-use registry::limits::Limits;
-use registry::{Cx, RegistryId, RequestOrigin};
+use kernel::access::Caller;
+use kernel::limits::Limits;
+use kernel::{Cx, RegistryId, RequestOrigin};
 use serde_json::json;
 use std::io;
 use std::sync::Arc;
