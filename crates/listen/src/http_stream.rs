@@ -6,6 +6,7 @@
 //!
 //! [`LARGE_READ_BYTES`]: crate::connections::LARGE_READ_BYTES
 use crate::connections::ConnectionState;
+use crate::forward::forward_write;
 use bytes::{Buf as _, Bytes};
 use std::io;
 use std::pin::Pin;
@@ -61,25 +62,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for HttpStream<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for HttpStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
+    forward_write!(stream: poll_write, poll_write_vectored, is_write_vectored, poll_flush);
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.state.is_kept_open() {

@@ -11,6 +11,7 @@ pub mod conditional;
 pub mod connection;
 pub mod connections;
 pub mod door;
+mod forward;
 pub mod forwarded;
 mod framing;
 mod handler;
