@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub const PARTS: &[(&str, &[&str])] = &[
     ("log", &["tracing", "access_log"]),
     ("metadata", &["sqlite3", "rusqlite", "meta::", "tokio_postgres"]),
-    ("authorization", &["policy::", "registry::access"]),
+    ("authorization", &["policy::", "kernel::access", "registry::policies"]),
     (
         "authentication",
         &["call::sigv4", "docker::basic", "registry::login", "registry::token", "kernel::keys", "aws::sigv4", "aws_lc"],
