@@ -10,6 +10,7 @@ pub use reading::{FREE_BYTES, LARGE_READ_BYTES, MIDDLE_READ_BYTES, NoRoom, SMALL
 
 use crate::metrics::Traffic;
 use crate::streams::Streams;
+use kernel::lock;
 use reading::{AHEAD_BYTES, LEFT_FOR_OTHERS, PIECE_BYTES, Reading, StrangersBytes};
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use std::collections::hash_map::Entry;
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
@@ -482,10 +483,6 @@ fn since(epoch: Instant) -> Millis {
 
 fn millis(time: Duration) -> Millis {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 2)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 use crate::body::Chain;
 use crate::outage::Outages;
 use kernel::clock::Time;
+use kernel::lock;
 use kernel::{CommonError, System};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -66,13 +67,13 @@ impl Health {
             return answer;
         }
         let answer = check(system, &self.outages).await;
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some((system.now(), answer.clone()));
+        *lock(&self.last) = Some((system.now(), answer.clone()));
         drop(permit);
         answer
     }
 
     fn last(&self) -> Option<(Time, Answer)> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.last).clone()
     }
 
     fn remembered(&self, now: Time) -> Option<Answer> {

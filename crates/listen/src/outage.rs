@@ -2,11 +2,12 @@
 //! meanwhile.
 use crate::body::Chain;
 use crate::health::Health;
+use kernel::lock;
 use kernel::{CommonError, System};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -36,7 +37,7 @@ impl Outages {
 
     /// Records what is wrong with a store, and logs it if it is new. Each outage has one ERROR line.
     pub fn found(&self, reason: &str, cause: &dyn std::fmt::Display) {
-        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut reasons = lock(&self.reasons);
         if reasons.contains(reason) {
             return;
         }
@@ -52,7 +53,7 @@ impl Outages {
 
     /// Ends all outages.
     fn end(&self) {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.reasons).clear();
         self.current.set(0);
         tracing::info!(refused = self.refused.get(), "The stores work again");
     }

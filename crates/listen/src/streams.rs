@@ -6,10 +6,11 @@ use crate::body::Body;
 use crate::pace::{WINDOW_BYTES, WINDOW_TIME};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
+use kernel::lock;
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -100,7 +101,7 @@ impl Streams {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

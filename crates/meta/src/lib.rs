@@ -33,3 +33,10 @@ pub use sqlite::holds_records as sqlite_holds_records;
 pub use statement::{Asked, Attempt, Change, Lookup};
 pub use stats::Stats;
 pub use value::{FromValue, Row, TakeValue, Value};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks a mutex, also after a holder has panicked. In this crate the data stays consistent if a thread panics while it holds the lock.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

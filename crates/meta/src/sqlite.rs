@@ -16,13 +16,14 @@ pub(crate) use migrate::known;
 
 use crate::db::SqliteConfig;
 use crate::job::{self, Job};
+use crate::lock;
 use crate::stats::{Counters, Stats};
 use crate::{Error, Row, Tx, Value, db};
 use place::Place;
 use readers::Readers;
 use reserve::Reserve;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -97,7 +98,7 @@ impl Store {
     /// Passes a transaction to the writer, which answers it after the commit. If the queue is full, callers get places in the order of
     /// their arrival. Cancel-safe: a transaction without a place is dropped with its caller.
     pub(crate) async fn write(&self, job: Box<dyn Job>) {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let queue = lock(&self.queue).clone();
         let Some(queue) = queue else { return job.answer(Some(Error::Closed)) };
         let job = match queue.try_send(job) {
             Ok(()) => return,
@@ -169,7 +170,7 @@ impl Store {
     pub(crate) async fn close(&self) {
         self.readers.close();
         // Without a sender the writer runs the queued transactions and ends.
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(lock(&self.queue).take());
         let mut ended = self.writer_ended.clone();
         while ended.changed().await.is_ok() {}
     }

@@ -1,4 +1,5 @@
 //! Seeded randomness: a test gets the same bytes each time.
+use kernel::lock;
 use kernel::random::Random;
 use std::sync::Mutex;
 
@@ -21,7 +22,7 @@ impl Seeded {
 
 impl Random for Seeded {
     fn fill(&self, bytes: &mut [u8]) {
-        let mut state = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut state = lock(&self.0);
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&Seeded::next(&mut state).to_le_bytes()[..chunk.len()]);
         }

@@ -1,6 +1,7 @@
 //! How far a long command is, on stderr: a bar on a terminal, at most one line a minute otherwise.
+use kernel::lock;
 use std::io::{IsTerminal as _, Write as _};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -49,7 +50,7 @@ impl Progress {
 
     /// Counts bytes, and returns what is to be shown now.
     fn count(&self, bytes: u64) -> Option<String> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         state.done += bytes;
         let due = match self.style {
             Style::Bar => {

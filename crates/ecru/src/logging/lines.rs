@@ -2,9 +2,10 @@
 //!
 //! One write per line was a twentieth of a small request's processor time. A warning or an error is written at once, together
 //! with all lines before it.
+use kernel::lock;
 use std::io::{self, Write};
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use tracing::{Level, Metadata};
@@ -111,10 +112,6 @@ impl Drop for Gathering {
     fn drop(&mut self) {
         (self.0)();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Receives one line.

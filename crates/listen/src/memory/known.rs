@@ -1,7 +1,8 @@
 //! Remembers which clients have recently proved an access key.
 use super::Owner;
+use kernel::lock;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,13 +18,13 @@ pub struct KnownPairs(Mutex<HashMap<Owner, Instant>>);
 impl KnownPairs {
     /// Whether the pair had a verified call within [`KNOWN_TIME`].
     pub fn knows(&self, pair: &Owner) -> bool {
-        let pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pairs = lock(&self.0);
         pairs.get(pair).is_some_and(|seen| seen.elapsed() < KNOWN_TIME)
     }
 
     /// Records that a call of the pair was verified now.
     pub fn verified(&self, pair: &Owner) {
-        let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pairs = lock(&self.0);
         if let Some(seen) = pairs.get_mut(pair) {
             *seen = Instant::now();
             return;

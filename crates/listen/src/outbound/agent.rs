@@ -8,11 +8,12 @@ use http_body_util::{BodyExt as _, Full, Limited, StreamBody};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use kernel::lock;
 use std::collections::HashMap;
 use std::error::Error;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -103,7 +104,7 @@ impl Agent {
 
     /// Takes an idle connection that is ready for a request: its last answer was read completely.
     fn take_idle(&self, key: &str) -> Option<SendRequest<Watched>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = lock(&self.idle);
         let kept = idle.get_mut(key)?;
         kept.retain(|sender| !sender.is_closed());
         let ready = kept.iter().position(SendRequest::is_ready)?;
@@ -111,7 +112,7 @@ impl Agent {
     }
 
     fn keep(&self, key: String, sender: SendRequest<Watched>) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = lock(&self.idle);
         let kept = idle.entry(key).or_default();
         if kept.len() < MAX_IDLE {
             kept.push(sender);

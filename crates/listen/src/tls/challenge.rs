@@ -1,8 +1,9 @@
 //! Answers an ACME server's checks that this server controls a name: TLS-ALPN-01 (RFC 8737).
+use kernel::lock;
 use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The ALPN protocol of such a check. It ends after the handshake.
 pub const PROTOCOL: &[u8] = b"acme-tls/1";
@@ -23,7 +24,7 @@ impl Challenges {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<CertifiedKey>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

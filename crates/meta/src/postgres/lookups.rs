@@ -9,10 +9,11 @@ use super::connect::{self, CONNECTING, Target};
 use super::fault::{self, Class};
 use super::session::{key, values};
 use crate::error::statement;
+use crate::lock;
 use crate::{Error, Row, Value};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
@@ -165,11 +166,6 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Locks a mutex and ignores poisoning, because no holder of such a lock can panic during a change.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use super::connect::Target;
 use super::session::Session;
 use crate::Error;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::lock;
+use std::sync::{Mutex, MutexGuard};
 
 pub(super) struct Pool {
     target: Target,
@@ -48,6 +49,6 @@ impl Pool {
 
     /// Ignores poisoning, because no holder of this lock can panic during a change.
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Session>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 }

@@ -2,9 +2,10 @@
 
 use super::connection::{Connection, Role};
 use crate::Error;
+use crate::lock;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ struct Busy {
 
 impl Busy {
     fn lock(&self) -> MutexGuard<'_, bool> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.now)
     }
 
     fn set(&self, busy: bool) {

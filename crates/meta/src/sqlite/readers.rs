@@ -3,8 +3,9 @@
 use super::connection::{Connection, Role};
 use super::place::Place;
 use crate::Error;
+use crate::lock;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// The most idle connections. The number of connections in use is bounded by the number of reading threads.
 const IDLE_READERS: usize = 16;
@@ -28,7 +29,7 @@ impl Readers {
     /// Takes a connection. Fails if the database was removed.
     pub(super) fn take(&self) -> Result<Connection, Error> {
         self.place.check()?;
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut().ok_or(Error::Closed)?.pop();
+        let idle = lock(&self.idle).as_mut().ok_or(Error::Closed)?.pop();
         match idle {
             Some(connection) => Ok(connection),
             None => Connection::open(&self.path, Role::Reader),
@@ -37,7 +38,7 @@ impl Readers {
 
     /// Returns a connection to the pool, or closes it if the pool is full.
     pub(super) fn put(&self, connection: Connection) {
-        let surplus = match self.idle.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        let surplus = match lock(&self.idle).as_mut() {
             Some(idle) if idle.len() < IDLE_READERS => {
                 idle.push(connection);
                 None
@@ -48,7 +49,7 @@ impl Readers {
     }
 
     pub(super) fn close(&self) {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let idle = lock(&self.idle).take();
         drop(idle);
     }
 }

@@ -5,13 +5,14 @@
 //! size is free.
 
 use crate::Error;
+use crate::lock;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The suffix of the file's name, after the database's.
 const SUFFIX: &str = "-reserve";
@@ -103,7 +104,7 @@ impl Reserve {
 
     /// Ignores poisoning, because no holder of this lock can panic during a change.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a transfer says while it runs: lines on stdout, and on a terminal a bar on stderr that gives way to them.
 use crate::cli::progress::{BAR_STEPS, bar};
+use kernel::lock;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Shared by all that moves bytes.
 #[derive(Clone)]
@@ -84,7 +85,7 @@ impl Progress {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.0))
     }
 }
 

@@ -8,13 +8,14 @@ use crate::cli::transfer::progress::Progress;
 use crate::cli::transfer::registry::Stored;
 use crate::cli::transfer::source::Source;
 use futures_util::StreamExt as _;
+use kernel::lock;
 use oci::{Descriptor, Digest, Manifest, ManifestKind, RepositoryName, Tag};
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 const MANIFEST_FILE: &str = "manifest.json";
 /// Blocks of a tar archive, in bytes.
@@ -164,7 +165,7 @@ impl ArchiveSink {
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
-        act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut lock(&self.state))
     }
 
     fn cut(&self, error: TransferError) -> TransferError {

@@ -9,11 +9,12 @@ use crate::cli::transfer::registry::Stored;
 use crate::cli::transfer::source::Source;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use kernel::lock;
 use oci::{Descriptor, Digest, Hasher, Manifest};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// Bytes of one piece when a file is compared with its digest.
 const PIECE_BYTES: usize = 512 * 1024;
@@ -63,7 +64,7 @@ impl LayoutSink {
     }
 
     pub fn holds(&self, digest: &Digest, role: Role<'_>) -> Result<bool, TransferError> {
-        let named = self.index.lock().unwrap_or_else(PoisonError::into_inner).holds(digest, role);
+        let named = lock(&self.index).holds(digest, role);
         Ok(named && self.manifest(digest)?.is_some())
     }
 
@@ -94,12 +95,12 @@ impl LayoutSink {
 
     pub fn put(&self, stored: &Stored, parsed: &Manifest, role: Role<'_>) -> Result<(), TransferError> {
         self.write(&blob_name(&stored.digest), &stored.bytes)?;
-        self.index.lock().unwrap_or_else(PoisonError::into_inner).add(stored, parsed, role, None);
+        lock(&self.index).add(stored, parsed, role, None);
         Ok(())
     }
 
     pub fn finish(self) -> Result<(), TransferError> {
-        let index = self.index.lock().unwrap_or_else(PoisonError::into_inner).to_bytes();
+        let index = lock(&self.index).to_bytes();
         self.write(INDEX_FILE, &index)
     }
 

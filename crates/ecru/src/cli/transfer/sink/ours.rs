@@ -9,11 +9,12 @@ use crate::cli::transfer::source::Source;
 use crate::cli::transfer::upload_notes::UploadNotes;
 use futures_util::StreamExt as _;
 use http::{StatusCode, Uri};
+use kernel::lock;
 use oci::{Descriptor, Digest};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// The times that one blob is sent before its failure counts; each goes on where the last one stopped.
@@ -197,7 +198,7 @@ impl OurSink {
             let (content, failure) = watched(content, progress);
             let appended = self.registry.append(&upload, content, blob.size - offset).await;
             // What failed at the source broke the request off, and is the reason.
-            let failed = failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let failed = lock(&failure).take();
             upload = match (appended, failed) {
                 (_, Some(error)) => return Err(error),
                 (appended, None) => appended?,
@@ -227,7 +228,7 @@ fn watched(content: Content, progress: &Progress) -> (Content, Failure) {
             Ok(piece)
         }
         Err(error) => {
-            *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            *lock(&kept) = Some(error);
             let cut = io::Error::other("the source failed");
             Err(TransferError::Io { path: Default::default(), source: cut })
         }
@@ -246,8 +247,4 @@ async fn available(client: &Client, repository: &str, digests: Vec<Digest>) -> R
         found.extend(there.filter_map(|layer| layer.layer_digest.parse::<Digest>().ok()));
     }
     Ok(found)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
