@@ -1,7 +1,7 @@
 //! AWS Signature Version 4: verification (header and presigned) and signing.
 //!
-//! Verification has three steps, so that a request's body is read only after all other checks. [`Presented::read`] parses the claim in
-//! the request's head. [`Presented::check`] checks the time, the scope and the signed headers. [`Checked::verify`] checks the signature
+//! Verification has three steps, so that a request's body is read only after all other checks. [`PresentedSignature::read`] parses the claim in
+//! the request's head. [`PresentedSignature::check`] checks the time, the scope and the signed headers. [`CheckedSignature::verify`] checks the signature
 //! and the body's hash.
 //!
 //! Sources: the SigV4 chapter of the AWS IAM user guide, the published AWS test suite, botocore's `auth.py` for details that the guide
@@ -13,9 +13,9 @@ mod present;
 mod sign;
 mod verify;
 
-pub use present::Presented;
+pub use present::PresentedSignature;
 pub use sign::{SigningKey, presign, sign};
-pub use verify::Checked;
+pub use verify::CheckedSignature;
 
 /// The algorithm of Signature Version 4.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -49,7 +49,7 @@ pub struct Head<'a> {
 /// The reason why a signature is refused. Its text is AWS's (`ECR.md` 0), and never contains a signature or a session token. The name of
 /// the error differs between JSON services and STS, so the doors choose it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
+pub enum SignatureRejection {
     /// MissingAuthenticationTokenException
     #[error("Missing Authentication Token")]
     Missing,

@@ -28,14 +28,14 @@ pub trait Disk: Send + Sync + 'static {
         Ok(None)
     }
     /// Returns the space of the file system that contains a path, or `None` if the disk can't tell.
-    fn space(&self, _path: &Path) -> io::Result<Option<Space>> {
+    fn space(&self, _path: &Path) -> io::Result<Option<DiskSpace>> {
         Ok(None)
     }
 }
 
 /// The space of a file system, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Space {
+pub struct DiskSpace {
     pub total: u64,
     /// The bytes that this process may still use.
     pub free: u64,
@@ -105,10 +105,10 @@ impl Disk for RealDisk {
         Ok(Some((found.dev(), found.ino())))
     }
 
-    fn space(&self, path: &Path) -> io::Result<Option<Space>> {
+    fn space(&self, path: &Path) -> io::Result<Option<DiskSpace>> {
         let found = rustix::fs::statvfs(path)?;
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-        Ok(Some(Space { total: bytes(found.f_blocks), free: bytes(found.f_bavail) }))
+        Ok(Some(DiskSpace { total: bytes(found.f_blocks), free: bytes(found.f_bavail) }))
     }
 }
 

@@ -18,7 +18,7 @@ pub struct EngineState(pub Vec<u8>);
 
 /// How much of an unfinished location survives a crash, and the state to resume it with.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Durable {
+pub struct DurableBytes {
     /// The number of durable bytes from the start. It may lag behind the bytes written (S3's minimum part size).
     pub offset: u64,
     pub state: EngineState,
@@ -45,7 +45,7 @@ pub trait Engine: Send + Sync + 'static {
     ///
     /// Fails with [`Error::Missing`] if nothing of the location is left, as after a crash if it was never synced.
     /// Fails with [`Error::State`] if the state is not this engine's, or if bytes that were declared durable are gone.
-    async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error>;
+    async fn resume(&self, location: Location, durable: &DurableBytes) -> Result<Box<dyn Writer>, Error>;
 
     /// Opens a reader of a finished location's bytes. Returns `None` if the location does not exist.
     /// Fails with [`Error::Io`] of kind UnexpectedEof if the range ends after the last byte or before its own start.
@@ -89,12 +89,12 @@ pub trait Writer: Send {
 
     /// Returns the progress of syncs beside the writes since the last call, without waiting. Returns `None` if there is no
     /// progress, or if the engine syncs only in [`Writer::sync`].
-    fn synced(&mut self) -> Option<Durable> {
+    fn synced(&mut self) -> Option<DurableBytes> {
         None
     }
 
     /// Makes as many bytes durable as the engine can, and returns how many.
-    async fn sync(&mut self) -> Result<Durable, Error>;
+    async fn sync(&mut self) -> Result<DurableBytes, Error>;
 
     /// Makes every byte and the location itself durable and readable, and ends the writer. Returns the size in bytes.
     async fn finish(self: Box<Self>) -> Result<u64, Error>;

@@ -2,7 +2,7 @@
 //!
 //! [`crate::faulty_disk`] injects the faults below an engine, such as a missing fsync.
 
-use crate::{Buffer, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer, lock};
+use crate::{Buffer, DurableBytes, Engine, EngineState, Error, Location, Reader, Stat, Writer, lock};
 use async_trait::async_trait;
 use std::io;
 use std::ops::Range;
@@ -139,7 +139,7 @@ impl Engine for FaultyEngine {
         Ok(FaultyWriter::boxed(self, self.engine.create(location).await?))
     }
 
-    async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error> {
+    async fn resume(&self, location: Location, durable: &DurableBytes) -> Result<Box<dyn Writer>, Error> {
         self.meet(EngineCall::Resume).await?;
         Ok(FaultyWriter::boxed(self, self.engine.resume(location, durable).await?))
     }
@@ -207,11 +207,11 @@ impl Writer for FaultyWriter {
         self.writer.write(buffer).await
     }
 
-    fn synced(&mut self) -> Option<Durable> {
+    fn synced(&mut self) -> Option<DurableBytes> {
         self.writer.synced()
     }
 
-    async fn sync(&mut self) -> Result<Durable, Error> {
+    async fn sync(&mut self) -> Result<DurableBytes, Error> {
         self.meet(EngineCall::Sync).await?;
         self.writer.sync().await
     }

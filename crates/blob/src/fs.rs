@@ -11,7 +11,7 @@ mod writer;
 
 use crate::disk::{Disk, DiskFile};
 use crate::engine::SYNC_EVERY;
-use crate::{Buffers, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer};
+use crate::{Buffers, DurableBytes, Engine, EngineState, Error, Location, Reader, Stat, Writer};
 use async_trait::async_trait;
 use fence::{Fence, Fences};
 use reader::FsReader;
@@ -137,7 +137,7 @@ impl Engine for FsEngine {
         Ok(Box::new(self.writer(location, file, fence)))
     }
 
-    async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error> {
+    async fn resume(&self, location: Location, durable: &DurableBytes) -> Result<Box<dyn Writer>, Error> {
         let synced_before = writer::read_state(durable)?;
         let flight = self.writers.take_over(location).await?;
         let fence = flight.fence();

@@ -17,7 +17,7 @@ mod open_files;
 mod shares;
 
 pub use buffer::{Buffer, Buffers};
-pub use engine::{Durable, Engine, EngineState, Error, Reader, Stat, Writer};
+pub use engine::{DurableBytes, Engine, EngineState, Error, Reader, Stat, Writer};
 pub use location::Location;
 pub use shares::{BufferClaim, BufferShare};
 

@@ -1,7 +1,7 @@
 //! The engine that stores layers in memory, for tests. It behaves as a file system does, or under S3's rules.
 
 use crate::engine::SYNC_EVERY;
-use crate::{Buffer, Buffers, Durable, Engine, EngineState, Error, Location, Reader, Stat, Writer, lock};
+use crate::{Buffer, Buffers, DurableBytes, Engine, EngineState, Error, Location, Reader, Stat, Writer, lock};
 use async_trait::async_trait;
 use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
@@ -82,7 +82,7 @@ impl Engine for MemoryEngine {
         Ok(self.writer(location, id, 0))
     }
 
-    async fn resume(&self, location: Location, durable: &Durable) -> Result<Box<dyn Writer>, Error> {
+    async fn resume(&self, location: Location, durable: &DurableBytes) -> Result<Box<dyn Writer>, Error> {
         let parts = read_state(durable)?;
         let mut store = lock(&self.store);
         let id = store.next_writer();
@@ -158,7 +158,7 @@ impl Store {
 }
 
 /// Reads the sizes of an upload's parts from its state: the version, then eight bytes for each part.
-fn read_state(durable: &Durable) -> Result<Vec<u64>, Error> {
+fn read_state(durable: &DurableBytes) -> Result<Vec<u64>, Error> {
     const UNKNOWN: Error = Error::State("it is not a state of the memory engine, version 1");
     let sizes = match durable.state.0.split_first() {
         Some((&STATE_VERSION, sizes)) => sizes,
@@ -183,7 +183,7 @@ struct MemoryWriter {
     /// Bytes that are too few for a part yet, under S3's rules.
     pending: Vec<u8>,
     /// The durable progress after the last write.
-    stored: Option<Durable>,
+    stored: Option<DurableBytes>,
     /// The durable offset that [`Writer::synced`] returned last.
     told: u64,
     failure: Option<Error>,
@@ -191,7 +191,7 @@ struct MemoryWriter {
 
 impl MemoryWriter {
     /// Stores the pending bytes if the rules allow. `last` allows a small part and makes the object visible.
-    fn store(&mut self, last: bool) -> Result<Durable, Error> {
+    fn store(&mut self, last: bool) -> Result<DurableBytes, Error> {
         if let Some(failure) = &self.failure {
             return Err(failure.clone());
         }
@@ -200,7 +200,7 @@ impl MemoryWriter {
         result
     }
 
-    fn put(&mut self, last: bool) -> Result<Durable, Error> {
+    fn put(&mut self, last: bool) -> Result<DurableBytes, Error> {
         let min_part = self.engine.min_part;
         let mut store = lock(&self.engine.store);
         let object = store.object(self.location, self.id)?;
@@ -211,7 +211,7 @@ impl MemoryWriter {
             Arc::make_mut(&mut object.bytes).append(&mut self.pending);
         }
         object.finished = last;
-        Ok(Durable { offset: object.bytes.len() as u64, state: write_state(&object.parts) })
+        Ok(DurableBytes { offset: object.bytes.len() as u64, state: write_state(&object.parts) })
     }
 }
 
@@ -223,13 +223,13 @@ impl Writer for MemoryWriter {
         Ok(())
     }
 
-    fn synced(&mut self) -> Option<Durable> {
+    fn synced(&mut self) -> Option<DurableBytes> {
         let stored = self.stored.take_if(|stored| stored.offset >= self.told + SYNC_EVERY)?;
         self.told = stored.offset;
         Some(stored)
     }
 
-    async fn sync(&mut self) -> Result<Durable, Error> {
+    async fn sync(&mut self) -> Result<DurableBytes, Error> {
         self.store(false)
     }
 

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use kernel::CommonError;
 use listen::access_log::{Called, CalledBy, RefusedFor};
 use listen::body::{Body, Chain, Response, full};
-use listen::memory::Held;
+use listen::memory::AnswerBytes;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -28,7 +28,7 @@ pub fn encode(outcome: Outcome, request_id: &str) -> Response {
                 true => (JSON, output.json(outcome.operation, request_id)),
                 false => (XML, output.xml(namespace, outcome.operation, request_id)),
             };
-            respond_with(StatusCode::OK, content_type, Held::new(text.into_bytes(), room).into_body())
+            respond_with(StatusCode::OK, content_type, AnswerBytes::new(text.into_bytes(), room).into_body())
         }
         // An operation listed under a service of another protocol. The service tables' test rules this out.
         (protocol, Ok(_)) => {
@@ -127,7 +127,7 @@ mod tests {
         };
         for (outcome, operation, caller) in [
             (
-                outcome("PutImage", Some("arn"), Ok(Output::Json(Held::new(b"{}".to_vec(), None)))),
+                outcome("PutImage", Some("arn"), Ok(Output::Json(AnswerBytes::new(b"{}".to_vec(), None)))),
                 Some("PutImage"),
                 Some("arn"),
             ),

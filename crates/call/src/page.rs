@@ -19,7 +19,7 @@ impl Listing {
     }
 
     /// Returns the cursor in `nextToken`.
-    pub fn after(&self, token: Option<&str>) -> Result<Option<Vec<u8>>, CommonError> {
+    pub fn decode_cursor(&self, token: Option<&str>) -> Result<Option<Vec<u8>>, CommonError> {
         let open = |token| {
             self.tokens
                 .open(&self.name, token)
@@ -29,7 +29,7 @@ impl Listing {
     }
 
     /// Returns the `nextToken` of a page; `None` for the last one.
-    pub fn token(&self, next: Option<Vec<u8>>) -> Option<String> {
+    pub fn encode_cursor(&self, next: Option<Vec<u8>>) -> Option<String> {
         next.map(|cursor| self.tokens.seal(&self.name, &cursor))
     }
 }
@@ -46,7 +46,7 @@ pub fn refuse_with(list: &'static str, token: Option<&str>, max_results: Option<
 
 /// A page that a call asks for.
 #[derive(Debug)]
-pub struct Asked {
+pub struct PageRequest {
     pub token: Option<String>,
     pub limit: u32,
 }

@@ -5,7 +5,7 @@
 use super::Foreign;
 use crate::api::Failure;
 use crate::sigv4::Unauthenticated;
-use aws::sigv4::Rejection;
+use aws::sigv4::SignatureRejection;
 use http::StatusCode;
 use kernel::CommonError;
 use listen::local_only::NotLocal;
@@ -149,11 +149,15 @@ fn named(failure: &Failure, common: fn(&CommonError) -> Exception) -> Exception 
 impl Unauthenticated {
     fn json(&self) -> Exception {
         match self {
-            Unauthenticated::Rejected(Rejection::Missing) => Exception::bad("MissingAuthenticationTokenException"),
-            Unauthenticated::Rejected(Rejection::Incomplete(_)) => Exception::bad("IncompleteSignatureException"),
-            Unauthenticated::Rejected(Rejection::Time(_) | Rejection::Mismatch | Rejection::Scope(_)) => {
-                Exception::bad("InvalidSignatureException")
+            Unauthenticated::Rejected(SignatureRejection::Missing) => {
+                Exception::bad("MissingAuthenticationTokenException")
             }
+            Unauthenticated::Rejected(SignatureRejection::Incomplete(_)) => {
+                Exception::bad("IncompleteSignatureException")
+            }
+            Unauthenticated::Rejected(
+                SignatureRejection::Time(_) | SignatureRejection::Mismatch | SignatureRejection::Scope(_),
+            ) => Exception::bad("InvalidSignatureException"),
             Unauthenticated::UnknownKey => Exception::bad("UnrecognizedClientException"),
             Unauthenticated::Region(_) => Exception::bad("InvalidSignatureException"),
             Unauthenticated::Failed(error) => json_exception(error),
@@ -162,13 +166,13 @@ impl Unauthenticated {
 
     fn query(&self) -> Exception {
         match self {
-            Unauthenticated::Rejected(Rejection::Missing) => {
+            Unauthenticated::Rejected(SignatureRejection::Missing) => {
                 Exception::new("MissingAuthenticationToken", StatusCode::FORBIDDEN)
             }
-            Unauthenticated::Rejected(Rejection::Incomplete(_)) => Exception::bad("IncompleteSignature"),
-            Unauthenticated::Rejected(Rejection::Time(_) | Rejection::Mismatch | Rejection::Scope(_)) => {
-                Exception::new("SignatureDoesNotMatch", StatusCode::FORBIDDEN)
-            }
+            Unauthenticated::Rejected(SignatureRejection::Incomplete(_)) => Exception::bad("IncompleteSignature"),
+            Unauthenticated::Rejected(
+                SignatureRejection::Time(_) | SignatureRejection::Mismatch | SignatureRejection::Scope(_),
+            ) => Exception::new("SignatureDoesNotMatch", StatusCode::FORBIDDEN),
             Unauthenticated::UnknownKey => Exception::new("InvalidClientTokenId", StatusCode::FORBIDDEN),
             Unauthenticated::Region(_) => Exception::new("SignatureDoesNotMatch", StatusCode::FORBIDDEN),
             Unauthenticated::Failed(error) => query_exception(error),
@@ -236,23 +240,27 @@ mod tests {
                 ("MissingAuthenticationToken", 403),
             ),
             (
-                rejected(Rejection::Missing),
+                rejected(SignatureRejection::Missing),
                 ("MissingAuthenticationTokenException", 400),
                 ("MissingAuthenticationToken", 403),
             ),
             (
-                rejected(Rejection::Incomplete(String::new())),
+                rejected(SignatureRejection::Incomplete(String::new())),
                 ("IncompleteSignatureException", 400),
                 ("IncompleteSignature", 400),
             ),
-            (rejected(Rejection::Mismatch), ("InvalidSignatureException", 400), ("SignatureDoesNotMatch", 403)),
             (
-                rejected(Rejection::Time(String::new())),
+                rejected(SignatureRejection::Mismatch),
                 ("InvalidSignatureException", 400),
                 ("SignatureDoesNotMatch", 403),
             ),
             (
-                rejected(Rejection::Scope(String::new())),
+                rejected(SignatureRejection::Time(String::new())),
+                ("InvalidSignatureException", 400),
+                ("SignatureDoesNotMatch", 403),
+            ),
+            (
+                rejected(SignatureRejection::Scope(String::new())),
                 ("InvalidSignatureException", 400),
                 ("SignatureDoesNotMatch", 403),
             ),

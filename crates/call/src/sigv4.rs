@@ -2,7 +2,7 @@
 //! the signature is checked after (`ECR.md` 0).
 use crate::Service;
 use aws::Region;
-use aws::sigv4::{Checked, Head, Presented, Rejection};
+use aws::sigv4::{CheckedSignature, Head, PresentedSignature, SignatureRejection};
 use http::header::HOST;
 use http::request::Parts;
 use kernel::CommonError;
@@ -13,7 +13,7 @@ use listen::app::{App, Credential};
 /// A request's claim to an identity. Its key exists and its time and scope are valid; only the signature is not verified yet.
 /// Made by [`Claim::read`], consumed by [`Claim::verify`].
 pub struct Claim {
-    checked: Checked,
+    checked: CheckedSignature,
     credential: Credential,
     region: Region,
 }
@@ -22,7 +22,7 @@ pub struct Claim {
 #[derive(Debug, thiserror::Error)]
 pub enum Unauthenticated {
     #[error(transparent)]
-    Rejected(#[from] Rejection),
+    Rejected(#[from] SignatureRejection),
     /// The key or the session does not exist.
     #[error("The security token included in the request is invalid.")]
     UnknownKey,
@@ -37,7 +37,7 @@ impl Claim {
     /// Reads a claim from a request's head, looks up its key, and checks its time, scope and signed headers. The caller is not
     /// authenticated until [`Claim::verify`].
     pub async fn read(app: &App, parts: &Parts, service: &Service) -> Result<Claim, Unauthenticated> {
-        let presented = with_head(parts, Presented::read)?;
+        let presented = with_head(parts, PresentedSignature::read)?;
         let presented = if service.stated_life { presented } else { presented.without_stated_life() };
         let found = app.credential(&presented.access_key_id).await?;
         // Sessions are not implemented yet, so every session token is invalid. AWS answers an invalid one like an invalid key.

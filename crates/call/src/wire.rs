@@ -5,7 +5,7 @@ use crate::Structure;
 use aws::query::{self, QueryForm};
 use bytes::Bytes;
 use kernel::CommonError;
-use listen::memory::{Held, Lease};
+use listen::memory::{AnswerBytes, Lease};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -17,7 +17,7 @@ pub enum Input {
 
 /// An operation's output, ready to be encoded as a response.
 pub enum Output {
-    Json(Held),
+    Json(AnswerBytes),
     Query {
         output: query::QueryOutput,
         /// The output's lease in the budget of answers.
@@ -51,7 +51,7 @@ impl Wire for Json {
 
     fn write<T: Serialize>(output: &T, room: Option<Lease>) -> Result<Output, Refusal> {
         let json = serde_json::to_vec(output).map_err(CommonError::server)?;
-        Ok(Output::Json(Held::new(json, room)))
+        Ok(Output::Json(AnswerBytes::new(json, room)))
     }
 }
 

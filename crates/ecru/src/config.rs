@@ -53,7 +53,7 @@ const LOG: &str = "Log";
 /// What one source sets: the flags, the environment, or the file. Absent is "not set here".
 #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Given {
+pub struct SettingsSource {
     /// The data directory [default: ./ecru-data].
     #[arg(long, value_name = "DIR", help_heading = STORES)]
     pub data: Option<PathBuf>,
@@ -271,9 +271,9 @@ fn quirk_names() -> String {
     Quirks::TABLE.iter().map(|quirk: &Quirk| quirk.name).collect::<Vec<_>>().join(", ")
 }
 
-impl Given {
+impl SettingsSource {
     /// Merges two sources: `self` overrides `other`.
-    fn over(self, other: Given) -> Given {
+    fn over(self, other: SettingsSource) -> SettingsSource {
         // A key and a file of keys are the same setting, so the higher source's replaces both.
         let (root_key, root_key_file) = match (&self.root_key, &self.root_key_file) {
             (None, None) => (other.root_key, other.root_key_file),
@@ -284,7 +284,7 @@ impl Given {
             (None, None) => (other.tls_cert, other.tls_key),
             _ => (self.tls_cert, self.tls_key),
         };
-        Given {
+        SettingsSource {
             data: self.data.or(other.data),
             listen: self.listen.or(other.listen),
             tls_cert,
@@ -318,7 +318,7 @@ impl Given {
 /// Resolves the settings from the flags, the environment and the file that `config` or ECRU_CONFIG names. `names` are the names
 /// of all variables, to warn about unknown ones.
 pub fn resolve(
-    flags: Given,
+    flags: SettingsSource,
     config: Option<&Path>,
     variables: Variables<'_>,
     names: impl Iterator<Item = String>,
@@ -329,7 +329,7 @@ pub fn resolve(
     Ok(settings)
 }
 
-fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<Settings, SettingsError> {
+fn settings(given: SettingsSource, admin: Option<(String, Zeroizing<String>)>) -> Result<Settings, SettingsError> {
     let dev = given.dev.unwrap_or(false);
     let listen_is_default = given.listen.is_none();
     let listen = given.listen.unwrap_or_else(|| DEFAULT_LISTEN.to_vec());
@@ -339,7 +339,7 @@ fn settings(given: Given, admin: Option<(String, Zeroizing<String>)>) -> Result<
     if let Some(open) = listen.iter().chain(&given.metrics_listen).find(|address| dev && !address.is_loopback()) {
         return Err(SettingsError::DevBeyondLoopback(*open));
     }
-    let certificate = certificate::Given {
+    let certificate = certificate::CertificateSettings {
         certificate: given.tls_cert,
         key: given.tls_key,
         domains: given.acme_domains,
@@ -434,7 +434,7 @@ pub fn stores(
     config: Option<&Path>,
     variables: Variables<'_>,
 ) -> Result<StoreSettings, SettingsError> {
-    let flags = Given { data, postgres, ..Given::default() };
+    let flags = SettingsSource { data, postgres, ..SettingsSource::default() };
     let given = gather(flags, config, variables)?;
     let connections = given.postgres_connections.unwrap_or(POSTGRES_CONNECTIONS);
     Ok(StoreSettings {
@@ -452,7 +452,11 @@ pub fn stores(
 }
 
 /// Merges the sources: flags override the environment, which overrides the file.
-fn gather(flags: Given, config: Option<&Path>, variables: Variables<'_>) -> Result<Given, SettingsError> {
+fn gather(
+    flags: SettingsSource,
+    config: Option<&Path>,
+    variables: Variables<'_>,
+) -> Result<SettingsSource, SettingsError> {
     let environment = environment::read(variables)?;
     let config = config.map(Path::to_owned).or_else(|| environment::set(variables, "ECRU_CONFIG").map(PathBuf::from));
     let file = config.as_deref().map(file::read).transpose()?.unwrap_or_default();

@@ -26,7 +26,7 @@ mod answer;
 mod budget;
 mod known;
 
-pub use answer::Held;
+pub use answer::AnswerBytes;
 pub use budget::{Budget, Lease, Owner, REQUESTS_PER_OWNER, ROOM_TIME, STALL_TIME};
 
 use bytes::Bytes;

@@ -2,8 +2,8 @@
 
 use crate::job::job;
 use crate::migrate::PROBE_PUT;
-use crate::statement::{Answer, Asked, Attempt, Change, Lookup, Pending, found};
-use crate::stats::{Counters, Stats};
+use crate::statement::{Answer, Change, Lookup, Pending, PendingChange, PendingRow, found};
+use crate::stats::{Counters, DatabaseStats};
 use crate::{Error, Row, Value, postgres, sqlite};
 use std::fmt;
 use std::path::PathBuf;
@@ -219,7 +219,7 @@ impl Db {
     }
 
     /// Returns the counters since the store was opened.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> DatabaseStats {
         match &self.engine {
             Engine::Sqlite(store) => store.stats(),
             Engine::Postgres(store) => store.stats(),
@@ -303,7 +303,7 @@ impl Tx<'_> {
     ///
     /// On PostgreSQL it is sent with the next statement whose answer is awaited, so that several look-ups cost one round trip. Statements
     /// still run in their order, so it sees the effects of earlier statements only.
-    pub fn ask<T>(&mut self, lookup: Lookup<T>) -> Result<Asked<T>, Error> {
+    pub fn ask<T>(&mut self, lookup: Lookup<T>) -> Result<PendingRow<T>, Error> {
         let Lookup { sql, params, row } = lookup;
         let answer = self.statement(no_nul(sql, &params), |session| match session {
             Session::Sqlite(connection) => {
@@ -311,11 +311,11 @@ impl Tx<'_> {
             }
             Session::Postgres(session) => session.ask_rows(sql, params).map(Pending::Waiting),
         })?;
-        Ok(Asked { sql, row, answer })
+        Ok(PendingRow { sql, row, answer })
     }
 
     /// Returns the row that a look-up found.
-    pub fn answer<T>(&mut self, asked: Asked<T>) -> Result<Option<T>, Error> {
+    pub fn answer<T>(&mut self, asked: PendingRow<T>) -> Result<Option<T>, Error> {
         let answer = self.wait(asked.sql, asked.answer)?;
         let found = found(asked.sql, answer.rows(), asked.row);
         found.inspect_err(|error| self.failure = Some(error.clone()))
@@ -328,7 +328,7 @@ impl Tx<'_> {
     }
 
     /// Starts a change, whose outcome [`Tx::succeeded`] returns later. See [`Tx::ask`].
-    pub fn attempt(&mut self, change: Change) -> Result<Attempt, Error> {
+    pub fn attempt(&mut self, change: Change) -> Result<PendingChange, Error> {
         let Change { sql, params } = change;
         let answer = self.statement(no_nul(sql, &params), |session| match session {
             Session::Sqlite(connection) => {
@@ -336,11 +336,11 @@ impl Tx<'_> {
             }
             Session::Postgres(session) => session.ask_changed(sql, params).map(Pending::Waiting),
         })?;
-        Ok(Attempt { sql, answer })
+        Ok(PendingChange { sql, answer })
     }
 
     /// Returns the outcome of a change. See [`Tx::change`].
-    pub fn succeeded(&mut self, attempt: Attempt) -> Result<bool, Error> {
+    pub fn succeeded(&mut self, attempt: PendingChange) -> Result<bool, Error> {
         Ok(self.wait(attempt.sql, attempt.answer)?.changed() > 0)
     }
 

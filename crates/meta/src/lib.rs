@@ -30,8 +30,8 @@ pub use db::{Db, PostgresConfig, SqliteConfig, Tx};
 pub use error::Error;
 pub use id::{EventId, ImageId, InvalidUploadId, LayerId, LocationId, PushRefusalId, RepositoryId, StoreId, UploadId};
 pub use sqlite::holds_records as sqlite_holds_records;
-pub use statement::{Asked, Attempt, Change, Lookup};
-pub use stats::Stats;
+pub use statement::{Change, Lookup, PendingChange, PendingRow};
+pub use stats::DatabaseStats;
 pub use value::{FromValue, Row, TakeValue, Value};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

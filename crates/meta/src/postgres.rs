@@ -14,7 +14,7 @@ pub(crate) use session::Session;
 
 use crate::db::PostgresConfig;
 use crate::job::Job;
-use crate::stats::{Counters, Stats};
+use crate::stats::{Counters, DatabaseStats};
 use crate::{Error, Row, Value};
 use connect::Target;
 use lookups::Lookups;
@@ -130,7 +130,7 @@ impl Store {
         copy::import(&self.target, from).await
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> DatabaseStats {
         self.counters.snapshot()
     }
 

@@ -17,7 +17,7 @@ pub(crate) use migrate::known;
 use crate::db::SqliteConfig;
 use crate::job::{self, Job};
 use crate::lock;
-use crate::stats::{Counters, Stats};
+use crate::stats::{Counters, DatabaseStats};
 use crate::{Error, Row, Tx, Value, db};
 use place::Place;
 use readers::Readers;
@@ -163,7 +163,7 @@ impl Store {
         self.reserve.keep(bytes);
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> DatabaseStats {
         self.counters.snapshot()
     }
 

@@ -34,13 +34,13 @@ impl Change {
 
 /// A look-up in progress in a transaction. [`crate::Tx::answer`] returns its row.
 #[must_use]
-pub struct Asked<T> {
+pub struct PendingRow<T> {
     pub(crate) sql: &'static str,
     pub(crate) row: fn(Row) -> Result<T, Error>,
     pub(crate) answer: Pending,
 }
 
-impl<T> Asked<T> {
+impl<T> PendingRow<T> {
     /// True if the engine has already answered that there is no such row. SQLite answers at once. PostgreSQL has not answered yet.
     pub fn found_nothing(&self) -> bool {
         matches!(&self.answer, Pending::Known(Answer::Rows(rows)) if rows.is_empty())
@@ -49,12 +49,12 @@ impl<T> Asked<T> {
 
 /// A change in progress in a transaction. [`crate::Tx::succeeded`] returns its outcome.
 #[must_use]
-pub struct Attempt {
+pub struct PendingChange {
     pub(crate) sql: &'static str,
     pub(crate) answer: Pending,
 }
 
-impl Attempt {
+impl PendingChange {
     /// True if the engine has already answered that the change affected no row. SQLite answers at once. PostgreSQL has not answered yet.
     pub fn changed_nothing(&self) -> bool {
         matches!(&self.answer, Pending::Known(Answer::Changed(0)))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Counts since the store was opened, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stats {
+pub struct DatabaseStats {
     /// Write transactions of callers, without retries.
     pub jobs: u64,
     /// Commits of write transactions. On SQLite one commit covers many jobs.
@@ -65,8 +65,8 @@ impl Counters {
         self.exchanges.fetch_add(times, Ordering::Relaxed);
     }
 
-    pub(crate) fn snapshot(&self) -> Stats {
-        Stats {
+    pub(crate) fn snapshot(&self) -> DatabaseStats {
+        DatabaseStats {
             jobs: self.jobs.load(Ordering::Relaxed),
             commits: self.commits.load(Ordering::Relaxed),
             retries: self.retries.load(Ordering::Relaxed),

@@ -112,14 +112,14 @@ impl Builder {
         self
     }
     pub async fn start(self) -> TestApp {
-        let ground = Ground {
+        let environment = Environment {
             settings: self,
             directory: Directory::new(),
             database: TestDatabase::wanted().await,
             clock: Arc::default(),
             starts: AtomicU64::new(0),
         };
-        TestApp::over(ground).await
+        TestApp::over(environment).await
     }
 }
 
@@ -145,7 +145,7 @@ impl Directory {
 }
 
 /// What survives a restart of the server: its settings, stores and clock.
-struct Ground {
+struct Environment {
     settings: Builder,
     directory: Directory,
     /// `None` on SQLite.
@@ -170,7 +170,7 @@ pub struct TestApp {
 }
 
 struct Running {
-    ground: Ground,
+    environment: Environment,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -184,7 +184,7 @@ impl TestApp {
     /// Starts a server over existing stores, such as restored ones, with the tests' root key.
     pub async fn over_stores(data: &Path, database: Option<TestDatabase>) -> TestApp {
         let directory = Directory { path: data.to_owned(), _made: None };
-        let ground = Ground {
+        let environment = Environment {
             settings: Builder::default(),
             directory,
             database,
@@ -192,38 +192,39 @@ impl TestApp {
             // Ids must differ from those of the server that created the stores.
             starts: AtomicU64::new(1000),
         };
-        TestApp::over(ground).await
+        TestApp::over(environment).await
     }
 
     /// The data directory.
     pub fn directory(&self) -> &Path {
-        self.running.as_ref().expect("a server runs until it is dropped").ground.directory.path()
+        self.running.as_ref().expect("a server runs until it is dropped").environment.directory.path()
     }
 
     /// The PostgreSQL database, if the records are in one.
     pub fn database(&self) -> Option<&TestDatabase> {
-        self.running.as_ref().expect("a server runs until it is dropped").ground.database.as_ref()
+        self.running.as_ref().expect("a server runs until it is dropped").environment.database.as_ref()
     }
 
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    async fn over(ground: Ground) -> TestApp {
-        let start = ground.starts.fetch_add(1, Ordering::Relaxed);
-        let buffers = blob::Buffers::new(64).with_open_files(ground.settings.open_files.unwrap_or(usize::MAX));
-        let layers = FsEngine::open(ground.directory.path().join("layers"), Arc::new(RealDisk), buffers.clone()).await;
+    async fn over(environment: Environment) -> TestApp {
+        let start = environment.starts.fetch_add(1, Ordering::Relaxed);
+        let buffers = blob::Buffers::new(64).with_open_files(environment.settings.open_files.unwrap_or(usize::MAX));
+        let layers =
+            FsEngine::open(environment.directory.path().join("layers"), Arc::new(RealDisk), buffers.clone()).await;
         let faults = FaultyEngine::new(Arc::new(layers.expect("the layer store")));
-        let now_us = kernel::clock::Clock::now(ground.clock.as_ref()).0;
-        let db = match (&ground.settings.postgres, &ground.database) {
+        let now_us = kernel::clock::Clock::now(environment.clock.as_ref()).0;
+        let db = match (&environment.settings.postgres, &environment.database) {
             (Some((url, timeout)), _) => {
                 let (url, timeout) = (url.clone(), *timeout);
                 let config = meta::PostgresConfig { url, max_connections: 8, timeout, now_us };
                 meta::Db::postgres(config).await.expect("the test's own PostgreSQL")
             }
-            (None, Some(database)) => database.open(ground.clock.as_ref()).await,
+            (None, Some(database)) => database.open(environment.clock.as_ref()).await,
             (None, None) => {
-                meta::Db::sqlite(meta::SqliteConfig { path: ground.directory.path().join("ecru.db"), now_us })
+                meta::Db::sqlite(meta::SqliteConfig { path: environment.directory.path().join("ecru.db"), now_us })
                     .await
                     .expect("SQLite")
             }
@@ -232,19 +233,21 @@ impl TestApp {
             db,
             blobs: Arc::new(faults.clone()),
             buffers,
-            clock: ground.clock.clone(),
+            clock: environment.clock.clone(),
             random: Arc::new(Seeded::new(start)),
             keys: Keys::new(vec![(1, Zeroizing::new([7; 32]))]).expect("a root key"),
-            limits: ground.settings.limits.clone(),
-            quirks: ground.settings.quirks.clone(),
+            limits: environment.settings.limits.clone(),
+            quirks: environment.settings.quirks.clone(),
         };
         let system = Arc::new(System::new(parts, ecru::doors::DOMAINS, ecru::doors::POLICIES));
         registry::bootstrap::prove_root_keys(&system).await.expect("the root key");
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(system.clone().run(stopped.clone()));
-        let secure =
-            ground.settings.tls.map(|http2| Secure::bind(ground.directory.path(), http2, ground.clock.clone()));
+        let secure = environment
+            .settings
+            .tls
+            .map(|http2| Secure::bind(environment.directory.path(), http2, environment.clock.clone()));
         let (mut listeners, secure) = match secure {
             None => (Vec::new(), None),
             Some((listener, secure)) => (vec![listener], Some(secure)),
@@ -253,9 +256,9 @@ impl TestApp {
         let listener = Listener::bind(any, Serves::Everything).expect("a port");
         let address = listener.address();
         listeners.insert(0, listener);
-        let budgets = serve(&system, &ground.settings, listeners, stopped, &mut tasks);
-        let clock = ground.clock.clone();
-        let running = Some(Running { ground, stop, tasks });
+        let budgets = serve(&system, &environment.settings, listeners, stopped, &mut tasks);
+        let clock = environment.clock.clone();
+        let running = Some(Running { environment, stop, tasks });
         TestApp { address, clock, faults, system, budgets, ecr_model: Model::load("ecr"), secure, running }
     }
 
@@ -266,7 +269,7 @@ impl TestApp {
 
     /// The directory that the stores are in.
     pub fn data(&self) -> &Path {
-        self.running.as_ref().expect("a server runs until it is dropped").ground.directory.path()
+        self.running.as_ref().expect("a server runs until it is dropped").environment.directory.path()
     }
 
     /// Tells the server to stop, as SIGTERM does, without waiting for it.
@@ -282,7 +285,7 @@ impl TestApp {
             ended.expect("a task of the server panicked");
         }
         self.system.db.close().await;
-        TestApp::over(running.ground).await
+        TestApp::over(running.environment).await
     }
 
     pub fn now(&self) -> kernel::clock::Time {
@@ -342,10 +345,10 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         // Skip the check if the test has already failed. A restarted server is checked at its last end.
         let Some(running) = self.running.take().filter(|_| !std::thread::panicking()) else { return };
-        let is_sqlite = running.ground.database.is_none() && running.ground.settings.postgres.is_none();
+        let is_sqlite = running.environment.database.is_none() && running.environment.settings.postgres.is_none();
         // Some tests remove the directory.
-        if is_sqlite && running.ground.directory.path().exists() {
-            leftovers::check(running.ground.directory.path());
+        if is_sqlite && running.environment.directory.path().exists() {
+            leftovers::check(running.environment.directory.path());
         }
     }
 }

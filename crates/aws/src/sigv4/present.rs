@@ -5,14 +5,14 @@ use std::fmt;
 
 use super::canonical::{self, SIGNATURE_PARAMETER};
 use super::{ALGORITHM, Head, MAX_CREDENTIAL_BYTES, MAX_EXPIRES_SECONDS, MAX_HEAD_BYTES, MAX_SIGNED_HEADERS};
-use super::{Rejection, date};
+use super::{SignatureRejection, date};
 
 /// The largest number of characters of an invalid algorithm or date that a message repeats. A valid one has 16.
 const MAX_ECHO: usize = 64;
 
 /// The claim of a request. It is parsed but not checked.
 #[derive(Clone)]
-pub struct Presented {
+pub struct PresentedSignature {
     pub access_key_id: String,
     pub session_token: Option<String>,
     /// The credential scope's region and service.
@@ -26,7 +26,7 @@ pub struct Presented {
     pub(super) terminator: String,
     /// The request's time, in seconds since 1970.
     pub(super) signed_at: i64,
-    /// The text of `X-Amz-Expires`. [`Presented::check`] parses it if it is used.
+    /// The text of `X-Amz-Expires`. [`PresentedSignature::check`] parses it if it is used.
     pub(super) expires: Option<String>,
     /// The names of the signed headers. A name that is not lower-case matches no header.
     pub(super) signed_headers: BTreeSet<String>,
@@ -36,9 +36,9 @@ pub struct Presented {
 }
 
 /// Hides the signature and the session token, which must not be logged.
-impl fmt::Debug for Presented {
+impl fmt::Debug for PresentedSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Presented")
+        f.debug_struct("PresentedSignature")
             .field("access_key_id", &self.access_key_id)
             .field("region", &self.region)
             .field("service", &self.service)
@@ -47,13 +47,13 @@ impl fmt::Debug for Presented {
     }
 }
 
-impl Presented {
+impl PresentedSignature {
     /// Parses the claim.
     ///
     /// # Errors
-    /// [`Rejection::Missing`] if the request has no signature, or an `Authorization` of another scheme. [`Rejection::Incomplete`] if a
+    /// [`SignatureRejection::Missing`] if the request has no signature, or an `Authorization` of another scheme. [`SignatureRejection::Incomplete`] if a
     /// part of the claim is missing, repeated, malformed or larger than this module's limits.
-    pub fn read(head: &Head<'_>) -> Result<Presented, Rejection> {
+    pub fn read(head: &Head<'_>) -> Result<PresentedSignature, SignatureRejection> {
         if head_bytes(head) > MAX_HEAD_BYTES {
             return Err(incomplete(format!("The request's head is larger than {MAX_HEAD_BYTES} bytes.")));
         }
@@ -64,14 +64,14 @@ impl Presented {
             )),
             (Some(authorization), false) if authorization.starts_with("AWS4-") => from_header(head, &authorization),
             (None, true) => from_query(head),
-            _ => Err(Rejection::Missing),
+            _ => Err(SignatureRejection::Missing),
         }
     }
 
     /// Removes `X-Amz-Expires`, for a service that ignores it. A presigned request is then valid for the maximal clock skew (`ECR.md` P;
     /// STS does so).
     #[must_use]
-    pub fn without_stated_life(mut self) -> Presented {
+    pub fn without_stated_life(mut self) -> PresentedSignature {
         self.expires = None;
         self
     }
@@ -79,8 +79,8 @@ impl Presented {
     /// Parses `X-Amz-Expires` to seconds.
     ///
     /// # Errors
-    /// [`Rejection::Incomplete`] if it is not a number of seconds up to 7 days.
-    pub(super) fn stated_life(&self) -> Result<Option<i64>, Rejection> {
+    /// [`SignatureRejection::Incomplete`] if it is not a number of seconds up to 7 days.
+    pub(super) fn stated_life(&self) -> Result<Option<i64>, SignatureRejection> {
         self.expires.as_deref().map(expires).transpose()
     }
 }
@@ -90,12 +90,12 @@ fn head_bytes(head: &Head<'_>) -> usize {
     head.method.len() + head.path.len() + head.query.len() + headers.sum::<usize>()
 }
 
-fn incomplete(message: impl Into<String>) -> Rejection {
-    Rejection::Incomplete(message.into())
+fn incomplete(message: impl Into<String>) -> SignatureRejection {
+    SignatureRejection::Incomplete(message.into())
 }
 
 /// The trimmed value of a header that may occur once.
-fn single_header(head: &Head<'_>, name: &str) -> Result<Option<String>, Rejection> {
+fn single_header(head: &Head<'_>, name: &str) -> Result<Option<String>, SignatureRejection> {
     let mut values = head.headers.iter().filter(|(other, _)| *other == name).map(|(_, value)| *value);
     let value = values.next();
     if values.next().is_some() {
@@ -116,7 +116,7 @@ fn has_query_claim(query: &str) -> bool {
     })
 }
 
-fn from_header(head: &Head<'_>, authorization: &str) -> Result<Presented, Rejection> {
+fn from_header(head: &Head<'_>, authorization: &str) -> Result<PresentedSignature, SignatureRejection> {
     let (algorithm, parameters) = authorization.split_once([' ', ',']).unwrap_or((authorization, ""));
     let [credential, signature, signed_headers] = authorization_parameters(parameters)?;
     let amz_date = single_header(head, "x-amz-date")?;
@@ -146,7 +146,7 @@ fn from_header(head: &Head<'_>, authorization: &str) -> Result<Presented, Reject
         (None, None) => None,
     };
     let written = amz_date.or(date).unwrap_or_default();
-    Ok(Presented {
+    Ok(PresentedSignature {
         session_token: single_header(head, "x-amz-security-token")?,
         signed_at: signed_at.ok_or_else(|| malformed_date(&written))?,
         content_sha256: single_header(head, "x-amz-content-sha256")?,
@@ -155,7 +155,7 @@ fn from_header(head: &Head<'_>, authorization: &str) -> Result<Presented, Reject
 }
 
 /// The values of `Credential`, `Signature` and `SignedHeaders`. They may come in any order, separated by commas or spaces.
-fn authorization_parameters(text: &str) -> Result<[Option<&str>; 3], Rejection> {
+fn authorization_parameters(text: &str) -> Result<[Option<&str>; 3], SignatureRejection> {
     let mut found = [None; 3];
     for parameter in text.split([',', ' ', '\t']).filter(|parameter| !parameter.is_empty()) {
         let Some((name, value)) = parameter.split_once('=') else {
@@ -189,7 +189,7 @@ struct QueryClaim {
 }
 
 impl QueryClaim {
-    fn read(query: &str) -> Result<QueryClaim, Rejection> {
+    fn read(query: &str) -> Result<QueryClaim, SignatureRejection> {
         let mut claim = QueryClaim::default();
         for (name, value) in canonical::query_pairs(query) {
             let name = canonical::query_decode(name);
@@ -214,7 +214,7 @@ impl QueryClaim {
     }
 }
 
-fn from_query(head: &Head<'_>) -> Result<Presented, Rejection> {
+fn from_query(head: &Head<'_>) -> Result<PresentedSignature, SignatureRejection> {
     let query = QueryClaim::read(head.query)?;
     let required = [
         ("X-Amz-Algorithm", &query.algorithm),
@@ -236,7 +236,7 @@ fn from_query(head: &Head<'_>) -> Result<Presented, Rejection> {
     };
 
     check_algorithm(algorithm)?;
-    Ok(Presented {
+    Ok(PresentedSignature {
         session_token: match query.security_token {
             Some(token) => Some(token),
             None => single_header(head, "x-amz-security-token")?,
@@ -250,7 +250,7 @@ fn from_query(head: &Head<'_>) -> Result<Presented, Rejection> {
 }
 
 /// Parses the parts that both kinds of claim have. The caller sets the other fields.
-fn claim(credential: &str, signature: &str, signed_headers: &str) -> Result<Presented, Rejection> {
+fn claim(credential: &str, signature: &str, signed_headers: &str) -> Result<PresentedSignature, SignatureRejection> {
     if credential.len() > MAX_CREDENTIAL_BYTES || !credential.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(incomplete(format!(
             "Credential must have at most {MAX_CREDENTIAL_BYTES} visible ASCII characters."
@@ -262,7 +262,7 @@ fn claim(credential: &str, signature: &str, signed_headers: &str) -> Result<Pres
             "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{credential}'"
         )));
     };
-    Ok(Presented {
+    Ok(PresentedSignature {
         access_key_id: access_key_id.into(),
         session_token: None,
         region: region.into(),
@@ -278,7 +278,7 @@ fn claim(credential: &str, signature: &str, signed_headers: &str) -> Result<Pres
     })
 }
 
-fn signed_header_names(text: &str) -> Result<BTreeSet<String>, Rejection> {
+fn signed_header_names(text: &str) -> Result<BTreeSet<String>, SignatureRejection> {
     let mut names = BTreeSet::new();
     for name in text.split(';') {
         if names.len() == MAX_SIGNED_HEADERS {
@@ -291,7 +291,7 @@ fn signed_header_names(text: &str) -> Result<BTreeSet<String>, Rejection> {
     Ok(names)
 }
 
-fn check_algorithm(algorithm: &str) -> Result<(), Rejection> {
+fn check_algorithm(algorithm: &str) -> Result<(), SignatureRejection> {
     if algorithm == ALGORITHM {
         return Ok(());
     }
@@ -299,7 +299,7 @@ fn check_algorithm(algorithm: &str) -> Result<(), Rejection> {
     Err(incomplete(format!("Unsupported AWS 'algorithm': '{algorithm}' (only {ALGORITHM} for now).")))
 }
 
-fn expires(text: &str) -> Result<i64, Rejection> {
+fn expires(text: &str) -> Result<i64, SignatureRejection> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
         Ok(seconds) if digits_only && (1..=MAX_EXPIRES_SECONDS).contains(&seconds) => Ok(seconds),
@@ -307,7 +307,7 @@ fn expires(text: &str) -> Result<i64, Rejection> {
     }
 }
 
-fn malformed_date(written: &str) -> Rejection {
+fn malformed_date(written: &str) -> SignatureRejection {
     let written = echo(written);
     incomplete(format!(
         "Date must be in ISO-8601 'basic format'. Got '{written}'. See http://en.wikipedia.org/wiki/ISO_8601"

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use aws::sigv4::Rejection;
+use aws::sigv4::SignatureRejection;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -44,7 +44,7 @@ impl Signed {
         }
     }
 
-    fn verify(&self, request: &Request) -> Result<(), Rejection> {
+    fn verify(&self, request: &Request) -> Result<(), SignatureRejection> {
         request.verify(&self.secret, &self.service, self.now).map(drop)
     }
 
@@ -149,7 +149,7 @@ fn signatures_of_botocore_are_valid_and_changed_requests_are_refused() {
         let name = &signed.name;
         if signed.unsigned_body() {
             let refused = signed.verify(&signed.request);
-            assert!(matches!(refused, Err(Rejection::Scope(_))), "{name}: {refused:?}");
+            assert!(matches!(refused, Err(SignatureRejection::Scope(_))), "{name}: {refused:?}");
             continue;
         }
         let presented = signed.request.verify(&signed.secret, &signed.service, signed.now);
@@ -164,10 +164,10 @@ fn signatures_of_botocore_are_valid_and_changed_requests_are_refused() {
             assert!(signed.verify(&tampered).is_err(), "{name} with another {what} was accepted");
         }
         let other_secret = signed.request.verify("not the secret", &signed.service, signed.now);
-        assert_eq!(other_secret.map(drop), Err(Rejection::Mismatch), "{name}");
+        assert_eq!(other_secret.map(drop), Err(SignatureRejection::Mismatch), "{name}");
         for now in [signed.now - SKEW_SECONDS - 1, signed.now + 604_801] {
             let late = signed.request.verify(&signed.secret, &signed.service, now);
-            assert!(matches!(late, Err(Rejection::Time(_))), "{name} at {now}: {late:?}");
+            assert!(matches!(late, Err(SignatureRejection::Time(_))), "{name} at {now}: {late:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Properties of signing and verification for random requests.
 
-use aws::sigv4::{Head, Presented, SigningKey, presign, sign};
+use aws::sigv4::{Head, PresentedSignature, SigningKey, presign, sign};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -159,7 +159,7 @@ proptest! {
             headers.push(("authorization", authorization.as_bytes()));
         }
         let head = Head { method: &method, path: &path, query: &query, headers: &headers };
-        let checked = Presented::read(&head).and_then(|presented| presented.check(&head, &["ecr"], now, skew));
+        let checked = PresentedSignature::read(&head).and_then(|presented| presented.check(&head, &["ecr"], now, skew));
         if let Ok(checked) = checked {
             prop_assert!(checked.verify(&head, SECRET, [0; 32]).is_err());
         }

@@ -1,6 +1,6 @@
 //! All reasons why a signature is refused, and their texts.
 
-use aws::sigv4::{Head, Presented, Rejection, SigningKey, presign, sign};
+use aws::sigv4::{Head, PresentedSignature, SignatureRejection, SigningKey, presign, sign};
 
 use crate::request::{Request, SKEW_SECONDS, sha256};
 
@@ -42,20 +42,20 @@ fn presigned(expires_seconds: u32) -> Request {
     request
 }
 
-fn verify_at(request: &Request, now: i64) -> Result<(), Rejection> {
+fn verify_at(request: &Request, now: i64) -> Result<(), SignatureRejection> {
     request.verify(SECRET, "ecr", now).map(drop)
 }
 
-fn incomplete(message: &str) -> Result<(), Rejection> {
-    Err(Rejection::Incomplete(message.into()))
+fn incomplete(message: &str) -> Result<(), SignatureRejection> {
+    Err(SignatureRejection::Incomplete(message.into()))
 }
 
-fn scope(message: &str) -> Result<(), Rejection> {
-    Err(Rejection::Scope(message.into()))
+fn scope(message: &str) -> Result<(), SignatureRejection> {
+    Err(SignatureRejection::Scope(message.into()))
 }
 
-fn time(message: &str) -> Result<(), Rejection> {
-    Err(Rejection::Time(message.into()))
+fn time(message: &str) -> Result<(), SignatureRejection> {
+    Err(SignatureRejection::Time(message.into()))
 }
 
 /// The request with the value of a query parameter replaced.
@@ -80,13 +80,13 @@ fn a_signed_and_a_presigned_request_are_accepted() {
 
 #[test]
 fn a_request_without_a_signature_is_refused() {
-    assert_eq!(verify_at(&unsigned(), NOW), Err(Rejection::Missing));
+    assert_eq!(verify_at(&unsigned(), NOW), Err(SignatureRejection::Missing));
     for other in ["", "Basic QVdTOnRva2Vu", "Bearer token", "AWS AKIDEXAMPLE:signature"] {
         let mut request = unsigned();
         request.set_header("authorization", other);
-        assert_eq!(verify_at(&request, NOW), Err(Rejection::Missing), "{other:?}");
+        assert_eq!(verify_at(&request, NOW), Err(SignatureRejection::Missing), "{other:?}");
     }
-    assert_eq!(Rejection::Missing.to_string(), "Missing Authentication Token");
+    assert_eq!(SignatureRejection::Missing.to_string(), "Missing Authentication Token");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_repeated_single_header_or_one_that_is_not_text_is_refused() {
         request.headers.retain(|(other, _)| other != name);
         request.headers.push((name.into(), b"\xff".to_vec()));
         let refused = verify_at(&request, NOW).unwrap_err();
-        assert_eq!(refused, Rejection::Incomplete(format!("The value of the '{name}' header is not text.")));
+        assert_eq!(refused, SignatureRejection::Incomplete(format!("The value of the '{name}' header is not text.")));
     }
 }
 
@@ -282,14 +282,14 @@ fn a_presigned_request_is_valid_for_its_stated_life() {
         time("Signature expired: 20261121T103000Z is now earlier than 20261121T103001Z (20261121T103131Z - 90 sec.)")
     );
     assert_eq!(verify_at(&request, NOW - SKEW_SECONDS), Ok(()));
-    assert!(matches!(verify_at(&request, NOW - SKEW_SECONDS - 1), Err(Rejection::Time(_))));
+    assert!(matches!(verify_at(&request, NOW - SKEW_SECONDS - 1), Err(SignatureRejection::Time(_))));
     assert_eq!(verify_at(&presigned(604_800), NOW + 604_800), Ok(()));
 }
 
 #[test]
 fn a_removed_expiry_breaks_the_signature() {
     let request = without_parameter(&presigned(90), "X-Amz-Expires");
-    assert_eq!(verify_at(&request, NOW), Err(Rejection::Mismatch));
+    assert_eq!(verify_at(&request, NOW), Err(SignatureRejection::Mismatch));
 }
 
 #[test]
@@ -330,7 +330,7 @@ fn the_error_of_a_wrong_scope_names_all_wrong_parts() {
         assert_eq!(verify_at(&signed().with_authorization(from, to), NOW), scope(&message), "{to}");
     }
     let region = signed().with_authorization("/us-east-1/", "/eu-west-1/");
-    assert_eq!(verify_at(&region, NOW), Err(Rejection::Mismatch), "the region is part of the key");
+    assert_eq!(verify_at(&region, NOW), Err(SignatureRejection::Mismatch), "the region is part of the key");
 }
 
 #[test]
@@ -341,8 +341,8 @@ fn a_date_header_takes_the_place_of_the_amz_date() {
         request.headers.retain(|(name, _)| name != "x-amz-date");
         request.set_header("date", date);
         let request = request.with_authorization(";x-amz-date", "");
-        assert_eq!(verify_at(&request, NOW), Err(Rejection::Mismatch), "{date}");
-        assert!(matches!(verify_at(&request, NOW + 3600), Err(Rejection::Time(_))), "{date}");
+        assert_eq!(verify_at(&request, NOW), Err(SignatureRejection::Mismatch), "{date}");
+        assert!(matches!(verify_at(&request, NOW + 3600), Err(SignatureRejection::Time(_))), "{date}");
     }
 }
 
@@ -365,7 +365,7 @@ fn the_declared_hash_of_the_body_must_be_the_bodys() {
         ("", "{}", false),
     ];
     for (declared, body, good) in cases {
-        let expected = if good { Ok(()) } else { Err(Rejection::Mismatch) };
+        let expected = if good { Ok(()) } else { Err(SignatureRejection::Mismatch) };
         let request = Request { body: body.into(), ..signed_with(declared) };
         assert_eq!(verify_at(&request, NOW), expected, "{declared:?} {body}");
     }
@@ -379,17 +379,17 @@ fn the_declared_hash_of_the_body_must_be_the_bodys() {
 fn time_scope_and_signed_headers_are_checked_before_the_body() {
     let check = |request: &Request, service: &str, now: i64| {
         request.with_head(|head: &Head<'_>| {
-            Presented::read(head)?.check(head, &[service], now * 1_000_000, SKEW_SECONDS).map(drop)
+            PresentedSignature::read(head)?.check(head, &[service], now * 1_000_000, SKEW_SECONDS).map(drop)
         })
     };
     for request in [signed(), presigned(60)] {
         assert_eq!(check(&request, "ecr", NOW), Ok(()));
-        assert!(matches!(check(&request, "ecr", NOW + 3600), Err(Rejection::Time(_))));
-        assert!(matches!(check(&request, "ecr", NOW - 3600), Err(Rejection::Time(_))));
-        assert!(matches!(check(&request, "sts", NOW), Err(Rejection::Scope(_))));
+        assert!(matches!(check(&request, "ecr", NOW + 3600), Err(SignatureRejection::Time(_))));
+        assert!(matches!(check(&request, "ecr", NOW - 3600), Err(SignatureRejection::Time(_))));
+        assert!(matches!(check(&request, "sts", NOW), Err(SignatureRejection::Scope(_))));
         let mut more = request.clone();
         more.set_header("x-amz-meta", "unsigned");
-        assert!(matches!(check(&more, "ecr", NOW), Err(Rejection::Scope(_))));
+        assert!(matches!(check(&more, "ecr", NOW), Err(SignatureRejection::Scope(_))));
     }
 }
 
@@ -400,10 +400,14 @@ fn a_signature_of_another_length_or_case_does_not_match() {
     let (_, signature) = text.split_once("Signature=").unwrap();
     let changed = ["0", &signature[1..], &signature.to_uppercase(), &format!("{signature}0"), "é"];
     for other in changed {
-        assert_eq!(verify_at(&request.with_authorization(signature, other), NOW), Err(Rejection::Mismatch), "{other}");
+        assert_eq!(
+            verify_at(&request.with_authorization(signature, other), NOW),
+            Err(SignatureRejection::Mismatch),
+            "{other}"
+        );
     }
     assert_eq!(
-        Rejection::Mismatch.to_string(),
+        SignatureRejection::Mismatch.to_string(),
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
     );
 }

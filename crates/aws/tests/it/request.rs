@@ -1,6 +1,6 @@
 //! An owned request that a test can change before verification.
 
-use aws::sigv4::{Head, Presented, Rejection};
+use aws::sigv4::{Head, PresentedSignature, SignatureRejection};
 use aws_lc_rs::digest;
 
 pub const SKEW_SECONDS: i64 = 15 * 60;
@@ -21,14 +21,14 @@ impl Request {
         f(&Head { method: &self.method, path: &self.path, query: &self.query, headers: &headers })
     }
 
-    pub fn read(&self) -> Result<Presented, Rejection> {
-        self.with_head(Presented::read)
+    pub fn read(&self) -> Result<PresentedSignature, SignatureRejection> {
+        self.with_head(PresentedSignature::read)
     }
 
     /// Parses, checks and verifies the claim, as a door does. `now` is in seconds.
-    pub fn verify(&self, secret: &str, service: &str, now: i64) -> Result<Presented, Rejection> {
+    pub fn verify(&self, secret: &str, service: &str, now: i64) -> Result<PresentedSignature, SignatureRejection> {
         self.with_head(|head| {
-            let checked = Presented::read(head)?.check(head, &[service], now * 1_000_000, SKEW_SECONDS)?;
+            let checked = PresentedSignature::read(head)?.check(head, &[service], now * 1_000_000, SKEW_SECONDS)?;
             checked.verify(head, secret, sha256(&self.body))?;
             Ok(checked.presented().clone())
         })

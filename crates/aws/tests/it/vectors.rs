@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use aws::sigv4::Rejection;
+use aws::sigv4::SignatureRejection;
 use serde_json::Value;
 
 use crate::request::Request;
@@ -68,7 +68,7 @@ impl Vector {
         std::iter::once(&self.header_signed).chain(&self.query_signed)
     }
 
-    fn verify(&self, request: &Request) -> Result<(), Rejection> {
+    fn verify(&self, request: &Request) -> Result<(), SignatureRejection> {
         let now: jiff::Timestamp = self.text("/timestamp").parse().unwrap();
         let secret = self.text("/credentials/secret_access_key");
         let presented = request.verify(secret, self.text("/service"), now.as_second())?;
@@ -142,6 +142,6 @@ fn a_session_token_that_was_added_after_signing_is_refused() {
     let vector = vectors.iter().find(|vector| vector.name == UNSIGNED_TOKEN).unwrap();
     let query_signed = vector.query_signed.as_ref().unwrap();
     let unsigned = "'x-amz-security-token' must be a 'SignedHeader' in the AWS Authorization.";
-    assert_eq!(vector.verify(&vector.header_signed), Err(Rejection::Scope(unsigned.into())));
-    assert_eq!(vector.verify(query_signed), Err(Rejection::Mismatch));
+    assert_eq!(vector.verify(&vector.header_signed), Err(SignatureRejection::Scope(unsigned.into())));
+    assert_eq!(vector.verify(query_signed), Err(SignatureRejection::Mismatch));
 }

@@ -4,7 +4,7 @@ use super::blocking;
 use super::fence::Fence;
 use super::volume::Volume;
 use crate::disk::{Disk, DiskFile};
-use crate::{Buffer, Durable, EngineState, Error, Writer};
+use crate::{Buffer, DurableBytes, EngineState, Error, Writer};
 use async_trait::async_trait;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub(super) struct FsWriter {
 }
 
 /// Checks a stored state. Returns true if a sync made it.
-pub(super) fn read_state(durable: &Durable) -> Result<bool, Error> {
+pub(super) fn read_state(durable: &DurableBytes) -> Result<bool, Error> {
     match durable.state.0.as_slice() {
         [STATE_VERSION] => Ok(true),
         [] if durable.offset == 0 => Ok(false),
@@ -47,8 +47,8 @@ pub(super) fn read_state(durable: &Durable) -> Result<bool, Error> {
     }
 }
 
-fn durable(offset: u64) -> Durable {
-    Durable { offset, state: EngineState(vec![STATE_VERSION]) }
+fn durable(offset: u64) -> DurableBytes {
+    DurableBytes { offset, state: EngineState(vec![STATE_VERSION]) }
 }
 
 /// Opens an unfinished file and drops the bytes after `offset`.
@@ -164,12 +164,12 @@ impl Writer for FsWriter {
         Ok(())
     }
 
-    fn synced(&mut self) -> Option<Durable> {
+    fn synced(&mut self) -> Option<DurableBytes> {
         self.look();
         self.synced.take().map(durable)
     }
 
-    async fn sync(&mut self) -> Result<Durable, Error> {
+    async fn sync(&mut self) -> Result<DurableBytes, Error> {
         let flight = self.fence.enter_alone().await?;
         self.look();
         let sync = self.sync_work();

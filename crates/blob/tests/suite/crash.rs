@@ -4,7 +4,7 @@ use crate::support::{Chance, bytes, location, read, write};
 use blob::disk::{Disk, DiskFile};
 use blob::faulty_disk::{DiskCall, FaultyDisk};
 use blob::fs::FsEngine;
-use blob::{Buffers, Durable, Engine, Error, Location, Writer};
+use blob::{Buffers, DurableBytes, Engine, Error, Location, Writer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
@@ -109,7 +109,7 @@ type Promises = BTreeMap<Location, Promise>;
 struct Promise {
     bytes: Vec<u8>,
     /// The durable progress of an unfinished upload. `None` if the upload is finished.
-    unfinished: Option<Durable>,
+    unfinished: Option<DurableBytes>,
 }
 
 impl Promise {
@@ -143,7 +143,7 @@ struct Upload {
     location: Location,
     writer: Option<Box<dyn Writer>>,
     written: Vec<u8>,
-    durable: Durable,
+    durable: DurableBytes,
 }
 
 async fn run(engine: &FsEngine, buffers: &Buffers, chance: &mut Chance, promises: &mut Promises) {
@@ -153,7 +153,12 @@ async fn run(engine: &FsEngine, buffers: &Buffers, chance: &mut Chance, promises
         if at == uploads.len() {
             let location = location(step as u8);
             let Ok(writer) = engine.create(location).await else { continue };
-            uploads.push(Upload { location, writer: Some(writer), written: Vec::new(), durable: Durable::default() });
+            uploads.push(Upload {
+                location,
+                writer: Some(writer),
+                written: Vec::new(),
+                durable: DurableBytes::default(),
+            });
         } else if chance.below(6) == 0 {
             let upload = uploads.swap_remove(at);
             end(engine, upload, chance, promises).await;

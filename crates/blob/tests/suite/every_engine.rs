@@ -1,7 +1,7 @@
 //! Tests of the contract that holds for every engine.
 
 use crate::support::{BUFFERS, MIN_PART, Setup, bytes, engines, engines_without_a_device, location, read};
-use blob::{Buffers, Durable, EngineState, Error};
+use blob::{Buffers, DurableBytes, EngineState, Error};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -73,7 +73,7 @@ async fn a_missing_location_is_none_or_an_error() {
     for setup in engines().await {
         assert_eq!(setup.size(location(1)).await, None, "{}", setup.name);
         assert!(setup.get(location(1), 0..1).await.is_none(), "{}", setup.name);
-        let resumed = setup.engine.resume(location(1), &Durable::default()).await;
+        let resumed = setup.engine.resume(location(1), &DurableBytes::default()).await;
         assert!(matches!(resumed, Err(Error::Missing)), "{}", setup.name);
         assert!(setup.engine.list(None, 10).await.unwrap().is_empty(), "{}", setup.name);
         setup.engine.check().await.unwrap();
@@ -180,13 +180,13 @@ async fn an_invalid_state_is_refused() {
         let durable = writer.sync().await.unwrap();
         drop(writer);
         let cases = [
-            ("a later version", Durable { offset: durable.offset, state: EngineState(vec![255]) }),
+            ("a later version", DurableBytes { offset: durable.offset, state: EngineState(vec![255]) }),
             (
                 "trailing bytes",
-                Durable { offset: durable.offset, state: EngineState([&durable.state.0[..], b"more"].concat()) },
+                DurableBytes { offset: durable.offset, state: EngineState([&durable.state.0[..], b"more"].concat()) },
             ),
-            ("no bytes", Durable { offset: durable.offset, state: EngineState::default() }),
-            ("an offset beyond the bytes", Durable { offset: durable.offset + 1, state: durable.state.clone() }),
+            ("no bytes", DurableBytes { offset: durable.offset, state: EngineState::default() }),
+            ("an offset beyond the bytes", DurableBytes { offset: durable.offset + 1, state: durable.state.clone() }),
         ];
         for (what, wrong) in cases {
             assert!(
@@ -315,7 +315,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// Applies the steps to an upload and to a plain vector, and compares the bytes at the end.
 async fn upload_like_a_vector(setup: &Setup, number: u8, steps: &[Step]) {
     let mut writer = setup.engine.create(location(number)).await.unwrap();
-    let (mut model, mut durable) = (Vec::new(), Durable::default());
+    let (mut model, mut durable) = (Vec::new(), DurableBytes::default());
     for (kind, step) in steps.iter().enumerate() {
         match step {
             Step::Write(size) => {

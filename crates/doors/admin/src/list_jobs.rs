@@ -1,7 +1,7 @@
 //! ListJobs: the queue of background jobs, in the order of kind and key.
 use crate::Admin;
 use aws::Timestamp;
-use call::page::{Asked, Listing};
+use call::page::{Listing, PageRequest};
 use call::{Operation, check};
 use kernel::access::Need;
 use kernel::jobs::{self, Job, JobQuery, JobState};
@@ -27,7 +27,7 @@ pub struct ListJobs {
 #[derive(Debug)]
 pub struct Checked {
     dead_only: bool,
-    asked: Asked,
+    asked: PageRequest,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -79,17 +79,17 @@ impl Operation for ListJobs {
 
     fn check(self) -> Result<Checked, Error> {
         let limit = check::max_results(self.max_results, DEFAULT_RESULTS, MAX_RESULTS)?;
-        let asked = Asked { token: self.next_token, limit };
+        let asked = PageRequest { token: self.next_token, limit };
         Ok(Checked { dead_only: self.dead_only.unwrap_or(false), asked })
     }
 
     async fn handle(Checked { dead_only, asked }: Checked, cx: &Cx, _app: &App) -> Result<Output, Error> {
         let listing = Listing::new(cx, Self::NAME, &[if dead_only { "dead" } else { "all" }]);
-        let after = listing.after(asked.token.as_deref())?.map(read_cursor).transpose()?;
+        let after = listing.decode_cursor(asked.token.as_deref())?.map(read_cursor).transpose()?;
         let query = JobQuery { dead_only, after, limit: asked.limit };
         let (jobs, more) = jobs::list(&cx.system, cx.system.job_kinds(), query).await?;
         let next = jobs.last().filter(|_| more).map(|last| format!("{}\n{}", last.kind, last.key).into_bytes());
-        Ok(Output { jobs: jobs.into_iter().map(JobOut::from).collect(), next_token: listing.token(next) })
+        Ok(Output { jobs: jobs.into_iter().map(JobOut::from).collect(), next_token: listing.encode_cursor(next) })
     }
 }
 

@@ -3,7 +3,7 @@ use crate::Admin;
 use aws::Timestamp;
 use call::Operation;
 use call::check;
-use call::page::{Asked, Listing};
+use call::page::{Listing, PageRequest};
 use kernel::access::Need;
 use kernel::{Cx, RegistryId};
 use listen::app::App;
@@ -32,7 +32,7 @@ pub struct ListPushLog {
 pub struct Checked {
     name: RepositoryName,
     refused_only: bool,
-    asked: Asked,
+    asked: PageRequest,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -107,15 +107,18 @@ impl Operation for ListPushLog {
     fn check(self) -> Result<Checked, Error> {
         let name = check::repository_name(self.repository_name.as_deref())?;
         let limit = check::max_results(self.max_results, DEFAULT_RESULTS, MAX_RESULTS)?;
-        let asked = Asked { token: self.next_token, limit };
+        let asked = PageRequest { token: self.next_token, limit };
         Ok(Checked { name, refused_only: self.refused_only.unwrap_or(false), asked })
     }
 
     async fn handle(Checked { name, refused_only, asked }: Checked, cx: &Cx, _app: &App) -> Result<Output, Error> {
         let listing = Listing::new(cx, Self::NAME, &[name.as_str(), &refused_only.to_string()]);
-        let after = listing.after(asked.token.as_deref())?;
+        let after = listing.decode_cursor(asked.token.as_deref())?;
         let page = push_log::list(cx, &name, refused_only, after, asked.limit).await?;
-        Ok(Output { lines: page.items.into_iter().map(LineOut::from).collect(), next_token: listing.token(page.next) })
+        Ok(Output {
+            lines: page.items.into_iter().map(LineOut::from).collect(),
+            next_token: listing.encode_cursor(page.next),
+        })
     }
 }
 

@@ -70,7 +70,7 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: RequestOrigin) -> 
     let mut body = RequestBody::new(body, &head.headers, deadline);
     let tls = origin.tls;
     // The call itself. `known` keeps what it found out, even if it fails.
-    let mut known = Known::default();
+    let mut known = CallFacts::default();
     let answered = answer(app, &head, (&mut body, deadline), origin, &mut known).await;
     // What the handler left unread is dropped.
     body.discard();
@@ -105,7 +105,7 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: RequestOrigin) -> 
 
 /// What `answer` has found out about a call so far. It outlives a failed call, so that the refusal can use it.
 #[derive(Default)]
-struct Known {
+struct CallFacts {
     /// The call's context; `None` until the caller is authenticated.
     cx: Option<Cx>,
     /// The push that the call is a step of; `None` for other calls.
@@ -114,7 +114,7 @@ struct Known {
     image: Option<(RepositoryName, Reference)>,
 }
 
-impl Known {
+impl CallFacts {
     /// Returns the facts that a refusal's cure depends on.
     fn about(&self, app: &App, head: &Parts, tls: bool) -> About {
         let host = host(head);
@@ -155,7 +155,7 @@ async fn answer(
     head: &Parts,
     (body, deadline): (&mut RequestBody, Instant),
     origin: RequestOrigin,
-    Known { cx, attempt, image }: &mut Known,
+    CallFacts { cx, attempt, image }: &mut CallFacts,
 ) -> Result<Response, Refused> {
     // Authenticate: only then does the call have a context.
     let quirks = &app.system.quirks;

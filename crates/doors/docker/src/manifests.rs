@@ -6,7 +6,7 @@ use super::{CONTENT_DIGEST, Call, add, bare, set};
 use http::{HeaderName, StatusCode, header};
 use kernel::RequestOrigin;
 use listen::body::{self, Response};
-use listen::memory::{self, Held, NotRead, Owner};
+use listen::memory::{self, AnswerBytes, NotRead, Owner};
 use oci::{Digest, Manifest, Reference, RepositoryName, Tag};
 use registry::Error;
 use registry::image::{self, ImageFailureCode, ImageHead, ImageRef, NewImage, PulledImage, PushClient};
@@ -55,7 +55,10 @@ pub async fn get(
         };
         let pulled = image::pull(call.cx, name, reference).await.map_err(refuse)?;
         let PulledImage { digest, media_type, manifest, .. } = pulled.ok_or_else(Refusal::manifest_unknown)?;
-        (ImageHead { digest, media_type, size: manifest.len() as u64 }, Held::new(manifest, Some(room)).into_body())
+        (
+            ImageHead { digest, media_type, size: manifest.len() as u64 },
+            AnswerBytes::new(manifest, Some(room)).into_body(),
+        )
     };
     let mut response = http::Response::new(body);
     set(&mut response, header::CONTENT_TYPE, &head.media_type);

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, StatusCode, header};
 use listen::body::Response;
-use listen::memory::{Held, Owner};
+use listen::memory::{AnswerBytes, Owner};
 use oci::{Digest, Manifest, MediaType, RepositoryName};
 use registry::Error;
 use registry::referrers::{self, Referrer};
@@ -43,7 +43,7 @@ pub async fn list(call: Call<'_>, name: &RepositoryName, subject: &Digest) -> Re
     // Answer with an index of the referrers, and a link to the next page.
     let manifests: Vec<Value> = page.items.iter().map(descriptor).collect();
     let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": manifests });
-    let mut response = http::Response::new(Held::new(index.to_string().into_bytes(), Some(room)).into_body());
+    let mut response = http::Response::new(AnswerBytes::new(index.to_string().into_bytes(), Some(room)).into_body());
     set(&mut response, header::CONTENT_TYPE, MediaType::OCI_INDEX);
     if !wanted.is_empty() {
         set(&mut response, FILTERS_APPLIED.clone(), FILTER);

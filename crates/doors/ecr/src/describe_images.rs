@@ -1,6 +1,6 @@
 //! DescribeImages: one element per digest (`ECR.md` A.3).
 use super::failure::Ecr;
-use super::page::{self, Asked, Listing};
+use super::page::{self, Listing, PageRequest};
 use super::types::{self, ImageIds, ImagesFilter};
 use aws::{AccountId, Timestamp};
 use call::check;
@@ -42,7 +42,7 @@ pub struct Checked {
 enum Which {
     /// Fails if one of them is missing. The filter does not apply to named images.
     Named(Vec<ImageRef>),
-    Page((TagStatus, StatusFilter), Asked),
+    Page((TagStatus, StatusFilter), PageRequest),
 }
 
 #[derive(Debug, Serialize)]
@@ -97,7 +97,7 @@ impl Operation for DescribeImages {
                 page::refuse_with("imageIds", self.next_token.as_deref(), self.max_results)?;
                 Which::Named(ids)
             }
-            None => Which::Page(filter, Asked { token: self.next_token, limit }),
+            None => Which::Page(filter, PageRequest { token: self.next_token, limit }),
         };
         Ok(Checked { name, which })
     }
@@ -118,9 +118,9 @@ impl Operation for DescribeImages {
             Which::Named(ids) => (image::describe_batch(cx, &name, ids).await?, None),
             Which::Page((tags, status), asked) => {
                 let listing = Listing::new(cx, Self::NAME, &[name.as_str(), tags.name(), status.name()]);
-                let after = listing.after(asked.token.as_deref())?;
+                let after = listing.decode_cursor(asked.token.as_deref())?;
                 let page = image::describe(cx, &name, tags, status, after, asked.limit).await?;
-                (page.items, listing.token(page.next))
+                (page.items, listing.encode_cursor(page.next))
             }
         };
         Ok(Output { image_details: images.into_iter().map(|found| detail(cx, &name, found)).collect(), next_token })

@@ -1,6 +1,6 @@
 //! DescribeRepositories (`ECR.md` A.2).
 use super::failure::Ecr;
-use super::page::{self, Asked, Listing};
+use super::page::{self, Listing, PageRequest};
 use super::types::{self, Bounded, Repository};
 use call::Operation;
 use call::check;
@@ -36,7 +36,7 @@ pub struct Output {
 pub enum Which {
     /// Fails if one of them is missing.
     Named(Vec<RepositoryName>),
-    Page(Asked),
+    Page(PageRequest),
 }
 
 impl Operation for DescribeRepositories {
@@ -64,7 +64,7 @@ impl Operation for DescribeRepositories {
     fn check(self) -> Result<Which, Error> {
         let limit = check::max_results(self.max_results, 100, 1000)?;
         let Some(names) = self.repository_names else {
-            return Ok(Which::Page(Asked { token: self.next_token, limit }));
+            return Ok(Which::Page(PageRequest { token: self.next_token, limit }));
         };
         let names = names.check("repositoryNames", 1)?;
         page::refuse_with("repositoryNames", self.next_token.as_deref(), self.max_results)?;
@@ -79,8 +79,8 @@ impl Operation for DescribeRepositories {
             Which::Named(names) => (repository::get_all(cx, names).await?, None),
             Which::Page(asked) => {
                 let listing = Listing::new(cx, Self::NAME, &[]);
-                let page = repository::list(cx, listing.after(asked.token.as_deref())?, asked.limit).await?;
-                (page.items, listing.token(page.next))
+                let page = repository::list(cx, listing.decode_cursor(asked.token.as_deref())?, asked.limit).await?;
+                (page.items, listing.encode_cursor(page.next))
             }
         };
         Ok(Output {

@@ -1,6 +1,6 @@
 //! ListImageReferrers: the artifacts that point at an image (`ECR.md` A.3, K.4).
 use super::failure::Ecr;
-use super::page::{Asked, Listing};
+use super::page::{Listing, PageRequest};
 use super::types::{self, Bounded};
 use call::check;
 use call::{Operation, Structure};
@@ -47,7 +47,7 @@ pub struct Checked {
     subject: Digest,
     artifact_types: Vec<String>,
     status: StatusFilter,
-    asked: Asked,
+    asked: PageRequest,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,7 +111,7 @@ impl Operation for ListImageReferrers {
         }
         let status = types::status_filter("filter.artifactStatus", filter.artifact_status)?;
         let limit = check::max_results(self.max_results, 20, 50)?;
-        Ok(Checked { name, subject, artifact_types, status, asked: Asked { token: self.next_token, limit } })
+        Ok(Checked { name, subject, artifact_types, status, asked: PageRequest { token: self.next_token, limit } })
     }
 
     /// One page may carry annotations of a whole manifest's size.
@@ -126,13 +126,13 @@ impl Operation for ListImageReferrers {
             Self::NAME,
             &[name.as_str(), &subject.to_string(), status.name(), &artifact_types.join("\n")],
         );
-        let after = listing.after(asked.token.as_deref())?;
+        let after = listing.decode_cursor(asked.token.as_deref())?;
         match status {
             StatusFilter::Active | StatusFilter::Any => {
                 let page = referrers::list(cx, &name, &subject, artifact_types, after, asked.limit).await?;
                 Ok(Output {
                     referrers: page.items.into_iter().map(ImageReferrer::from).collect(),
-                    next_token: listing.token(page.next),
+                    next_token: listing.encode_cursor(page.next),
                 })
             }
             // Images can't be archived yet, so the page is empty.

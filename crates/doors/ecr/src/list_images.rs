@@ -1,6 +1,6 @@
 //! ListImages: one element per digest and tag (`ECR.md` A.3).
 use super::failure::Ecr;
-use super::page::{Asked, Listing};
+use super::page::{Listing, PageRequest};
 use super::types::{self, ImageIdentifier, ImagesFilter};
 use call::check;
 use call::{Operation, Structure};
@@ -26,7 +26,7 @@ pub struct ListImages {
 pub struct Checked {
     name: RepositoryName,
     filter: (TagStatus, StatusFilter),
-    asked: Asked,
+    asked: PageRequest,
 }
 
 #[derive(Debug, Serialize)]
@@ -55,7 +55,7 @@ impl Operation for ListImages {
         let name = check::repository_name(self.repository_name.as_deref())?;
         let limit = check::max_results(self.max_results, 100, 1000)?;
         let filter = self.filter.map_or_else(ImagesFilter::default, |Structure(filter)| filter).check()?;
-        Ok(Checked { name, filter, asked: Asked { token: self.next_token, limit } })
+        Ok(Checked { name, filter, asked: PageRequest { token: self.next_token, limit } })
     }
 
     async fn handle(
@@ -64,12 +64,12 @@ impl Operation for ListImages {
         _app: &App,
     ) -> Result<Output, Error> {
         let listing = Listing::new(cx, Self::NAME, &[name.as_str(), tags.name(), status.name()]);
-        let after = listing.after(asked.token.as_deref())?;
+        let after = listing.decode_cursor(asked.token.as_deref())?;
         let page = image::list(cx, &name, tags, status, after, asked.limit).await?;
         let id = |(digest, tag): (oci::Digest, Option<String>)| ImageIdentifier {
             image_digest: Some(digest.to_string()),
             image_tag: tag,
         };
-        Ok(Output { image_ids: page.items.into_iter().map(id).collect(), next_token: listing.token(page.next) })
+        Ok(Output { image_ids: page.items.into_iter().map(id).collect(), next_token: listing.encode_cursor(page.next) })
     }
 }

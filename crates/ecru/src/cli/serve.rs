@@ -10,7 +10,7 @@ mod tests;
 pub use listeners::ListenError;
 
 use crate::cli::stores::{StoreError, Stores};
-use crate::config::{self, DEFAULT_PORT, Given, Settings, SettingsError};
+use crate::config::{self, DEFAULT_PORT, Settings, SettingsError, SettingsSource};
 use crate::data_dir::{DataDir, DataDirError, Endpoint, ROOT_KEY_FILE};
 use crate::doors::EveryDoor;
 use crate::logging::{self, LoggingError};
@@ -46,7 +46,7 @@ pub struct Serve {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     #[command(flatten)]
-    pub given: Given,
+    pub given: SettingsSource,
     /// Refused with what other servers' flags are here.
     #[command(flatten)]
     elsewhere: Elsewhere,

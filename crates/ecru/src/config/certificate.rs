@@ -15,7 +15,7 @@ pub enum Certificate {
 }
 
 /// The settings of both kinds, merged from all sources.
-pub struct Given {
+pub struct CertificateSettings {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub domains: Option<Vec<String>>,
@@ -26,7 +26,7 @@ pub struct Given {
 
 /// Returns the certificate setting. It is required if a listener is https://, and refused if none is.
 pub fn certificate<'a>(
-    given: Given,
+    given: CertificateSettings,
     mut listeners: impl Iterator<Item = &'a ListenAddress>,
 ) -> Result<Option<Certificate>, SettingsError> {
     let secure = listeners.find(|address| address.scheme == Scheme::Https).copied();

@@ -1,5 +1,5 @@
 //! Settings from the environment: `ECRU_*`.
-use super::{Given, SettingsError};
+use super::{SettingsError, SettingsSource};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -37,8 +37,8 @@ const TESTS: &str = "ECRU_TEST_";
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Reads all settings from the environment. An empty variable counts as not set.
-pub fn read(variables: Variables<'_>) -> Result<Given, SettingsError> {
-    Ok(Given {
+pub fn read(variables: Variables<'_>) -> Result<SettingsSource, SettingsError> {
+    Ok(SettingsSource {
         data: one(variables, "ECRU_DATA")?,
         listen: many(variables, "ECRU_LISTEN")?,
         tls_cert: one(variables, "ECRU_TLS_CERT")?,
@@ -62,7 +62,7 @@ pub fn read(variables: Variables<'_>) -> Result<Given, SettingsError> {
         trusted_proxies: many(variables, "ECRU_TRUSTED_PROXIES")?,
         log_format: one(variables, "ECRU_LOG_FORMAT")?,
         log_level: one(variables, "ECRU_LOG_LEVEL")?,
-        ..Given::default()
+        ..SettingsSource::default()
     })
 }
 

@@ -1,5 +1,5 @@
 //! Reads the TOML file of settings.
-use super::{Given, SettingsError};
+use super::{SettingsError, SettingsSource};
 use kernel::quirks::{Behaviour, Quirks};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -48,7 +48,7 @@ pub fn quirks(table: &QuirkTable) -> Result<Quirks, String> {
 }
 
 /// Reads a settings file.
-pub fn read(path: &Path) -> Result<Given, SettingsError> {
+pub fn read(path: &Path) -> Result<SettingsSource, SettingsError> {
     use std::io::Read as _;
     let unreadable = |source| SettingsError::Unreadable { path: path.to_owned(), source };
     let mut text = Zeroizing::new(String::new());
@@ -58,7 +58,7 @@ pub fn read(path: &Path) -> Result<Given, SettingsError> {
 }
 
 /// Parses a settings file. `path` is for errors, which name the line and never show its text.
-pub fn parse(path: &Path, text: &str) -> Result<Given, SettingsError> {
+pub fn parse(path: &Path, text: &str) -> Result<SettingsSource, SettingsError> {
     toml::from_str(text).map_err(|error| {
         let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;

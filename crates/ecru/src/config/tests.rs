@@ -7,7 +7,7 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 #[derive(clap::Parser)]
 struct Flags {
     #[command(flatten)]
-    given: Given,
+    given: SettingsSource,
 }
 
 /// Resolves from flags, variables and a file's text.
@@ -258,7 +258,7 @@ fn root_keys_come_from_the_nearest_source() {
 fn settings_show_no_secret() {
     let flags = ["--postgres", "postgres://ecru:hunter2@db/ecru"];
     let given = <Flags as clap::Parser>::try_parse_from(["ecru", flags[0], flags[1]]).unwrap().given;
-    let given = Given { root_key: Some(KEY.parse().unwrap()), ..given };
+    let given = SettingsSource { root_key: Some(KEY.parse().unwrap()), ..given };
     let shown = format!("{given:?}");
     assert!(!shown.contains("hunter2") && !shown.contains(KEY), "{shown}");
 }

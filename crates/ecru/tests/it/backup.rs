@@ -1,5 +1,5 @@
 //! Backups beside a server, and what is restored from them.
-use crate::store_support::{Ground, ROOT_KEY_1, layer_file};
+use crate::store_support::{ROOT_KEY_1, TestStore, layer_file};
 use blob::Location;
 use ecru::cli::backup::{Backup, Report};
 use ecru::cli::restore::Restore;
@@ -14,20 +14,20 @@ use testkit::{Docker, Image, TestApp, TestDatabase};
 
 const NOTHING: StoreArgs = StoreArgs { data: None, postgres: None, config: None };
 
-fn copy_of(ground: &Ground) -> PathBuf {
-    ground.directory.path().join("copy")
+fn copy_of(store: &TestStore) -> PathBuf {
+    store.directory.path().join("copy")
 }
 
-async fn back_up(ground: &Ground) -> Result<Report, String> {
-    back_up_as(ground, &copy_of(ground), false).await
+async fn back_up(store: &TestStore) -> Result<Report, String> {
+    back_up_as(store, &copy_of(store), false).await
 }
 
-async fn back_up_as(ground: &Ground, copy: &Path, without_root_key: bool) -> Result<Report, String> {
+async fn back_up_as(store: &TestStore, copy: &Path, without_root_key: bool) -> Result<Report, String> {
     let backup = Backup { copy: copy.to_owned(), store: NOTHING, without_root_key };
-    backup.run(&ground.environment()).await.map_err(|error| Chain(&error).to_string())
+    backup.run(&store.environment()).await.map_err(|error| Chain(&error).to_string())
 }
 
-async fn restore(copy: &Path, into: &Ground) -> Result<Report, String> {
+async fn restore(copy: &Path, into: &TestStore) -> Result<Report, String> {
     let restore = Restore { copy: copy.to_owned(), store: NOTHING };
     restore.run(&into.environment()).await.map_err(|error| Chain(&error).to_string())
 }
@@ -62,9 +62,9 @@ fn layers(directory: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// Grounds over each engine that the tests run with.
-async fn engines() -> Vec<Ground> {
-    let mut grounds = vec![Ground::over(None)];
-    grounds.extend(TestDatabase::wanted().await.map(|database| Ground::over(Some(database))));
+async fn engines() -> Vec<TestStore> {
+    let mut grounds = vec![TestStore::over(None)];
+    grounds.extend(TestDatabase::wanted().await.map(|database| TestStore::over(Some(database))));
     grounds
 }
 
@@ -109,7 +109,7 @@ async fn what_was_acknowledged_before_a_backup_under_load_pulls_from_the_restore
     };
     tokio::join!(push(0), push(1), back_up);
 
-    let restored = Ground::over(None);
+    let restored = TestStore::over(None);
     let report = restore(&copy, &restored).await.unwrap();
     assert!(report.complete, "{}", report.text);
     let other = TestApp::over_stores(&restored.data(), None).await;
@@ -146,7 +146,7 @@ async fn a_backup_of_either_engine_restores_into_either() {
                 // As the report says: --root-key-file.
                 Some(_) => {
                     let keys = fs::read_to_string(target.path("root.key")).unwrap();
-                    Ground { root_keys: Some(keys), ..target }
+                    TestStore { root_keys: Some(keys), ..target }
                 }
                 None => target,
             };
@@ -168,29 +168,29 @@ async fn a_backup_of_either_engine_restores_into_either() {
 
 #[tokio::test]
 async fn a_second_backup_adds_what_is_new_and_removes_what_nothing_names() {
-    let ground = Ground::new().await;
-    let started = ground.start().await.unwrap();
+    let store = TestStore::new().await;
+    let started = store.start().await.unwrap();
     let first = started.layers(&[20_000, 30_000]).await;
-    back_up(&ground).await.unwrap();
-    let kept = layer_file(&copy_of(&ground).join("layers"), first[1]);
+    back_up(&store).await.unwrap();
+    let kept = layer_file(&copy_of(&store).join("layers"), first[1]);
     let written = fs::metadata(&kept).unwrap().modified().unwrap();
     started.execute("DELETE FROM layer WHERE size = 20000").await;
     started.layer(&testkit::chance::bytes(5, 40_000)).await;
-    let report = back_up(&ground).await.unwrap();
+    let report = back_up(&store).await.unwrap();
     says(&report.text, &["1 layers copied (40.0 kB), 1 there before, 1 removed"]);
     assert_eq!(fs::metadata(&kept).unwrap().modified().unwrap(), written);
-    assert!(!layer_file(&copy_of(&ground).join("layers"), first[0]).exists());
-    assert!(layer_file(&ground.path("layers"), first[0]).exists(), "the source is never changed");
+    assert!(!layer_file(&copy_of(&store).join("layers"), first[0]).exists());
+    assert!(layer_file(&store.path("layers"), first[0]).exists(), "the source is never changed");
     started.stop().await;
 }
 
 #[tokio::test]
 async fn a_backup_that_was_killed_leaves_the_one_before_and_the_next_puts_it_right() {
-    let ground = Ground::new().await;
-    let started = ground.start().await.unwrap();
-    let copy = copy_of(&ground);
+    let store = TestStore::new().await;
+    let started = store.start().await.unwrap();
+    let copy = copy_of(&store);
     let first = started.layers(&[20_000, 20_001]).await;
-    back_up(&ground).await.unwrap();
+    back_up(&store).await.unwrap();
     // What a kill leaves: new records that are half written, a layer that is cut, one whose bytes were never synced.
     let bytes = [testkit::chance::bytes(1, 30_000), testkit::chance::bytes(2, 40_000)];
     let new = [started.layer(&bytes[0]).await, started.layer(&bytes[1]).await];
@@ -204,50 +204,50 @@ async fn a_backup_that_was_killed_leaves_the_one_before_and_the_next_puts_it_rig
     leave(new[0], &bytes[0][..10_000]);
     leave(new[1], &[0; 40_000]);
 
-    let before = Ground::over(None);
+    let before = TestStore::over(None);
     restore(&copy, &before).await.unwrap();
-    let names = |ground: &Ground| layers(&ground.path("layers")).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let names = |store: &TestStore| layers(&store.path("layers")).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     let mut expected: Vec<_> = first.iter().map(Location::to_string).collect();
     expected.sort_by_key(|name| name[30..].to_owned());
     let mut found = names(&before);
     found.sort_by_key(|name| name[30..].to_owned());
     assert_eq!(found, expected);
 
-    let report = back_up(&ground).await.unwrap();
+    let report = back_up(&store).await.unwrap();
     says(&report.text, &["2 layers copied (70.0 kB), 2 there before"]);
-    let after = Ground::over(None);
+    let after = TestStore::over(None);
     restore(&copy, &after).await.unwrap();
-    assert_eq!(layers(&after.path("layers")), layers(&ground.path("layers")));
+    assert_eq!(layers(&after.path("layers")), layers(&store.path("layers")));
     started.stop().await;
 }
 
 #[tokio::test]
 async fn a_first_backup_that_was_killed_can_t_be_restored_and_goes_on() {
-    let ground = Ground::new().await;
-    ground.once(async |started| drop(started.layers(&[20_000]).await)).await;
-    back_up(&ground).await.unwrap();
-    let copy = copy_of(&ground);
+    let store = TestStore::new().await;
+    store.once(async |started| drop(started.layers(&[20_000]).await)).await;
+    back_up(&store).await.unwrap();
+    let copy = copy_of(&store);
     fs::rename(copy.join("records.db"), copy.join("records.db.new")).unwrap();
-    let target = Ground::over(None);
+    let target = TestStore::over(None);
     says(&restore(&copy, &target).await.unwrap_err(), &["no backup into", "has ended yet"]);
     fs::remove_file(copy.join("STORE")).unwrap();
     // Its layers are read, since no ended backup vouches for them.
-    says(&back_up(&ground).await.unwrap().text, &["0 layers copied", "1 there before"]);
+    says(&back_up(&store).await.unwrap().text, &["0 layers copied", "1 there before"]);
     restore(&copy, &target).await.unwrap();
 }
 
 #[tokio::test]
 async fn damaged_layers_are_reported_and_the_rest_is_copied() {
-    let ground = Ground::new().await;
-    let started = ground.start().await.unwrap();
+    let store = TestStore::new().await;
+    let started = store.start().await.unwrap();
     let locations = started.layers(&[20_000, 30_000, 40_000, 50_000]).await;
-    let file = |number: usize| layer_file(&ground.path("layers"), locations[number]);
+    let file = |number: usize| layer_file(&store.path("layers"), locations[number]);
     fs::remove_file(file(0)).unwrap();
     fs::write(file(1), "cut").unwrap();
     let mut altered = fs::read(file(2)).unwrap();
     altered[39_999] ^= 1;
     fs::write(file(2), altered).unwrap();
-    let report = back_up(&ground).await.unwrap();
+    let report = back_up(&store).await.unwrap();
     assert!(!report.complete);
     says(
         &report.text,
@@ -260,14 +260,14 @@ async fn damaged_layers_are_reported_and_the_rest_is_copied() {
             &locations[2].to_string(),
         ],
     );
-    let target = Ground::over(None);
-    let restored = restore(&copy_of(&ground), &target).await.unwrap();
+    let target = TestStore::over(None);
+    let restored = restore(&copy_of(&store), &target).await.unwrap();
     assert!(!restored.complete);
     assert_eq!(layers(&target.path("layers")).len(), 1);
 
     // Whole layers of the copy are not lost when the source is damaged later.
     fs::write(file(3), "cut").unwrap();
-    let report = back_up(&ground).await.unwrap();
+    let report = back_up(&store).await.unwrap();
     assert!(!report.complete);
     says(&report.text, &["1 there before", "lacks 3 layers"]);
     started.stop().await;
@@ -275,25 +275,25 @@ async fn damaged_layers_are_reported_and_the_rest_is_copied() {
 
 #[tokio::test]
 async fn layers_that_are_marked_are_backed_up_and_a_restore_takes_back_the_marks_of_those_that_are_whole() {
-    let ground = Ground::new().await;
-    let started = ground.start().await.unwrap();
+    let store = TestStore::new().await;
+    let started = store.start().await.unwrap();
     let locations = started.layers(&[20_000, 30_000, 40_000]).await;
-    back_up(&ground).await.unwrap();
+    back_up(&store).await.unwrap();
     // Two are damaged and found so; of one the backup has a whole copy, the other's was lost there too.
     for number in [0, 1] {
-        fs::remove_file(layer_file(&ground.path("layers"), locations[number])).unwrap();
+        fs::remove_file(layer_file(&store.path("layers"), locations[number])).unwrap();
     }
-    fs::remove_file(layer_file(&copy_of(&ground).join("layers"), locations[1])).unwrap();
+    fs::remove_file(layer_file(&copy_of(&store).join("layers"), locations[1])).unwrap();
     started.execute("UPDATE layer SET damaged_at = 7").await;
-    let report = back_up(&ground).await.unwrap();
+    let report = back_up(&store).await.unwrap();
     says(&report.text, &["0 layers copied", "2 there before", "lacks 1 layers", &locations[1].to_string()]);
     started.stop().await;
 
     for target in engines().await {
-        let report = restore(&copy_of(&ground), &target).await.unwrap();
+        let report = restore(&copy_of(&store), &target).await.unwrap();
         says(&report.text, &["2 layers (60.0 kB) and the records", "lacks 1 layers", &locations[1].to_string()]);
         let target = match &target.database {
-            Some(_) => Ground { root_keys: Some(fs::read_to_string(target.path("root.key")).unwrap()), ..target },
+            Some(_) => TestStore { root_keys: Some(fs::read_to_string(target.path("root.key")).unwrap()), ..target },
             None => target,
         };
         let started = target.start().await.unwrap();
@@ -309,32 +309,32 @@ async fn layers_that_are_marked_are_backed_up_and_a_restore_takes_back_the_marks
 
 #[tokio::test]
 async fn a_layer_that_is_damaged_in_the_backup_is_not_restored_as_though_it_were_whole() {
-    let ground = Ground::new().await;
+    let store = TestStore::new().await;
     let mut locations = Vec::new();
-    ground.once(async |started| locations = started.layers(&[20_000, 30_000]).await).await;
-    back_up(&ground).await.unwrap();
-    let path = layer_file(&copy_of(&ground).join("layers"), locations[0]);
+    store.once(async |started| locations = started.layers(&[20_000, 30_000]).await).await;
+    back_up(&store).await.unwrap();
+    let path = layer_file(&copy_of(&store).join("layers"), locations[0]);
     fs::write(&path, vec![0; 20_000]).unwrap();
-    let target = Ground::over(None);
-    let report = restore(&copy_of(&ground), &target).await.unwrap();
+    let target = TestStore::over(None);
+    let report = restore(&copy_of(&store), &target).await.unwrap();
     assert!(!report.complete);
     says(&report.text, &["its bytes are not those of its digest"]);
     assert_eq!(layers(&target.path("layers")).len(), 1);
     // Records that are damaged are not restored at all.
-    let records = copy_of(&ground).join("records.db");
+    let records = copy_of(&store).join("records.db");
     let length = fs::metadata(&records).unwrap().len();
     fs::File::options().write(true).open(&records).unwrap().set_len(length / 2).unwrap();
-    let third = Ground::over(None);
-    says(&restore(&copy_of(&ground), &third).await.unwrap_err(), &["can't be used", "damaged"]);
+    let third = TestStore::over(None);
+    says(&restore(&copy_of(&store), &third).await.unwrap_err(), &["can't be used", "damaged"]);
     assert!(!third.data().exists());
 }
 
 #[tokio::test]
 async fn a_backup_is_for_its_owner_alone_and_has_the_keys_only_if_it_should() {
-    let ground = Ground::new().await;
-    ground.once(async |started| drop(started.layers(&[20_000]).await)).await;
-    back_up(&ground).await.unwrap();
-    let copy = copy_of(&ground);
+    let store = TestStore::new().await;
+    store.once(async |started| drop(started.layers(&[20_000]).await)).await;
+    back_up(&store).await.unwrap();
+    let copy = copy_of(&store);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&copy), 0o700);
     for (path, _) in files(&copy) {
@@ -342,62 +342,62 @@ async fn a_backup_is_for_its_owner_alone_and_has_the_keys_only_if_it_should() {
         assert_eq!(mode(path.parent().unwrap()), 0o700);
     }
     assert!(copy.join("root.key").exists() && copy.join("credentials").exists());
-    let report = back_up_as(&ground, &copy, true).await.unwrap();
+    let report = back_up_as(&store, &copy, true).await.unwrap();
     says(&report.text, &["no root key"]);
     assert!(!copy.join("root.key").exists() && !copy.join("credentials").exists());
 
-    let mut target = Ground::over(None);
+    let mut target = TestStore::over(None);
     says(&restore(&copy, &target).await.unwrap().text, &["has no root key", "ECRU_ROOT_KEY"]);
     for (path, _) in files(&target.data()) {
         assert_eq!(mode(&path), 0o600, "{}", path.display());
     }
     says(&target.refused().await, &["root.key is missing"]);
-    target.root_keys = match &ground.root_keys {
+    target.root_keys = match &store.root_keys {
         Some(keys) => Some(keys.clone()),
-        None => Some(fs::read_to_string(ground.path("root.key")).unwrap()),
+        None => Some(fs::read_to_string(store.path("root.key")).unwrap()),
     };
     target.once(async |_| {}).await;
 }
 
 #[tokio::test]
 async fn a_root_key_that_is_missing_or_another_is_not_backed_up() {
-    let mut ground = Ground::new().await;
-    ground.root_keys = Some(ROOT_KEY_1.to_owned());
-    ground.once(async |_| {}).await;
-    ground.root_keys = None;
-    says(&back_up(&ground).await.unwrap_err(), &["no root key is here", "--without-root-key"]);
-    ground.root_keys = Some(ROOT_KEY_1.replace("01", "04"));
-    says(&back_up(&ground).await.unwrap_err(), &["root key 1 is not the one"]);
-    assert!(!copy_of(&ground).exists());
-    back_up_as(&ground, &copy_of(&ground), true).await.unwrap();
+    let mut store = TestStore::new().await;
+    store.root_keys = Some(ROOT_KEY_1.to_owned());
+    store.once(async |_| {}).await;
+    store.root_keys = None;
+    says(&back_up(&store).await.unwrap_err(), &["no root key is here", "--without-root-key"]);
+    store.root_keys = Some(ROOT_KEY_1.replace("01", "04"));
+    says(&back_up(&store).await.unwrap_err(), &["root key 1 is not the one"]);
+    assert!(!copy_of(&store).exists());
+    back_up_as(&store, &copy_of(&store), true).await.unwrap();
 }
 
 #[tokio::test]
 async fn only_a_backup_s_own_directory_is_written_and_only_an_empty_one_is_restored_into() {
-    let (ground, other) = (Ground::new().await, Ground::new().await);
-    ground.once(async |_| {}).await;
+    let (store, other) = (TestStore::new().await, TestStore::new().await);
+    store.once(async |_| {}).await;
     other.once(async |_| {}).await;
-    let copy = copy_of(&ground);
-    back_up(&ground).await.unwrap();
+    let copy = copy_of(&store);
+    back_up(&store).await.unwrap();
     let before = files(&copy);
     says(&back_up_as(&other, &copy, false).await.unwrap_err(), &["is the backup of store", "a directory of its own"]);
     assert_eq!(files(&copy), before);
     // A data directory, and one of somebody else.
-    says(&back_up_as(&ground, &other.data(), false).await.unwrap_err(), &["is a data directory, not a backup"]);
-    let foreign = ground.directory.path().join("foreign");
+    says(&back_up_as(&store, &other.data(), false).await.unwrap_err(), &["is a data directory, not a backup"]);
+    let foreign = store.directory.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("mine"), "x").unwrap();
-    says(&back_up_as(&ground, &foreign, false).await.unwrap_err(), &["is no backup, and not empty"]);
+    says(&back_up_as(&store, &foreign, false).await.unwrap_err(), &["is no backup, and not empty"]);
     assert_eq!(files(&foreign).len(), 1);
     fs::write(copy.join("FORMAT"), "backup 9\n").unwrap();
-    says(&back_up(&ground).await.unwrap_err(), &["of the form \"9\""]);
+    says(&back_up(&store).await.unwrap_err(), &["of the form \"9\""]);
     fs::write(copy.join("FORMAT"), "backup 1\n").unwrap();
 
     // Nothing is restored from what is no backup, nor into what is not empty, and a backup is not served from.
-    let target = Ground::over(None);
+    let target = TestStore::over(None);
     says(&restore(&foreign, &target).await.unwrap_err(), &["is no backup that `ecru backup` made"]);
     says(&restore(&foreign.join("none"), &target).await.unwrap_err(), &["is no backup"]);
-    says(&restore(&copy, &Ground { database: None, ..other }).await.unwrap_err(), &["is not empty"]);
+    says(&restore(&copy, &TestStore { database: None, ..other }).await.unwrap_err(), &["is not empty"]);
     assert!(!target.data().exists());
     fs::rename(&copy, target.data()).unwrap();
     says(&target.refused().await, &["is a backup", "ecru restore"]);
@@ -405,27 +405,27 @@ async fn only_a_backup_s_own_directory_is_written_and_only_an_empty_one_is_resto
 
 #[tokio::test]
 async fn a_restore_that_was_killed_is_not_served_from() {
-    let ground = Ground::new().await;
-    ground.once(async |_| {}).await;
-    back_up(&ground).await.unwrap();
-    let target = Ground::over(None);
-    restore(&copy_of(&ground), &target).await.unwrap();
+    let store = TestStore::new().await;
+    store.once(async |_| {}).await;
+    back_up(&store).await.unwrap();
+    let target = TestStore::over(None);
+    restore(&copy_of(&store), &target).await.unwrap();
     fs::remove_file(target.path("FORMAT")).unwrap();
     fs::write(target.path("restoring"), "").unwrap();
     says(&target.refused().await, &["a restore that did not end", "remove it"]);
-    says(&restore(&copy_of(&ground), &target).await.unwrap_err(), &["a restore that did not end"]);
+    says(&restore(&copy_of(&store), &target).await.unwrap_err(), &["a restore that did not end"]);
 }
 
 #[tokio::test]
 async fn a_postgresql_database_with_records_is_not_restored_into() {
     let Some(database) = TestDatabase::wanted().await else { return };
-    let ground = Ground::over(None);
-    ground.once(async |_| {}).await;
-    back_up(&ground).await.unwrap();
-    let used = Ground::over(Some(database));
+    let store = TestStore::over(None);
+    store.once(async |_| {}).await;
+    back_up(&store).await.unwrap();
+    let used = TestStore::over(Some(database));
     used.once(async |_| {}).await;
-    let target = Ground { database: used.database.as_ref().map(TestDatabase::again), ..Ground::over(None) };
-    says(&restore(&copy_of(&ground), &target).await.unwrap_err(), &["already has records; name an empty one"]);
+    let target = TestStore { database: used.database.as_ref().map(TestDatabase::again), ..TestStore::over(None) };
+    says(&restore(&copy_of(&store), &target).await.unwrap_err(), &["already has records; name an empty one"]);
     assert!(!target.data().exists());
     used.once(async |_| {}).await;
 }

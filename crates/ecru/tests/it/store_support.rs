@@ -1,7 +1,7 @@
 //! A data directory that servers start in, one after the other, as `ecru serve` opens it.
 use blob::Location;
 use ecru::cli::serve::stores::{self, Administrator};
-use ecru::config::{self, Given};
+use ecru::config::{self, SettingsSource};
 use ecru::data_dir::DataDir;
 use kernel::System;
 use listen::body::Chain;
@@ -19,7 +19,7 @@ pub const ROOT_KEY_1: &str = "1:010101010101010101010101010101010101010101010101
 pub const ROOT_KEY_2: &str = "2:0202020202020202020202020202020202020202020202020202020202020202";
 
 /// A directory of the test, where the records are, and which root keys are set.
-pub struct Ground {
+pub struct TestStore {
     pub directory: TempDir,
     pub database: Option<TestDatabase>,
     pub root_keys: Option<String>,
@@ -32,15 +32,15 @@ pub struct Started {
     _data: DataDir,
 }
 
-impl Ground {
+impl TestStore {
     /// Records in SQLite, unless ECRU_TEST_ENGINE says PostgreSQL.
-    pub async fn new() -> Ground {
-        Ground::over(TestDatabase::wanted().await)
+    pub async fn new() -> TestStore {
+        TestStore::over(TestDatabase::wanted().await)
     }
 
-    pub fn over(database: Option<TestDatabase>) -> Ground {
+    pub fn over(database: Option<TestDatabase>) -> TestStore {
         let root_keys = database.as_ref().map(|_| ROOT_KEY_1.to_owned());
-        Ground { directory: tempfile::tempdir().unwrap(), database, root_keys }
+        TestStore { directory: tempfile::tempdir().unwrap(), database, root_keys }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -68,7 +68,7 @@ impl Ground {
     /// Starts as `ecru serve` does; the error as it is printed.
     pub async fn start(&self) -> Result<Started, String> {
         let settings =
-            config::resolve(Given::default(), None, &|name| self.variable(name), std::iter::empty()).unwrap();
+            config::resolve(SettingsSource::default(), None, &|name| self.variable(name), std::iter::empty()).unwrap();
         let data = DataDir::open(&settings.data).map_err(|error| Chain(&error).to_string())?;
         match stores::open(&settings, &data).await {
             Ok((system, administrator)) => Ok(Started { system, administrator, _data: data }),

@@ -1,36 +1,35 @@
 //! `ecru verify` beside a server that serves.
-use crate::store_support::Ground;
+use crate::store_support::TestStore;
 use ecru::cli::stores::StoreArgs;
 use ecru::cli::verify::Verify;
 use listen::body::Chain;
 
 /// Runs the command with these flags; the lines that it prints, and whether all was well.
-async fn verify(ground: &Ground, bytes: bool, mark: bool) -> (Vec<String>, bool) {
-    let stores = StoreArgs { data: Some(ground.data()), postgres: None, config: None };
+async fn verify(store: &TestStore, bytes: bool, mark: bool) -> (Vec<String>, bool) {
+    let stores = StoreArgs { data: Some(store.data()), postgres: None, config: None };
     let mut report = Vec::new();
     let command = Verify { stores, bytes, mark };
-    let well =
-        command.run(&ground.environment(), &mut report).await.unwrap_or_else(|error| panic!("{}", Chain(&error)));
+    let well = command.run(&store.environment(), &mut report).await.unwrap_or_else(|error| panic!("{}", Chain(&error)));
     (String::from_utf8(report).unwrap().lines().map(str::to_owned).collect(), well)
 }
 
 #[tokio::test]
 async fn it_runs_beside_a_server_says_what_is_wrong_and_marks_it_when_asked() {
-    let ground = Ground::new().await;
-    let server = ground.start().await.unwrap_or_else(|error| panic!("{error}"));
+    let store = TestStore::new().await;
+    let server = store.start().await.unwrap_or_else(|error| panic!("{error}"));
     // They are as an older version stored them: without checksums.
     let locations = server.layers(&[20_000, 300_000, 700_000]).await;
     assert_eq!(
-        verify(&ground, false, false).await,
+        verify(&store, false, false).await,
         (vec!["3 layers (1.0 MB) were looked at, without reading them.".to_owned(), "All is well.".to_owned()], true)
     );
-    let (lines, well) = verify(&ground, true, false).await;
+    let (lines, well) = verify(&store, true, false).await;
     assert_eq!(lines, ["3 layers (1.0 MB) were read.", "3 layers have checksums from now on.", "All is well."],);
     assert!(well);
 
     let path = |number: usize| {
         let name = locations[number].to_string();
-        ground.path("layers").join(&name[30..]).join(name)
+        store.path("layers").join(&name[30..]).join(name)
     };
     std::fs::remove_file(path(0)).unwrap();
     let mut altered = std::fs::read(path(2)).unwrap();
@@ -39,7 +38,7 @@ async fn it_runs_beside_a_server_says_what_is_wrong_and_marks_it_when_asked() {
     let stray = path(1).with_file_name(format!("0000000000007000800000000000{}", &locations[1].to_string()[28..]));
     std::fs::write(&stray, b"left by a crash").unwrap();
     for (bytes, mark) in [(false, false), (true, false), (true, true)] {
-        let (lines, well) = verify(&ground, bytes, mark).await;
+        let (lines, well) = verify(&store, bytes, mark).await;
         assert!(!well);
         let said = |kind: &str, what: &str| lines.iter().any(|line| line.starts_with(kind) && line.contains(what));
         assert!(said("missing: sha256:", &locations[0].to_string()), "{lines:#?}");
@@ -61,5 +60,5 @@ async fn it_runs_beside_a_server_says_what_is_wrong_and_marks_it_when_asked() {
     };
     assert_eq!(server.system.db.read(marked).await.unwrap(), 2);
     server.stop().await;
-    assert!(!verify(&ground, false, false).await.1, "also when no server runs");
+    assert!(!verify(&store, false, false).await.1, "also when no server runs");
 }

@@ -12,20 +12,20 @@ use std::task::{Context, Poll};
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// The bytes of an answer with their lease. Any excess of the bytes over the lease is framing and is not counted.
-pub struct Held {
+pub struct AnswerBytes {
     bytes: Vec<u8>,
     /// `None` for answers that are always small.
     lease: Option<Lease>,
 }
 
-impl Held {
+impl AnswerBytes {
     /// Combines bytes with their lease, which releases what the bytes do not need.
-    pub fn new(bytes: Vec<u8>, lease: Option<Lease>) -> Held {
+    pub fn new(bytes: Vec<u8>, lease: Option<Lease>) -> AnswerBytes {
         let mut lease = lease;
         if let Some(lease) = &mut lease {
             lease.shrink(bytes.len());
         }
-        Held { bytes, lease }
+        AnswerBytes { bytes, lease }
     }
 
     /// Returns the bytes.
@@ -106,7 +106,7 @@ mod tests {
     }
 
     async fn held(budget: &Budget, room: usize, bytes: usize) -> Body {
-        Held::new(vec![7; bytes], Some(budget.take(owner(), room).await.unwrap())).into_body()
+        AnswerBytes::new(vec![7; bytes], Some(budget.take(owner(), room).await.unwrap())).into_body()
     }
 
     #[tokio::test]

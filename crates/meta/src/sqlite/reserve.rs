@@ -109,16 +109,16 @@ impl Reserve {
 }
 
 /// The space of a file system, in bytes.
-struct Space {
+struct DiskSpace {
     total: u64,
     free: u64,
 }
 
 /// Returns the space of a path's file system, or `None` if the file system can't tell.
-fn space(path: &Path) -> Option<Space> {
+fn space(path: &Path) -> Option<DiskSpace> {
     let found = rustix::fs::statvfs(path.parent()?).ok()?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-    Some(Space { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
+    Some(DiskSpace { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
 }
 
 /// Returns true if a file has `bytes` bytes, with all blocks allocated.

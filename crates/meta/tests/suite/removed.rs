@@ -9,13 +9,13 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 /// A database in a subdirectory of the test's directory.
-struct Ground {
+struct TestDirectory {
     outer: TempDir,
     db: Db,
 }
 
-impl Ground {
-    async fn new() -> Ground {
+impl TestDirectory {
+    async fn new() -> TestDirectory {
         let outer = tempfile::tempdir().unwrap();
         std::fs::create_dir(outer.path().join("data")).unwrap();
         let path = outer.path().join("data/ecru.db");
@@ -23,7 +23,7 @@ impl Ground {
         db.write(|tx| tx.execute(COUNTER_TABLE, &[])).await.unwrap();
         insert(&db, 1, 10).await.unwrap();
         assert_eq!(db.read(|tx| get(tx, 1)).await.unwrap(), Some(10));
-        Ground { outer, db }
+        TestDirectory { outer, db }
     }
 
     fn data(&self) -> PathBuf {
@@ -61,12 +61,12 @@ async fn every_call_to_a_removed_or_replaced_database_fails_as_removed() {
         }),
     ];
     for (what, harm) in harms {
-        let ground = Ground::new().await;
-        harm(&ground.data());
-        assert_removed(&ground.db, what).await;
-        ground.db.close().await;
+        let directory = TestDirectory::new().await;
+        harm(&directory.data());
+        assert_removed(&directory.db, what).await;
+        directory.db.close().await;
         assert!(
-            !ground.data().join("ecru.db").exists() || what.ends_with("file is replaced"),
+            !directory.data().join("ecru.db").exists() || what.ends_with("file is replaced"),
             "{what}: it was made anew"
         );
     }
@@ -74,20 +74,20 @@ async fn every_call_to_a_removed_or_replaced_database_fails_as_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_to_a_removed_log_is_acknowledged() {
-    let ground = Ground::new().await;
-    std::fs::remove_file(ground.data().join("ecru.db-wal")).unwrap();
-    let outcome = insert(&ground.db, 2, 20).await;
+    let directory = TestDirectory::new().await;
+    std::fs::remove_file(directory.data().join("ecru.db-wal")).unwrap();
+    let outcome = insert(&directory.db, 2, 20).await;
     assert!(matches!(outcome, Err(Error::Removed)), "{outcome:?}");
-    ground.db.close().await;
+    directory.db.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_that_began_after_the_removal_is_acknowledged() {
-    let ground = Ground::new().await;
+    let directory = TestDirectory::new().await;
     let removed = Arc::new(AtomicBool::new(false));
     let mut writers = JoinSet::new();
     for writer in 1..=8_i64 {
-        let (db, removed) = (ground.db.clone(), removed.clone());
+        let (db, removed) = (directory.db.clone(), removed.clone());
         writers.spawn(async move {
             for n in 0.. {
                 let was_removed = removed.load(Ordering::SeqCst);
@@ -101,11 +101,11 @@ async fn no_write_that_began_after_the_removal_is_acknowledged() {
         });
     }
     // Wait until some writes have succeeded.
-    while ground.db.stats().jobs < 100 {
+    while directory.db.stats().jobs < 100 {
         tokio::task::yield_now().await;
     }
-    std::fs::remove_dir_all(ground.data()).unwrap();
+    std::fs::remove_dir_all(directory.data()).unwrap();
     removed.store(true, Ordering::SeqCst);
     assert!(writers.join_all().await.into_iter().sum::<i64>() > 0);
-    ground.db.close().await;
+    directory.db.close().await;
 }

@@ -11,7 +11,7 @@ use crate::{Cx, Error, LayersNotFoundBy};
 use meta::records::image::ImageRow;
 use meta::records::tag::TagRow;
 use meta::records::{self, RegistryKey};
-use meta::{Asked, Attempt, ImageId, LayerId, RepositoryId, Tx};
+use meta::{ImageId, LayerId, PendingChange, PendingRow, RepositoryId, Tx};
 use oci::{Algorithm, Descriptor, Digest, InvalidManifest, Manifest, ManifestKind, RepositoryName, Tag};
 use serde_json::json;
 
@@ -184,7 +184,7 @@ struct Children<'a> {
 /// A tag that a push has tried to insert.
 enum TagInsert<'a> {
     /// The insert's result is not known yet, or the tag is new.
-    Attempted(Attempt),
+    Attempted(PendingChange),
     /// The tag exists, and the push may continue.
     Decided(Box<TagDecision<'a>>),
 }
@@ -193,9 +193,9 @@ enum TagInsert<'a> {
 struct OptimisticInsert<'a> {
     tags: Vec<TagInsert<'a>>,
     children: Children<'a>,
-    image: Attempt,
+    image: PendingChange,
     /// The layers in the manifest.
-    layers: Vec<(&'a Descriptor, Asked<LayerId>)>,
+    layers: Vec<(&'a Descriptor, PendingRow<LayerId>)>,
 }
 
 /// The rows contradict each other.
@@ -308,7 +308,7 @@ impl Put {
         repository: RepositoryId,
         mutability: &TagMutability,
         children: &Children<'_>,
-        layers: &[(&Descriptor, Asked<LayerId>)],
+        layers: &[(&Descriptor, PendingRow<LayerId>)],
     ) -> Result<(), Error> {
         let missing = layers.iter().filter(|(_, asked)| asked.found_nothing());
         let missing: Vec<String> = missing.map(|(blob, _)| blob.digest.to_string()).collect();
@@ -494,7 +494,7 @@ impl Put {
         tx: &mut Tx<'_>,
         repository: RepositoryId,
         children: Children<'_>,
-        layers: Vec<(&Descriptor, Asked<LayerId>)>,
+        layers: Vec<(&Descriptor, PendingRow<LayerId>)>,
     ) -> Result<(), Error> {
         let mut layers = self.all_found(tx, layers)?;
         self.none_missing(&children)?;
@@ -515,7 +515,7 @@ impl Put {
     fn all_found<'a>(
         &self,
         tx: &mut Tx<'_>,
-        asked: Vec<(&'a Descriptor, Asked<LayerId>)>,
+        asked: Vec<(&'a Descriptor, PendingRow<LayerId>)>,
     ) -> Result<Vec<(&'a Descriptor, LayerId)>, Error> {
         let mut found = Vec::with_capacity(asked.len());
         let mut missing = Vec::new();

@@ -1,13 +1,13 @@
 //! Writes received bytes to a location, and computes their hash and checksums.
 
 use blob::checksum::{ChecksumPosition, Checksummer};
-use blob::{Buffer, Durable, Error, Location, Writer};
+use blob::{Buffer, DurableBytes, Error, Location, Writer};
 use oci::{Digest, Hasher};
 
 /// The durable progress of a location, which may be stored in a session's row.
 pub(super) struct DurableProgress {
     pub location: Location,
-    pub durable: Durable,
+    pub durable: DurableBytes,
     /// The state of the hash at the durable offset.
     pub hash_state: Vec<u8>,
     /// The checksums of the bytes before the durable offset. `None` for a session from before version 6.
@@ -25,7 +25,7 @@ pub(super) struct Receiver {
     written: u64,
     /// The states of hash and checksums at each offset that the engine may report as durable. The first is the last reported one.
     states: Vec<State>,
-    durable: Durable,
+    durable: DurableBytes,
 }
 
 struct State {
@@ -50,7 +50,7 @@ impl Receiver {
         writer: Box<dyn Writer>,
         hasher: Hasher,
         summer: Option<Checksummer>,
-        durable: Durable,
+        durable: DurableBytes,
     ) -> Receiver {
         let (written, states) = (durable.offset, Vec::new());
         let mut receiver = Receiver { location, writer, hasher, summer, written, states, durable };
@@ -96,7 +96,7 @@ impl Receiver {
 
     /// Finds the states for a durable offset. An engine may lag, but normally to the end of a buffer. For any other offset there is no
     /// state of the hash to resume from, so the previous progress stays.
-    fn cover(&mut self, durable: Durable) -> DurableProgress {
+    fn cover(&mut self, durable: DurableBytes) -> DurableProgress {
         if let Some(at) = self.states.iter().position(|state| state.offset == durable.offset) {
             self.states.drain(..at);
             self.durable = durable;

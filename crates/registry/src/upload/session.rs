@@ -9,7 +9,7 @@ use crate::jobs::{self, JobQueue};
 use crate::repository::not_found;
 use crate::{Cx, Error};
 use blob::checksum::Checksummer;
-use blob::{Durable, EngineState, Location};
+use blob::{DurableBytes, EngineState, Location};
 use meta::records::upload::{COMPLETE, NamedUpload, OPEN, UploadRow};
 use meta::records::{self, RegistryKey};
 use meta::{LocationId, RepositoryId, UploadId};
@@ -203,8 +203,8 @@ impl UploadSession {
         self.row.location.map(|location| Location(location.0))
     }
 
-    pub(super) fn durable(&self) -> Durable {
-        Durable { offset: self.received(), state: EngineState(self.row.engine_state.clone()) }
+    pub(super) fn durable(&self) -> DurableBytes {
+        DurableBytes { offset: self.received(), state: EngineState(self.row.engine_state.clone()) }
     }
 
     pub(super) fn hasher(&self, algorithm: Algorithm) -> Result<Hasher, Error> {

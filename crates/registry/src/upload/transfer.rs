@@ -6,7 +6,7 @@ use super::receiver::{DurableProgress, Receiver};
 use super::session::{UploadSession, UploadTarget};
 use super::writers::SessionLease;
 use crate::{Cx, Error};
-use blob::{Buffer, Durable, Location};
+use blob::{Buffer, DurableBytes, Location};
 use oci::{Algorithm, ChunkRange};
 use std::pin::Pin;
 
@@ -225,7 +225,7 @@ impl<'a> Transfer<'a> {
         let Some(location) = self.session.location() else {
             let location = self.cx.id();
             let writer = self.cx.blobs.create(location).await?;
-            return Ok(Some(Receiver::new(location, writer, hasher, summer, Durable::default())));
+            return Ok(Some(Receiver::new(location, writer, hasher, summer, DurableBytes::default())));
         };
         let durable = self.session.durable();
         match self.cx.blobs.resume(location, &durable).await {

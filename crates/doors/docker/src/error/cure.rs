@@ -99,7 +99,7 @@ impl About {
                 let command = self.command("create-repository", &format!("--repository-name {name}"));
                 Words::new(format!("create it with: {command}"))
             }
-            Cure::Repository(_) => self.looked_for(),
+            Cure::Repository(_) => self.describe_target(),
             Cure::Permission(denial) => self.permission(&denial),
             Cure::Tag { name, tag } => {
                 let which = format!("--repository-name {name} --image-ids imageTag={tag}");
@@ -129,7 +129,7 @@ impl About {
     }
 
     /// Says in which registry a pull looked for its repository, and how to list that registry.
-    fn looked_for(&self) -> Words {
+    fn describe_target(&self) -> Words {
         let account = self.registry.account;
         let place = match self.registry.region() {
             Some(region) => format!("the account {account} in {region}"),

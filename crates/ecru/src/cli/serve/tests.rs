@@ -2,7 +2,7 @@
 use super::greeting::Greeting;
 use super::listeners::{self, ListenError};
 use super::stores::Administrator;
-use crate::config::{self, Given, Settings};
+use crate::config::{self, Settings, SettingsSource};
 use crate::data_dir::{DataDir, Endpoint};
 use registry::bootstrap::NewAdministrator;
 use std::path::Path;
@@ -73,7 +73,7 @@ fn the_greeting_says_how_to_log_in_and_push() {
 }
 
 fn settings(listen: &[&str]) -> Settings {
-    let mut given = Given::default();
+    let mut given = SettingsSource::default();
     given.listen = Some(listen.iter().map(|address| address.parse().unwrap()).collect());
     config::resolve(given, None, &|_| None, std::iter::empty()).unwrap()
 }
