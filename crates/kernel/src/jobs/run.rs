@@ -3,7 +3,7 @@
 use super::{JobKind, JobOutcome, JobQueue, System};
 use crate::ErrorChain;
 use crate::clock::Time;
-use meta::records::job::ClaimedJob;
+use meta::records::job::{ClaimedJob, JobFailure};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,6 +19,8 @@ const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(600);
 /// The size limit of the error text in a row, in bytes.
 const ERROR_BYTES: usize = 1024;
+/// The error of a job that is given up because its runs ended without an outcome.
+const CRASHED: &str = "the process ended, or lost the database, each time the job ran";
 
 /// One run of a job, as its [`JobKind`] sees it.
 pub struct JobRun {
@@ -52,6 +54,10 @@ pub(super) async fn execute(
     claimed: ClaimedJob,
     until: Time,
 ) -> Result<(), meta::Error> {
+    // A job that ends its process again and again is given up without another run.
+    if failures(&claimed) >= kind.attempts() {
+        return settle(system, kind, claimed, Err(CRASHED.to_owned())).await;
+    }
     let run = JobRun { system: system.clone(), claimed: claimed.clone() };
     // Run the job in its own task, so that a panic counts as a failure. Dropping the set cancels the task.
     let mut running = JoinSet::new();
@@ -101,16 +107,23 @@ async fn settle(
     ended: Result<JobOutcome, String>,
 ) -> Result<(), meta::Error> {
     let now = system.now();
-    let failed_before = u32::try_from(claimed.attempts).unwrap_or(u32::MAX);
+    let failed_before = failures(&claimed);
     let last = failed_before.saturating_add(1) >= kind.attempts();
     // Store the outcome if this runner still holds the claim.
     let (job, outcome) = (claimed.clone(), ended.clone());
-    let held = system
+    let (held, given_up) = system
         .db
-        .write_to_free(move |tx| match &outcome {
-            Ok(JobOutcome::Done) => tx.job_done(&job, now.0),
-            Ok(JobOutcome::Again(due)) => tx.job_again(&job, due.0, now.0),
-            Err(error) => tx.job_failed(&job, now.plus(backoff(failed_before)).0, error, last.then_some(now.0)),
+        .write_to_free(move |tx| {
+            let held = match &outcome {
+                Ok(JobOutcome::Done) => tx.job_done(&job, now.0)?,
+                Ok(JobOutcome::Again(due)) => tx.job_again(&job, due.0, now.0)?,
+                Err(error) => {
+                    let due = now.plus(backoff(failed_before)).0;
+                    let failure = tx.job_failed(&job, due, error, last.then_some(now.0))?;
+                    return Ok((failure != JobFailure::ClaimLost, failure == JobFailure::GivenUp));
+                }
+            };
+            Ok::<_, meta::Error>((held, false))
         })
         .await?;
     // Count and log it.
@@ -121,7 +134,7 @@ async fn settle(
         Err(error) => {
             counts.failed.fetch_add(1, Ordering::Relaxed);
             let ClaimedJob { kind, key, .. } = claimed;
-            if last {
+            if given_up {
                 counts.given_up.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(
                     job.kind = kind,
@@ -136,6 +149,11 @@ async fn settle(
         }
     }
     Ok(())
+}
+
+/// How often the job has failed, or ended its process, since its last success.
+fn failures(claimed: &ClaimedJob) -> u32 {
+    u32::try_from(claimed.attempts).unwrap_or(u32::MAX)
 }
 
 /// The wait after a failure, if the job had failed `attempts` times before.

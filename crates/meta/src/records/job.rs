@@ -16,7 +16,9 @@ statements! {
         due_at = CASE WHEN job.dead_at IS NOT NULL THEN excluded.due_at WHEN job.claimed_until IS NOT NULL THEN job.due_at \
             WHEN excluded.due_at < job.due_at THEN excluded.due_at ELSE job.due_at END, \
         attempts = CASE WHEN job.dead_at IS NULL THEN job.attempts ELSE 0 END, dead_at = NULL";
-    JOB_CLAIM = "UPDATE job SET claim = $3, claimed_until = $4, due_at = $4 WHERE (kind, key) = (SELECT kind, key FROM job \
+    // A claim that ended by itself counts as a failed attempt: its runner crashed, perhaps because of the job.
+    JOB_CLAIM = "UPDATE job SET claim = $3, claimed_until = $4, due_at = $4, \
+        attempts = CASE WHEN claim IS NULL THEN attempts ELSE attempts + 1 END WHERE (kind, key) = (SELECT kind, key FROM job \
         WHERE kind = $1 AND due_at <= $2 AND dead_at IS NULL ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) \
         RETURNING key, wanted, attempts, progress";
     JOB_RENEW = "UPDATE job SET claimed_until = $4, due_at = $4 WHERE kind = $1 AND key = $2 AND claim = $3";
@@ -26,8 +28,11 @@ statements! {
         progress = NULL WHERE kind = $1 AND key = $2 AND claim = $3";
     JOB_AGAIN = "UPDATE job SET due_at = CASE WHEN wanted = $4 THEN CAST($5 AS BIGINT) ELSE $6 END, attempts = 0, claim = NULL, \
         claimed_until = NULL, last_error = NULL WHERE kind = $1 AND key = $2 AND claim = $3";
-    JOB_FAILED = "UPDATE job SET due_at = $5, attempts = attempts + 1, claim = NULL, claimed_until = NULL, last_error = $6, \
-        dead_at = CASE WHEN wanted = $4 THEN $7 ELSE dead_at END WHERE kind = $1 AND key = $2 AND claim = $3";
+    JOB_FAILED = "UPDATE job SET due_at = $5, \
+        attempts = CASE WHEN wanted = $4 OR CAST($7 AS BIGINT) IS NULL THEN attempts + 1 ELSE 0 END, \
+        claim = NULL, claimed_until = NULL, last_error = $6, \
+        dead_at = CASE WHEN wanted = $4 THEN CAST($7 AS BIGINT) ELSE dead_at END WHERE kind = $1 AND key = $2 AND claim = $3 \
+        RETURNING dead_at";
     JOB_RETRY = "UPDATE job SET due_at = $3, attempts = 0, dead_at = NULL \
         WHERE kind = $1 AND key = $2 AND dead_at IS NOT NULL";
     JOB_NEXT = "SELECT due_at FROM job WHERE kind = $1 AND dead_at IS NULL ORDER BY due_at LIMIT 1";
@@ -48,10 +53,19 @@ pub struct ClaimedJob {
     pub claim: [u8; 16],
     /// How often the job was enqueued before the claim.
     pub wanted: i64,
-    /// How often the job has failed since its last success.
+    /// How often the job has failed since its last success. A run whose runner crashed counts.
     pub attempts: i64,
     /// The progress of an earlier run that ended early.
     pub progress: Option<String>,
+}
+
+/// What became of a job whose run failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobFailure {
+    /// Another runner has the job, and nothing was stored.
+    ClaimLost,
+    WillRetry,
+    GivenUp,
 }
 
 /// A job's row.
@@ -157,12 +171,19 @@ impl Tx<'_> {
         Ok(self.execute(JOB_AGAIN, &params)? == 1)
     }
 
-    /// Stores a failure and the time of the next attempt. With `dead_at` the job is given up, unless it was enqueued again meanwhile.
-    /// Returns false, and changes nothing, if the claim was lost.
-    pub fn job_failed(&mut self, job: &ClaimedJob, due: i64, error: &str, dead_at: Option<i64>) -> Result<bool, Error> {
+    /// Stores a failure and the time of the next attempt. With `dead_at` the job is given up, unless it was enqueued again meanwhile;
+    /// then it has all of its attempts again. Changes nothing if the claim was lost.
+    pub fn job_failed(
+        &mut self,
+        job: &ClaimedJob,
+        due: i64,
+        error: &str,
+        dead_at: Option<i64>,
+    ) -> Result<JobFailure, Error> {
         let claim = [(&job.kind).into(), (&job.key).into(), job.claim.into(), job.wanted.into()];
         let params = [claim.as_slice(), &[due.into(), error.into(), dead_at.into()]].concat();
-        Ok(self.execute(JOB_FAILED, &params)? == 1)
+        let Some(row) = self.query_opt(JOB_FAILED, &params)? else { return Ok(JobFailure::ClaimLost) };
+        Ok(row.get::<Option<i64>>(0)?.map_or(JobFailure::WillRetry, |_| JobFailure::GivenUp))
     }
 
     /// Makes a dead job due at `now`, with all of its attempts. Returns false if there is no such dead job.

@@ -2,7 +2,7 @@
 
 use crate::gate::Gate;
 use crate::store::{Engine, Store, on_both_engines};
-use meta::records::job::{ClaimedJob, JobRow, PROGRESS_BYTES, next};
+use meta::records::job::{ClaimedJob, JobFailure, JobRow, PROGRESS_BYTES, next};
 use meta::{Db, Error, Tx};
 use tokio::task::JoinSet;
 
@@ -66,7 +66,7 @@ on_both_engines! {
             |tx, job| tx.job_progress(job, "half"),
             |tx, job| tx.job_done(job, 150),
             |tx, job| tx.job_again(job, 900, 150),
-            |tx, job| tx.job_failed(job, 900, "a fault", Some(150)),
+            |tx, job| Ok(tx.job_failed(job, 900, "a fault", Some(150))? != JobFailure::ClaimLost),
         ];
         for end in ends {
             let lost = loser.clone();
@@ -109,7 +109,8 @@ on_both_engines! {
         for again in [false, true] {
             enqueue(&store.db, "key", 0).await;
             let job = claim(&store.db, 1, 0).await.unwrap();
-            write(&store.db, move |tx| tx.job_failed(&job, 50, "a fault", Some(7))).await;
+            let failure = write(&store.db, move |tx| tx.job_failed(&job, 50, "a fault", Some(7))).await;
+            assert_eq!(failure, JobFailure::GivenUp);
             let dead = row(&store.db, "key").await.unwrap();
             let told = (dead.dead_at, dead.attempts, dead.last_error.as_deref(), dead.claimed_until);
             assert_eq!(told, (Some(7), 1, Some("a fault"), None));
@@ -135,9 +136,21 @@ on_both_engines! {
         enqueue(&store.db, "key", 0).await;
         let job = claim(&store.db, 1, 0).await.unwrap();
         enqueue(&store.db, "key", 0).await;
-        write(&store.db, move |tx| tx.job_failed(&job, 50, "a fault", Some(7))).await;
+        let failure = write(&store.db, move |tx| tx.job_failed(&job, 50, "a fault", Some(7))).await;
+        assert_eq!(failure, JobFailure::WillRetry);
         let row = row(&store.db, "key").await.unwrap();
-        assert_eq!((row.dead_at, row.due_at), (None, 50));
+        assert_eq!((row.dead_at, row.due_at, row.attempts), (None, 50, 0), "what was enqueued has no attempts of its own");
+    }
+
+    async fn a_claim_that_ends_by_itself_counts_as_a_failed_attempt(store: &Store) {
+        enqueue(&store.db, "key", 0).await;
+        for crashes in 0..3 {
+            let now = 100 * crashes;
+            assert_eq!(claim(&store.db, 1, now).await.unwrap().attempts, crashes);
+        }
+        let job = claim(&store.db, 1, 300).await.unwrap();
+        write(&store.db, move |tx| tx.job_again(&job, 310, 310)).await;
+        assert_eq!(claim(&store.db, 1, 310).await.unwrap().attempts, 0);
     }
 
     async fn progress_is_bounded_and_kept_until_the_job_is_done(store: &Store) {
@@ -146,7 +159,7 @@ on_both_engines! {
         let full = "x".repeat(PROGRESS_BYTES);
         for end in [
             (|tx, job| tx.job_again(job, 10, 10)) as End,
-            |tx, job| tx.job_failed(job, 10, "a fault", None),
+            |tx, job| Ok(tx.job_failed(job, 10, "a fault", None)? == JobFailure::WillRetry),
         ] {
             let (held, text) = (job.clone(), full.clone());
             assert!(write(&store.db, move |tx| tx.job_progress(&held, &text)).await);
