@@ -6,11 +6,14 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// The largest number of parameters in a call. The longest documented lists of IAM have a few hundred items.
-pub const MAX_PARAMETERS: usize = 10_000;
+pub const MAX_PARAMETERS: usize = 4_000;
 /// The largest number of parts in a parameter's name, separated by dots. The deepest inputs of STS and IAM have six.
 pub const MAX_DEPTH: usize = 16;
 /// The highest index of a list's or map's item.
 pub const MAX_INDEX: usize = MAX_PARAMETERS;
+
+/// The largest number of nodes in the tree of a call's names. A node takes about a kilobyte, so a tree takes 8 MB.
+const MAX_NODES: usize = 2 * MAX_PARAMETERS;
 
 /// The media type of a call's body.
 pub const CONTENT_TYPE: &str = "application/x-www-form-urlencoded";
@@ -44,7 +47,8 @@ impl QueryForm {
     /// An empty list or map is written as `NAME=`. Parameters that are no members of `T` are ignored.
     ///
     /// # Errors
-    /// A value does not have its member's type, an index is invalid, or a name has more than [`MAX_DEPTH`] parts. The error names the
+    /// A value does not have its member's type, an index is invalid, a name has more than [`MAX_DEPTH`] parts, or all names together
+    /// have too many different beginnings. The error names the
     /// member and does not repeat its value.
     pub fn input<T: DeserializeOwned>(&self) -> Result<T, QueryFormError> {
         self.input_of(PhantomData::<T>)
@@ -56,9 +60,14 @@ impl QueryForm {
     }
 
     fn tree(&self) -> Result<Node<'_>, QueryFormError> {
-        let mut root = Node::at("");
+        let (mut root, mut nodes) = (Node::at(""), 0);
         for (name, value) in self.0.iter().filter(|(name, _)| !of_protocol(name)) {
-            root.insert(name, value)?;
+            nodes += root.insert(name, value)?;
+            if nodes > MAX_NODES {
+                let problem =
+                    format!("The names of a request's parameters have at most {MAX_NODES} different beginnings");
+                return Err(QueryFormError::new(problem));
+            }
         }
         Ok(root)
     }
@@ -88,17 +97,21 @@ impl<'a> Node<'a> {
         Node { path, value: None, members: BTreeMap::new() }
     }
 
-    fn insert(&mut self, name: &'a str, value: &'a str) -> Result<(), QueryFormError> {
-        let (mut node, mut end) = (self, 0);
+    /// Adds a parameter below this node. Returns the number of nodes that are new.
+    fn insert(&mut self, name: &'a str, value: &'a str) -> Result<usize, QueryFormError> {
+        let (mut node, mut end, mut new) = (self, 0, 0);
         for (depth, part) in name.split('.').enumerate() {
             if depth == MAX_DEPTH {
                 return Err(QueryFormError::new(format!("must not have more than {MAX_DEPTH} parts")).within(name));
             }
             end += part.len() + usize::from(depth > 0);
-            node = node.members.entry(part).or_insert_with(|| Node::at(&name[..end]));
+            node = node.members.entry(part).or_insert_with(|| {
+                new += 1;
+                Node::at(&name[..end])
+            });
         }
         node.value.get_or_insert(value);
-        Ok(())
+        Ok(new)
     }
 }
 
@@ -155,6 +168,16 @@ mod tests {
         let text = "a=1&".repeat(MAX_PARAMETERS);
         assert!(QueryForm::read("", text.as_bytes()).is_ok());
         let error = QueryForm::read("one=more", text.as_bytes()).err().unwrap();
-        assert_eq!(error.to_string(), "A request has at most 10000 parameters");
+        assert_eq!(error.to_string(), "A request has at most 4000 parameters");
+    }
+    #[test]
+    fn the_names_of_a_form_make_a_tree_of_limited_size() {
+        let deep: String = (0..MAX_PARAMETERS / 3).map(|number| format!("{number}.a.a.a.a.a.a.a=1&")).collect();
+        let form = QueryForm::read("", deep.as_bytes()).unwrap();
+        let input = form.input::<BTreeMap<String, serde::de::IgnoredAny>>();
+        let error = input.err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(error, "The names of a request's parameters have at most 8000 different beginnings");
+        let flat: String = (0..MAX_PARAMETERS / 2).map(|number| format!("A.member.{number}.B=1&")).collect();
+        assert!(QueryForm::read("", flat.as_bytes()).unwrap().tree().is_ok());
     }
 }
