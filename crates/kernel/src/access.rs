@@ -2,7 +2,7 @@
 //! Nothing is allowed by default.
 use crate::{CommonError, Cx};
 use aws::{AccountId, Partition};
-use policy::ResourceRule;
+use policy::{Cause, PolicyKind, ResourceRule};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -206,12 +206,22 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
         match decide(cx, need, &found) {
             policy::Decision::Denied { .. } if need.optional => optional = false,
             policy::Decision::Denied { reason } => {
-                return Err(CommonError::AccessDenied(Box::new(reason)));
+                return Err(CommonError::AccessDenied(Box::new(shown_to(&cx.caller, need, reason))));
             }
             policy::Decision::Allowed { .. } => {}
         }
     }
     Ok(optional)
+}
+
+/// A denial as its caller may read it. A resource that does not exist has no policy, so callers of other accounts are not told that a
+/// policy of the resource denies.
+fn shown_to(caller: &Caller, need: &Need, denial: policy::Denial) -> policy::Denial {
+    let is_of_resource = matches!(denial.cause, Cause::ExplicitDeny(PolicyKind::Resource | PolicyKind::Registry));
+    if !is_of_resource || caller.account() == Some(need.resource.owner) {
+        return denial;
+    }
+    policy::Denial { cause: Cause::NoAllow(PolicyKind::Resource), statement: None, ..denial }
 }
 
 /// What these policies make of a need of the call's caller.

@@ -38,7 +38,9 @@ impl PolicySource for StoredPolicies {
         let found = of_resource(cx, &need.resource).await?;
         let ResourcePolicies { repository, registry, of_version_1, tags, .. } = &*found;
         let mut policies = Policies::default();
-        if need.action != FROM_IDENTITY_ALONE {
+        // Such a policy covers the actions of its own service alone, whatever a NotAction in it matches.
+        let service = need.action.split_once(':').map(|(service, _)| service);
+        if service == Some(cx.registry.service()) && need.action != FROM_IDENTITY_ALONE {
             policies.resource.extend(repository.clone());
             let concerned = !of_version_1 || is_of_version_1_action(&need.action);
             policies.registry.extend(registry.clone().filter(|_| concerned));

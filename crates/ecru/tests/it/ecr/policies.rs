@@ -1,5 +1,6 @@
 //! The policies of repositories and of registries: what is stored, what is refused, and whom they allow what.
 use serde_json::{Value, json};
+use testkit::http::Call;
 use testkit::{AwsCaller, Image, Outcome, TestApp};
 
 const OWNER: &str = "000000000000";
@@ -304,6 +305,42 @@ async fn another_account_may_do_what_the_repositorys_policy_allows_and_no_more()
     get_image(&other, "app").await.error("AccessDenied");
     docker.get("/v2/app/manifests/v1").await.expect(403);
     owner.docker().await.put_manifest("app", "v2", &image).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_policy_covers_no_action_of_another_service_whatever_it_leaves_out() {
+    let app = TestApp::start().await;
+    let owner = app.administrator().with_repository("app").await;
+    let other = app.account(OTHER, "us-east-1");
+    let status = async |caller: &AwsCaller<'_>| {
+        let call = Call::new("POST", "/")
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", "Ecru_V20261121.ServerStatus")
+            .body("{}");
+        caller.send("ecru", call).await
+    };
+    let all_but = |effect: &str, action: &str| {
+        let principal = if effect == "Allow" { json!({"AWS": OTHER}) } else { json!("*") };
+        policy(&json!([{"Effect": effect, "Principal": principal, "NotAction": action, "Resource": "*"}]))
+    };
+    put(&owner, &all_but("Allow", "ecr:DeleteRepository")).await.ok();
+    get_image(&other, "app").await.ok();
+    status(&other).await.expect(400);
+    put(&owner, &all_but("Deny", "ecr:*RegistryPolicy")).await.ok();
+    get_image(&owner, "app").await.error("AccessDenied");
+    status(&owner).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_stranger_reads_the_same_of_a_repository_that_denies_and_of_one_that_does_not_exist() {
+    let app = TestApp::start().await;
+    let owner = app.administrator().with_repository("frozen").await;
+    set(&owner, "frozen", &policy(&json!([deny(&json!("*"), &json!("ecr:BatchGetImage"))]))).await.ok();
+    let other = app.account(OTHER, "us-east-1");
+    let frozen = get_image(&other, "frozen").await.error("AccessDenied");
+    assert_eq!(get_image(&other, "gone").await.error("AccessDenied").replace("gone", "frozen"), frozen);
+    let message = get_image(&owner, "frozen").await.error("AccessDenied");
+    assert!(message.ends_with("with an explicit deny in a resource-based policy"), "{message}");
 }
 
 #[tokio::test]
