@@ -298,7 +298,7 @@ def test_jobs_are_shown_and_only_dead_ones_can_be_retried(own):
     assert [line.split()[:2] + line.split()[3:5] for line in lines] == [["short", "upload_expire", "waiting", "0"]] * 2
     assert jobs("--limit", "1").stdout.splitlines()[2:] == ["There are more than 1: see --limit."]
     key = json.loads(jobs("--json").stdout)["jobs"][0]["key"]
-    assert jobs("retry", "upload_expire").stdout == "0 jobs run again.\n"
+    assert jobs("retry", "upload_expire").stdout.startswith("There is no dead job of the kind 'upload_expire'")
     alive = jobs("retry", "upload_expire", key, check=False)
     assert alive.returncode == 1 and f"there is no dead job '{key}' of the kind 'upload_expire'" in alive.stderr, alive
 

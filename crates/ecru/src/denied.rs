@@ -26,6 +26,11 @@ impl Owned {
         let (path, owner) = seen.unwrap_or_else(|| (PathBuf::from("/"), ROOT));
         Owned { path, owner, caller: geteuid().as_raw(), otherwise }
     }
+
+    /// The same owner, with another alternative.
+    pub fn or(self, otherwise: &'static str) -> Owned {
+        Owned { otherwise, ..self }
+    }
 }
 
 impl fmt::Display for Owned {

@@ -59,7 +59,7 @@ pub enum CopyDirError {
 impl CopyDir {
     /// Takes a new or empty directory, or that of earlier backups of the same store.
     pub fn make(path: &Path, store: StoreId) -> Result<CopyDir, CopyDirError> {
-        make_directory(path)?;
+        make_directory(path).map_err(of_target)?;
         let path = path.canonicalize().map_err(io_error("opening", path))?;
         if !has_format(&path)? {
             if holds_something(&path)? {
@@ -152,6 +152,16 @@ fn has_format(path: &Path) -> Result<bool, CopyDirError> {
             Err(CopyDirError::Version { path: path.to_owned(), found })
         }
         None => Err(CopyDirError::DataDirectory(path.to_owned())),
+    }
+}
+
+/// An error about the backup's directory: its cure names no `--data`, which is the store's.
+fn of_target(error: DataDirError) -> DataDirError {
+    match error {
+        DataDirError::Denied { doing, path, problem, cure } => {
+            DataDirError::Denied { doing, path, problem, cure: cure.or("name another directory for the backup") }
+        }
+        other => other,
     }
 }
 

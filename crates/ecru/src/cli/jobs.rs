@@ -97,6 +97,10 @@ impl Retry {
         let RetryJobsOutput { retried } = client.call("RetryJobs", &input).await?;
         match (retried, self.key) {
             (0, Some(key)) => Err(ClientError::NoDeadJob { kind: self.kind, key }),
+            (0, None) => Ok(format!(
+                "There is no dead job of the kind '{}'; `ecru jobs --dead` shows those there are.\n",
+                self.kind
+            )),
             (1, _) => Ok("1 job runs again.\n".to_owned()),
             (count, _) => Ok(format!("{count} jobs run again.\n")),
         }

@@ -120,6 +120,11 @@ fn last_lines(summary: &VerifySummary, found: &BTreeMap<String, u64>, look: Veri
     text.push_str(match (summary.well, has_damage(found), look.mark) {
         (true, ..) => "All is well.\n",
         (false, false, _) => "Not all is well: mend what keeps the layers above from being read, and verify again.\n",
+        // Altered bytes are found, and so marked, only by reading them.
+        (false, true, false) if look.bytes => {
+            "Not all is well: run `ecru verify --bytes --mark`, so that clients push the damaged layers again, or put their files \
+             back from a backup (docs/operations.md, \"Damaged layers\").\n"
+        }
         (false, true, false) => {
             "Not all is well: run `ecru verify --mark`, so that clients push the damaged layers again, or put their files back \
              from a backup (docs/operations.md, \"Damaged layers\").\n"

@@ -48,7 +48,11 @@ async fn it_runs_beside_a_server_says_what_is_wrong_and_marks_it_when_asked() {
             lines.iter().filter(|line| line.ends_with("; it counts as missing")).count(),
             if mark { 2 } else { 0 }
         );
-        let cure = if mark { "put their files back from a backup" } else { "run `ecru verify --mark`" };
+        let cure = match (bytes, mark) {
+            (_, true) => "put their files back from a backup",
+            (true, false) => "run `ecru verify --bytes --mark`",
+            (false, false) => "run `ecru verify --mark`",
+        };
         let last = lines.last().unwrap();
         assert!(last.starts_with("Not all is well: ") && last.contains(cure), "{last}");
         assert!(stray.exists() && path(2).exists(), "nothing is removed");
