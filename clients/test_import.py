@@ -771,9 +771,11 @@ def test_a_killed_import_resumes_where_it_stopped(source, shell, aws, new_reposi
     theirs = source(image, blob=slow_once)
     command = [str(binary()), "import", f"{theirs.host}/app", "--to", "import/killed"]
     environment = {**shell.environment, "HOME": str(tmp_path)}
+    before = received_bytes(shell.server)
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    # The import has read and uploaded the bytes from the source, except for those in socket buffers.
+    # The import reads the bytes from the source and uploads them. Kill it once the server has them.
     assert half.wait(60)
+    wait_for(lambda: received_bytes(shell.server) >= before + LARGE // 3)
     (note,) = wait_for(lambda: list((tmp_path / ".local/state/ecru/uploads").glob("*")))
     upload = shell.server.url + note.read_text().split()[1]
     process.send_signal(signal.SIGKILL)
@@ -793,6 +795,13 @@ def wait_for(found, seconds=60):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     return value
+
+
+def received_bytes(server):
+    """How many bytes the server has received from all clients."""
+    metrics = requests.get(server.url + "/metrics", verify=server.trusts, timeout=20).text
+    (line,) = [line for line in metrics.splitlines() if line.startswith("ecru_received_bytes_total ")]
+    return float(line.split()[1])
 
 
 def received(upload, aws, server, at_least):
