@@ -256,7 +256,7 @@ def test_the_names_of_a_file_are_found_however_they_are_spelled_and_listed(shell
     out = imports(shell, f"docker-archive:{archive}", "--to", f"localhost:{shell.server.port}/app", check=False)
     assert out.returncode == 2 and "it names the repository without a host: write app;" in out.stderr, out.stderr
     out = exports(shell, "import/spelled", "out.tar", check=False)
-    assert "'out.tar' is no target: write docker-archive:out.tar (" in out.stderr, out.stderr
+    assert "'out.tar' is not a target: write docker-archive:out.tar (" in out.stderr, out.stderr
 
 
 def test_two_names_of_one_image_are_one_image(shell, aws, new_repository, tmp_path):

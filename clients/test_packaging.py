@@ -13,7 +13,6 @@ from pages import Page, assert_printed
 INSTALL = Page("install.md")
 CI = Page("ci.md")
 TAG = "ecru:0.1.0"
-COMPOSE = ecru.ROOT / "target/clients/compose/root/usr/libexec/docker/cli-plugins/docker-compose"
 
 
 def with_sources(machine):
@@ -57,7 +56,8 @@ def test_a_container_from_the_image_serves_and_is_healthy(docker):
 
 def test_the_compose_file_runs_with_docker_compose(docker):
     """As install.md has it: the keys in the environment, `up --wait` until the health check passes, the data in a volume."""
-    docker.bash(f"mkdir -p ~/.docker/cli-plugins; cp {COMPOSE} ~/.docker/cli-plugins/")
+    (plugin,) = (ecru.ROOT / "target/clients/compose").rglob("docker-compose")
+    docker.bash(f"mkdir -p ~/.docker/cli-plugins; cp {plugin} ~/.docker/cli-plugins/")
     compose = "docker compose -f packaging/compose.yaml"
     refused = docker.run("bash", "-c", f"env -u ECRU_ADMIN_ACCESS_KEY_ID {compose} config", check=False)
     assert refused.returncode != 0 and "choose an access key id" in refused.stdout, refused.stdout

@@ -5,9 +5,9 @@ use aws::json;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
-use kernel::CommonError;
+use kernel::{CommonError, ErrorChain};
 use listen::access_log::{Called, CalledBy, RefusedFor};
-use listen::body::{Body, Chain, Response, full};
+use listen::body::{Body, Response, full};
 use listen::memory::AnswerBytes;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -106,7 +106,7 @@ fn come_again(response: &mut Response) {
 /// Logs a server fault with its causes. Other refusals appear in the access log only.
 pub fn log(refusal: &Refusal, request_id: &str) {
     if refusal.is_fault() {
-        tracing::error!(request.id = request_id, "An AWS call failed: {}", Chain(refusal));
+        tracing::error!(request.id = request_id, "An AWS call failed: {}", ErrorChain(refusal));
     }
 }
 

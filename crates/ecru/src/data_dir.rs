@@ -96,11 +96,11 @@ impl RecordsPlace {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DataDirError {
-    #[error("{} is no data directory of ecru; name the one that `ecru serve` uses with --data", .0.display())]
+    #[error("{} is not a data directory of ecru; name the one that `ecru serve` uses with --data", .0.display())]
     None(PathBuf),
     #[error("another ecru already serves the data directory {}: stop that one, or name another directory with --data DIR", .0.display())]
     InUse(PathBuf),
-    #[error("{} is no data directory of ecru, and not empty; name an empty or new one with --data", .0.display())]
+    #[error("{} is not a data directory of ecru, and not empty; name an empty or new one with --data", .0.display())]
     Foreign(PathBuf),
     #[error("the data directory {} was made by a newer ecru (format {found}, and this one knows format {FORMAT}): use that one", path.display())]
     Newer { path: PathBuf, found: u32 },

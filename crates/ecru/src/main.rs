@@ -14,8 +14,8 @@ use ecru::cli::tls::init::Init;
 use ecru::cli::transfer::export::Export;
 use ecru::cli::transfer::import::Import;
 use ecru::cli::verify::Verify;
+use kernel::ErrorChain;
 use kernel::clock::{Clock as _, SystemClock};
-use listen::body::Chain;
 use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     match run(called.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("ecru: {}", Chain(error.as_ref()).to_string().replace('\n', " "));
+            eprintln!("ecru: {}", ErrorChain(error.as_ref()).to_string().replace('\n', " "));
             ExitCode::FAILURE
         }
     }

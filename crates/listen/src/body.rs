@@ -7,8 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Body as _, Frame, Incoming};
-use kernel::CommonError;
-pub use kernel::ErrorChain as Chain;
+use kernel::{CommonError, ErrorChain};
 use registry::Error;
 use registry::layer::{LayerOpening, OpenedLayer};
 pub use registry::upload::BodySource;
@@ -153,13 +152,13 @@ fn layer(first: Option<Bytes>, bytes: Pieces, deadline: Instant) -> Body {
             Ok(Ok(piece)) => piece.map(|piece| (Ok(Frame::data(piece)), Some(bytes))),
             // Overload is not a fault.
             Ok(Err(error @ Error::Common(CommonError::Busy))) => {
-                tracing::debug!("A layer broke off while it was sent: {}", Chain(&error));
+                tracing::debug!("A layer broke off while it was sent: {}", ErrorChain(&error));
                 Some((Err(std::io::Error::other(error)), None))
             }
             Ok(Err(error)) => {
                 // A damaged layer was already logged when it was marked.
                 if !matches!(error, Error::LayerDamaged { .. }) {
-                    tracing::error!("A layer broke off while it was sent: {}", Chain(&error));
+                    tracing::error!("A layer broke off while it was sent: {}", ErrorChain(&error));
                 }
                 Some((Err(std::io::Error::other(error)), None))
             }

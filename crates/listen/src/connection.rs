@@ -90,11 +90,11 @@ pub enum Ended {
     Io(#[from] io::Error),
     #[error("the TLS handshake failed")]
     Handshake(#[source] io::Error),
-    #[error("it spoke TLS to a plain listener")]
+    #[error("the client spoke TLS to a plain listener")]
     TlsToPlain,
-    #[error("it asked for nothing in time")]
+    #[error("the client sent no request in time")]
     Silent,
-    #[error("it did not take what it asked for")]
+    #[error("the client did not read its answer")]
     Stalled,
     #[error("HTTP broke")]
     Http(#[from] hyper::Error),

@@ -1,9 +1,8 @@
 //! Checks whether this process can serve: `/readyz`.
-use crate::body::Chain;
 use crate::outage::Outages;
 use kernel::clock::Time;
 use kernel::lock;
-use kernel::{CommonError, System};
+use kernel::{CommonError, ErrorChain, System};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -111,6 +110,6 @@ async fn bounded(
         CommonError::Busy => (format!("{store}: busy"), format!("{store}: busy")),
         _ => (format!("{store}: it fails"), format!("{store}: it fails")),
     };
-    outages.found(&found, &format_args!("{store}: {}", Chain(&error)));
+    outages.found(&found, &format_args!("{store}: {}", ErrorChain(&error)));
     Some(reason)
 }

@@ -2,7 +2,7 @@
 use crate::access_log::{CalledBy, Line, user_agent};
 use crate::addresses::Scheme;
 use crate::app::App;
-use crate::body::{Chain, Inbound, Request, RequestBody, Response, SMALL_BODY_BYTES, plain};
+use crate::body::{Inbound, Request, RequestBody, Response, SMALL_BODY_BYTES, plain};
 use crate::connection::{self, Spoken, Stop};
 use crate::connections::{self, ConnectionLimits, ConnectionState, Connections, STALL_TIME};
 use crate::door::{Door, Doors};
@@ -14,7 +14,7 @@ use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::body::Incoming;
-use kernel::RequestOrigin;
+use kernel::{ErrorChain, RequestOrigin};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -269,7 +269,7 @@ impl<D: Doors> Connection<D> {
         let answer = move |request, spoken| self.clone().answer(request, spoken);
         if let Err(error) = connection::serve(stream, tls.as_ref(), &traffic, &state, stop, answer).await {
             // The client went away or spoke another protocol. Whatever could be answered already was.
-            tracing::debug!(%peer, "A connection ended early: {}", Chain(&error));
+            tracing::debug!(%peer, "A connection ended early: {}", ErrorChain(&error));
         }
     }
 

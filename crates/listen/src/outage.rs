@@ -1,9 +1,8 @@
 //! Tracks outages of the stores. Each outage is logged once when it begins and once when it ends, however many calls are refused
 //! meanwhile.
-use crate::body::Chain;
 use crate::health::Health;
 use kernel::lock;
-use kernel::{CommonError, System};
+use kernel::{CommonError, ErrorChain, System};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::BTreeSet;
@@ -31,7 +30,7 @@ impl Outages {
     pub fn refused(&self, error: &CommonError) -> bool {
         let CommonError::Unavailable { message, .. } = error else { return false };
         self.refused.inc();
-        self.found(message, &Chain(error));
+        self.found(message, &ErrorChain(error));
         true
     }
 

@@ -30,7 +30,7 @@ const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 /// Why there was no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    #[error("'{0}' is no http:// or https:// address")]
+    #[error("'{0}' is not an http:// or https:// address")]
     Address(Uri),
     #[error("no server answers at {uri}")]
     Connect { uri: Uri, source: io::Error },

@@ -20,11 +20,12 @@ use basic::NoToken;
 use error::{About, Refusal};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use kernel::ErrorChain;
 use kernel::{Cx, Fault as _, RegistryId, RequestOrigin, access};
 use listen::access_log::{CalledBy, RefusedFor};
 use listen::addresses::{HostName, host};
 use listen::app::App;
-use listen::body::{self, Chain, Request, RequestBody, Response, append as add, insert as set};
+use listen::body::{self, Request, RequestBody, Response, append as add, insert as set};
 use listen::conditional::Condition;
 use listen::local_only::NotLocal;
 use listen::loggable;
@@ -90,7 +91,7 @@ pub async fn handle(app: &Arc<App>, request: Request, origin: RequestOrigin) -> 
                 tracing::error!(
                     url.path = loggable::path(&head.uri),
                     "A docker call failed: {}",
-                    Chain(fault.as_ref())
+                    ErrorChain(fault.as_ref())
                 );
             }
             refusal.into_response()

@@ -2,10 +2,11 @@
 //! expires.
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
+use kernel::ErrorChain;
 use kernel::{CommonError, Fault as _};
 use listen::access_log::RefusedFor;
 use listen::app::App;
-use listen::body::{self, Chain, Request, RequestBody, Response};
+use listen::body::{self, Request, RequestBody, Response};
 use listen::conditional::{self, Condition};
 use listen::local_only::NotLocal;
 use registry::{Error, layer, layer_url};
@@ -80,7 +81,7 @@ fn unreadable(app: &App, error: &Error) -> Refused {
     }
     let is_load = |error: &CommonError| app.health.outages.refused(error) || matches!(error, CommonError::Busy);
     if !error.common().is_some_and(is_load) {
-        tracing::error!("A layer could not be read for its URL: {}", Chain(error));
+        tracing::error!("A layer could not be read for its URL: {}", ErrorChain(error));
     }
     let text = match error {
         Error::Common(CommonError::Unavailable { message, .. }) => message,

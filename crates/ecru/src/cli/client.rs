@@ -62,7 +62,7 @@ impl ServerArgs {
         }
     }
 
-    /// `--data` names the server: no variable of another server has a say in its address, keys and region.
+    /// With `--data`, the AWS_* variables do not choose the address, the keys or the region of the server.
     fn of_directory(&self, data: &Path, environment: Variables<'_>) -> Result<Client, ClientError> {
         let left = Endpoint::read(data)?;
         let sources = Sources { environment, data, endpoint: left.as_ref() };
@@ -140,7 +140,7 @@ pub enum ClientError {
     /// It does not know the keys; said with where they are from, since another place may have the right ones.
     #[error("{name}: {message} These are the keys of {found}.")]
     UnknownKey { name: String, message: String, found: Found },
-    #[error("the server at {endpoint} answered with {status}, which is no answer of an AWS service")]
+    #[error("the server at {endpoint} answered with {status}, which is not an answer of an AWS service")]
     Foreign { endpoint: Uri, status: StatusCode },
     #[error("there is no dead job '{key}' of the kind '{kind}'; `ecru jobs --dead` shows those there are")]
     NoDeadJob { kind: String, key: String },

@@ -35,9 +35,9 @@ pub struct CopyDir {
 /// Why a directory can't be a backup's.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyDirError {
-    #[error("{} is no backup, and not empty; name an empty or new directory, or a backup of this store", .0.display())]
+    #[error("{} is not a backup, and not empty; name an empty or new directory, or a backup of this store", .0.display())]
     Foreign(PathBuf),
-    #[error("{} is no backup that `ecru backup` made", .0.display())]
+    #[error("{} is not a backup that `ecru backup` made", .0.display())]
     None(PathBuf),
     #[error(
         "{} is a data directory, not a backup: `ecru serve --data` serves from it, and `ecru backup DIR --data` copies it",

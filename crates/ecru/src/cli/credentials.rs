@@ -220,7 +220,7 @@ mod tests {
             (admin.to_vec(), true, "AKIAADMIN", "AKIAADMIN"),
             (vec![admin[0], admin[1], profile], false, "AKIAOTHER", "AKIAADMIN"),
             (vec![admin[0], admin[1], profile, keys, secret], true, "AKIAENV", "AKIAADMIN"),
-            // Half a pair is none.
+            // A key id without a secret is ignored.
             (vec![keys], false, "AKIADATA", "AKIADATA"),
         ] {
             let found = find(&variables, dev, false);

@@ -190,5 +190,5 @@ async fn holds(to: &FsEngine, layer: &LocatedLayer, digest: &Digest) -> bool {
 }
 
 fn unreadable(error: &blob::Error) -> String {
-    format!("its file can't be read: {}", listen::body::Chain(error))
+    format!("its file can't be read: {}", kernel::ErrorChain(error))
 }

@@ -119,8 +119,8 @@ async fn empty_postgres(settings: &StoreSettings) -> Result<Option<Db>, RestoreE
     }
 }
 
-/// Brings the file of records to this program's schema, and marks the layers that were not restored, and no others: those that were
-/// are whole, whatever the source had found of its own.
+/// Migrates the records to this program's schema. Marks exactly the layers that were not restored: a restored layer is whole, also if
+/// the source had marked its own copy.
 async fn bring_up(database: &Path, summary: &Summary) -> Result<(), meta::Error> {
     let now_us = SystemClock.now().0;
     let db = Db::sqlite(SqliteConfig { path: database.to_owned(), now_us }).await?;

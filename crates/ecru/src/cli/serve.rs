@@ -16,10 +16,9 @@ use crate::doors::EveryDoor;
 use crate::logging::{self, LoggingError};
 use certificate::Keeper;
 use greeting::Greeting;
-use kernel::System;
+use kernel::{ErrorChain, System};
 use listen::addresses::{Addresses, Names, Scheme};
 use listen::app::App;
-use listen::body::Chain;
 use listen::connections::ConnectionLimits;
 use listen::listener::{self, Listener};
 use listen::local_only::Answers;
@@ -47,12 +46,12 @@ pub struct Serve {
     pub config: Option<PathBuf>,
     #[command(flatten)]
     pub given: SettingsSource,
-    /// Refused with what other servers' flags are here.
+    /// Flags of other servers.
     #[command(flatten)]
     elsewhere: Elsewhere,
 }
 
-/// Flags that other servers have, which are refused with what is meant here.
+/// Flags of other servers. Each is refused with the name of our flag.
 #[derive(Debug, clap::Args)]
 struct Elsewhere {
     #[arg(long, short, hide = true, value_parser = port)]
@@ -225,7 +224,7 @@ async fn start(settings: Settings) -> Result<Server, ServeError> {
     // Publish the address for `ecru env` and `ecru health`. The server works without it, so a full disk does not prevent the
     // start.
     if let Err(error) = data.write_endpoint(&endpoint) {
-        tracing::warn!("`ecru env` and `ecru health` may not find this server: {}", Chain(&error));
+        tracing::warn!("`ecru env` and `ecru health` may not find this server: {}", ErrorChain(&error));
     }
     // Prepare the greeting.
     let mut doors: Vec<_> = listeners.iter().map(Listener::url).collect();

@@ -2,8 +2,8 @@
 use super::progress::{Progress, bytes};
 use super::stores::{StoreArgs, StoreError, Stores};
 use crate::config::{SettingsError, Variables};
+use kernel::ErrorChain;
 use kernel::clock::{Clock as _, SystemClock};
-use listen::body::Chain;
 use registry::layer::verify::{self, NamedLayer, VerifyEvent, VerifyFinding, VerifyOptions, VerifySummary};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -83,7 +83,7 @@ fn line(finding: &VerifyFinding) -> (String, String) {
             ("right again".to_owned(), format!("right again: {}{what}", named(layer)))
         }
         VerifyFinding::Unreadable { layer, error } => {
-            ("unreadable".to_owned(), format!("unreadable: {}: {}", named(layer), Chain(error)))
+            ("unreadable".to_owned(), format!("unreadable: {}: {}", named(layer), ErrorChain(error)))
         }
         VerifyFinding::Unrecorded { location, size, under_way } => {
             let (kind, why) = match under_way {

@@ -26,7 +26,7 @@ fn resolved(flags: &[&str], variables: &[(&str, &str)], file: &str) -> Result<Se
 fn refusal(flags: &[&str], variables: &[(&str, &str)], file: &str) -> String {
     match resolved(flags, variables, file) {
         Ok(_) => panic!("{flags:?} {variables:?} {file} was taken"),
-        Err(error) => ::listen::body::Chain(&error).to_string(),
+        Err(error) => kernel::ErrorChain(&error).to_string(),
     }
 }
 

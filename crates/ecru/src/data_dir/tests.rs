@@ -33,7 +33,7 @@ fn what_is_not_ours_is_left_alone() {
         ("FORMAT", "2\n", "was made by a newer ecru (format 2, and this one knows format 1): use that one"),
         ("FORMAT", "one\n", "has format \"one\", which no ecru has"),
         ("FORMAT", "", "has format \"\""),
-        ("holiday.jpg", "x", "is no data directory of ecru"),
+        ("holiday.jpg", "x", "is not a data directory of ecru"),
     ] {
         let path = tempfile::tempdir().unwrap();
         std::fs::write(path.path().join(name), text).unwrap();

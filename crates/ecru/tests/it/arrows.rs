@@ -13,8 +13,8 @@ const KERNEL: &str = "kernel";
 /// What exists and what may happen to it.
 const DOMAINS: &[&str] = &["registry"];
 
-/// The wire, which the doors stand on, and what of ours each of its crates may stand on beside the leaves and the kernel.
-/// `listen` knows the domain's layers, since it sends their bytes.
+/// The wire crates, which doors depend on, and the workspace crates that each may depend on in addition to the leaves and the kernel.
+/// `listen` depends on the domain because it sends the bytes of layers.
 const WIRE: &[(&str, &[&str])] = &[("listen", &["registry"]), ("call", &["listen"])];
 
 /// The program, which alone knows the doors.
@@ -76,7 +76,7 @@ impl Ours {
         Ours { stands_on, doors: doors.map(|package| text(&package["name"])).collect() }
     }
 
-    /// Of ours, what the rules of its kind allow a crate to stand on.
+    /// The workspace crates that the rules of its kind allow a crate to depend on.
     fn allowed(&self, name: &str) -> BTreeSet<&str> {
         let leaves = LEAVES.iter().map(|(leaf, _)| *leaf);
         let below_the_wire = leaves.chain([KERNEL]);

@@ -5,7 +5,7 @@ use ecru::cli::backup::{Backup, Report};
 use ecru::cli::restore::Restore;
 use ecru::cli::stores::StoreArgs;
 use ecru::data_dir::{StoreId, write_store_id};
-use listen::body::Chain;
+use kernel::ErrorChain;
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,12 +24,12 @@ async fn back_up(store: &TestStore) -> Result<Report, String> {
 
 async fn back_up_as(store: &TestStore, copy: &Path, without_root_key: bool) -> Result<Report, String> {
     let backup = Backup { copy: copy.to_owned(), store: NOTHING, without_root_key };
-    backup.run(&store.environment()).await.map_err(|error| Chain(&error).to_string())
+    backup.run(&store.environment()).await.map_err(|error| ErrorChain(&error).to_string())
 }
 
 async fn restore(copy: &Path, into: &TestStore) -> Result<Report, String> {
     let restore = Restore { copy: copy.to_owned(), store: NOTHING };
-    restore.run(&into.environment()).await.map_err(|error| Chain(&error).to_string())
+    restore.run(&into.environment()).await.map_err(|error| ErrorChain(&error).to_string())
 }
 
 fn says(said: &str, parts: &[&str]) {
@@ -102,7 +102,7 @@ async fn what_was_acknowledged_before_a_backup_under_load_pulls_from_the_restore
             }
             before.set(pushed.borrow().len());
             let backup = Backup { copy: copy.clone(), store: NOTHING, without_root_key: false };
-            let report = backup.run(&environment).await.unwrap_or_else(|error| panic!("{}", Chain(&error)));
+            let report = backup.run(&environment).await.unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
             assert!(report.complete, "{}", report.text);
             ended.set(round);
         }
@@ -387,7 +387,7 @@ async fn only_a_backup_s_own_directory_is_written_and_only_an_empty_one_is_resto
     let foreign = store.directory.path().join("foreign");
     fs::create_dir(&foreign).unwrap();
     fs::write(foreign.join("mine"), "x").unwrap();
-    says(&back_up_as(&store, &foreign, false).await.unwrap_err(), &["is no backup, and not empty"]);
+    says(&back_up_as(&store, &foreign, false).await.unwrap_err(), &["is not a backup, and not empty"]);
     assert_eq!(files(&foreign).len(), 1);
     fs::write(copy.join("FORMAT"), "backup 9\n").unwrap();
     says(&back_up(&store).await.unwrap_err(), &["of the form \"9\""]);
@@ -395,8 +395,8 @@ async fn only_a_backup_s_own_directory_is_written_and_only_an_empty_one_is_resto
 
     // Nothing is restored from what is no backup, nor into what is not empty, and a backup is not served from.
     let target = TestStore::over(None);
-    says(&restore(&foreign, &target).await.unwrap_err(), &["is no backup that `ecru backup` made"]);
-    says(&restore(&foreign.join("none"), &target).await.unwrap_err(), &["is no backup"]);
+    says(&restore(&foreign, &target).await.unwrap_err(), &["is not a backup that `ecru backup` made"]);
+    says(&restore(&foreign.join("none"), &target).await.unwrap_err(), &["is not a backup"]);
     says(&restore(&copy, &TestStore { database: None, ..other }).await.unwrap_err(), &["is not empty"]);
     assert!(!target.data().exists());
     fs::rename(&copy, target.data()).unwrap();

@@ -25,10 +25,10 @@ fn key(service: &Service, entry: &Entry) -> Operation {
     (service.signing_name, entry.name)
 }
 
-/// What a stranger would like the policy to be.
+/// The policy that the stranger tries to set.
 const OPEN_TO_ALL: &str =
     r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": "*", "Action": "ecr:*"}}"#;
-/// What it is, so that looking at one tells as little as looking at none.
+/// The policy that is set. A stranger must not notice that there is one.
 const OWNERS_ALONE: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
     "Principal": {"AWS": "000000000000"}, "Action": "ecr:*"}}"#;
 

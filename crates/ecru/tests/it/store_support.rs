@@ -3,8 +3,7 @@ use blob::Location;
 use ecru::cli::serve::stores::{self, Administrator};
 use ecru::config::{self, SettingsSource};
 use ecru::data_dir::DataDir;
-use kernel::System;
-use listen::body::Chain;
+use kernel::{ErrorChain, System};
 use oci::{Algorithm, Digest};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,10 +68,10 @@ impl TestStore {
     pub async fn start(&self) -> Result<Started, String> {
         let settings =
             config::resolve(SettingsSource::default(), None, &|name| self.variable(name), std::iter::empty()).unwrap();
-        let data = DataDir::open(&settings.data).map_err(|error| Chain(&error).to_string())?;
+        let data = DataDir::open(&settings.data).map_err(|error| ErrorChain(&error).to_string())?;
         match stores::open(&settings, &data).await {
             Ok((system, administrator)) => Ok(Started { system, administrator, _data: data }),
-            Err(error) => Err(Chain(&error).to_string()),
+            Err(error) => Err(ErrorChain(&error).to_string()),
         }
     }
 

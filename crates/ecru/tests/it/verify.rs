@@ -2,14 +2,15 @@
 use crate::store_support::TestStore;
 use ecru::cli::stores::StoreArgs;
 use ecru::cli::verify::Verify;
-use listen::body::Chain;
+use kernel::ErrorChain;
 
 /// Runs the command with these flags; the lines that it prints, and whether all was well.
 async fn verify(store: &TestStore, bytes: bool, mark: bool) -> (Vec<String>, bool) {
     let stores = StoreArgs { data: Some(store.data()), postgres: None, config: None };
     let mut report = Vec::new();
     let command = Verify { stores, bytes, mark };
-    let well = command.run(&store.environment(), &mut report).await.unwrap_or_else(|error| panic!("{}", Chain(&error)));
+    let well =
+        command.run(&store.environment(), &mut report).await.unwrap_or_else(|error| panic!("{}", ErrorChain(&error)));
     (String::from_utf8(report).unwrap().lines().map(str::to_owned).collect(), well)
 }
 

@@ -2,7 +2,6 @@
 use super::challenge::Answered;
 use super::pair::{Files, Pair, PairError};
 use super::{AcmeSettings, Served, provider};
-use crate::body::Chain;
 use crate::outbound::{OutboundError, Trust, TrustError, exchange};
 use crate::whole_file;
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, BodyWrapper, BytesResponse, ChallengeHandle, ChallengeType,
     HttpClient, Identifier, NewAccount, NewOrder, OrderStatus, RetryPolicy,
 };
+use kernel::ErrorChain;
 use kernel::clock::{Clock, Time};
 use oci::{Algorithm, Digest};
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
@@ -106,7 +106,7 @@ impl Acme {
                     tracing::info!(domains = self.settings.domains.join(","), expires, "A new certificate is served");
                 }
                 Err(error) => {
-                    tracing::error!(retry_seconds = retry.as_secs(), "No new certificate: {}", Chain(&error));
+                    tracing::error!(retry_seconds = retry.as_secs(), "No new certificate: {}", ErrorChain(&error));
                     self.clock.sleep_until(self.clock.now().plus(retry)).await;
                     retry = (retry * 2).min(LONGEST_RETRY);
                 }

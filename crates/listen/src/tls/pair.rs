@@ -126,9 +126,9 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PairError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::Chain;
     use crate::tls::issue::{Name, SERVER_LIFE, authority, server};
     use crate::tls::provider;
+    use kernel::ErrorChain;
 
     #[test]
     fn two_files_that_are_no_certificate_to_serve_are_refused_by_name() {
@@ -163,7 +163,7 @@ mod tests {
                 }
                 (Ok(_), Some(refused)) => panic!("it was taken: {refused}"),
                 (Err(error), refused) => {
-                    let said = Chain(&error).to_string();
+                    let said = ErrorChain(&error).to_string();
                     assert!(refused.is_some_and(|refused| said.contains(refused)), "{said}");
                 }
             }

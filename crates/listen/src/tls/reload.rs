@@ -1,7 +1,7 @@
 //! Reloads a certificate when its files change.
 use super::pair::{Files, Pair, PairError};
 use super::{Served, provider};
-use crate::body::Chain;
+use kernel::ErrorChain;
 use kernel::clock::{Clock, Time};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -76,7 +76,7 @@ impl Reloader {
             Err(error) => {
                 tracing::error!(
                     "The certificate has changed and can't be served; the one before stays: {}",
-                    Chain(&error)
+                    ErrorChain(&error)
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! What a service takes in its resources' policies, beyond the grammar that all policies share.
+//! The rules of one service for the policies of its resources, beyond the grammar that all policies share.
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use crate::pattern::Pattern;
 use crate::principal::{PrincipalMatcher, PrincipalName};
 use aws::AccountId;
 
-/// What a service takes in a policy of its resources.
+/// The rules of one service for one kind of resource policy.
 #[derive(Clone, Copy, Debug)]
 pub struct PolicyRules<'a> {
     /// The prefix of its actions, such as `ecr`.
@@ -22,17 +22,17 @@ pub struct PolicyRules<'a> {
     pub resource: ResourceMember,
 }
 
-/// What a statement says of the resource.
+/// How a statement names the resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResourceMember {
-    /// Nothing: it is the one that the policy is attached to.
+    /// It does not. The resource is the one that the policy is attached to.
     Implied,
     /// It names resources of this account.
     Stated { account: AccountId },
 }
 
 impl Document {
-    /// Holds every statement to a service's rules: its actions exist, and its resources are the policy's to speak of.
+    /// Checks that each statement names only existing actions, and only resources that the policy may cover.
     pub fn check(&self, rules: &PolicyRules<'_>) -> Result<(), InvalidDocument> {
         for (index, statement) in self.statements.iter().enumerate() {
             let checked = rules.actions(statement).and_then(|()| rules.resources(statement));
@@ -83,7 +83,7 @@ impl PolicyRules<'_> {
         }
         Err(match self.spelled_out {
             true => format!("'{pattern}' is none of: {}", self.actions.join(", ")),
-            false => format!("'{pattern}' is no action of {}", self.service),
+            false => format!("'{pattern}' is not an action of {}", self.service),
         })
     }
 

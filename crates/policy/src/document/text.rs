@@ -14,9 +14,9 @@ use std::fmt;
 /// The members that hold principals.
 const PRINCIPALS: [&str; 2] = ["Principal", "NotPrincipal"];
 
-/// Writes a policy again: indented, its members in their order, and an account that is named by its id alone by its root's ARN.
+/// Formats a policy: indents it, keeps the order of its members, and writes an account id as the ARN of the account's root.
 ///
-/// The text must be one that [`Document::parse`](super::Document::parse) reads; the new one means the same.
+/// The text must be valid for [`Document::parse`](super::Document::parse). The meaning does not change.
 pub fn readable(text: &str, partition: Partition) -> Result<String, InvalidDocument> {
     let unreadable = |error: serde_json::Error| InvalidDocument::Json(cut(&error.to_string()));
     let mut json: Json = serde_json::from_str(text).map_err(unreadable)?;

@@ -1,8 +1,8 @@
 //! Whether records and layers belong together: both hold the id of their store, and the directory knows where its records are.
 //!
-//! The id goes into the layers' directory first, then into the records, then the directory remembers where its records are. A
-//! start that ends in between is taken up by the next one: records without an id take that of the directory. A directory without an
-//! id beside records that have one was never theirs, or is not mounted; only layers of theirs that it holds prove otherwise.
+//! The id goes into the layers' directory first, then into the records, then the directory remembers where its records are. If a
+//! start is interrupted, the next one continues: records without an id take the directory's id. A directory without an id beside
+//! records that have one never belonged to them, or is not mounted. Only layers of these records in it prove otherwise.
 use crate::config::MetadataStore;
 use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
 use blob::fs::FsEngine;
@@ -145,8 +145,8 @@ pub async fn settle(
     Ok(id)
 }
 
-/// Leaves to the next start what can't be written on a full or read-only disk: it is no reason not to serve what is there. Returns
-/// whether it was written.
+/// Tolerates a full or read-only disk: the server serves what there is, and the next start tries the write again. Returns true if it
+/// was written.
 fn if_it_can(written: Result<(), DataDirError>) -> Result<bool, DataDirError> {
     match written {
         Err(error @ (DataDirError::Full { .. } | DataDirError::ReadOnly { .. })) => {

@@ -1,9 +1,8 @@
 //! Reading an archive of `docker save`, `podman save` or `skopeo copy … docker-archive:`.
 //!
-//! Docker from 25 on writes an OCI layout into the same archive: then its manifests are taken, so that digests stay what they are.
-//! Of an older archive the manifest is made: the layers as they lie in the archive (uncompressed, so that their digests are the
-//! configuration's diff_ids), the configuration as it is, and a manifest whose bytes follow from these alone. The same file
-//! gives the same digest, whoever reads it and whichever version of Ecru.
+//! Docker from 25 on writes an OCI layout into the same archive. Its manifests are taken, so digests do not change. An older archive has
+//! no manifest, so one is made from the configuration and the uncompressed layers, whose digests are the configuration's diff_ids. The
+//! same file always gives the same digest, with every version of Ecru.
 //!
 //! Source: moby `image/spec/v1.2.md` ("Combined Image JSON + Filesystem Changeset Format"), containers/image `docker/internal/tarfile`.
 use super::TransferError;
@@ -98,7 +97,7 @@ async fn made(index: TarIndex) -> Result<FileSource, TransferError> {
             Some(_) => {
                 "it was written by docker before 1.10 and has no manifest.json: load and save it with a newer docker"
             }
-            None => "it is no image's archive: it has neither manifest.json nor oci-layout",
+            None => "it is not an image archive: it has neither manifest.json nor oci-layout",
         }));
     };
     let items = index.read(place, Manifest::MAX_BYTES)?;

@@ -108,7 +108,7 @@ fn read(path: &Path) -> Result<Option<Config>, TransferError> {
     let text = Zeroizing::new(std::fs::read(path).map_err(TransferError::io(path))?);
     // serde's error could quote a secret; its place in the file says enough.
     let config = serde_json::from_slice(&text).map_err(|error| {
-        TransferError::archive(path, format!("it is no configuration of docker (line {})", error.line()))
+        TransferError::archive(path, format!("it is not a docker configuration (line {})", error.line()))
     })?;
     Ok(Some(config))
 }

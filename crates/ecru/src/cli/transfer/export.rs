@@ -24,7 +24,7 @@ pub struct Export {
     /// Only tags like this; * stands for any characters, ? for one. May be given several times.
     #[arg(long, value_name = "PATTERN")]
     pub tags: Vec<String>,
-    /// The architecture of the one image that older dockers load of several platforms [default: this machine's].
+    /// For images of several platforms: the architecture that docker before 25 loads [default: this machine's].
     #[arg(long, value_name = "ARCH")]
     pub architecture: Option<String>,
     #[command(flatten)]
@@ -32,7 +32,7 @@ pub struct Export {
 }
 
 impl Export {
-    /// Copies, and says on stdout what was done.
+    /// Copies the images and prints a summary on stdout.
     pub async fn run(mut self) -> Result<(), TransferError> {
         let environment = |name: &str| std::env::var(name).ok();
         let progress = Progress::new();
@@ -40,7 +40,7 @@ impl Export {
         let client = self.server.client(&environment)?;
         self.from.refuse_host(client.endpoint()).map_err(TransferError::Usage)?;
         let registry = our_registry(client, &self.from);
-        // A target that is none is refused before anything is asked.
+        // Refuse an invalid target before any request.
         let sink = self.sink()?;
         let wanted = plan::of_registry(&registry, 0, self.from.reference.as_ref(), &patterns).await?;
         let sources = [Source::Registry(Box::new(registry))];
@@ -57,7 +57,8 @@ impl Export {
     fn sink(&self) -> Result<Sink, TransferError> {
         let usage = || {
             let kind = if self.to.contains(".tar") { "docker-archive" } else { "oci" };
-            let text = format!("'{to}' is no target: write {kind}:{to} (oci:DIR or docker-archive:FILE)", to = self.to);
+            let text =
+                format!("'{to}' is not a target: write {kind}:{to} (oci:DIR or docker-archive:FILE)", to = self.to);
             TransferError::Usage(text)
         };
         match self.to.split_once(':').ok_or_else(usage)? {

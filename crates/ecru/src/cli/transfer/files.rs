@@ -158,8 +158,8 @@ impl FileSource {
         Ok(self.files.content(found, offset))
     }
 
-    /// Chooses the images to take of what the file names by `chosen`: a tag, or a name, which may lack or have the parts that docker
-    /// and podman add to a name, see [`short_name`].
+    /// Returns the images that `chosen` selects: a tag, or a name with or without the parts that docker and podman add to names. See
+    /// [`short_name`].
     pub fn chosen(&self, chosen: Option<&str>) -> Result<Vec<FileImage>, TransferError> {
         let Some(chosen) = chosen else { return Ok(self.images.clone()) };
         let short = short_name(chosen);

@@ -196,7 +196,7 @@ impl Import {
             false => "https",
         };
         let base = format!("{scheme}://{host}/").parse();
-        let base = base.map_err(|_| TransferError::Usage(format!("'{host}' is no host")))?;
+        let base = base.map_err(|_| TransferError::Usage(format!("'{host}' is not a host")))?;
         Ok(Registry::new(base, remote.host.clone(), remote.name.clone(), login, authorities))
     }
 }
@@ -314,7 +314,7 @@ fn is_loopback(host: &str) -> bool {
 /// What a registry at localhost speaks: plain HTTP only where what answers a TLS handshake is no TLS.
 async fn loopback_scheme(host: &str, authorities: &Authorities) -> Result<&'static str, TransferError> {
     let uri: Uri =
-        format!("https://{host}/v2/").parse().map_err(|_| TransferError::Usage(format!("'{host}' is no host")))?;
+        format!("https://{host}/v2/").parse().map_err(|_| TransferError::Usage(format!("'{host}' is not a host")))?;
     let request = Request::builder().uri(uri).body(agent::whole(""));
     let request = request.map_err(|error| TransferError::Usage(error.to_string()))?;
     match Agent::new(authorities.clone()).send(request).await {
@@ -398,7 +398,7 @@ pub async fn copy_all(
             }
             Err(error) if error.is_of_one_image() => {
                 failed += 1;
-                progress.warn(&format!("{label}: {}", listen::body::Chain(&error)));
+                progress.warn(&format!("{label}: {}", kernel::ErrorChain(&error)));
             }
             Err(error) => {
                 progress.end();

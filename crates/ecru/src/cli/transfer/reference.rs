@@ -68,12 +68,12 @@ fn split_file(text: &str) -> (PathBuf, Option<String>) {
 fn remote(text: &str) -> Result<RemoteRepository, TransferError> {
     let usage = |reason: &str| {
         let shapes = "docker-archive:FILE, oci:DIR or HOST/REPOSITORY[:TAG|@DIGEST]";
-        TransferError::Usage(format!("'{text}' is no source: {reason}. A source is {shapes}"))
+        TransferError::Usage(format!("'{text}' is not a source: {reason}. A source is {shapes}"))
     };
     if text.contains("://") {
         return Err(usage("a registry is named without a scheme"));
     }
-    // Whoever writes a path means a file.
+    // Text that looks like a path means a file.
     if text.starts_with(['.', '/', '~']) || Path::new(text).exists() {
         let is_archive = Path::new(text).is_file() || text.contains(".tar");
         let kind = if is_archive { "docker-archive" } else { "oci" };

@@ -165,7 +165,9 @@ fn index(file: &File, path: &Path) -> Result<HashMap<String, TarEntry>, Transfer
                 TarEntry::Link(normal(directory, &target).ok_or_else(|| outside(&target))?)
             }
             EntryType::Directory | EntryType::XGlobalHeader => continue,
-            _ => return Err(TransferError::archive(path, format!("'{name}' is no regular file, directory or link"))),
+            _ => {
+                return Err(TransferError::archive(path, format!("'{name}' is not a regular file, directory or link")));
+            }
         };
         // Of several with one name the last counts, as when it is unpacked.
         entries.insert(name, found);

@@ -137,11 +137,11 @@ async fn what_is_no_policy_is_refused_with_awss_text_and_the_statement_and_membe
         (policy(&json!([allow(&everyone, &json!("*"))])), "Statement[0].Action: '*' does not begin with 'ecr:'"),
         (
             policy(&json!([allow(&everyone, &json!(["ecr:listimages", "ecr:PutImge"]))])),
-            "Statement[0].Action: 'ecr:PutImge' is no action of ecr",
+            "Statement[0].Action: 'ecr:PutImge' is not an action of ecr",
         ),
         (
             policy(&json!([{"Effect": "Allow", "Principal": "*", "NotAction": "ecr:Putt*"}])),
-            "Statement[0].NotAction: 'ecr:Putt*' is no action of ecr",
+            "Statement[0].NotAction: 'ecr:Putt*' is not an action of ecr",
         ),
         (policy(&json!([{"Effect": "Allow", "Action": "ecr:ListImages"}])), "Statement[0].Principal: it is missing"),
         (
@@ -172,7 +172,7 @@ async fn what_is_no_policy_is_refused_with_awss_text_and_the_statement_and_membe
         ),
         (
             on(allow(&everyone, &json!("ecr:PutImge")), &of_repository("*")),
-            "Statement[0].Action: 'ecr:PutImge' is no action of ecr",
+            "Statement[0].Action: 'ecr:PutImge' is not an action of ecr",
         ),
     ] {
         let message = put(&owner, &policy(&json!([statement]))).await.error("InvalidParameter");

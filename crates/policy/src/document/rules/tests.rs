@@ -20,8 +20,13 @@ fn a_services_rules_name_the_statement_and_the_member() {
     let data = [
         (json!({"Action": "BOX:open"}), false, own, Ok(())),
         (json!({"NotAction": ["box:*", "box:?pen"]}), false, own, Ok(())),
-        (json!({"Action": ["box:Open", "box:Shut"]}), false, own, Err(("Action", "'box:Shut' is no action of box"))),
-        (json!({"NotAction": "box:S*"}), false, own, Err(("NotAction", "'box:S*' is no action of box"))),
+        (
+            json!({"Action": ["box:Open", "box:Shut"]}),
+            false,
+            own,
+            Err(("Action", "'box:Shut' is not an action of box")),
+        ),
+        (json!({"NotAction": "box:S*"}), false, own, Err(("NotAction", "'box:S*' is not an action of box"))),
         (json!({"Action": "*"}), false, own, Err(("Action", "'*' does not begin with 'box:'"))),
         (json!({"Action": "bo?:Open"}), false, own, Err(("Action", "'bo?:Open' does not begin with 'box:'"))),
         (json!({"Action": "box:open"}), true, own, Ok(())),

@@ -32,7 +32,7 @@ impl LayoutIndex {
         self.0.get("manifests").and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a manifest is named as it shall be; a child of an index is not named at all.
+    /// True if the manifest has the name that its role needs. A child of an index needs none.
     pub fn holds(&self, digest: &Digest, role: Role<'_>) -> bool {
         let digest = digest.to_string();
         let named = |entry: &&Value| entry["digest"].as_str() == Some(&digest);
