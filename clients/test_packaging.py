@@ -56,7 +56,7 @@ def test_a_container_from_the_image_serves_and_is_healthy(docker):
 
 def test_the_compose_file_runs_with_docker_compose(docker):
     """As install.md has it: the keys in the environment, `up --wait` until the health check passes, the data in a volume."""
-    (plugin,) = (ecru.ROOT / "target/clients/compose").rglob("docker-compose")
+    (plugin,) = (ecru.ROOT / "target/clients/compose").rglob("cli-plugins/docker-compose")
     docker.bash(f"mkdir -p ~/.docker/cli-plugins; cp {plugin} ~/.docker/cli-plugins/")
     compose = "docker compose -f packaging/compose.yaml"
     refused = docker.run("bash", "-c", f"env -u ECRU_ADMIN_ACCESS_KEY_ID {compose} config", check=False)
