@@ -17,7 +17,7 @@ pub const PARTS: &[(&str, &[&str])] = &[
     ("authorization", &["policy::", "kernel::access", "registry::policies"]),
     (
         "authentication",
-        &["call::sigv4", "docker::basic", "registry::login", "registry::token", "kernel::keys", "aws::sigv4", "aws_lc"],
+        &["call::sigv4", "docker::basic", "identity::login", "identity::token", "kernel::keys", "aws::sigv4", "aws_lc"],
     ),
     ("layers", &["blob::"]),
     ("network, HTTP", &["tcp_", "sock_", "epoll", "hyper::", "http::", "mio::", "listen::connection", "listen::wire"]),

@@ -133,7 +133,7 @@ async fn run<O: Operation, W: Wire>(input: Input, call: Call) -> Result<Output, 
     let own = caller.account().ok_or(Refusal::MissingSignature)?;
     let account = account.filter(|_| !O::OF_REGISTRY).or(registry_id.as_ref().ok().copied().flatten()).unwrap_or(own);
     let registry = RegistryId::private(account, region);
-    let cx = Cx { system: app.system.clone(), caller, registry, origin: origin.into() };
+    let cx = Cx { system: app.system.clone(), caller: caller.into(), registry, origin: origin.into() };
     // With a malformed registry id, the call's repository is unknown, so it is not recorded.
     let attempt = operation.attempt().filter(|_| registry_id.is_ok());
     let outcome = authorized::<O, W>(operation, registry_id, &cx, &app).await;

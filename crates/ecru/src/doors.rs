@@ -2,7 +2,6 @@
 use crate::front_page;
 use call::{Entry, Foreign, Service, Services};
 use http::request::Parts;
-use kernel::access::PolicySource;
 use kernel::{Domain, RequestOrigin};
 use listen::app::App;
 use listen::body::{Request, RequestBody, Response};
@@ -15,10 +14,7 @@ use tokio::time::Instant;
 pub const SERVICES: Services = &[&ecr::SERVICE, &ecr_public::SERVICE, &sts::SERVICE, &admin::SERVICE];
 
 /// The domains of this program.
-pub const DOMAINS: &[&Domain] = &[&registry::DOMAIN];
-
-/// The source of the policies that authorize calls.
-pub const POLICIES: &dyn PolicySource = &registry::StoredPolicies;
+pub const DOMAINS: &[&Domain] = &[&identity::DOMAIN, &registry::DOMAIN];
 
 /// Returns every operation of every service, for tests that walk them all.
 pub fn operations() -> impl Iterator<Item = (&'static Service, &'static Entry)> {

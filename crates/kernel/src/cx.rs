@@ -44,7 +44,7 @@ impl Origin {
 #[derive(Clone)]
 pub struct Cx {
     pub system: Arc<System>,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// The registry that the call acts on. It may belong to another account than the caller.
     pub registry: RegistryId,
     pub origin: Origin,
@@ -66,7 +66,7 @@ impl Cx {
 
     /// The context of a job of this kind about a registry, which a service such as `ecr.amazonaws.com` does by itself.
     pub fn for_job(system: Arc<System>, service: &'static str, registry: RegistryId, kind: &'static str) -> Cx {
-        Cx { system, caller: Caller::Service { name: service }, registry, origin: Origin::Job(kind) }
+        Cx { system, caller: Caller::service(service).into(), registry, origin: Origin::Job(kind) }
     }
 
     /// The share of the transfer buffers that this call uses. All calls of one caller from one address have the same share, and so have
@@ -76,7 +76,7 @@ impl Cx {
             Origin::Request(request) => Ok(request.address),
             Origin::Job(kind) => Err(*kind),
         };
-        self.system.buffers.share(&(self.caller.identity(), from))
+        self.system.buffers.share(&(self.caller.identity.key(), from))
     }
 
     /// The source of the call in records: the client's address, or for a job the name of its service, as in CloudTrail.

@@ -32,7 +32,7 @@ pub struct System {
     states: States,
     runs: Vec<Run>,
     job_kinds: Vec<&'static dyn JobKind>,
-    policies: &'static dyn PolicySource,
+    policy_sources: Vec<&'static dyn PolicySource>,
 }
 
 /// The in-memory states of the capabilities, at most one of each type.
@@ -65,6 +65,8 @@ pub struct Domain {
     pub capabilities: &'static [Capability],
     /// The kinds of its background jobs.
     pub job_kinds: JobKinds,
+    /// The source of the policies that the domain knows.
+    pub policies: Option<&'static dyn PolicySource>,
 }
 
 impl States {
@@ -74,9 +76,9 @@ impl States {
 }
 
 impl System {
-    /// Makes a process of these parts and domains, whose calls [`access::authorize`](crate::access::authorize) checks by these policies.
-    /// [`System::run`] starts the background work.
-    pub fn new(parts: Parts, domains: &[&Domain], policies: &'static dyn PolicySource) -> System {
+    /// Makes a process of these parts and domains. [`access::authorize`](crate::access::authorize) checks calls by the domains'
+    /// policies. [`System::run`] starts the background work.
+    pub fn new(parts: Parts, domains: &[&Domain]) -> System {
         let mut states = States::default();
         let mut runs = Vec::new();
         // The runner of jobs is one for all domains.
@@ -86,7 +88,8 @@ impl System {
             runs.extend(capability.run);
         }
         let job_kinds = domains.iter().flat_map(|domain| domain.job_kinds).copied().collect();
-        System { parts, states, runs, job_kinds, policies }
+        let policy_sources = domains.iter().filter_map(|domain| domain.policies).collect();
+        System { parts, states, runs, job_kinds, policy_sources }
     }
 
     /// Runs the background work of all capabilities until `stop` turns true or is dropped. Returns when all work has ended. Dropping the
@@ -117,9 +120,9 @@ impl System {
         &self.job_kinds
     }
 
-    /// The source of the policies by which calls are checked.
-    pub fn policies(&self) -> &dyn PolicySource {
-        self.policies
+    /// The sources of the policies by which calls are checked.
+    pub fn policy_sources(&self) -> &[&'static dyn PolicySource] {
+        &self.policy_sources
     }
 
     pub fn now(&self) -> Time {

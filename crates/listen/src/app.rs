@@ -5,10 +5,10 @@ use crate::health::Health;
 use crate::local_only::Answers;
 use crate::memory::{BudgetSizes, Budgets};
 use crate::metrics::Metrics;
+pub use identity::credential::Credential;
+use identity::credential::{self, ProcessKeys};
 use kernel::clock::Time;
 use kernel::{CommonError, System};
-pub use registry::credential::Credential;
-use registry::credential::{self, ProcessKeys};
 use std::sync::Arc;
 
 /// The state shared by all listeners and doors of the process. It is made once, at start.

@@ -9,22 +9,23 @@ use crate::decision::{Cause, Decision, Denial, DenyingStatement, Grant, PolicyKi
 use crate::document::{Document, Effect, Facts};
 use crate::principal::GrantStrength;
 use crate::request::{Principal, PrincipalKind, Request, ResourceRule};
+use std::sync::Arc;
 
 /// The policies that apply to a request.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
     /// The policies of the caller and of the caller's groups.
-    pub identity: Vec<Document>,
+    pub identity: Vec<Arc<Document>>,
     /// The resource's own policy, parsed by [`Grammar::Resource`](crate::Grammar::Resource). Empty for an action that such policies
     /// can't grant, such as `ecr:GetAuthorizationToken`.
-    pub resource: Vec<Document>,
+    pub resource: Vec<Arc<Document>>,
     /// The policy of the registry that contains the resource, parsed in the same way. An allow in either of the two is enough.
-    pub registry: Vec<Document>,
+    pub registry: Vec<Arc<Document>>,
     /// The caller's permissions boundary. Empty if the caller has none.
-    pub boundary: Vec<Document>,
+    pub boundary: Vec<Arc<Document>>,
     /// The session policies. Empty if the session has none. A federated user without session policies is allowed nothing by identity
     /// policies.
-    pub session: Vec<Document>,
+    pub session: Vec<Arc<Document>>,
 }
 
 impl Policies {
@@ -44,7 +45,7 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn of(documents: &[Document], facts: &Facts<'_>) -> Verdict {
+    fn of(documents: &[Arc<Document>], facts: &Facts<'_>) -> Verdict {
         let mut verdict = Verdict { denied: None, allowed: None };
         let statements = documents.iter().flat_map(|document| document.statements.iter().enumerate());
         for (index, statement) in statements {

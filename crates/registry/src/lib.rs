@@ -4,13 +4,10 @@
 //! door.
 
 pub mod account_setting;
-pub mod bootstrap;
-pub mod credential;
 mod error;
 pub mod image;
 pub mod layer;
 pub mod layer_url;
-pub mod login;
 pub mod permission;
 mod policies;
 mod policy_text;
@@ -22,23 +19,20 @@ pub mod repository;
 pub mod repository_policy;
 pub mod resource_tags;
 mod tag_mutability;
-pub mod token;
 pub mod upload;
 
 use kernel::{
-    Capability, CommonError, Constraint, Cx, Domain, Realm, RegistryId, System, access, clock, jobs, keys, quirks,
-    random,
+    Capability, CommonError, Constraint, Cx, Domain, RegistryId, System, access, clock, jobs, keys, quirks, random,
 };
 
 pub use error::{Error, LayersNotFoundBy};
-pub use policies::StoredPolicies;
 
 /// The parts that the domain of registries adds to a process.
 pub const DOMAIN: Domain = Domain {
     job_kinds: JOB_KINDS,
+    policies: Some(&policies::StoredPolicies),
     capabilities: &[
         upload::CAPABILITY,
-        login::CAPABILITY,
         push_log::CAPABILITY,
         image::pull_times::CAPABILITY,
         quota::CAPABILITY,

@@ -50,7 +50,7 @@ mod tests {
             r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"ecr:*","Resource":"{}"}}}}"#,
             here().repository_arn(pattern)
         );
-        let identity = vec![Document::parse(&text, Grammar::Identity).unwrap()];
+        let identity = vec![Document::parse(&text, Grammar::Identity).unwrap().into()];
         let arn = "arn:aws:iam::000000000000:user/ann".to_owned();
         let request = policy::Request {
             principal: &Principal { account: Some(here().account), arn, kind: PrincipalKind::User },

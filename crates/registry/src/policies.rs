@@ -4,12 +4,12 @@
 //! change on this node takes effect at once, because everything that changes a policy, a tag, a setting or a repository calls
 //! [`forget`].
 
-use crate::access::{FoundPolicies, Need, PolicySource, Resource};
 use crate::account_setting::{self, REGISTRY_POLICY_SCOPE, V1};
 use crate::clock::Time;
 use crate::{Capability, CommonError, Cx, Error, RegistryId, lock, permission, resource_tags};
+use kernel::access::{FoundPolicies, Need, PolicySource, Resource, Tags};
 use meta::records::policy::{self as records, ResourcePolicyRow};
-use policy::{Document, Grammar, Policies};
+use policy::{Document, Grammar};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -29,23 +29,23 @@ const FROM_IDENTITY_ALONE: &str = "ecr:GetAuthorizationToken";
 /// The cache of policies.
 pub(crate) const CAPABILITY: Capability = Capability::with_state::<KnownPolicies>();
 
-/// The policies in the store: those of repositories and registries. Callers have no policies of their own until the IAM API exists.
-pub struct StoredPolicies;
+/// The policies of repositories and registries.
+pub(crate) struct StoredPolicies;
 
 #[async_trait::async_trait]
 impl PolicySource for StoredPolicies {
-    async fn find(&self, cx: &Cx, need: &Need) -> Result<FoundPolicies, CommonError> {
-        let found = of_resource(cx, &need.resource).await?;
-        let ResourcePolicies { repository, registry, of_version_1, tags, .. } = &*found;
-        let mut policies = Policies::default();
+    async fn add(&self, cx: &Cx, need: &Need, found: &mut FoundPolicies) -> Result<(), CommonError> {
+        let known = of_resource(cx, &need.resource).await?;
+        let ResourcePolicies { repository, registry, of_version_1, tags, .. } = &*known;
         // Such a policy covers the actions of its own service alone, whatever a NotAction in it matches.
         let service = need.action.split_once(':').map(|(service, _)| service);
         if service == Some(cx.registry.service()) && need.action != FROM_IDENTITY_ALONE {
-            policies.resource.extend(repository.clone());
+            found.policies.resource.extend(repository.clone());
             let concerned = !of_version_1 || is_of_version_1_action(&need.action);
-            policies.registry.extend(registry.clone().filter(|_| concerned));
+            found.policies.registry.extend(registry.clone().filter(|_| concerned));
+            found.resource_tags = tags.clone();
         }
-        Ok(FoundPolicies { policies, resource_tags: tags.clone() })
+        Ok(())
     }
 }
 
@@ -69,11 +69,11 @@ pub(crate) fn forget(cx: &Cx) {
 /// The stored policies and tags of a resource.
 #[derive(Debug, Default)]
 struct ResourcePolicies {
-    repository: Option<Document>,
-    registry: Option<Document>,
+    repository: Option<Arc<Document>>,
+    registry: Option<Arc<Document>>,
     of_version_1: bool,
     /// Empty if there are no policies, because only their conditions use tags.
-    tags: Vec<(String, String)>,
+    tags: Tags,
     /// The size of the text of both policies, in bytes.
     text_bytes: usize,
 }
@@ -103,13 +103,15 @@ async fn of_resource(cx: &Cx, resource: &Resource) -> Result<Arc<ResourcePolicie
 fn read(row: ResourcePolicyRow, tags: Vec<(String, String)>) -> Result<ResourcePolicies, CommonError> {
     let text_bytes = row.repository.as_ref().map_or(0, String::len) + row.registry.as_ref().map_or(0, String::len);
     let parse = |text: Option<String>| {
-        text.map(|text| Document::parse(&text, Grammar::Resource)).transpose().map_err(CommonError::server)
+        text.map(|text| Document::parse(&text, Grammar::Resource).map(Arc::new))
+            .transpose()
+            .map_err(CommonError::server)
     };
     Ok(ResourcePolicies {
         repository: parse(row.repository)?,
         registry: parse(row.registry)?,
         of_version_1: row.scope.as_deref() == Some(V1),
-        tags,
+        tags: tags.into(),
         text_bytes,
     })
 }

@@ -1,6 +1,7 @@
 //! The text of a resource's policy: parsed, checked against the rules of ECR, and formatted for storing.
 use crate::{Constraint, Cx, Error, policies};
 use policy::{Document, Grammar, InvalidDocument, PolicyRules, ResourceMember};
+use std::sync::Arc;
 
 /// AWS's messages for an invalid policy (`ECR.md` 0).
 pub(crate) const REPOSITORY: &str = "Invalid repository policy provided";
@@ -76,7 +77,7 @@ const ACTIONS: &[&str] = &[
 
 /// A valid policy, ready for storing.
 pub(crate) struct PolicyText {
-    pub document: Document,
+    pub document: Arc<Document>,
     /// The text to store and show. It is indented, keeps the order of members, and names accounts by the ARN of their root principal.
     pub text: String,
 }
@@ -105,7 +106,7 @@ impl PolicyText {
         document.check(rules).map_err(invalid)?;
         principals_exist(cx, &document).await?;
         let text = policy::readable(text, cx.registry.partition()).map_err(invalid)?;
-        Ok(PolicyText { document, text })
+        Ok(PolicyText { document: document.into(), text })
     }
 }
 

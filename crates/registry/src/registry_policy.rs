@@ -42,7 +42,7 @@ async fn refuse_lockout(cx: &Cx, policy: &PolicyText) -> Result<(), Error> {
     let mut mendable = false;
     for action in TO_MEND {
         let need = Need::new(action, permission::registry(&cx.registry));
-        let mut found = cx.policies().find(cx, &need).await?;
+        let mut found = access::find_policies(cx, &need).await?;
         found.policies.registry = vec![policy.document.clone()];
         mendable |= access::decide(cx, &need, &found).is_allowed();
     }

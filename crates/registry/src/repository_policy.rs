@@ -34,7 +34,7 @@ pub async fn set(cx: &Cx, name: &RepositoryName, text: &str, force: bool) -> Res
 /// Refuses a policy that would deny its caller the next SetRepositoryPolicy.
 async fn refuse_lockout(cx: &Cx, name: &RepositoryName, policy: &PolicyText) -> Result<(), Error> {
     let need = permission::need_on("ecr:SetRepositoryPolicy", &cx.registry, Some(name.as_str()));
-    let mut found = cx.policies().find(cx, &need).await?;
+    let mut found = access::find_policies(cx, &need).await?;
     found.policies.resource = vec![policy.document.clone()];
     match access::decide(cx, &need, &found) {
         policy::Decision::Allowed { .. } => Ok(()),

@@ -10,6 +10,7 @@ use blob::faulty::FaultyEngine;
 use blob::fs::FsEngine;
 use call::Services;
 use ecru::doors::EveryDoor;
+use identity::credential::ProcessKeys;
 use kernel::keys::Keys;
 use kernel::limits::Limits;
 use kernel::quirks::Quirks;
@@ -21,7 +22,6 @@ use listen::forwarded::TrustedProxies;
 use listen::listener::{Listener, Serves};
 use listen::local_only::Answers;
 use listen::memory::{BudgetSizes, Budgets};
-use registry::credential::ProcessKeys;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -239,8 +239,8 @@ impl TestApp {
             limits: environment.settings.limits.clone(),
             quirks: environment.settings.quirks.clone(),
         };
-        let system = Arc::new(System::new(parts, ecru::doors::DOMAINS, ecru::doors::POLICIES));
-        registry::bootstrap::prove_root_keys(&system).await.expect("the root key");
+        let system = Arc::new(System::new(parts, ecru::doors::DOMAINS));
+        identity::bootstrap::prove_root_keys(&system).await.expect("the root key");
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(system.clone().run(stopped.clone()));

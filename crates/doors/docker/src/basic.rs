@@ -5,14 +5,14 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use identity::login::{NoLogin, login};
+use identity::token::{self, InvalidToken, Token};
 use kernel::access::Caller;
 use kernel::clock::Time;
-use kernel::{Realm, RegistryId};
+use kernel::{CommonError, Realm, RegistryId};
 use listen::addresses::{HostName, host};
 use listen::app::App;
-use registry::Error;
-use registry::login::{NoLogin, login};
-use registry::token::{self, InvalidToken, Token};
+use std::sync::Arc;
 
 /// The user name of every docker login.
 const USER: &str = "AWS";
@@ -38,7 +38,7 @@ pub enum Unauthenticated {
     #[error("The region {region} is not served here")]
     NotServed { region: Region, default: Region },
     #[error(transparent)]
-    Failed(#[from] Error),
+    Failed(#[from] CommonError),
 }
 
 /// AWS's sentence about a token that has expired or is not valid here.
@@ -63,7 +63,7 @@ pub enum NoToken {
 }
 
 /// Returns the caller that a request's token belongs to, and the registry that the request addresses.
-pub async fn authenticate(app: &App, head: &Parts) -> Result<(Caller, RegistryId), Unauthenticated> {
+pub async fn authenticate(app: &App, head: &Parts) -> Result<(Arc<Caller>, RegistryId), Unauthenticated> {
     let password = password(&head.headers).map_err(Unauthenticated::Challenge)?;
     let login = login(&app.system, &app.process_keys, &password).await.map_err(|why| match why {
         NoLogin::Token(InvalidToken::NotAToken) => Unauthenticated::Challenge(NoToken::NotAToken),

@@ -18,7 +18,7 @@ pub struct Setting {
 fn need(action: &'static str, registry: &RegistryId, name: Option<&str>) -> Need {
     let mut need = Need::new(action, permission::registry(registry));
     if let Some(name) = name {
-        need.conditions.insert("ecr:AccountSetting", name.to_owned());
+        need.conditions.insert("ecr:AccountSetting", vec![name.to_owned()]);
     }
     need
 }

@@ -6,10 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use call::Operation;
 use call::check;
+use identity::token;
 use kernel::access::Need;
 use kernel::{Cx, RegistryId};
 use listen::app::App;
-use registry::{Error, permission, token};
+use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
 /// Maximum registries of one call (`ECR.md` M.1 "batch sizes").

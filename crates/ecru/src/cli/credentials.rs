@@ -1,7 +1,7 @@
 //! The one rule by which every command finds the keys that it signs with or prints; docs/configure.md "Keys of the commands".
 use crate::config::{self, ADMIN_ID, ADMIN_SECRET, SettingsError};
 use crate::data_dir::{self, DataDirError, Endpoint};
-use registry::credential::DEV_KEY;
+use identity::credential::DEV_KEY;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 

@@ -82,7 +82,7 @@ impl Env {
 mod tests {
     use super::*;
     use crate::data_dir::DataDir;
-    use registry::bootstrap::NewAdministrator;
+    use identity::bootstrap::NewAdministrator;
 
     fn exports(data: &std::path::Path, dev: bool, variables: &[(&str, &str)]) -> Result<String, EnvError> {
         let variables =

@@ -1,7 +1,7 @@
 //! The two stores of a data directory: as the server that owns them opens them, and as a command opens them beside it.
-mod identity;
+mod store_id;
 
-pub use identity::IdentityError;
+pub use store_id::IdentityError;
 
 use crate::cli::credentials::CredentialsError;
 use crate::config::{self, MetadataStore, PostgresUrl, SettingsError, StoreSettings, Variables};
@@ -9,6 +9,7 @@ use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
 use blob::Buffers;
 use blob::disk::RealDisk;
 use blob::fs::FsEngine;
+use identity::bootstrap::BootstrapError;
 use kernel::clock::{SystemClock, Time};
 use kernel::keys::{Keys, NoRootKey};
 use kernel::limits::Limits;
@@ -17,7 +18,6 @@ use kernel::random::{Random, SystemRandom};
 use kernel::{Parts, System};
 use listen::connections::ConnectionLimits;
 use meta::{Db, PostgresConfig, SqliteConfig};
-use registry::bootstrap::BootstrapError;
 use rustix::process::{Resource, getrlimit};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -136,19 +136,19 @@ impl Stores {
         let layers = FsEngine::open(data.layers(), Arc::new(RealDisk), buffers.clone()).await;
         let layers = layers.map_err(|source| StoreError::Layers { path: data.layers(), source })?;
         let layers = Arc::new(layers);
-        let id = identity::settle(&db, &layers, data, metadata, random, now).await?;
+        let id = store_id::settle(&db, &layers, data, metadata, random, now).await?;
         Ok(Stores { id, files: DataFiles::clone(data), db, layers, buffers })
     }
 
     /// Refuses a directory whose records are elsewhere or gone, before anything is made in it.
     pub fn expect(data: &DataFiles, metadata: &MetadataStore) -> Result<(), StoreError> {
-        Ok(identity::expect(data, metadata.place())?)
+        Ok(store_id::expect(data, metadata.place())?)
     }
 
     /// Refuses a data directory whose records are not in PostgreSQL. One that does not exist yet is fine.
     pub fn expect_postgres(data: &Path) -> Result<(), StoreError> {
         match DataFiles::existing(data) {
-            Ok(files) => Ok(identity::expect(&files, RecordsPlace::Postgres)?),
+            Ok(files) => Ok(store_id::expect(&files, RecordsPlace::Postgres)?),
             Err(DataDirError::None(_)) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -159,7 +159,7 @@ impl Stores {
     /// changed; layers must not be written. Refuses records and layers that do not belong together.
     pub async fn attach(settings: &StoreSettings) -> Result<Stores, StoreError> {
         let files = DataFiles::existing(&settings.data)?;
-        identity::expect(&files, settings.metadata.place())?;
+        store_id::expect(&files, settings.metadata.place())?;
         let db = match &settings.metadata {
             MetadataStore::Sqlite => {
                 let path = files.database();
@@ -175,7 +175,7 @@ impl Stores {
         let layers = FsEngine::attach(files.layers(), Arc::new(RealDisk), buffers.clone()).await;
         let layers = layers.map_err(|source| StoreError::Layers { path: files.layers(), source })?;
         let layers = Arc::new(layers);
-        let id = identity::compare(&db, &layers, &files).await?;
+        let id = store_id::compare(&db, &layers, &files).await?;
         Ok(Stores { id, files, db, layers, buffers })
     }
 
@@ -191,7 +191,7 @@ impl Stores {
             limits,
             quirks,
         };
-        System::new(parts, crate::doors::DOMAINS, crate::doors::POLICIES)
+        System::new(parts, crate::doors::DOMAINS)
     }
 }
 

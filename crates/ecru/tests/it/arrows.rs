@@ -11,11 +11,11 @@ const LEAVES: &[(&str, &[&str])] =
 const KERNEL: &str = "kernel";
 
 /// What exists and what may happen to it.
-const DOMAINS: &[&str] = &["registry"];
+const DOMAINS: &[&str] = &["identity", "registry"];
 
 /// The wire crates, which doors depend on, and the workspace crates that each may depend on in addition to the leaves and the kernel.
-/// `listen` depends on the domain because it sends the bytes of layers.
-const WIRE: &[(&str, &[&str])] = &[("listen", &["registry"]), ("call", &["listen"])];
+/// `listen` depends on the domains because it finds credentials and sends the bytes of layers.
+const WIRE: &[(&str, &[&str])] = &[("listen", &["identity", "registry"]), ("call", &["listen"])];
 
 /// The program, which alone knows the doors.
 const PROGRAM: &str = "ecru";

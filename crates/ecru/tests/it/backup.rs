@@ -159,8 +159,8 @@ async fn a_backup_of_either_engine_restores_into_either() {
             let started = target.start().await.unwrap();
             let id = fs::read_to_string(target.path("credentials")).unwrap();
             let id = id.lines().find_map(|line| line.strip_prefix("aws_access_key_id = ")).unwrap();
-            let keys = registry::credential::ProcessKeys { dev: false, admin: None };
-            registry::credential::find(&started.system, &keys, id).await.unwrap().unwrap();
+            let keys = identity::credential::ProcessKeys { dev: false, admin: None };
+            identity::credential::find(&started.system, &keys, id).await.unwrap().unwrap();
             started.stop().await;
         }
     }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const OWNER: &str = "111111111111";
 const REPOSITORY: &str = "arn:aws:ecr:us-east-1:111111111111:repository/team/app";
@@ -117,12 +118,12 @@ impl Statements {
 
     /// The policies: a document for the statements of each kind, none where there are no statements.
     fn policies(&self) -> Policies {
-        let document = |kind: usize| -> Vec<Document> {
+        let document = |kind: usize| -> Vec<Arc<Document>> {
             if self.0[kind].is_empty() {
                 return Vec::new();
             }
             let text = json!({"Version": "2012-10-17", "Statement": self.0[kind]}).to_string();
-            vec![Document::parse(&text, Self::GRAMMARS[kind]).unwrap_or_else(|e| panic!("{text}: {e}"))]
+            vec![Document::parse(&text, Self::GRAMMARS[kind]).unwrap_or_else(|e| panic!("{text}: {e}")).into()]
         };
         Policies {
             identity: document(0),

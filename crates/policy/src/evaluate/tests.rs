@@ -6,6 +6,7 @@ use crate::{
 use aws::AccountId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const OWNER: &str = "111111111111";
 const STRANGER: &str = "222222222222";
@@ -47,24 +48,24 @@ fn nobody() -> Principal {
     principal("", "anonymous", PrincipalKind::Anonymous)
 }
 
-fn documents(grammar: Grammar, statements: &[Value]) -> Vec<Document> {
+fn documents(grammar: Grammar, statements: &[Value]) -> Vec<Arc<Document>> {
     let read = |statement: &Value| {
         let text = json!({"Version": "2012-10-17", "Statement": statement}).to_string();
-        Document::parse(&text, grammar).unwrap_or_else(|e| panic!("{text}: {e}"))
+        Arc::new(Document::parse(&text, grammar).unwrap_or_else(|e| panic!("{text}: {e}")))
     };
     statements.iter().map(read).collect()
 }
 
-fn own(effect: &str) -> Vec<Document> {
+fn own(effect: &str) -> Vec<Arc<Document>> {
     documents(Grammar::Identity, &[json!({"Effect": effect, "Action": "ecr:*", "Resource": "*"})])
 }
 
 /// A policy that does not apply to the request.
-fn silent() -> Vec<Document> {
+fn silent() -> Vec<Arc<Document>> {
     documents(Grammar::Identity, &[json!({"Effect": "Allow", "Action": "s3:*", "Resource": "*"})])
 }
 
-fn shared(effect: &str, principal: &Value) -> Vec<Document> {
+fn shared(effect: &str, principal: &Value) -> Vec<Arc<Document>> {
     documents(Grammar::Resource, &[json!({"Effect": effect, "Principal": principal, "Action": "ecr:*"})])
 }
 
@@ -104,17 +105,17 @@ fn required(principal: &Principal, (action, resource): (&str, &str), policies: &
 }
 
 /// A statement about all actions.
-fn everything(effect: &str) -> Vec<Document> {
+fn everything(effect: &str) -> Vec<Arc<Document>> {
     documents(Grammar::Identity, &[json!({"Effect": effect, "Action": "*", "Resource": "*"})])
 }
 
 /// The policy of a key. Its statement has a `Resource`; that of a role's trust policy has none.
-fn key_policy(principal: &Value) -> Vec<Document> {
+fn key_policy(principal: &Value) -> Vec<Arc<Document>> {
     let statement = json!({"Effect": "Allow", "Principal": principal, "Action": "kms:*", "Resource": "*"});
     documents(Grammar::Resource, &[statement])
 }
 
-fn trust_policy(principal: &Value) -> Vec<Document> {
+fn trust_policy(principal: &Value) -> Vec<Arc<Document>> {
     documents(Grammar::Resource, &[json!({"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"})])
 }
 
@@ -146,9 +147,10 @@ fn identity_policies_alone_do_not_allow_what_a_required_resource_policy_does_not
         (service(), Some(&json!({"Service": "codebuild.amazonaws.com"})), by_resource, by_resource),
         (nobody(), None, no_resource, no_resource),
     ];
-    for (what, policy) in
-        [(("kms:Decrypt", KEY), key_policy as fn(&Value) -> Vec<Document>), (("sts:AssumeRole", ROLE), trust_policy)]
-    {
+    for (what, policy) in [
+        (("kms:Decrypt", KEY), key_policy as fn(&Value) -> Vec<Arc<Document>>),
+        (("sts:AssumeRole", ROLE), trust_policy),
+    ] {
         for (principal, named, alone, with_identity) in &data {
             let resource = named.map(policy).unwrap_or_default();
             let mut all = policies(Vec::new(), resource);
@@ -184,7 +186,7 @@ fn no_allow(kind: PolicyKind) -> Result<Grant, Cause> {
     Err(Cause::NoAllow(kind))
 }
 
-fn policies(identity: Vec<Document>, resource: Vec<Document>) -> Policies {
+fn policies(identity: Vec<Arc<Document>>, resource: Vec<Arc<Document>>) -> Policies {
     Policies { identity, resource, ..Policies::default() }
 }
 

@@ -2,7 +2,7 @@
 
 use super::support::*;
 use kernel::Cx;
-use kernel::access::{Caller, Need, authorize};
+use kernel::access::{CallerIdentity, Need, authorize};
 use registry::image::{self, ImageRef, NewImage, PushClient};
 use registry::push_log::{self, PushAttempt, PushRefusal};
 use registry::{permission, repository};
@@ -42,7 +42,7 @@ async fn the_events_of_a_jobs_deletions_name_the_service() {
 async fn a_job_is_denied_without_a_policy_and_the_denial_is_logged() {
     let world = World::new(Store::Memory).await;
     let job = Cx::for_job(world.cx.system.clone(), SERVICE, world.cx.registry.clone(), "replication");
-    assert!(matches!(&job.caller, Caller::Service { name } if *name == SERVICE));
+    assert_eq!(job.caller.identity, CallerIdentity::Service { name: SERVICE });
     let need = Need::new("ecr:PutImage", permission::repository(&job.registry, &app()));
     let denied = authorize(&job, &[need]).await.unwrap_err();
     let attempt = PushAttempt { action: "PutImage", repository: app(), tag: None, digest: None };

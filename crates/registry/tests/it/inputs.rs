@@ -1,10 +1,10 @@
 //! Limits and checks of client input.
 
 use super::support::*;
+use identity::bootstrap::{self, BootstrapError};
 use kernel::keys::Keys;
 use kernel::{Cx, Parts, System};
 use oci::{Digest, Manifest, MediaType};
-use registry::bootstrap::{self, BootstrapError};
 use registry::image::{self, ImageChange, NewImage, PushClient, PushedImage};
 use registry::repository::{self, TagMutability};
 use registry::{Error, referrers, resource_tags};
@@ -157,7 +157,7 @@ async fn new_root_keys_without_an_old_one_are_refused() {
             limits: cx.limits.clone(),
             quirks: cx.quirks.clone(),
         };
-        System::new(parts, &[&registry::DOMAIN], &registry::StoredPolicies)
+        System::new(parts, &[&registry::DOMAIN])
     };
     for (roots, wrong) in [
         (&[(1, 1)][..], None),

@@ -213,7 +213,7 @@ async fn an_impossible_mount_returns_no_reason() {
 #[tokio::test]
 async fn a_denied_optional_permission_is_reported_and_does_not_refuse_the_call() {
     let world = World::new(Store::Fs).await;
-    let nobody = Cx { caller: kernel::access::Caller::Nobody, ..world.cx.clone() };
+    let nobody = Cx { caller: kernel::access::Caller::nobody().into(), ..world.cx.clone() };
     let resource = || permission::repository(&world.cx.registry, &app());
     let download = || Need::new("ecr:GetDownloadUrlForLayer", resource());
     let start = || Need::new("ecr:InitiateLayerUpload", resource());

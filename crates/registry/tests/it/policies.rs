@@ -7,9 +7,8 @@ use std::time::Duration;
 
 /// The other account's administrator, who asks for something of the first account's registry.
 fn stranger(cx: &Cx) -> Cx {
-    let caller =
-        Caller::Administrator { account: "111122223333".parse().unwrap(), access_key_id: "AKIAEXAMPLE".to_owned() };
-    Cx { caller, ..cx.clone() }
+    let caller = Caller::administrator("111122223333".parse().unwrap(), "AKIAEXAMPLE");
+    Cx { caller: caller.into(), ..cx.clone() }
 }
 
 fn need(cx: &Cx, name: &oci::RepositoryName) -> Need {

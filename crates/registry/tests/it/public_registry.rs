@@ -1,10 +1,11 @@
 //! A public registry: one per account, in no region. All that happens in a private one happens in it, and nothing crosses over.
 use super::support::*;
+use identity::token;
 use kernel::Cx;
 use oci::{Algorithm, Reference, Tag};
 use registry::image::{self, ImageChange, NewImage, PushClient, StatusFilter, TagStatus};
 use registry::upload;
-use registry::{Error, layer, repository, token};
+use registry::{Error, layer, repository};
 use serde_json::json;
 use std::collections::BTreeSet;
 

@@ -349,14 +349,14 @@ async fn system(
         limits: limits.clone(),
         quirks: quirks.clone(),
     };
-    Arc::new(System::new(parts, &[&registry::DOMAIN], &registry::StoredPolicies))
+    Arc::new(System::new(parts, &[&registry::DOMAIN]))
 }
 
 fn context(system: Arc<System>, account: &str, region: &str) -> Cx {
     let account = account.parse().unwrap();
     Cx {
         system,
-        caller: Caller::Administrator { account, access_key_id: "AKIDEXAMPLE".to_owned() },
+        caller: Caller::administrator(account, "AKIDEXAMPLE").into(),
         registry: RegistryId::private(account, region.parse().unwrap()),
         origin: Origin::Request(RequestOrigin {
             address: [127, 0, 0, 1].into(),

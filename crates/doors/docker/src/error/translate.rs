@@ -31,7 +31,7 @@ pub fn unauthenticated(error: Unauthenticated, quirks: &Quirks) -> Result<Refusa
         Unauthenticated::NotServed { default, .. } => denied(message).say(format!(
             "use the default registry, in {default}, or have the region added to the server's setting regions"
         )),
-        Unauthenticated::Failed(error) => refuse(error, quirks),
+        Unauthenticated::Failed(error) => refuse(error.into(), quirks),
     })
 }
 

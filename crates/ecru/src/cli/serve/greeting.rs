@@ -3,7 +3,7 @@ use super::stores::Administrator;
 use crate::cli::shell;
 use crate::config::{ADMIN_ID, ADMIN_SECRET};
 use crate::data_dir::{DataDir, Endpoint};
-use registry::credential::DEV_KEY;
+use identity::credential::DEV_KEY;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 

@@ -3,11 +3,11 @@ use crate::cli::credentials::{self, Credentials};
 use crate::cli::stores::{StoreError, Stores};
 use crate::config::Settings;
 use crate::data_dir::DataDir;
+use identity::bootstrap::{self, NewAdministrator};
 use kernel::System;
 use kernel::clock::{Clock as _, SystemClock};
 use kernel::keys::Keys;
 use kernel::random::SystemRandom;
-use registry::bootstrap::{self, NewAdministrator};
 use std::sync::Arc;
 
 /// Where the administrator's keys come from.

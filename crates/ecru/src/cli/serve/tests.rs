@@ -4,7 +4,7 @@ use super::listeners::{self, ListenError};
 use super::stores::Administrator;
 use crate::config::{self, Settings, SettingsSource};
 use crate::data_dir::{DataDir, Endpoint};
-use registry::bootstrap::NewAdministrator;
+use identity::bootstrap::NewAdministrator;
 use std::path::Path;
 use zeroize::Zeroizing;
 

@@ -53,7 +53,7 @@ async fn owner(app: &TestApp) -> AwsCaller<'_> {
 /// The password of a token that this server made for a key which it does not know (any more).
 fn password_of_nobody(app: &TestApp) -> String {
     let registry = RegistryId::private(OWNER.parse().unwrap(), "us-east-1".parse().unwrap());
-    let caller = Caller::Administrator { account: registry.account, access_key_id: "AKIAGONE".to_owned() };
+    let caller = Caller::administrator(registry.account, "AKIAGONE").into();
     let origin = RequestOrigin {
         address: app.address.ip(),
         listener: app.address.to_string().into(),
@@ -61,7 +61,7 @@ fn password_of_nobody(app: &TestApp) -> String {
         user_agent: String::new(),
         request_id: String::new(),
     };
-    registry::token::mint(&Cx { system: app.system.clone(), caller, registry, origin: origin.into() }).0
+    identity::token::mint(&Cx { system: app.system.clone(), caller, registry, origin: origin.into() }).0
 }
 
 #[tokio::test]

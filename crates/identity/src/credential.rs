@@ -1,9 +1,9 @@
 //! Access keys, which sign calls, and their owners.
 
-use crate::access::Caller;
 use crate::keys::Purpose;
 use crate::{CommonError, System};
 use aws::AccountId;
+use kernel::access::Caller;
 use meta::records::account;
 use zeroize::Zeroizing;
 
@@ -32,7 +32,7 @@ const MAX_ID_LENGTH: usize = 128;
 impl ProcessKeys {
     fn find(&self, access_key_id: &str) -> Option<Credential> {
         let administrator = |account, secret: &str| Credential {
-            caller: Caller::Administrator { account, access_key_id: access_key_id.to_owned() },
+            caller: Caller::administrator(account, access_key_id),
             secret: Zeroizing::new(secret.to_owned()),
         };
         if let Some((_, secret)) = self.admin.as_ref().filter(|(id, _)| id == access_key_id) {
@@ -67,7 +67,7 @@ pub async fn find(
         .ok_or_else(|| unsealable(access_key_id))?;
     let secret = String::from_utf8(secret.to_vec()).map_err(|_| unsealable(access_key_id))?;
     // Until users exist, only keys of administrators are stored.
-    let caller = Caller::Administrator { account, access_key_id: access_key_id.to_owned() };
+    let caller = Caller::administrator(account, access_key_id);
     Ok(Some(Credential { caller, secret: Zeroizing::new(secret) }))
 }
 

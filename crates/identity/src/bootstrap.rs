@@ -1,7 +1,7 @@
 //! Prepares an installation for its first call: the proof of the root key, the default account, and its administrator.
 
 use crate::keys::{Keys, Purpose};
-use crate::{Error, System};
+use crate::{CommonError, System};
 use aws::AccountId;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -29,7 +29,7 @@ pub enum BootstrapError {
     )]
     MissingRootKey(u32),
     #[error(transparent)]
-    Store(#[from] Error),
+    Store(#[from] CommonError),
 }
 
 impl From<meta::Error> for BootstrapError {
@@ -109,7 +109,7 @@ pub async fn add_administrator(system: &System, new: &NewAdministrator) -> Resul
     let sealed = system
         .keys
         .seal(Purpose::Credential, id.as_bytes(), new.secret.as_bytes(), system.random.as_ref())
-        .ok_or_else(|| Error::server(std::io::Error::other("the administrator's secret can't be sealed")))?;
+        .ok_or_else(|| CommonError::server(std::io::Error::other("the administrator's secret can't be sealed")))?;
     let now = system.now().0;
     let account = AccountId::DEFAULT.to_string();
     system

@@ -2,11 +2,11 @@
 //!
 //! Every request to `/v2/` needs this, so results are cached for [`KNOWN_TIME`], and a check costs one look-up.
 
-use crate::access::Caller;
 use crate::clock::Time;
 use crate::credential::{self, ProcessKeys};
 use crate::token::{self, InvalidToken, Token};
-use crate::{Capability, Error, System, lock};
+use crate::{Capability, CommonError, System, lock};
+use kernel::access::Caller;
 use oci::{Algorithm, Digest};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ const KNOWN_TOKENS: usize = 4096;
 #[derive(Debug)]
 pub struct Login {
     pub token: Token,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
 }
 
 /// Why a login failed.
@@ -32,7 +32,7 @@ pub enum NoLogin {
     #[error("the credentials that the token was made for are gone")]
     Gone,
     #[error(transparent)]
-    Failed(#[from] Error),
+    Failed(#[from] CommonError),
 }
 
 /// The cache of verified tokens in a process.
@@ -64,11 +64,11 @@ pub async fn login(system: &System, process: &ProcessKeys, password: &str) -> Re
         return Ok(known.login);
     }
     let token = token::verify(system, password)?;
-    let found = credential::caller(system, process, &token.access_key_id).await.map_err(Error::from)?;
+    let found = credential::caller(system, process, &token.access_key_id).await?;
     let same =
         |caller: &Caller| caller.account() == Some(token.registry.account) && caller.user_id() == token.principal;
     let caller = found.filter(same).ok_or(NoLogin::Gone)?;
-    let login = Arc::new(Login { token, caller });
+    let login = Arc::new(Login { token, caller: caller.into() });
     Logins::of(system).put(key, Known { login: login.clone(), since: now }, now);
     Ok(login)
 }
@@ -103,7 +103,7 @@ mod tests {
         let registry = RegistryId::private(AccountId::DEFAULT, "us-east-1".parse().unwrap());
         let (issued, expires) = (Time(0), Time(i64::MAX));
         let token = Token { registry, principal: "p".to_owned(), access_key_id: "k".to_owned(), issued, expires };
-        Known { login: Arc::new(Login { token, caller: Caller::Nobody }), since: Time(since) }
+        Known { login: Arc::new(Login { token, caller: Caller::nobody().into() }), since: Time(since) }
     }
 
     #[test]

@@ -49,7 +49,7 @@ pub fn mint(cx: &Cx) -> (String, Time) {
         k: cx.keys.current(),
         account: account.to_string(),
         principal: cx.caller.user_id(),
-        key: cx.caller.access_key_id().to_owned(),
+        key: cx.caller.access_key_id.clone(),
         region: cx.registry.key().region().to_owned(),
         issued: now.0,
         expires: expires.0,
