@@ -14,6 +14,8 @@ macro_rules! statements {
 
 pub mod account;
 pub mod event;
+pub mod iam;
+pub mod iam_policy;
 pub mod image;
 pub mod job;
 pub mod layer;

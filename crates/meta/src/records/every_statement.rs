@@ -1,5 +1,5 @@
 //! Checks every statement of every record on both engines: it can be prepared, and its plan uses indexes.
-use super::{account, event, image, job, layer, policy, push_refusal, repository, store, tag, upload};
+use super::{account, event, iam, iam_policy, image, job, layer, policy, push_refusal, repository, store, tag, upload};
 use crate::database::Database;
 use crate::{Db, PostgresConfig, SqliteConfig, Value};
 use std::collections::BTreeSet;
@@ -10,6 +10,8 @@ type Statements = &'static [(&'static str, &'static str)];
 const FILES: &[(&str, Statements)] = &[
     ("account", account::ALL),
     ("event", event::ALL),
+    ("iam", iam::ALL),
+    ("iam_policy", iam_policy::ALL),
     ("image", image::ALL),
     ("job", job::ALL),
     ("layer", layer::ALL),
