@@ -24,6 +24,18 @@ pub fn required<T>(member: impl Into<Name>, value: Option<T>) -> Result<T, Commo
     value.ok_or_else(|| CommonError::invalid(member, Constraint::Null))
 }
 
+/// The text of a failure as IAM and STS write it: a broken constraint is a validation error.
+pub fn validation_message(error: &CommonError) -> String {
+    match error {
+        CommonError::InvalidParameter { constraint: Constraint::Text(text), .. } => text.to_string(),
+        CommonError::InvalidParameter { member, constraint } => {
+            let null = if *constraint == Constraint::Null { "null " } else { "" };
+            format!("1 validation error detected: Value {null}at '{member}' failed to satisfy constraint: {constraint}")
+        }
+        other => other.to_string(),
+    }
+}
+
 /// Checks a text's length in characters.
 pub fn length(member: impl Into<Name>, value: &str, min: u64, max: u64) -> Result<(), CommonError> {
     size(member, value.chars().count(), min, max)

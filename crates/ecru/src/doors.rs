@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The services of this server.
-pub const SERVICES: Services = &[&ecr::SERVICE, &ecr_public::SERVICE, &sts::SERVICE, &admin::SERVICE];
+pub const SERVICES: Services = &[&ecr::SERVICE, &ecr_public::SERVICE, &iam::SERVICE, &sts::SERVICE, &admin::SERVICE];
 
 /// The domains of this program.
 pub const DOMAINS: &[&Domain] = &[&identity::DOMAIN, &registry::DOMAIN];

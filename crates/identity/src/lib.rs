@@ -1,13 +1,24 @@
 //! The domain of identities: accounts, users, roles, their keys, sessions and docker tokens. It knows no HTTP and no JSON of any wire.
 //!
-//! It tells who calls ([`credential`], [`login`]).
+//! Each kind of thing is a file. [`credential`] and [`login`] tell who calls, and `policies` finds by which policies a call is authorized.
 
 pub mod bootstrap;
 pub mod credential;
+pub mod entity;
+mod error;
 pub mod login;
+mod policies;
 pub mod token;
+pub mod user;
 
-use kernel::{Capability, CommonError, Cx, Domain, Realm, RegistryId, System, clock, keys, lock};
+use kernel::{Capability, CommonError, Cx, Domain, Realm, RegistryId, System, clock, keys};
+
+pub use error::Error;
+pub use meta::records::iam::EntityKind;
 
 /// The parts that the domain of identities adds to a process.
-pub const DOMAIN: Domain = Domain { job_kinds: &[], capabilities: &[login::CAPABILITY], policies: None };
+pub const DOMAIN: Domain = Domain {
+    job_kinds: &[],
+    capabilities: &[login::CAPABILITY, policies::CAPABILITY],
+    policies: Some(&policies::IdentityPolicies),
+};

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod outbox;
 pub mod quirks;
 pub mod random;
+pub mod recent;
 mod registry_id;
 mod system;
 

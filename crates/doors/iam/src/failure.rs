@@ -1,0 +1,33 @@
+//! Maps the failures of identities to IAM's exceptions.
+use call::{Api, Exception};
+use http::StatusCode;
+use identity::Error;
+
+/// The API that IAM's operations belong to.
+pub struct Iam;
+
+impl Api for Iam {
+    type Error = Error;
+    type Attempt = ();
+
+    fn exception(error: &Error) -> Exception {
+        match error {
+            Error::NoSuchEntity(_) => Exception::new("NoSuchEntity", StatusCode::NOT_FOUND),
+            Error::EntityAlreadyExists(_) => Exception::new("EntityAlreadyExists", StatusCode::CONFLICT),
+            Error::LimitExceeded(_) => Exception::new("LimitExceeded", StatusCode::CONFLICT),
+            Error::DeleteConflict(_) => Exception::new("DeleteConflict", StatusCode::CONFLICT),
+            Error::MalformedPolicyDocument(_) => Exception::bad("MalformedPolicyDocument"),
+            Error::InvalidInput(_) => Exception::bad("InvalidInput"),
+            Error::UnmodifiableEntity(_) => Exception::bad("UnmodifiableEntity"),
+            Error::PolicyNotAttachable(_) => Exception::bad("PolicyNotAttachable"),
+            Error::Common(_) => Exception::new("ServiceFailure", StatusCode::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    fn message(error: &Error) -> String {
+        match error {
+            Error::Common(common) => call::check::validation_message(common),
+            other => other.to_string(),
+        }
+    }
+}

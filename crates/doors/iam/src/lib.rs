@@ -1,0 +1,32 @@
+//! The IAM door (query protocol, version 2010-05-08): users, groups, roles, instance profiles, keys and policies.
+//!
+//! A capability is a file. `types.rs` has the members that many operations share.
+
+mod failure;
+mod types;
+mod user;
+
+pub use failure::Iam;
+
+use call::{Entry, Protocol, Service};
+
+pub const SERVICE: Service = Service {
+    signing_name: "iam",
+    namesake: None,
+    // IAM is one for all regions. Its calls are signed for us-east-1.
+    global_region: Some("us-east-1"),
+    account: None,
+    protocol: Protocol::Query { namespace: "https://iam.amazonaws.com/doc/2010-05-08/", version: "2010-05-08" },
+    stated_life: false,
+    operations: &[
+        Entry::query::<user::CreateUser>(),
+        Entry::query::<user::GetUser>(),
+        Entry::query::<user::ListUsers>(),
+        Entry::query::<user::UpdateUser>(),
+        Entry::query::<user::DeleteUser>(),
+        Entry::query::<user::TagUser>(),
+        Entry::query::<user::UntagUser>(),
+        Entry::query::<user::ListUserTags>(),
+    ],
+    not_yet: &[],
+};

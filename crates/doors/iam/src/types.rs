@@ -1,0 +1,202 @@
+//! The members that many operations of IAM share: names, paths, tags, pages. The limits are those of IAM's model.
+use aws::Timestamp;
+use call::check;
+use call::page::Listing;
+use identity::entity::{Entity, MAX_TAGS, Page, Tags};
+use identity::{EntityKind, Error};
+use kernel::access::{CallerIdentity, Need, Resource};
+use kernel::{Constraint, Cx, RegistryId};
+use serde::{Deserialize, Serialize};
+
+/// The characters of names of users, roles, groups, instance profiles and policies.
+pub const NAME_PATTERN: &str = r"[\w+=,.@-]+";
+/// The characters of a path. It begins and ends with a slash.
+pub const PATH_PATTERN: &str = r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)";
+const PREFIX_PATTERN: &str = r"\u002F[\u0021-\u007F]*";
+const TAG_PATTERN: &str = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+";
+
+/// The items of a page if a call does not say.
+const DEFAULT_ITEMS: u32 = 100;
+
+/// Checks a required name of `1..=max` characters.
+pub fn name(member: &'static str, value: Option<String>, max: u64) -> Result<String, Error> {
+    let value = check::required(member, value)?;
+    check::length(member, &value, 1, max)?;
+    let known = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    check::pattern(member, value.chars().all(known), NAME_PATTERN)?;
+    Ok(value)
+}
+
+/// Checks an optional path. Without one it is `/`.
+pub fn path(member: &'static str, value: Option<String>) -> Result<String, Error> {
+    let value = value.unwrap_or_else(|| "/".to_owned());
+    check::length(member, &value, 1, 512)?;
+    let inner = value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+    let whole = value == "/" || inner.is_some_and(|inner| !inner.is_empty());
+    check::pattern(member, whole && value.bytes().all(|b| b.is_ascii_graphic()), PATH_PATTERN)?;
+    Ok(value)
+}
+
+/// Checks `PathPrefix`. Without one it is `/`, which every path begins with.
+pub fn path_prefix(value: Option<String>) -> Result<String, Error> {
+    let value = value.unwrap_or_else(|| "/".to_owned());
+    check::length("pathPrefix", &value, 1, 512)?;
+    let known = value.starts_with('/') && value.bytes().all(|b| (0x21..=0x7F).contains(&b));
+    check::pattern("pathPrefix", known, PREFIX_PATTERN)?;
+    Ok(value)
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Tag {
+    pub key: Option<String>,
+    pub value: Option<String>,
+}
+
+/// Checks tags: keys of 1 to 128 and values of 0 to 256 characters, no key twice, no key of AWS, at most 50.
+pub fn tags(tags: Vec<Tag>) -> Result<Tags, Error> {
+    check::size("tags", tags.len(), 0, MAX_TAGS as u64)?;
+    let mut checked = Tags::new();
+    for (index, tag) in tags.into_iter().enumerate() {
+        let member = |name| check::element("tags", index, name);
+        let key = check::required(member("key"), tag.key)?;
+        let value = check::required(member("value"), tag.value)?;
+        tag_text(member("key"), &key, 1, 128)?;
+        tag_text(member("value"), &value, 0, 256)?;
+        if key.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("aws:")) {
+            return Err(Error::InvalidInput("System tags cannot be added/updated by requester".to_owned()));
+        }
+        if checked.keys().any(|known| known.to_lowercase() == key.to_lowercase()) {
+            let why = "Duplicate tag keys found. Please note that Tag keys are case insensitive.";
+            return Err(Error::InvalidInput(why.to_owned()));
+        }
+        checked.insert(key, value);
+    }
+    Ok(checked)
+}
+
+/// Checks the keys of tags to remove.
+pub fn tag_keys(keys: Vec<String>) -> Result<Vec<String>, Error> {
+    check::size("tagKeys", keys.len(), 0, MAX_TAGS as u64)?;
+    for (index, key) in keys.iter().enumerate() {
+        tag_text(check::element("tagKeys", index, ""), key, 1, 128)?;
+    }
+    Ok(keys)
+}
+
+fn tag_text(member: std::borrow::Cow<'static, str>, text: &str, min: u64, max: u64) -> Result<(), Error> {
+    check::length(member.clone(), text, min, max)?;
+    let known = |c: char| c.is_alphanumeric() || c.is_whitespace() && !c.is_control() || "_.:/=+-@".contains(c);
+    Ok(check::pattern(member, text.chars().all(known), TAG_PATTERN)?)
+}
+
+/// Tags as the wire has them.
+pub fn tags_out(tags: impl IntoIterator<Item = (String, String)>) -> Vec<Tag> {
+    tags.into_iter().map(|(key, value)| Tag { key: Some(key), value: Some(value) }).collect()
+}
+
+/// The page that a call asks for: `Marker` and `MaxItems`.
+#[derive(Debug)]
+pub struct PageIn {
+    marker: Option<String>,
+    pub limit: u32,
+}
+
+impl PageIn {
+    pub fn check(marker: Option<String>, max_items: Option<i64>) -> Result<PageIn, Error> {
+        if let Some(marker) = &marker {
+            check::length("marker", marker, 1, 320)?;
+        }
+        if let Some(items) = max_items {
+            check::range("maxItems", items, 1, 1000)?;
+        }
+        let limit = max_items.and_then(|items| u32::try_from(items).ok()).unwrap_or(DEFAULT_ITEMS);
+        Ok(PageIn { marker, limit })
+    }
+
+    /// The name after which the page begins.
+    pub fn after(&self, listing: &Listing) -> Result<Option<String>, Error> {
+        let invalid = || Error::invalid("marker", Constraint::Text("Invalid Marker.".into()));
+        let cursor = listing.decode_cursor(self.marker.as_deref()).map_err(|_| invalid())?;
+        cursor.map(|cursor| String::from_utf8(cursor).map_err(|_| invalid())).transpose()
+    }
+
+    /// Cuts the page out of a short list that is read whole and ordered by `key`.
+    pub fn cut<T>(&self, list: Vec<T>, listing: &Listing, key: impl Fn(&T) -> String) -> Result<Page<T>, Error> {
+        let after = self.after(listing)?;
+        let follows = |item: &T| after.as_ref().is_none_or(|after| key(item) > *after);
+        let rest = list.into_iter().filter(follows).take(self.limit as usize + 1).collect();
+        Ok(Page::of(rest, self.limit, key))
+    }
+}
+
+/// The `IsTruncated` and `Marker` of a page.
+pub fn marker(listing: &Listing, next: Option<String>) -> (bool, Option<String>) {
+    (next.is_some(), listing.encode_cursor(next.map(String::into_bytes)))
+}
+
+/// The permission for `action` on the entity that a call names. The call knows no path: the domain finds the full ARN. Without a name
+/// it is the calling user.
+pub fn need_on(action: &'static str, registry: &RegistryId, kind: EntityKind, name: Option<&str>) -> Need {
+    on_path(action, registry, kind, "/", name)
+}
+
+/// The permission for `action` on an entity that the call creates at a path.
+pub fn on_path(action: &'static str, registry: &RegistryId, kind: EntityKind, path: &str, name: Option<&str>) -> Need {
+    let name = kernel::excerpt(name.unwrap_or_default(), 128);
+    let path = kernel::excerpt(path, 512);
+    let (partition, account) = (registry.partition(), registry.account);
+    Need::new(action, Resource::new(format!("arn:{partition}:iam::{account}:{}{path}{name}", kind.name()), account))
+}
+
+/// Adds the tags of a request to a need.
+pub fn with_tags(mut need: Need, tags: &[Tag]) -> Need {
+    let tags = tags.iter().filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default())));
+    need.request_tags.extend(tags);
+    need
+}
+
+/// When an entity was created.
+pub fn created(entity: &Entity) -> Timestamp {
+    Timestamp(entity.created_at)
+}
+
+/// The ARN of an entity.
+pub fn arn(cx: &Cx, entity: &Entity) -> String {
+    identity::entity::arn(cx.registry.partition(), entity)
+}
+
+/// A page of tags.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TagsOut {
+    tags: Vec<Tag>,
+    is_truncated: bool,
+    marker: Option<String>,
+}
+
+impl TagsOut {
+    /// Cuts a page out of an entity's tags, which are ordered by key.
+    pub fn page(tags: Vec<(String, String)>, page: &PageIn, listing: &Listing) -> Result<TagsOut, Error> {
+        let cut = page.cut(tags, listing, |(key, _)| key.to_lowercase())?;
+        let (is_truncated, marker) = marker(listing, cut.next);
+        Ok(TagsOut { tags: tags_out(cut.items), is_truncated, marker })
+    }
+}
+
+/// The name that a call gives, or that of the calling user. Only a user has one.
+pub fn named_or_own(cx: &Cx, name: Option<String>) -> Result<String, Error> {
+    let own = || match &cx.caller.identity {
+        CallerIdentity::User { path_and_name, .. } => path_and_name.rsplit('/').next().map(str::to_owned),
+        _ => None,
+    };
+    // AWS's words.
+    let none = || {
+        let text = "Must specify userName when calling with non-User credentials";
+        Error::Common(kernel::CommonError::invalid("userName", Constraint::Text(text.into())))
+    };
+    name.or_else(own).ok_or_else(none)
+}
+
+/// The output of an operation without members.
+pub type Nothing = ();

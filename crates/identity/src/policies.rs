@@ -1,0 +1,157 @@
+//! Finds the policies of a caller for an authorization, and those of users and roles as resources.
+
+use crate::login;
+use crate::{Capability, CommonError, Cx, System};
+use kernel::access::{CallerIdentity, FoundPolicies, Need, PolicySource, Tags};
+use kernel::recent::Recently;
+use meta::records::iam::{self, EntityKind};
+use meta::records::iam_policy::{IdentityFact, Purpose};
+use policy::{Document, Grammar};
+use std::sync::Arc;
+
+/// The most principals whose policies are kept.
+const KNOWN_PRINCIPALS: usize = 4096;
+/// The largest size of the text of all kept policies, in bytes. A parsed document takes about twenty times its text.
+const KNOWN_TEXT_BYTES: usize = 1024 * 1024;
+
+/// The cache of policies.
+pub(crate) const CAPABILITY: Capability = Capability::with_state::<KnownPolicies>();
+
+struct KnownPolicies(Recently<String, Arc<PrincipalPolicies>>);
+
+impl Default for KnownPolicies {
+    fn default() -> KnownPolicies {
+        KnownPolicies(Recently::new(KNOWN_PRINCIPALS, KNOWN_TEXT_BYTES))
+    }
+}
+
+/// Forgets what this node knows of principals, keys and sessions. Call this after every attempt to change one.
+pub(crate) fn forget(system: &System) {
+    system.state::<KnownPolicies>().0.forget();
+    login::forget(system);
+}
+
+/// The policies of callers, and of users and roles as resources.
+pub(crate) struct IdentityPolicies;
+
+#[async_trait::async_trait]
+impl PolicySource for IdentityPolicies {
+    async fn add(&self, cx: &Cx, need: &Need, found: &mut FoundPolicies) -> Result<(), CommonError> {
+        if let Some(principal) = principal(cx) {
+            let known = of_principal(cx, principal).await?;
+            let PrincipalPolicies { identity, boundary, tags, .. } = &*known;
+            found.policies.identity.extend(identity.iter().cloned());
+            found.policies.boundary.extend(boundary.iter().cloned());
+            found.principal_tags = tags.clone();
+        }
+        if let Some(session) = &cx.caller.session {
+            found.policies.session.extend(session.policies.iter().cloned());
+        }
+        if let Some((kind, name)) = entity_of(cx, need) {
+            of_resource(cx, kind, name, found).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The unique id of the user or role whose policies a caller has. `None` for callers without any.
+fn principal(cx: &Cx) -> Option<&str> {
+    match &cx.caller.identity {
+        CallerIdentity::User { id, .. } | CallerIdentity::RoleSession { id, .. } => Some(id),
+        CallerIdentity::FederatedUser { of, .. } => match &**of {
+            CallerIdentity::User { id, .. } => Some(id),
+            _ => None,
+        },
+        CallerIdentity::Administrator { .. } | CallerIdentity::Service { .. } | CallerIdentity::Nobody => None,
+    }
+}
+
+/// The policies and tags of a user or role.
+#[derive(Debug, Default)]
+struct PrincipalPolicies {
+    identity: Vec<Arc<Document>>,
+    boundary: Vec<Arc<Document>>,
+    control: Vec<Arc<Document>>,
+    tags: Tags,
+}
+
+async fn of_principal(cx: &Cx, id: &str) -> Result<Arc<PrincipalPolicies>, CommonError> {
+    let cache = &cx.system.state::<KnownPolicies>().0;
+    let began = match cache.find(id, cx.now()) {
+        Ok(known) => return Ok(known),
+        Err(began) => began,
+    };
+    let account = cx.caller.account().unwrap_or(cx.registry.account);
+    let principal = id.to_owned();
+    let facts: Result<_, CommonError> =
+        cx.db.read(move |tx| Ok(tx.identity_facts(&principal, account.as_str())?)).await;
+    let facts = facts?;
+    let weight = facts.iter().map(text_bytes).sum();
+    let known = Arc::new(read(facts)?);
+    cache.keep(id.to_owned(), known.clone(), weight, began);
+    Ok(known)
+}
+
+fn text_bytes(fact: &IdentityFact) -> usize {
+    match fact {
+        IdentityFact::Inline { document, .. } | IdentityFact::Control { document, .. } => document.len(),
+        IdentityFact::Managed { document, .. } => document.as_ref().map_or(0, String::len),
+        IdentityFact::Tag { key, value } => key.len() + value.len(),
+    }
+}
+
+/// Parses stored policies. Fails closed: a stored policy was valid when it was stored.
+fn read(facts: Vec<IdentityFact>) -> Result<PrincipalPolicies, CommonError> {
+    let parse = |text: &str| Document::parse(text, Grammar::Identity).map(Arc::new).map_err(CommonError::server);
+    let mut known = PrincipalPolicies::default();
+    let mut tags = Vec::new();
+    for fact in facts {
+        match fact {
+            IdentityFact::Inline { document, .. } => known.identity.push(parse(&document)?),
+            IdentityFact::Managed { purpose, document: Some(document), .. } => match purpose {
+                Purpose::Permissions => known.identity.push(parse(&document)?),
+                Purpose::Boundary => known.boundary.push(parse(&document)?),
+            },
+            // A policy of AWS.
+            IdentityFact::Managed { document: None, .. } => {}
+            IdentityFact::Control { document, .. } => known.control.push(parse(&document)?),
+            IdentityFact::Tag { key, value } => tags.push((key, value)),
+        }
+    }
+    known.tags = tags.into();
+    Ok(known)
+}
+
+/// The entity of IAM that a need's resource names. An operation knows the name alone: `arn:PARTITION:iam::ACCT:user/NAME`. An empty name
+/// is that of the calling user.
+fn entity_of<'a>(cx: &'a Cx, need: &'a Need) -> Option<(EntityKind, &'a str)> {
+    let rest = need.resource.arn.strip_prefix("arn:")?.split_once(":iam::")?.1;
+    let (account, resource) = rest.split_once(':')?;
+    let (kind, name) = resource.split_once('/')?;
+    let kind = EntityKind::ALL.into_iter().find(|known| known.name() == kind)?;
+    if account != need.resource.owner.as_str() {
+        return None;
+    }
+    match (&cx.caller.identity, name) {
+        (CallerIdentity::User { path_and_name, .. }, "") => {
+            Some((kind, path_and_name.rsplit('/').next().unwrap_or(path_and_name)))
+        }
+        (_, name) => Some((kind, name.rsplit('/').next().unwrap_or(name))),
+    }
+}
+
+/// Adds the full ARN, the tags and the trust policy of a user, role or other entity as a resource.
+async fn of_resource(cx: &Cx, kind: EntityKind, name: &str, found: &mut FoundPolicies) -> Result<(), CommonError> {
+    let Some(entity) = cx.db.look_up(iam::entity_by_name(cx.registry.account.as_str(), kind, name)).await? else {
+        return Ok(());
+    };
+    found.resource_arn = Some(crate::entity::arn(cx.registry.partition(), &entity));
+    if let Some(trust) = &entity.trust_policy {
+        let document = Document::parse(trust, Grammar::Resource).map_err(CommonError::server)?;
+        found.policies.resource.push(document.into());
+    }
+    let id = entity.id;
+    let tags: Result<_, CommonError> = cx.db.read(move |tx| Ok(tx.iam_tag_list(&id)?)).await;
+    found.resource_tags = tags?.into();
+    Ok(())
+}

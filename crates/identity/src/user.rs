@@ -1,0 +1,40 @@
+//! Users (`ECR.md` P; IAM API reference).
+
+use crate::Cx;
+use crate::entity::{self, Entity, NewEntity};
+use crate::error::Error;
+use meta::records::iam::EntityKind;
+use serde_json::json;
+
+const KIND: EntityKind = EntityKind::User;
+
+/// Creates a user. See [`entity::create`] for the errors.
+pub async fn create(cx: &Cx, new: NewEntity) -> Result<Entity, Error> {
+    entity::create(cx, KIND, new, |_, _| Ok(())).await
+}
+
+/// Renames a user or moves it to another path. Its unique id, keys, groups and policies stay.
+pub async fn update(cx: &Cx, name: &str, new_name: Option<String>, new_path: Option<String>) -> Result<(), Error> {
+    entity::change(cx, KIND, name, "iam.update", move |_, user| {
+        let before = json!({ "name": user.name, "path": user.path });
+        user.name = new_name.clone().unwrap_or_else(|| user.name.clone());
+        user.path = new_path.clone().unwrap_or_else(|| user.path.clone());
+        Ok((json!({ "before": before }), ()))
+    })
+    .await
+}
+
+/// Deletes a user. Fails with [`Error::DeleteConflict`] while it has keys, groups or policies.
+pub async fn delete(cx: &Cx, name: &str) -> Result<(), Error> {
+    let account = cx.registry.account;
+    entity::delete(cx, KIND, name, move |tx, user| {
+        if tx.access_key_count(account.as_str(), &user.id)? > 0 {
+            return Err(Error::DeleteConflict("must delete access keys first."));
+        }
+        if !tx.iam_container_list(&user.id, "", 1)?.is_empty() {
+            return Err(Error::DeleteConflict("must remove users from group first."));
+        }
+        entity::refuse_with_policies(tx, user)
+    })
+    .await
+}
