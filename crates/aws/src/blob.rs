@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use std::fmt;
+use std::str::FromStr;
 
 /// Bytes that a protocol encodes as standard base64 with padding. Deserialization makes no copy of the encoded text.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -15,6 +16,18 @@ impl fmt::Debug for Blob {
     }
 }
 
+impl FromStr for Blob {
+    type Err = InvalidBlob;
+
+    fn from_str(text: &str) -> Result<Blob, InvalidBlob> {
+        STANDARD.decode(text).map(|bytes| Blob(bytes.into())).map_err(|_| InvalidBlob)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not base64")]
+pub struct InvalidBlob;
+
 impl<'de> serde::Deserialize<'de> for Blob {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Base64;
@@ -24,9 +37,7 @@ impl<'de> serde::Deserialize<'de> for Blob {
                 f.write_str("base64")
             }
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Blob, E> {
-                let decoded = STANDARD.decode(text);
-                let decoded = decoded.map_err(|_| E::invalid_type(serde::de::Unexpected::Str(""), &self))?;
-                Ok(Blob(Bytes::from(decoded)))
+                text.parse().map_err(|_| E::invalid_type(serde::de::Unexpected::Str(""), &self))
             }
         }
         deserializer.deserialize_str(Base64)

@@ -15,7 +15,7 @@ mod timestamp;
 
 pub use account::{AccountId, InvalidAccountId, InvalidRegion, Region};
 pub use arn::{Arn, InvalidArn, WrongPartition};
-pub use blob::Blob;
+pub use blob::{Blob, InvalidBlob};
 pub use page::{InvalidPageToken, PageTokens};
 pub use partition::{InvalidPartition, Partition};
 pub use timestamp::Timestamp;

@@ -4,6 +4,7 @@ use super::network::Network;
 use super::operator::{Comparison, Kind};
 use crate::pattern::{ArnPattern, Pattern, Syntax};
 use crate::request::Context;
+use aws::Blob;
 use jiff::Timestamp;
 
 /// A comparison with several policy values, of which one must match.
@@ -14,6 +15,8 @@ pub(super) enum Test {
     Number(Comparison, Vec<f64>),
     Date(Comparison, Vec<Timestamp>),
     Bool(Vec<bool>),
+    /// The values of a binary key are base64 in policies and requests alike.
+    Binary(Vec<Blob>),
     Address(Vec<Network>),
     Arn(Vec<ArnPattern>),
     /// The operator `Null`: `true` means that the key must be absent.
@@ -34,6 +37,7 @@ impl Test {
             }
             Kind::Date(comparison) => Test::Date(comparison, each(values, |v| date(v).ok_or("it is not a date"))?),
             Kind::Bool => Test::Bool(each(values, |v| boolean(v).ok_or("it is neither true nor false"))?),
+            Kind::Binary => Test::Binary(each(values, |v| v.parse::<Blob>().map_err(|_| "it is not base64"))?),
             Kind::Null => Test::Absent(each(values, |v| boolean(v).ok_or("it is neither true nor false"))?),
             Kind::Address => Test::Address(each(values, |v| {
                 v.parse::<Network>().map_err(|_| "it is not an address or a CIDR block")
@@ -59,6 +63,7 @@ impl Test {
                 date(value).is_some_and(|value| limits.iter().any(|limit| comparison.holds(value.cmp(limit))))
             }
             Test::Bool(wanted) => boolean(value).is_some_and(|value| wanted.contains(&value)),
+            Test::Binary(wanted) => value.parse().is_ok_and(|value| wanted.contains(&value)),
             Test::Address(networks) => {
                 value.parse().is_ok_and(|address| networks.iter().any(|network| network.contains(address)))
             }

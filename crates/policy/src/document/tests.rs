@@ -134,9 +134,14 @@ fn the_error_names_the_invalid_member_of_a_statement() {
         (with(allow(), "Resource", json!("repository/x")), "Resource", "it is neither an ARN nor '*'"),
         (with(allow(), "Resource", json!("arn:aws:ecr:*:*:${x")), "Resource", "'${' without '}'"),
         (
+            with(allow(), "Condition", json!({"BinaryEqual": {"a:b": "c"}})),
+            "Condition.BinaryEqual",
+            "it is not an operator that is known here",
+        ),
+        (
             with(allow(), "Condition", json!({"BinaryEquals": {"a:b": "c"}})),
             "Condition.BinaryEquals",
-            "it is not an operator that is known here",
+            "a:b: it is not base64",
         ),
         (
             with(allow(), "Condition", json!({"Bool": {"a:b": "c"}})),
