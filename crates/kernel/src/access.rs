@@ -68,11 +68,13 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
 /// A denial as its caller may read it. A resource that does not exist has no policy, so callers of other accounts are not told that a
 /// policy of the resource denies.
 fn shown_to(caller: &Caller, need: &Need, denial: policy::Denial) -> policy::Denial {
-    let is_of_resource = matches!(denial.cause, Cause::ExplicitDeny(PolicyKind::Resource | PolicyKind::Registry));
+    let own = need.rule.kind();
+    let is_of_resource =
+        matches!(denial.cause, Cause::ExplicitDeny(kind) if [own, PolicyKind::Registry].contains(&kind));
     if !is_of_resource || caller.account() == Some(need.resource.owner) {
         return denial;
     }
-    policy::Denial { cause: Cause::NoAllow(PolicyKind::Resource), statement: None, ..denial }
+    policy::Denial { cause: Cause::NoAllow(own), statement: None, ..denial }
 }
 
 /// What these policies make of a need of the call's caller.

@@ -1,18 +1,20 @@
 //! IAM policy documents and their evaluation. This crate does no I/O.
 //!
 //! [`Document::parse`] reads a policy and refuses unknown elements. [`evaluate`] decides one [`Request`] by all [`Policies`] that apply
-//! to it; a denial tells its reason. Sources: IAM user guide ("IAM JSON policy reference", "Policy evaluation logic"), `ECR.md` G.
+//! to it and explains the decision. Sources: IAM user guide ("IAM JSON policy reference", "Policy evaluation logic"), `ECR.md` G.
 
 mod condition;
 mod decision;
 mod document;
 mod evaluate;
 mod pattern;
+mod policies;
 mod principal;
 mod request;
 
 pub use condition::{InvalidNetwork, Network};
-pub use decision::{Cause, Decision, Denial, DenyingStatement, Grant, PolicyKind};
+pub use decision::{Cause, DecidingStatement, Decision, Denial, Grant, GrantBasis, PolicyKind};
 pub use document::{Document, Grammar, InvalidDocument, PolicyRules, ResourceMember, readable};
-pub use evaluate::{Policies, evaluate};
+pub use evaluate::evaluate;
+pub use policies::{AttachedPolicy, Policies};
 pub use request::{Keys, Principal, PrincipalKind, Request, ResourceRule};

@@ -1,5 +1,6 @@
 //! The request that is evaluated: a principal, an action, a resource and condition keys.
 
+use crate::decision::PolicyKind;
 use aws::AccountId;
 use std::collections::BTreeMap;
 
@@ -63,8 +64,20 @@ pub enum ResourceRule {
     /// Either the resource's policy or the caller's must allow the action. For a repository, a secret, a bucket.
     #[default]
     Either,
-    /// The resource's policy must allow the action. For a role's trust policy (`sts:AssumeRole`) and the policy of a KMS key.
+    /// The resource's policy must allow the action. For the policy of a KMS key.
     Required,
+    /// The resource is a role and its policy the trust policy, which must allow the action. For `sts:AssumeRole`.
+    Trust,
+}
+
+impl ResourceRule {
+    /// The kind of the resource's own policy.
+    pub fn kind(self) -> PolicyKind {
+        match self {
+            ResourceRule::Either | ResourceRule::Required => PolicyKind::Resource,
+            ResourceRule::Trust => PolicyKind::Trust,
+        }
+    }
 }
 
 /// One action on one resource.

@@ -38,7 +38,7 @@ pub(crate) fn repository_of(registry: &RegistryId, resource: &Resource) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
-    use policy::{Document, Grammar, Policies, Principal, PrincipalKind, ResourceRule, evaluate};
+    use policy::{AttachedPolicy, Document, Grammar, Policies, Principal, PrincipalKind, ResourceRule, evaluate};
 
     fn here() -> RegistryId {
         RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap())
@@ -50,7 +50,7 @@ mod tests {
             r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Action":"ecr:*","Resource":"{}"}}}}"#,
             here().repository_arn(pattern)
         );
-        let identity = vec![Document::parse(&text, Grammar::Identity).unwrap().into()];
+        let identity = vec![AttachedPolicy::new("of ann", Document::parse(&text, Grammar::Identity).unwrap())];
         let arn = "arn:aws:iam::000000000000:user/ann".to_owned();
         let request = policy::Request {
             principal: &Principal { account: Some(here().account), arn, kind: PrincipalKind::User },

@@ -9,7 +9,7 @@ use crate::clock::Time;
 use crate::{Capability, CommonError, Cx, Error, RegistryId, lock, permission, resource_tags};
 use kernel::access::{FoundPolicies, Need, PolicySource, Resource, Tags};
 use meta::records::policy::{self as records, ResourcePolicyRow};
-use policy::{Document, Grammar};
+use policy::{AttachedPolicy, Document, Grammar};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,6 +23,10 @@ const KNOWN_TEXT_BYTES: usize = 1024 * 1024;
 
 /// The actions of a registry policy in the scope V1, without their prefix (`ECR.md` G.1).
 pub(crate) const VERSION_1_ACTIONS: &[&str] = &["ReplicateImage", "BatchImportUpstreamImage", "CreateRepository"];
+/// The names of the two policies in decisions.
+pub(crate) const REPOSITORY_POLICY: &str = "repository policy";
+pub(crate) const REGISTRY_POLICY: &str = "registry policy";
+
 /// The action that only the caller's own policies can allow (`ECR.md` G.1).
 const FROM_IDENTITY_ALONE: &str = "ecr:GetAuthorizationToken";
 
@@ -69,8 +73,8 @@ pub(crate) fn forget(cx: &Cx) {
 /// The stored policies and tags of a resource.
 #[derive(Debug, Default)]
 struct ResourcePolicies {
-    repository: Option<Arc<Document>>,
-    registry: Option<Arc<Document>>,
+    repository: Option<AttachedPolicy>,
+    registry: Option<AttachedPolicy>,
     of_version_1: bool,
     /// Empty if there are no policies, because only their conditions use tags.
     tags: Tags,
@@ -102,14 +106,14 @@ async fn of_resource(cx: &Cx, resource: &Resource) -> Result<Arc<ResourcePolicie
 /// Parses stored policies. Fails closed: a stored policy was valid when it was stored.
 fn read(row: ResourcePolicyRow, tags: Vec<(String, String)>) -> Result<ResourcePolicies, CommonError> {
     let text_bytes = row.repository.as_ref().map_or(0, String::len) + row.registry.as_ref().map_or(0, String::len);
-    let parse = |text: Option<String>| {
-        text.map(|text| Document::parse(&text, Grammar::Resource).map(Arc::new))
-            .transpose()
-            .map_err(CommonError::server)
+    let parse = |name: &str, text: Option<String>| {
+        let document = text.map(|text| Document::parse(&text, Grammar::Resource)).transpose();
+        let named = document.map(|document| document.map(|document| AttachedPolicy::new(name, document)));
+        named.map_err(CommonError::server)
     };
     Ok(ResourcePolicies {
-        repository: parse(row.repository)?,
-        registry: parse(row.registry)?,
+        repository: parse(REPOSITORY_POLICY, row.repository)?,
+        registry: parse(REGISTRY_POLICY, row.registry)?,
         of_version_1: row.scope.as_deref() == Some(V1),
         tags: tags.into(),
         text_bytes,

@@ -1,8 +1,10 @@
 //! The policy of a registry (`ECR.md` A.1 PutRegistryPolicy and the following, G.1).
 use crate::access::{self, Need};
 use crate::event::{self, Event};
+use crate::policies::REGISTRY_POLICY;
 use crate::policy_text::{self, PolicyText};
 use crate::{Cx, Error, permission, policies};
+use ::policy::AttachedPolicy;
 use meta::records::policy;
 use serde_json::json;
 
@@ -43,7 +45,7 @@ async fn refuse_lockout(cx: &Cx, policy: &PolicyText) -> Result<(), Error> {
     for action in TO_MEND {
         let need = Need::new(action, permission::registry(&cx.registry));
         let mut found = access::find_policies(cx, &need).await?;
-        found.policies.registry = vec![policy.document.clone()];
+        found.policies.registry = vec![AttachedPolicy::new(REGISTRY_POLICY, policy.document.clone())];
         mendable |= access::decide(cx, &need, &found).is_allowed();
     }
     if mendable {

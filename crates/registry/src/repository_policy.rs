@@ -1,9 +1,11 @@
 //! The policy of a repository (`ECR.md` A.2 SetRepositoryPolicy and the following, G.1).
 use crate::access;
 use crate::event::{self, Event};
+use crate::policies::REPOSITORY_POLICY;
 use crate::policy_text::{self, PolicyText};
 use crate::{Cx, Error, permission, repository};
 use oci::RepositoryName;
+use policy::AttachedPolicy;
 use serde_json::json;
 
 /// Sets or replaces the policy and returns its stored text.
@@ -35,7 +37,7 @@ pub async fn set(cx: &Cx, name: &RepositoryName, text: &str, force: bool) -> Res
 async fn refuse_lockout(cx: &Cx, name: &RepositoryName, policy: &PolicyText) -> Result<(), Error> {
     let need = permission::need_on("ecr:SetRepositoryPolicy", &cx.registry, Some(name.as_str()));
     let mut found = access::find_policies(cx, &need).await?;
-    found.policies.resource = vec![policy.document.clone()];
+    found.policies.resource = vec![AttachedPolicy::new(REPOSITORY_POLICY, policy.document.clone())];
     match access::decide(cx, &need, &found) {
         policy::Decision::Allowed { .. } => Ok(()),
         policy::Decision::Denied { .. } => Err(policy_text::refused(

@@ -2,7 +2,7 @@
 
 use crate::clock::Time;
 use aws::{AccountId, Partition};
-use policy::Document;
+use policy::AttachedPolicy;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ pub struct Session {
     pub issued: Time,
     pub expires: Time,
     /// The session policies. If there are any, they limit the rights of the principal.
-    pub policies: Vec<Arc<Document>>,
+    pub policies: Vec<AttachedPolicy>,
     /// The session tags. As `aws:PrincipalTag/KEY` they win over the tags of the role or user.
     pub tags: BTreeMap<String, String>,
     /// The keys of the tags that a session which this one assumes inherits.

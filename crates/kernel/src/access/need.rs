@@ -55,9 +55,14 @@ impl Need {
             optional: false,
         }
     }
-    /// Makes the resource's own policy required, as for a role's trust policy or the policy of a KMS key.
+    /// Makes the resource's own policy required, as for a KMS key.
     pub fn required_of_resource(self) -> Need {
         Need { rule: ResourceRule::Required, ..self }
+    }
+    /// Makes the trust policy of the role that is the resource required. A [`PolicySource`](super::PolicySource) adds it to
+    /// [`Policies::resource`](policy::Policies::resource).
+    pub fn required_of_trust_policy(self) -> Need {
+        Need { rule: ResourceRule::Trust, ..self }
     }
     /// Makes the need optional.
     pub fn optional(self) -> Need {

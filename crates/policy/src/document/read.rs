@@ -60,7 +60,7 @@ fn statement(raw: RawStatement, grammar: Grammar, variables: bool) -> Result<Sta
         _ => return Err(wrong("Effect", "it is neither Allow nor Deny")),
     };
     Ok(Statement {
-        sid: raw.sid.map(|sid| cut(&sid)),
+        sid: raw.sid.map(|sid| cut(&sid).into()),
         effect,
         principals: principal_matcher(raw.principal, raw.not_principal, grammar, effect)?,
         actions: actions(raw.action, raw.not_action)?,

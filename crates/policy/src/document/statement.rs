@@ -5,6 +5,7 @@ use crate::pattern::{ArnPattern, Pattern};
 use crate::principal::{GrantStrength, PrincipalMatcher};
 use crate::request::{Context, Request};
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
@@ -15,7 +16,7 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Statement {
     /// Shortened, for messages.
-    pub sid: Option<String>,
+    pub sid: Option<Arc<str>>,
     pub effect: Effect,
     /// `None` in an identity policy, which applies to the identity that it is attached to.
     pub principals: Option<PrincipalMatcher>,

@@ -1,13 +1,15 @@
 //! What holds of every set of policies and every request.
-use super::{Policies, evaluate};
-use crate::{Document, Grammar, Principal, PrincipalKind, Request, ResourceRule};
+use super::evaluate;
+use crate::{
+    AttachedPolicy, Cause, DecidingStatement, Decision, Document, Grammar, Policies, PolicyKind, Principal,
+    PrincipalKind, Request, ResourceRule,
+};
 use aws::AccountId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 const OWNER: &str = "111111111111";
 const REPOSITORY: &str = "arn:aws:ecr:us-east-1:111111111111:repository/team/app";
@@ -96,42 +98,66 @@ fn statement(grammar: Grammar, effects: &'static [&'static str]) -> impl Strateg
 
 const BOTH: &[&str] = &["Allow", "Deny"];
 
+const KINDS: usize = 6;
+
 /// The statements of each kind of policy.
 #[derive(Clone, Debug, Default)]
-struct Statements([Vec<Value>; 5]);
+struct Statements([Vec<Value>; KINDS]);
 
 impl Statements {
-    const GRAMMARS: [Grammar; 5] =
-        [Grammar::Identity, Grammar::Resource, Grammar::Resource, Grammar::Identity, Grammar::Identity];
+    const GRAMMARS: [Grammar; KINDS] = [
+        Grammar::Identity,
+        Grammar::Identity,
+        Grammar::Resource,
+        Grammar::Resource,
+        Grammar::Identity,
+        Grammar::Identity,
+    ];
 
     fn any() -> impl Strategy<Value = Statements> {
-        let of = |grammar: Grammar| vec(statement(grammar, BOTH), 0..4);
-        (
-            of(Grammar::Identity),
-            of(Grammar::Resource),
-            of(Grammar::Resource),
-            of(Grammar::Identity),
-            of(Grammar::Identity),
-        )
-            .prop_map(|(a, b, c, d, e)| Statements([a, b, c, d, e]))
+        Self::GRAMMARS.map(|grammar| vec(statement(grammar, BOTH), 0..4)).prop_map(Statements)
+    }
+
+    /// The place of a kind's statements.
+    fn place(kind: PolicyKind) -> usize {
+        match kind {
+            PolicyKind::Control => 0,
+            PolicyKind::Identity => 1,
+            PolicyKind::Resource | PolicyKind::Trust => 2,
+            PolicyKind::Registry => 3,
+            PolicyKind::Boundary => 4,
+            PolicyKind::Session => 5,
+        }
     }
 
     /// The policies: a document for the statements of each kind, none where there are no statements.
     fn policies(&self) -> Policies {
-        let document = |kind: usize| -> Vec<Arc<Document>> {
+        let document = |kind: usize| -> Vec<AttachedPolicy> {
             if self.0[kind].is_empty() {
                 return Vec::new();
             }
             let text = json!({"Version": "2012-10-17", "Statement": self.0[kind]}).to_string();
-            vec![Document::parse(&text, Self::GRAMMARS[kind]).unwrap_or_else(|e| panic!("{text}: {e}")).into()]
+            let document = Document::parse(&text, Self::GRAMMARS[kind]).unwrap_or_else(|e| panic!("{text}: {e}"));
+            vec![AttachedPolicy::new("policy", document)]
         };
         Policies {
-            identity: document(0),
-            resource: document(1),
-            registry: document(2),
-            boundary: document(3),
-            session: document(4),
+            control: document(0),
+            identity: document(1),
+            resource: document(2),
+            registry: document(3),
+            boundary: document(4),
+            session: document(5),
         }
+    }
+
+    /// Only the statements that explain a decision.
+    fn only(&self, explained: &[DecidingStatement]) -> Statements {
+        let mut only = Statements::default();
+        for DecidingStatement { kind, index, .. } in explained {
+            let place = Self::place(*kind);
+            only.0[place].push(self.0[place][*index].clone());
+        }
+        only
     }
 }
 
@@ -147,7 +173,7 @@ struct Asked {
 fn asked() -> impl Strategy<Value = Asked> {
     let action = select(vec!["ecr:PutImage", "ecr:BatchGetImage", "ecr:ListImages"]);
     let value = select(vec![None, Some("a"), Some("c")]);
-    let rule = select(vec![ResourceRule::Either, ResourceRule::Required]);
+    let rule = select(vec![ResourceRule::Either, ResourceRule::Required, ResourceRule::Trust]);
     (principal(), action, value, rule).prop_map(|(principal, action, value, rule)| Asked {
         principal,
         action,
@@ -156,7 +182,11 @@ fn asked() -> impl Strategy<Value = Asked> {
     })
 }
 
-fn is_allowed(Asked { principal, action, value, rule }: &Asked, policies: &Policies) -> bool {
+fn is_allowed(asked: &Asked, policies: &Policies) -> bool {
+    decide(asked, policies).is_allowed()
+}
+
+fn decide(Asked { principal, action, value, rule }: &Asked, policies: &Policies) -> Decision {
     let keys: BTreeMap<String, Vec<String>> =
         value.map(|value| ("x:k".to_owned(), vec![value.to_owned()])).into_iter().collect();
     let request = Request {
@@ -167,7 +197,7 @@ fn is_allowed(Asked { principal, action, value, rule }: &Asked, policies: &Polic
         resource_rule: *rule,
         context: &|| keys.clone(),
     };
-    evaluate(&request, policies).is_allowed()
+    evaluate(&request, policies)
 }
 
 proptest! {
@@ -176,7 +206,7 @@ proptest! {
     #[test]
     fn adding_a_deny_never_allows_more(
         statements in Statements::any(),
-        kind in 0..5_usize,
+        kind in 0..KINDS,
         identity_deny in statement(Grammar::Identity, &["Deny"]),
         resource_deny in statement(Grammar::Resource, &["Deny"]),
         at in any::<prop::sample::Index>(),
@@ -195,8 +225,8 @@ proptest! {
     #[test]
     fn the_order_of_statements_does_not_matter(
         (statements, shuffled) in Statements::any().prop_flat_map(|statements| {
-            let [a, b, c, d, e] = statements.0.clone().map(|all| Just(all).prop_shuffle());
-            (Just(statements), (a, b, c, d, e).prop_map(|(a, b, c, d, e)| Statements([a, b, c, d, e])))
+            let shuffled = statements.0.clone().map(|all| Just(all).prop_shuffle());
+            (Just(statements), shuffled.prop_map(Statements))
         }),
         asked in asked(),
     ) {
@@ -217,6 +247,7 @@ proptest! {
                 let mut alone = Statements::default();
                 alone.0[kind].push(one.clone());
                 let alone = alone.policies();
+                split.control.extend(alone.control);
                 split.identity.extend(alone.identity);
                 split.resource.extend(alone.resource);
                 split.registry.extend(alone.registry);
@@ -226,4 +257,34 @@ proptest! {
         }
         prop_assert_eq!(is_allowed(&asked, &whole), is_allowed(&asked, &split));
     }
+
+    /// The statements that a grant names allow the request by themselves.
+    #[test]
+    fn the_statements_of_a_grant_suffice(statements in Statements::any(), asked in asked()) {
+        if let Decision::Allowed { by } = decide(&asked, &statements.policies()) {
+            let only = statements.only(&by.statements);
+            prop_assert_eq!(decide(&asked, &only.policies()), Decision::Allowed { by: renumbered(by) });
+        }
+    }
+
+    /// The statement that a denial names denies the request by itself.
+    #[test]
+    fn the_statement_of_a_denial_suffices(statements in Statements::any(), asked in asked()) {
+        let Decision::Denied { reason } = decide(&asked, &statements.policies()) else { return Ok(()) };
+        prop_assert_eq!(matches!(reason.cause, Cause::ExplicitDeny(_)), reason.statement.is_some());
+        let Some(statement) = reason.statement else { return Ok(()) };
+        let mut only = statements.only(std::slice::from_ref(&statement));
+        // NotPrincipal depends on whether there is a boundary.
+        if !statements.0[4].is_empty() {
+            only.0[4].push(json!({"Effect": "Allow", "Action": "*", "Resource": "*"}));
+        }
+        let Decision::Denied { reason: alone } = decide(&asked, &only.policies()) else { panic!("allowed") };
+        prop_assert_eq!(alone.cause, reason.cause);
+    }
+}
+
+/// A grant whose statements are each the first one of their policy.
+fn renumbered(mut grant: crate::Grant) -> crate::Grant {
+    grant.statements.iter_mut().for_each(|statement| statement.index = 0);
+    grant
 }

@@ -2,7 +2,7 @@
 use super::{Refusal, with_cure};
 use kernel::RegistryId;
 use oci::{Reference, RepositoryName};
-use policy::{Cause, Denial, DenyingStatement, PolicyKind};
+use policy::{Cause, DecidingStatement, Denial, PolicyKind};
 use std::time::Duration;
 
 /// The facts about a call that its cure depends on.
@@ -156,18 +156,22 @@ impl About {
                 Words { whole, short: Some(administrator) }
             }
             Cause::ExplicitDeny(kind @ (PolicyKind::Resource | PolicyKind::Registry)) => self.denied_by(kind, denial),
-            Cause::NoAllow(PolicyKind::Boundary | PolicyKind::Session)
-            | Cause::ExplicitDeny(PolicyKind::Identity | PolicyKind::Boundary | PolicyKind::Session) => {
-                Words::new(administrator)
-            }
+            Cause::NoAllow(PolicyKind::Control | PolicyKind::Trust | PolicyKind::Boundary | PolicyKind::Session)
+            | Cause::ExplicitDeny(
+                PolicyKind::Control
+                | PolicyKind::Identity
+                | PolicyKind::Trust
+                | PolicyKind::Boundary
+                | PolicyKind::Session,
+            ) => Words::new(administrator),
         }
     }
 
     /// Names the statement of a repository or registry policy that denies, and a command that shows it.
     fn denied_by(&self, kind: PolicyKind, denial: &Denial) -> Words {
         let statement = match &denial.statement {
-            Some(DenyingStatement { sid: Some(sid), .. }) => format!("the statement '{sid}'"),
-            Some(DenyingStatement { sid: None, index }) => format!("statement {}", index + 1),
+            Some(DecidingStatement { sid: Some(sid), .. }) => format!("the statement '{sid}'"),
+            Some(DecidingStatement { sid: None, index, .. }) => format!("statement {}", index + 1),
             None => "a statement".to_owned(),
         };
         let (whose, command) = match denial.resource.rsplit_once(":repository/") {

@@ -136,11 +136,11 @@ fn a_denial_names_the_permission_and_whose_registry_it_is() {
 
 #[test]
 fn who_belongs_to_the_account_is_told_the_statement_that_allows_or_the_one_that_denies() {
-    use policy::{Cause, DenyingStatement, PolicyKind};
+    use policy::{Cause, DecidingStatement, PolicyKind};
     let repository = "arn:aws:ecr:us-east-1:000000000000:repository/team/app";
-    let of = |cause, index, sid: Option<&str>| policy::Denial {
-        cause,
-        statement: Some(DenyingStatement { index, sid: sid.map(str::to_owned) }),
+    let of = |kind, index, sid: Option<&str>| policy::Denial {
+        cause: Cause::ExplicitDeny(kind),
+        statement: Some(DecidingStatement { kind, policy: "policy".into(), index, sid: sid.map(Into::into) }),
         ..denial(repository)
     };
     let administrator = "an administrator of the account 000000000000 can allow it";
@@ -155,20 +155,16 @@ fn who_belongs_to_the_account_is_told_the_statement_that_allows_or_the_one_that_
             administrator.to_owned(),
         ),
         (
-            of(Cause::ExplicitDeny(PolicyKind::Resource), 0, Some("no push")),
+            of(PolicyKind::Resource, 0, Some("no push")),
             format!("the statement 'no push' of the repository's policy denies it; see it with: {own}"),
             "the statement 'no push' of the repository's policy denies it".to_owned(),
         ),
         (
-            of(Cause::ExplicitDeny(PolicyKind::Registry), 2, None),
+            of(PolicyKind::Registry, 2, None),
             format!("statement 3 of the registry's policy denies it; see it with: {registrys}"),
             "statement 3 of the registry's policy denies it".to_owned(),
         ),
-        (
-            of(Cause::ExplicitDeny(PolicyKind::Boundary), 0, Some("x")),
-            administrator.to_owned(),
-            administrator.to_owned(),
-        ),
+        (of(PolicyKind::Boundary, 0, Some("x")), administrator.to_owned(), administrator.to_owned()),
     ] {
         let refused =
             |about: &About| told(default(Error::Common(CommonError::AccessDenied(Box::new(denial.clone())))), about);

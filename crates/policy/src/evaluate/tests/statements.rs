@@ -1,0 +1,85 @@
+//! To what a statement applies.
+use super::*;
+use aws::AccountId;
+
+#[test]
+fn statements_apply_to_the_actions_and_resources_they_name() {
+    let elsewhere = "arn:aws:ecr:us-east-1:111111111111:repository/other/*";
+    let data = [
+        (json!({"Action": "ecr:PutImage", "Resource": REPOSITORY}), true),
+        (json!({"Action": "ECR:putIMAGE", "Resource": REPOSITORY}), true),
+        (json!({"Action": "ecr:Put*", "Resource": "arn:aws:ecr:*:*:repository/team/*"}), true),
+        (json!({"Action": ["s3:*", "ecr:?utImage"], "Resource": [elsewhere, "*"]}), true),
+        (json!({"Action": "ecr:GetImage", "Resource": "*"}), false),
+        (json!({"Action": "ecr:PutImag", "Resource": "*"}), false),
+        (json!({"Action": "*", "Resource": elsewhere}), false),
+        (json!({"NotAction": "iam:*", "Resource": "*"}), true),
+        (json!({"NotAction": ["iam:*", "ecr:Put*"], "Resource": "*"}), false),
+        (json!({"Action": "*", "NotResource": elsewhere}), true),
+        (json!({"Action": "*", "NotResource": [elsewhere, "arn:aws:ecr:*"]}), false),
+        (json!({"Action": "*", "Resource": "arn:aws:ecr:*:*:repository/${aws:PrincipalTag/none}*"}), false),
+        (json!({"Action": "*", "NotResource": "arn:aws:ecr:*:*:repository/${aws:PrincipalTag/none}"}), false),
+        (json!({"Action": "*", "Resource": "*", "Condition": {"StringEquals": {"aws:PrincipalAccount": OWNER}}}), true),
+        (
+            json!({"Action": "*", "Resource": "*", "Condition": {"StringEquals": {"aws:PrincipalAccount": [STRANGER, OWNER]}}}),
+            true,
+        ),
+        (
+            json!({"Action": "*", "Resource": "*", "Condition": {
+            "StringEquals": {"aws:PrincipalAccount": OWNER}, "Bool": {"aws:SecureTransport": true}}}),
+            false,
+        ),
+        (
+            json!({"Action": "*", "Resource": "*", "Condition": {
+            "StringEquals": {"aws:PrincipalAccount": OWNER, "aws:PrincipalType": "Account"}}}),
+            false,
+        ),
+    ];
+    for (mut statement, applies) in data {
+        statement["Effect"] = json!("Allow");
+        let all = policies(documents(Grammar::Identity, &[statement.clone()]), Vec::new());
+        assert_eq!(judge(&user(OWNER), &all).is_allowed(), applies, "{statement}");
+    }
+}
+
+#[test]
+fn a_deny_with_not_resource_applies_if_its_variable_has_no_value() {
+    let statement =
+        json!({"Effect": "Deny", "Action": "*", "NotResource": "arn:aws:ecr:*:*:repository/${aws:PrincipalTag/none}"});
+    let mut identity = own("Allow");
+    identity.extend(documents(Grammar::Identity, &[statement]));
+    assert_eq!(outcome(&user(OWNER), &policies(identity, Vec::new())), Err(Cause::ExplicitDeny(PolicyKind::Identity)));
+}
+
+#[test]
+fn conditions_use_the_requests_keys_but_no_forged_ones() {
+    let statement = json!({"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {
+        "IpAddress": {"AWS:sourceip": "10.0.0.0/8"},
+        "StringEquals": {"aws:ResourceTag/Team": "red", "aws:PrincipalType": "User"},
+    }});
+    let all = policies(documents(Grammar::Identity, &[statement]), Vec::new());
+    let keys = |pairs: &[(&str, &str)]| -> BTreeMap<String, Vec<String>> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), vec![(*v).to_owned()])).collect()
+    };
+    let data = [
+        (user(OWNER), keys(&[("aws:SourceIp", "10.1.1.1"), ("aws:ResourceTag/team", "red")]), true),
+        (user(OWNER), keys(&[("aws:SourceIp", "11.1.1.1"), ("aws:ResourceTag/team", "red")]), false),
+        (user(OWNER), keys(&[("aws:SourceIp", "10.1.1.1")]), false),
+        (
+            session(OWNER),
+            keys(&[("aws:SourceIp", "10.1.1.1"), ("aws:ResourceTag/team", "red"), ("aws:PrincipalType", "User")]),
+            false,
+        ),
+    ];
+    for (principal, context, expected) in data {
+        let request = Request {
+            principal: &principal,
+            action: "ecr:PutImage",
+            resource: "*",
+            resource_account: OWNER.parse::<AccountId>().unwrap(),
+            resource_rule: ResourceRule::Either,
+            context: &|| context.clone(),
+        };
+        assert_eq!(evaluate(&request, &all).is_allowed(), expected, "{context:?}");
+    }
+}
