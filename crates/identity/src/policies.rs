@@ -6,7 +6,7 @@ use kernel::access::{CallerIdentity, FoundPolicies, Need, PolicySource, Tags};
 use kernel::recent::Recently;
 use meta::records::iam::{self, EntityKind};
 use meta::records::iam_policy::{IdentityFact, Purpose};
-use policy::{Document, Grammar};
+use policy::{AttachedPolicy, Document, Grammar};
 use std::sync::Arc;
 
 /// The most principals whose policies are kept.
@@ -39,7 +39,8 @@ impl PolicySource for IdentityPolicies {
     async fn add(&self, cx: &Cx, need: &Need, found: &mut FoundPolicies) -> Result<(), CommonError> {
         if let Some(principal) = principal(cx) {
             let known = of_principal(cx, principal).await?;
-            let PrincipalPolicies { identity, boundary, tags, .. } = &*known;
+            let PrincipalPolicies { identity, boundary, control, tags } = &*known;
+            found.policies.control.extend(control.iter().cloned());
             found.policies.identity.extend(identity.iter().cloned());
             found.policies.boundary.extend(boundary.iter().cloned());
             found.principal_tags = tags.clone();
@@ -69,9 +70,9 @@ fn principal(cx: &Cx) -> Option<&str> {
 /// The policies and tags of a user or role.
 #[derive(Debug, Default)]
 struct PrincipalPolicies {
-    identity: Vec<Arc<Document>>,
-    boundary: Vec<Arc<Document>>,
-    control: Vec<Arc<Document>>,
+    identity: Vec<AttachedPolicy>,
+    boundary: Vec<AttachedPolicy>,
+    control: Vec<AttachedPolicy>,
     tags: Tags,
 }
 
@@ -102,19 +103,29 @@ fn text_bytes(fact: &IdentityFact) -> usize {
 
 /// Parses stored policies. Fails closed: a stored policy was valid when it was stored.
 fn read(facts: Vec<IdentityFact>) -> Result<PrincipalPolicies, CommonError> {
-    let parse = |text: &str| Document::parse(text, Grammar::Identity).map(Arc::new).map_err(CommonError::server);
+    let parse = |name: String, text: &str| {
+        let document = Document::parse(text, Grammar::Identity).map_err(CommonError::server)?;
+        Ok::<_, CommonError>(AttachedPolicy::new(name, document))
+    };
     let mut known = PrincipalPolicies::default();
     let mut tags = Vec::new();
     for fact in facts {
         match fact {
-            IdentityFact::Inline { document, .. } => known.identity.push(parse(&document)?),
-            IdentityFact::Managed { purpose, document: Some(document), .. } => match purpose {
-                Purpose::Permissions => known.identity.push(parse(&document)?),
-                Purpose::Boundary => known.boundary.push(parse(&document)?),
-            },
+            IdentityFact::Inline { name, document } => {
+                known.identity.push(parse(format!("inline policy {name}"), &document)?)
+            }
+            IdentityFact::Managed { purpose, policy_id, document: Some(document) } => {
+                let policy = parse(format!("managed policy {policy_id}"), &document)?;
+                match purpose {
+                    Purpose::Permissions => known.identity.push(policy),
+                    Purpose::Boundary => known.boundary.push(policy),
+                }
+            }
             // A policy of AWS.
             IdentityFact::Managed { document: None, .. } => {}
-            IdentityFact::Control { document, .. } => known.control.push(parse(&document)?),
+            IdentityFact::Control { name, document } => {
+                known.control.push(parse(format!("service control policy {name}"), &document)?)
+            }
             IdentityFact::Tag { key, value } => tags.push((key, value)),
         }
     }
@@ -148,7 +159,7 @@ async fn of_resource(cx: &Cx, kind: EntityKind, name: &str, found: &mut FoundPol
     found.resource_arn = Some(crate::entity::arn(cx.registry.partition(), &entity));
     if let Some(trust) = &entity.trust_policy {
         let document = Document::parse(trust, Grammar::Resource).map_err(CommonError::server)?;
-        found.policies.resource.push(document.into());
+        found.policies.resource.push(AttachedPolicy::new(format!("trust policy of {}", entity.name), document));
     }
     let id = entity.id;
     let tags: Result<_, CommonError> = cx.db.read(move |tx| Ok(tx.iam_tag_list(&id)?)).await;
