@@ -1,12 +1,14 @@
 //! Authorization: the caller of an operation, the permissions that the operation needs, and the check of one against the other.
 //! Nothing is allowed by default.
 mod caller;
+mod conditions;
 mod need;
 
 pub use caller::{Caller, CallerIdentity, Session, SessionKind};
 pub use need::{Need, Resource};
 
 use crate::{CommonError, Cx};
+use conditions::RequestFacts;
 use policy::{Cause, PolicyKind};
 use std::sync::Arc;
 
@@ -89,43 +91,7 @@ fn decide_for(principal: &policy::Principal, cx: &Cx, need: &Need, found: &Found
         resource: found.resource_arn.as_deref().unwrap_or(&need.resource.arn),
         resource_account: need.resource.owner,
         resource_rule: need.rule,
-        context: &|| context(cx, need, found),
+        context: &|| conditions::keys(&RequestFacts::of(cx), need, found),
     };
     policy::evaluate(&request, &found.policies)
-}
-
-/// The condition keys of a request (`ECR.md` G.2, and IAM's global keys).
-fn context(cx: &Cx, need: &Need, found: &FoundPolicies) -> policy::Keys {
-    let mut context = policy::Keys::new();
-    let mut put = |key: String, value: String| {
-        context.entry(key).or_default().push(value);
-    };
-    let now = cx.now();
-    if let Some(request) = cx.origin.request() {
-        put("aws:SourceIp".to_owned(), request.address.to_string());
-        put("aws:SecureTransport".to_owned(), request.tls.to_string());
-        put("aws:UserAgent".to_owned(), request.user_agent.clone());
-        put("ecru:Listener".to_owned(), request.listener.to_string());
-    }
-    put("aws:RequestedRegion".to_owned(), cx.registry.api_region().to_owned());
-    put("aws:EpochTime".to_owned(), (now.0 / 1_000_000).to_string());
-    if let Ok(moment) = jiff::Timestamp::from_microsecond(now.0) {
-        put("aws:CurrentTime".to_owned(), moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-    }
-    for (key, value) in &need.request_tags {
-        put(format!("aws:RequestTag/{key}"), value.clone());
-    }
-    for key in need.tag_keys() {
-        put("aws:TagKeys".to_owned(), key.to_owned());
-    }
-    for (key, values) in &need.conditions {
-        values.iter().for_each(|value| put((*key).to_owned(), value.clone()));
-    }
-    // Most services have their own name for the same key.
-    let service = need.action.split(':').next().unwrap_or_default();
-    for (key, value) in found.resource_tags.iter() {
-        put(format!("aws:ResourceTag/{key}"), value.clone());
-        put(format!("{service}:ResourceTag/{key}"), value.clone());
-    }
-    context
 }

@@ -37,7 +37,8 @@ pub struct Need {
     pub request_tags: BTreeMap<String, String>,
     /// The keys of the tags that the request removes. `aws:TagKeys` has these keys and those of `request_tags`.
     pub removed_tags: BTreeSet<String>,
-    /// Other condition keys of the request with their values, such as `ecr:AccountSetting`.
+    /// Other condition keys of the request with their values: those of the action, such as `ecr:AccountSetting`, `sts:ExternalId`,
+    /// `sts:RoleSessionName` and `iam:PassedToService`, and `aws:SourceArn` and `aws:SourceAccount` if a service acts for a resource.
     pub conditions: BTreeMap<&'static str, Vec<String>>,
     /// True if the call continues without this permission and does less. A mount without it opens an upload (`ECR.md` B.8).
     pub optional: bool,
