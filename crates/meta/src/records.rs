@@ -22,6 +22,7 @@ pub mod layer;
 pub mod policy;
 pub mod push_refusal;
 pub mod repository;
+pub mod session;
 pub mod store;
 pub mod tag;
 pub mod upload;

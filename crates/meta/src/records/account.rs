@@ -9,7 +9,7 @@ statements! {
     ROOT_KEY_INSERT = "INSERT INTO root_key (number, proof, created_at) VALUES ($1, $2, $3) ON CONFLICT (number) DO NOTHING";
     ROOT_KEY_COUNT = "SELECT count(*) FROM root_key";
     /// A sealed secret starts with a version byte and four bytes of its root key's number.
-    ROOT_KEYS_USED = "SELECT DISTINCT substr(secret, 2, 4) FROM access_key";
+    ROOT_KEYS_USED = "SELECT substr(secret, 2, 4) FROM access_key UNION SELECT substr(secret, 2, 4) FROM sts_session";
     ACCOUNT_INSERT = "INSERT INTO account (id, created_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
     ACCESS_KEY_INSERT = "INSERT INTO access_key (id, account, principal, secret, active, created_at) \
         VALUES ($1, $2, $3, $4, 1, $5)";
@@ -58,7 +58,7 @@ impl Tx<'_> {
         self.query_opt(ROOT_KEY_COUNT, &[])?.map_or(Ok(0), |row| row.get(0))
     }
 
-    /// Returns the numbers of the root keys that sealed the secrets of access keys.
+    /// Returns the numbers of the root keys that sealed the secrets of access keys and sessions.
     pub fn root_keys_used(&mut self) -> Result<BTreeSet<u32>, Error> {
         let numbers = self.query(ROOT_KEYS_USED, &[])?;
         let numbers = numbers.iter().map(|row| row.get::<Vec<u8>>(0)).collect::<Result<Vec<_>, _>>()?;

@@ -1,5 +1,7 @@
 //! Checks every statement of every record on both engines: it can be prepared, and its plan uses indexes.
-use super::{account, event, iam, iam_policy, image, job, layer, policy, push_refusal, repository, store, tag, upload};
+use super::{
+    account, event, iam, iam_policy, image, job, layer, policy, push_refusal, repository, session, store, tag, upload,
+};
 use crate::database::Database;
 use crate::{Db, PostgresConfig, SqliteConfig, Value};
 use std::collections::BTreeSet;
@@ -18,6 +20,7 @@ const FILES: &[(&str, Statements)] = &[
     ("policy", policy::ALL),
     ("push_refusal", push_refusal::ALL),
     ("repository", repository::ALL),
+    ("session", session::ALL),
     ("store", store::ALL),
     ("tag", tag::ALL),
     ("upload", upload::ALL),
@@ -31,13 +34,13 @@ const SCANS: &[(&str, &str)] = &[
     ("STORE_LOCATED_TOTAL", "for a backup, which reads all layers"),
     ("STORE_UNMARK", "for a restore, which has read all layers"),
     ("LAYER_TOTAL", "for `ecru verify`, which reads all layers"),
-    ("ROOT_KEYS_USED", "a start reads which keys sealed the few access keys"),
+    ("ROOT_KEYS_USED", "a start reads which root keys sealed the secrets of access keys and sessions"),
 ];
 
 /// Statements that may sort rows, each with the reason. Only SQLite's plan is checked, because PostgreSQL chooses to sort small results.
 const SORTS: &[(&str, &str)] = &[
     ("IMAGE_PARENTS", "the few indexes that list one image"),
-    ("ROOT_KEYS_USED", "a start reads which keys sealed the few access keys"),
+    ("ROOT_KEYS_USED", "a start reads which root keys sealed the secrets of access keys and sessions"),
 ];
 
 fn statements() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -82,11 +82,11 @@ CREATE TABLE sts_session (
     principal TEXT NOT NULL,          -- the unique id of the role or user; the account id itself for the root principal
     kind TEXT NOT NULL,               -- 'role', 'session-token', 'federation'
     name TEXT NOT NULL,               -- of the role session or the federated user, else empty
+    made_by TEXT NOT NULL,            -- the long-term access key that began the chain of sessions; without it the session ends
     secret BLOB NOT NULL,             -- sealed by the root key
     token_hash BLOB NOT NULL,         -- SHA-256 of the session token
     issued_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
-    kept_until INTEGER NOT NULL,
+    kept_until INTEGER NOT NULL,      -- then a job removes the row
     detail TEXT NOT NULL              -- JSON with a version: session policies, tags, source identity
 ) STRICT;
-CREATE INDEX sts_session_by_end ON sts_session (kept_until);
