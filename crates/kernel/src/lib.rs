@@ -20,7 +20,7 @@ mod system;
 
 pub use cx::{Cx, Origin, RequestOrigin, excerpt};
 pub use error::{CommonError, Constraint, ErrorChain, Fault};
-pub use registry_id::{Realm, RegistryId};
+pub use registry_id::{Action, Realm, RegistryId};
 pub use system::{Capability, Domain, Parts, Run, System};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,6 @@
 //! Which registry a call is about: a private one of `ECR.md` A.1, or an account's public one (A.11).
 use aws::{AccountId, Partition, Region};
 use meta::records::RegistryKey;
-use std::borrow::Cow;
 use std::fmt;
 
 /// A registry: an account, and which of its registries.
@@ -9,6 +8,22 @@ use std::fmt;
 pub struct RegistryId {
     pub account: AccountId,
     pub realm: Realm,
+}
+
+/// An action that both kinds of registries have. Made by [`action!`](crate::action).
+#[derive(Clone, Copy, Debug)]
+pub struct Action {
+    pub private: &'static str,
+    pub public: &'static str,
+}
+
+/// The action that a policy names for an operation: `ecr:PutImage` on a private registry, `ecr-public:PutImage` on a public one. Every
+/// request has one, so it costs no allocation.
+#[macro_export]
+macro_rules! action {
+    ($operation:literal) => {
+        $crate::Action { private: concat!("ecr:", $operation), public: concat!("ecr-public:", $operation) }
+    };
 }
 
 /// Which of an account's registries. Displayed for messages: `us-east-1`, or with `#` in the format `the region us-east-1`.
@@ -64,9 +79,12 @@ impl RegistryId {
         }
     }
 
-    /// The action that a policy names, such as `ecr:PutImage` or `ecr-public:PutImage`.
-    pub fn action(&self, operation: &str) -> Cow<'static, str> {
-        Cow::Owned(format!("{}:{operation}", self.service()))
+    /// The action of an operation that both kinds of registries have.
+    pub fn action(&self, action: Action) -> &'static str {
+        match self.realm {
+            Realm::Private(_) => action.private,
+            Realm::Public => action.public,
+        }
     }
 
     /// `arn:PARTITION:ecr:REGION:ACCT:repository/NAME`, or `arn:aws:ecr-public::ACCT:repository/NAME`.
@@ -115,7 +133,7 @@ mod tests {
         assert_eq!(private.repository_arn("app"), "arn:aws:ecr:eu-west-1:000000000000:repository/app");
         assert_eq!(public.repository_arn("app"), "arn:aws:ecr-public::000000000000:repository/app");
         assert_eq!(
-            (&*private.action("PutImage"), &*public.action("PutImage")),
+            (private.action(action!("PutImage")), public.action(action!("PutImage"))),
             ("ecr:PutImage", "ecr-public:PutImage")
         );
         assert_eq!((private.api_region(), public.api_region()), ("eu-west-1", "us-east-1"));

@@ -6,29 +6,29 @@
 //!
 //! [`LARGE_READ_BYTES`]: crate::connections::LARGE_READ_BYTES
 use crate::connections::ConnectionState;
-use crate::forward::forward_write;
 use bytes::{Buf as _, Bytes};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf, Take};
 
 /// A stream whose reads are limited by its connection's budget.
 pub struct HttpStream<S> {
-    stream: S,
+    /// Its limit is set before each read. Unlike a part of the buffer, it needs no buffer that is filled with zeros first.
+    stream: Take<S>,
     /// Bytes that the previous hyper connection had read but not used.
     first: Bytes,
     state: Arc<ConnectionState>,
 }
 
-impl<S> HttpStream<S> {
+impl<S: AsyncRead> HttpStream<S> {
     pub fn new(stream: S, first: Bytes, state: Arc<ConnectionState>) -> HttpStream<S> {
-        HttpStream { stream, first, state }
+        HttpStream { stream: stream.take(0), first, state }
     }
 
     pub fn into_inner(self) -> S {
-        self.stream
+        self.stream.into_inner()
     }
 }
 
@@ -48,26 +48,39 @@ impl<S: AsyncRead + Unpin> AsyncRead for HttpStream<S> {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        if buffer.remaining() <= most {
-            ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        } else {
-            let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
-            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut part))?;
-            let count = part.filled().len();
-            buffer.advance(count);
-        }
+        this.stream.set_limit(most as u64);
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
         this.state.received(buffer.filled().len() - before).map_err(io::Error::other)?;
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for HttpStream<S> {
-    forward_write!(stream: poll_write, poll_write_vectored, is_write_vectored, poll_flush);
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self.stream.get_mut()).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self.stream.get_mut()).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.get_ref().is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.stream.get_mut()).poll_flush(cx)
+    }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.state.is_kept_open() {
-            return Pin::new(&mut self.stream).poll_flush(cx);
+        // A connection that goes on under a new hyper connection is only flushed.
+        match self.state.is_kept_open() {
+            true => self.poll_flush(cx),
+            false => Pin::new(self.stream.get_mut()).poll_shutdown(cx),
         }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

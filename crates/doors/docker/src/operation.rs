@@ -1,8 +1,8 @@
 //! The operations on `/v2/` and the permissions that they need (`ECR.md` B.3, end of B.10).
 use super::path::{Endpoint, InvalidPath, InvalidReference, UploadPath};
 use http::Method;
-use kernel::RegistryId;
 use kernel::access::Need;
+use kernel::{RegistryId, action};
 use oci::{Digest, Reference, RepositoryName};
 use registry::permission;
 use registry::push_log::PushAttempt;
@@ -202,40 +202,43 @@ impl Operation {
     /// Returns the permissions that the caller needs in the registry. A refusal names the first missing one. Reading a public registry
     /// needs none.
     pub fn needs(&self, registry: &RegistryId) -> Vec<Need> {
-        let need = |operation, name| Need::new(registry.action(operation), permission::repository(registry, name));
-        let read = |operation, name| if registry.is_public() { Vec::new() } else { vec![need(operation, name)] };
+        let need = |action, name| Need::new(registry.action(action), permission::repository(registry, name));
+        let read = |action, name| if registry.is_public() { Vec::new() } else { vec![need(action, name)] };
         match self {
             // A valid token is enough.
             Operation::Ping => Vec::new(),
             Operation::Catalog => {
-                vec![Need::new(registry.action("DescribeRepositories"), permission::every_repository(registry))]
+                vec![Need::new(
+                    registry.action(action!("DescribeRepositories")),
+                    permission::every_repository(registry),
+                )]
             }
-            Operation::ListTags { name } => read("ListImages", name),
+            Operation::ListTags { name } => read(action!("ListImages"), name),
             Operation::GetManifest { name, .. }
             | Operation::MissingManifest { name, delete: false, .. }
-            | Operation::ListReferrers { name, .. } => read("BatchGetImage", name),
-            Operation::PutManifest { name, .. } => vec![need("PutImage", name)],
+            | Operation::ListReferrers { name, .. } => read(action!("BatchGetImage"), name),
+            Operation::PutManifest { name, .. } => vec![need(action!("PutImage"), name)],
             Operation::DeleteManifest { name, .. }
             | Operation::MissingManifest { name, delete: true, .. }
-            | Operation::DeleteBlob { name, .. } => vec![need("BatchDeleteImage", name)],
-            Operation::HeadBlob { name, .. } => read("BatchCheckLayerAvailability", name),
-            Operation::GetBlob { name, .. } => read("GetDownloadUrlForLayer", name),
+            | Operation::DeleteBlob { name, .. } => vec![need(action!("BatchDeleteImage"), name)],
+            Operation::HeadBlob { name, .. } => read(action!("BatchCheckLayerAvailability"), name),
+            Operation::GetBlob { name, .. } => read(action!("GetDownloadUrlForLayer"), name),
             Operation::StartUpload { name, whole: false, mount } => {
-                let source = mount.iter().flat_map(|mount| read("GetDownloadUrlForLayer", &mount.from));
-                std::iter::once(need("InitiateLayerUpload", name)).chain(source.map(Need::optional)).collect()
+                let source = mount.iter().flat_map(|mount| read(action!("GetDownloadUrlForLayer"), &mount.from));
+                std::iter::once(need(action!("InitiateLayerUpload"), name)).chain(source.map(Need::optional)).collect()
             }
             Operation::StartUpload { name, whole: true, .. } => vec![
-                need("InitiateLayerUpload", name),
-                need("UploadLayerPart", name),
-                need("CompleteLayerUpload", name),
+                need(action!("InitiateLayerUpload"), name),
+                need(action!("UploadLayerPart"), name),
+                need(action!("CompleteLayerUpload"), name),
             ],
             Operation::CompleteUpload { name, bytes: true, .. } => {
-                vec![need("UploadLayerPart", name), need("CompleteLayerUpload", name)]
+                vec![need(action!("UploadLayerPart"), name), need(action!("CompleteLayerUpload"), name)]
             }
-            Operation::CompleteUpload { name, bytes: false, .. } => vec![need("CompleteLayerUpload", name)],
+            Operation::CompleteUpload { name, bytes: false, .. } => vec![need(action!("CompleteLayerUpload"), name)],
             Operation::AppendUpload { name, .. }
             | Operation::UploadStatus { name, .. }
-            | Operation::CancelUpload { name, .. } => vec![need("UploadLayerPart", name)],
+            | Operation::CancelUpload { name, .. } => vec![need(action!("UploadLayerPart"), name)],
         }
     }
 }
