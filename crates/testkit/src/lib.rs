@@ -13,6 +13,7 @@ mod image;
 mod leftovers;
 pub mod model;
 mod postgres;
+mod query_caller;
 mod secure;
 
 pub use crate::http::Answer;
@@ -23,4 +24,5 @@ pub use docker::{Docker, location, with_query};
 pub use image::{Image, digest};
 pub use model::Model;
 pub use postgres::TestDatabase;
+pub use query_caller::query_form;
 pub use secure::{Http2Client, Secure, TlsClient};

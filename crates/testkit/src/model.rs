@@ -29,6 +29,20 @@ pub const COMMON_ERRORS: &[(&str, u16)] = &[
     ("UnrecognizedClientException", 400),
 ];
 
+/// The same for services of the query protocol (IAM's and STS's "Common Errors").
+pub const COMMON_QUERY_ERRORS: &[(&str, u16)] = &[
+    ("AccessDenied", 403),
+    ("ExpiredToken", 403),
+    ("IncompleteSignature", 400),
+    ("InvalidAction", 400),
+    ("InvalidClientTokenId", 403),
+    ("InternalFailure", 500),
+    ("MissingAuthenticationToken", 403),
+    ("ServiceUnavailable", 503),
+    ("SignatureDoesNotMatch", 403),
+    ("ValidationError", 400),
+];
+
 /// A way to break one documented constraint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -54,7 +68,7 @@ pub struct Broken {
 }
 
 impl Model {
-    /// Reads the model of `ecr`, `ecr-public` or `sts`.
+    /// Reads the model of `ecr`, `ecr-public`, `iam` or `sts`.
     pub fn load(service: &str) -> Model {
         let path = directory().join(format!("{service}.json"));
         let text = std::fs::read(&path).unwrap_or_else(|e| {
@@ -110,6 +124,31 @@ impl Model {
         Ok(())
     }
 
+    /// Checks an operation's answer in the query protocol; the error says what is wrong. `body` is the operation's result in JSON, or
+    /// `__type` and `message` of an error. The model declares an error by its shape, which contains the code on the wire.
+    pub fn check_query_answer(&self, operation: &str, status: u16, body: &Value) -> Result<(), String> {
+        if status == 200 {
+            return match (self.operation(operation)["output"]["shape"].as_str(), body) {
+                (Some(shape), body) => self.check(shape, body, operation),
+                (None, Value::Null) => Ok(()),
+                (None, body) => Err(format!("{operation} has no output: {body}")),
+            };
+        }
+        let code = body["__type"].as_str().ok_or_else(|| format!("an error without a code: {status} {body}"))?;
+        let common = COMMON_QUERY_ERRORS.iter().find(|(common, _)| *common == code).map(|(_, status)| *status);
+        let errors = self.operation(operation)["errors"].as_array();
+        let declared = errors.into_iter().flatten().find_map(|error| {
+            let error = &self.shape(error["shape"].as_str()?)["error"];
+            error["httpStatusCode"].as_u64().filter(|_| error["code"] == code)
+        });
+        let expected = common.map(u64::from).or(declared);
+        match expected {
+            Some(expected) if expected == u64::from(status) => Ok(()),
+            Some(expected) => Err(format!("{code} has the status {status}, not {expected}")),
+            None => Err(format!("{operation} may not answer {code}: {body}")),
+        }
+    }
+
     /// Checks a value against a shape: only declared members, all required ones, matching types and enums, no nulls.
     fn check(&self, shape_name: &str, value: &Value, path: &str) -> Result<(), String> {
         let shape = self.shape(shape_name);
@@ -158,7 +197,9 @@ impl Model {
     /// Returns every constraint of an operation's input, as (path, kind).
     pub fn constraints(&self, operation: &str) -> BTreeSet<(String, Kind)> {
         let mut found = BTreeSet::new();
-        self.shape_constraints(self.operation(operation)["input"]["shape"].as_str().expect("input"), "", &mut found);
+        if let Some(shape) = self.operation(operation)["input"]["shape"].as_str() {
+            self.shape_constraints(shape, "", &mut found);
+        }
         found
     }
 
@@ -181,9 +222,10 @@ impl Model {
 
     /// Returns variants of a valid input, each with one constraint broken.
     pub fn breaks(&self, operation: &str, valid: &Value) -> Vec<Broken> {
-        let shape = self.operation(operation)["input"]["shape"].as_str().expect("input");
         let mut found = Vec::new();
-        self.shape_breaks(shape, valid, "", "", &mut found, &|broken| broken);
+        if let Some(shape) = self.operation(operation)["input"]["shape"].as_str() {
+            self.shape_breaks(shape, valid, "", "", &mut found, &|broken| broken);
+        }
         found
     }
 
@@ -282,8 +324,8 @@ fn break_value(shape: &Value, value: &Value, kind: Kind) -> Value {
         // At least one byte too many, in base64 without padding: 4 characters hold 3 bytes.
         (Kind::TooLong, "blob") => text("A", (max / 3 + 1) * 4),
         (Kind::TooLong, _) => text("a", max + 1),
-        // No pattern of the models allows an exclamation mark.
-        (Kind::Pattern, _) => text("!", min.max(2)),
+        // No pattern of the models allows a snowman.
+        (Kind::Pattern, _) => text("\u{2603}", min.max(2)),
         (Kind::Enum, _) => json!("NO_SUCH_VALUE"),
         (Kind::WrongType, "structure" | "list" | "map") => json!("text"),
         (Kind::WrongType, "string" | "blob") => json!([1]),

@@ -3,6 +3,7 @@
 //! A capability is a file. `types.rs` has the members that many operations share.
 
 mod failure;
+mod not_yet;
 mod types;
 mod user;
 
@@ -28,5 +29,5 @@ pub const SERVICE: Service = Service {
         Entry::query::<user::UntagUser>(),
         Entry::query::<user::ListUserTags>(),
     ],
-    not_yet: &[],
+    not_yet: not_yet::NOT_YET,
 };

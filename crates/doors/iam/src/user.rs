@@ -3,6 +3,7 @@ use crate::Iam;
 use crate::types::{self, Nothing, PageIn, Tag};
 use aws::Timestamp;
 use call::Operation;
+use call::check;
 use call::page::Listing;
 use identity::entity::{self, Entity, NewEntity, Tags};
 use identity::{EntityKind, Error, user};
@@ -233,8 +234,7 @@ impl Operation for DeleteUser {
 #[serde(rename_all = "PascalCase")]
 pub struct TagUser {
     user_name: Option<String>,
-    #[serde(default)]
-    tags: Vec<Tag>,
+    tags: Option<Vec<Tag>>,
 }
 
 impl Operation for TagUser {
@@ -245,11 +245,12 @@ impl Operation for TagUser {
 
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let need = types::need_on("iam:TagUser", registry, KIND, self.user_name.as_deref());
-        vec![types::with_tags(need, &self.tags)]
+        vec![types::with_tags(need, self.tags.as_deref().unwrap_or_default())]
     }
 
     fn check(self) -> Result<Self::Checked, Error> {
-        Ok((types::name("userName", self.user_name, MAX_NAME)?, types::tags(self.tags)?))
+        let tags = check::required("tags", self.tags)?;
+        Ok((types::name("userName", self.user_name, MAX_NAME)?, types::tags(tags)?))
     }
 
     async fn handle((name, tags): Self::Checked, cx: &Cx, _app: &App) -> Result<Nothing, Error> {
@@ -261,8 +262,7 @@ impl Operation for TagUser {
 #[serde(rename_all = "PascalCase")]
 pub struct UntagUser {
     user_name: Option<String>,
-    #[serde(default)]
-    tag_keys: Vec<String>,
+    tag_keys: Option<Vec<String>>,
 }
 
 impl Operation for UntagUser {
@@ -273,12 +273,13 @@ impl Operation for UntagUser {
 
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let mut need = types::need_on("iam:UntagUser", registry, KIND, self.user_name.as_deref());
-        need.removed_tags.extend(self.tag_keys.iter().cloned());
+        need.removed_tags.extend(self.tag_keys.iter().flatten().cloned());
         vec![need]
     }
 
     fn check(self) -> Result<Self::Checked, Error> {
-        Ok((types::name("userName", self.user_name, MAX_NAME)?, types::tag_keys(self.tag_keys)?))
+        let keys = check::required("tagKeys", self.tag_keys)?;
+        Ok((types::name("userName", self.user_name, MAX_NAME)?, types::tag_keys(keys)?))
     }
 
     async fn handle((name, keys): Self::Checked, cx: &Cx, _app: &App) -> Result<Nothing, Error> {

@@ -13,6 +13,7 @@ mod ecr;
 mod foreign;
 mod forwarded;
 mod full_disk;
+mod iam;
 mod immutability;
 mod limits;
 mod local_only;

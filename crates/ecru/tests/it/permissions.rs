@@ -7,7 +7,7 @@ use kernel::RegistryId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Call};
-use testkit::{AwsCaller, Docker, Image, TestApp, digest};
+use testkit::{AwsCaller, Docker, Image, TestApp, digest, query_form};
 
 const OWNER: &str = "000000000000";
 const STRANGER: &str = "111122223333";
@@ -108,30 +108,8 @@ fn call(service: &Service, operation: &str, input: &Value) -> Call {
             .body(input.to_string()),
         Protocol::Query { version, .. } => call
             .header("content-type", "application/x-www-form-urlencoded; charset=utf-8")
-            .body(form(&format!("Action={operation}&Version={version}"), input)),
+            .body(query_form(&format!("Action={operation}&Version={version}"), input)),
     }
-}
-
-/// An input as a form of the query protocol, after what stands before it.
-fn form(before: &str, input: &Value) -> String {
-    fn add(form: &mut String, name: &str, value: &Value) {
-        match value {
-            Value::Object(members) => members.iter().for_each(|(member, value)| {
-                add(form, &if name.is_empty() { member.clone() } else { format!("{name}.{member}") }, value);
-            }),
-            Value::Array(items) => {
-                (1..).zip(items).for_each(|(number, item)| add(form, &format!("{name}.member.{number}"), item));
-            }
-            Value::String(text) => {
-                let encoded: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
-                form.push_str(&format!("&{name}={encoded}"));
-            }
-            other => form.push_str(&format!("&{name}={other}")),
-        }
-    }
-    let mut form = before.to_owned();
-    add(&mut form, "", input);
-    form
 }
 
 /// An input with a list of structures, as an operation of a query service reads it.
@@ -154,7 +132,7 @@ struct Tag {
 fn the_walk_speaks_the_query_protocol() {
     let input =
         json!({"RoleArn": "a:b/c", "DurationSeconds": 900, "Tags": [{"Key": "k", "Value": "v&w"}, {"Key": "l"}]});
-    let body = form("Action=AssumeRole&Version=2011-06-15", &input);
+    let body = query_form("Action=AssumeRole&Version=2011-06-15", &input);
     let read: AssumeRole = aws::query::QueryForm::read("", body.as_bytes()).unwrap().input().unwrap();
     let tag = |key: &str, value: Option<&str>| Tag { key: key.to_owned(), value: value.map(str::to_owned) };
     assert_eq!((read.role_arn.as_str(), read.duration_seconds), ("a:b/c", 900));

@@ -1,0 +1,13 @@
+mod cases;
+mod constraints;
+mod operations;
+
+use testkit::AwsCaller;
+
+/// The signing name, by which the table of operations is found.
+pub const SERVICE: &str = "iam";
+
+/// Replaces the account id `ACCT` in an input by that of the caller.
+pub fn in_account(caller: &AwsCaller<'_>, input: &serde_json::Value) -> serde_json::Value {
+    serde_json::from_str(&input.to_string().replace("ACCT", caller.account())).unwrap()
+}

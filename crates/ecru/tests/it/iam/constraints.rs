@@ -1,0 +1,68 @@
+//! botocore's model as the judge: each documented constraint of an operation, broken one at a time, is refused.
+use super::cases::{Case, case};
+use super::{SERVICE, in_account};
+use ecru::doors::operations;
+use std::collections::BTreeSet;
+use testkit::model::{Broken, Kind};
+use testkit::{AwsCaller, Model, Outcome, TestApp};
+
+/// Whether a member is not tested here. A marker must come from a listing, and is tested with the listings. No operation knows
+/// permissions boundaries yet.
+fn outside(path: &str) -> bool {
+    matches!(path, "Marker" | "PermissionsBoundary")
+}
+
+/// Returns what is wrong with the answer to a broken input; `None` if it is refused and the refusal names the member.
+fn complaint(broken: &Broken, outcome: &Outcome) -> Option<String> {
+    if outcome.is_ok() {
+        return Some("was accepted".to_owned());
+    }
+    let code = outcome.body["__type"].as_str().unwrap_or_default();
+    let message = outcome.body["message"].as_str().unwrap_or_default();
+    if code != "ValidationError" {
+        return Some(format!("is refused as {code}: {message}"));
+    }
+    let names_it = message.to_lowercase().contains(&broken.member.to_lowercase());
+    (!names_it).then(|| format!("is refused without its name: {message}"))
+}
+
+/// Breaks every constraint of one operation's inputs, and returns the complaints. The inputs unbroken must succeed after it.
+async fn broken_alone(model: &Model, caller: &AwsCaller<'_>, operation: &str) -> Vec<String> {
+    let Case { before, valid } = case(operation);
+    for (operation, input) in before {
+        caller.iam(operation, in_account(caller, &input)).await.ok();
+    }
+    let mut covered = BTreeSet::new();
+    let mut complaints = Vec::new();
+    for valid in valid {
+        let valid = in_account(caller, &valid);
+        for broken in model.breaks(operation, &valid) {
+            covered.insert((broken.path.clone(), broken.kind));
+            let outcome = caller.iam(operation, broken.input.clone()).await;
+            let complaint = complaint(&broken, &outcome);
+            complaints.extend(complaint.map(|text| format!("{operation} {} {:?} {text}", broken.path, broken.kind)));
+        }
+        let outcome = caller.iam(operation, valid.clone()).await;
+        if !outcome.is_ok() {
+            complaints.push(format!("{operation} refuses a valid input: {valid} {}", outcome.body));
+        }
+    }
+    let covers = |(path, kind): &(String, Kind)| covered.contains(&(path.clone(), *kind)) || outside(path);
+    let missing: Vec<_> = model.constraints(operation).into_iter().filter(|constraint| !covers(constraint)).collect();
+    assert!(missing.is_empty(), "{operation}: the inputs leave out {missing:?}");
+    complaints
+}
+
+#[tokio::test]
+async fn every_documented_constraint_broken_alone_is_refused_and_the_member_named() {
+    let app = TestApp::start().await;
+    let model = Model::load(SERVICE);
+    let mut complaints = Vec::new();
+    let built = operations().filter(|(service, _)| service.signing_name == SERVICE);
+    for (number, (_, entry)) in built.enumerate() {
+        // Each operation has an account of its own, so that no operation changes what another one finds.
+        let account = format!("{:012}", number + 1);
+        complaints.extend(broken_alone(&model, &app.account(&account, "us-east-1"), entry.name).await);
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
