@@ -178,7 +178,7 @@ async fn call_json(
         let lease = budget.receive(pair.clone());
         // Read the body, and verify the signature over it.
         let received = inbound::receive(lease, body, declared, entry.body_limit).await?;
-        let (caller, region) = claim.verify(head, received.sha256)?;
+        let (caller, region) = claim.verify(app, head, service, received.sha256)?;
         app.budgets.known.verified(&pair);
         let arn = caller.arn(region.partition());
         let owner = Owner::caller(&arn, origin.address);
@@ -267,7 +267,7 @@ async fn call_query(
         // Verify the signature, then run the operation.
         called = (service.signing_name, entry.name);
         let claim = Claim::read(app, head, service).await?;
-        let (caller, region) = claim.verify(head, received.sha256)?;
+        let (caller, region) = claim.verify(app, head, service, received.sha256)?;
         called_by = Some(caller.arn(region.partition()));
         let call = Call { app: app.clone(), caller, account: service.account, region, origin };
         entry.run(Input::Form(form), call).await

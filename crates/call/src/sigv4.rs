@@ -5,6 +5,7 @@ use aws::Region;
 use aws::sigv4::{CheckedSignature, Head, PresentedSignature, SignatureRejection};
 use http::header::HOST;
 use http::request::Parts;
+use identity::credential_use;
 use kernel::CommonError;
 use kernel::access::Caller;
 use listen::addresses::HostName;
@@ -60,9 +61,16 @@ impl Claim {
         Ok(with_head(parts, |head| self.checked.verify_head(head, &self.credential.secret))?)
     }
 
-    /// Verifies the signature with the key's secret and the hash of the received body.
-    pub fn verify(self, parts: &Parts, body_sha256: [u8; 32]) -> Result<(Caller, Region), Unauthenticated> {
+    /// Verifies the signature with the key's secret and the hash of the received body. Records the use of the key for `service`.
+    pub fn verify(
+        self,
+        app: &App,
+        parts: &Parts,
+        service: &Service,
+        body_sha256: [u8; 32],
+    ) -> Result<(Caller, Region), Unauthenticated> {
         with_head(parts, |head| self.checked.verify(head, &self.credential.secret, body_sha256))?;
+        credential_use::record(&app.system, &self.credential.caller, service.signing_name, self.region.as_str());
         Ok((self.credential.caller, self.region))
     }
 }

@@ -1,10 +1,8 @@
 //! Prepares an installation for its first call: the proof of the root key, the default account, and its administrator.
 
 use crate::keys::{Keys, Purpose};
-use crate::{CommonError, System};
+use crate::{CommonError, System, access_key};
 use aws::AccountId;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -100,16 +98,13 @@ pub async fn new_administrator(system: &System) -> Result<Option<NewAdministrato
     if system.db.read(move |tx| tx.access_key_count(&account, &account)).await? > 0 {
         return Ok(None);
     }
-    Ok(Some(NewAdministrator { access_key_id: access_key_id(system), secret: secret(system) }))
+    Ok(Some(NewAdministrator { access_key_id: access_key::new_id(system), secret: access_key::new_secret(system) }))
 }
 
 /// Creates the default account with its administrator. Returns false if another node has done so already. Then that node's keys are valid.
 pub async fn add_administrator(system: &System, new: &NewAdministrator) -> Result<bool, BootstrapError> {
     let id = new.access_key_id.clone();
-    let sealed = system
-        .keys
-        .seal(Purpose::Credential, id.as_bytes(), new.secret.as_bytes(), system.random.as_ref())
-        .ok_or_else(|| CommonError::server(std::io::Error::other("the administrator's secret can't be sealed")))?;
+    let sealed = access_key::seal(system, &id, &new.secret)?;
     let now = system.now().0;
     let account = AccountId::DEFAULT.to_string();
     system
@@ -123,20 +118,4 @@ pub async fn add_administrator(system: &System, new: &NewAdministrator) -> Resul
             Ok(true)
         })
         .await
-}
-
-/// Returns 20 characters in AWS's form: `AKIA` and sixteen of A-Z and 2-7.
-fn access_key_id(system: &System) -> String {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let mut chance = [0_u8; 16];
-    system.random.fill(&mut chance);
-    let letters = chance.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
-    "AKIA".chars().chain(letters).collect()
-}
-
-/// Returns 40 characters of base64 in AWS's form, with 240 random bits.
-fn secret(system: &System) -> Zeroizing<String> {
-    let mut chance = Zeroizing::new([0_u8; 30]);
-    system.random.fill(chance.as_mut());
-    Zeroizing::new(STANDARD_NO_PAD.encode(chance.as_slice()))
 }

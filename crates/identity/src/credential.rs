@@ -3,8 +3,8 @@
 use crate::keys::Purpose;
 use crate::{CommonError, System};
 use aws::AccountId;
-use kernel::access::Caller;
-use meta::records::account;
+use kernel::access::{Caller, CallerIdentity};
+use meta::records::access_key::{self, AccessKeyRow};
 use zeroize::Zeroizing;
 
 /// An access key with its owner. It has no `Debug`, because it contains the secret.
@@ -58,17 +58,27 @@ pub async fn find(
     if access_key_id.len() > MAX_ID_LENGTH {
         return Ok(None);
     }
-    let row = system.db.look_up(account::access_key(access_key_id)).await?;
+    let row = system.db.look_up(access_key::access_key(access_key_id)).await?;
     let Some(row) = row.filter(|row| row.active) else { return Ok(None) };
-    let account = row.account.parse().map_err(CommonError::server)?;
+    let Some(identity) = owner(&row)? else { return Ok(None) };
     let secret = system
         .keys
         .open(Purpose::Credential, access_key_id.as_bytes(), &row.secret)
         .ok_or_else(|| unsealable(access_key_id))?;
     let secret = String::from_utf8(secret.to_vec()).map_err(|_| unsealable(access_key_id))?;
-    // Until users exist, only keys of administrators are stored.
-    let caller = Caller::administrator(account, access_key_id);
+    let caller = Caller::with_key(identity, access_key_id);
     Ok(Some(Credential { caller, secret: Zeroizing::new(secret) }))
+}
+
+/// The owner of a stored key. `None` if its user is gone.
+fn owner(row: &AccessKeyRow) -> Result<Option<CallerIdentity>, CommonError> {
+    let account: AccountId = row.account.parse().map_err(CommonError::server)?;
+    if row.principal == account.as_str() {
+        return Ok(Some(CallerIdentity::Administrator { account }));
+    }
+    let Some((path, name)) = &row.user else { return Ok(None) };
+    let path_and_name = format!("{}{name}", path.trim_start_matches('/'));
+    Ok(Some(CallerIdentity::User { account, id: row.principal.clone(), path_and_name }))
 }
 
 /// Returns the owner of an access key that a token names, if the key exists and is active.

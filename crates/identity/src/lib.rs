@@ -2,8 +2,10 @@
 //!
 //! Each kind of thing is a file. [`credential`] and [`login`] tell who calls, and `policies` finds by which policies a call is authorized.
 
+pub mod access_key;
 pub mod bootstrap;
 pub mod credential;
+pub mod credential_use;
 pub mod entity;
 mod error;
 pub mod login;
@@ -19,6 +21,6 @@ pub use meta::records::iam::EntityKind;
 /// The parts that the domain of identities adds to a process.
 pub const DOMAIN: Domain = Domain {
     job_kinds: &[],
-    capabilities: &[login::CAPABILITY, policies::CAPABILITY],
+    capabilities: &[credential_use::CAPABILITY, login::CAPABILITY, policies::CAPABILITY],
     policies: Some(&policies::IdentityPolicies),
 };

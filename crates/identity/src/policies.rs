@@ -14,6 +14,9 @@ const KNOWN_PRINCIPALS: usize = 4096;
 /// The largest size of the text of all kept policies, in bytes. A parsed document takes about twenty times its text.
 const KNOWN_TEXT_BYTES: usize = 1024 * 1024;
 
+/// The listing of users, whose resource is `user/`.
+const LIST_USERS: &str = "iam:ListUsers";
+
 /// The cache of policies.
 pub(crate) const CAPABILITY: Capability = Capability::with_state::<KnownPolicies>();
 
@@ -144,7 +147,8 @@ fn entity_of<'a>(cx: &'a Cx, need: &'a Need) -> Option<(EntityKind, &'a str)> {
         return None;
     }
     match (&cx.caller.identity, name) {
-        (CallerIdentity::User { path_and_name, .. }, "") => {
+        // A listing of all users has no name either.
+        (CallerIdentity::User { path_and_name, .. }, "") if kind == EntityKind::User && need.action != LIST_USERS => {
             Some((kind, path_and_name.rsplit('/').next().unwrap_or(path_and_name)))
         }
         (_, name) => Some((kind, name.rsplit('/').next().unwrap_or(name))),

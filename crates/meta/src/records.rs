@@ -12,6 +12,7 @@ macro_rules! statements {
     };
 }
 
+pub mod access_key;
 pub mod account;
 pub mod event;
 pub mod iam;

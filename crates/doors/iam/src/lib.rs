@@ -2,6 +2,7 @@
 //!
 //! A capability is a file. `types.rs` has the members that many operations share.
 
+mod access_key;
 mod failure;
 mod not_yet;
 mod types;
@@ -20,6 +21,11 @@ pub const SERVICE: Service = Service {
     protocol: Protocol::Query { namespace: "https://iam.amazonaws.com/doc/2010-05-08/", version: "2010-05-08" },
     stated_life: false,
     operations: &[
+        Entry::query::<access_key::CreateAccessKey>(),
+        Entry::query::<access_key::UpdateAccessKey>(),
+        Entry::query::<access_key::ListAccessKeys>(),
+        Entry::query::<access_key::DeleteAccessKey>(),
+        Entry::query::<access_key::GetAccessKeyLastUsed>(),
         Entry::query::<user::CreateUser>(),
         Entry::query::<user::GetUser>(),
         Entry::query::<user::ListUsers>(),

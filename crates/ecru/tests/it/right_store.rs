@@ -187,7 +187,7 @@ async fn a_first_start_that_was_killed_at_any_step_is_taken_up_by_the_next() {
         let after = fs::read_to_string(store.path("credentials")).unwrap();
         assert!(before.is_none_or(|before| before == after.as_bytes()), "{left}: the credentials were overwritten");
         let id = after.lines().find_map(|line| line.strip_prefix("aws_access_key_id = ")).unwrap().to_owned();
-        let held = started.system.db.look_up(meta::records::account::access_key(&id)).await.unwrap();
+        let held = started.system.db.look_up(meta::records::access_key::access_key(&id)).await.unwrap();
         assert!(held.is_some_and(|key| key.active), "{left}");
         started.stop().await;
         store.once(async |started| assert!(matches!(started.administrator, Administrator::Kept))).await;

@@ -1,4 +1,4 @@
-//! Accounts, access keys, account settings, and the proofs of root keys.
+//! Accounts, account settings, and the proofs of root keys.
 
 use super::RegistryKey;
 use crate::{Error, Lookup, Tx};
@@ -11,31 +11,10 @@ statements! {
     /// A sealed secret starts with a version byte and four bytes of its root key's number.
     ROOT_KEYS_USED = "SELECT substr(secret, 2, 4) FROM access_key UNION SELECT substr(secret, 2, 4) FROM sts_session";
     ACCOUNT_INSERT = "INSERT INTO account (id, created_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING";
-    ACCESS_KEY_INSERT = "INSERT INTO access_key (id, account, principal, secret, active, created_at) \
-        VALUES ($1, $2, $3, $4, 1, $5)";
-    ACCESS_KEY_GET = "SELECT account, principal, secret, active FROM access_key WHERE id = $1";
-    ACCESS_KEY_COUNT = "SELECT count(*) FROM access_key WHERE account = $1 AND principal = $2";
     ACCOUNT_SETTING_GET = "SELECT value FROM account_setting WHERE account = $1 AND region = $2 AND name = $3";
     ACCOUNT_SETTING_PUT = "INSERT INTO account_setting (account, region, name, value, updated_at) \
         VALUES ($1, $2, $3, $4, $5) \
         ON CONFLICT (account, region, name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
-}
-
-#[derive(Clone)]
-pub struct AccessKeyRow {
-    pub account: String,
-    /// The unique id of the principal that owns the key.
-    pub principal: String,
-    /// The secret, encrypted under a root key.
-    pub secret: Vec<u8>,
-    pub active: bool,
-}
-
-/// Finds an access key by its id.
-pub fn access_key(id: &str) -> Lookup<AccessKeyRow> {
-    Lookup::new(ACCESS_KEY_GET, [id.into()], |row| {
-        Ok(AccessKeyRow { account: row.get(0)?, principal: row.get(1)?, secret: row.get(2)?, active: row.get(3)? })
-    })
 }
 
 /// Finds the value of a setting, if it was set.
@@ -68,22 +47,6 @@ impl Tx<'_> {
     pub fn account_insert(&mut self, account: &str, now: i64) -> Result<(), Error> {
         self.execute(ACCOUNT_INSERT, &[account.into(), now.into()])?;
         Ok(())
-    }
-
-    pub fn access_key_insert(
-        &mut self,
-        id: &str,
-        account: &str,
-        principal: &str,
-        sealed: &[u8],
-        now: i64,
-    ) -> Result<(), Error> {
-        self.execute(ACCESS_KEY_INSERT, &[id.into(), account.into(), principal.into(), sealed.into(), now.into()])?;
-        Ok(())
-    }
-
-    pub fn access_key_count(&mut self, account: &str, principal: &str) -> Result<i64, Error> {
-        self.query_opt(ACCESS_KEY_COUNT, &[account.into(), principal.into()])?.map_or(Ok(0), |row| row.get(0))
     }
 
     pub fn account_setting_put(
