@@ -1,5 +1,7 @@
 mod cases;
 mod constraints;
+mod entity_cases;
+mod keys;
 mod operations;
 
 use testkit::AwsCaller;

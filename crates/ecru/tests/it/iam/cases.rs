@@ -10,10 +10,11 @@ pub struct Case {
 
 /// The case of an operation. The account is empty before it.
 pub fn case(operation: &str) -> Case {
-    users(operation).unwrap_or_else(|| panic!("no input for {operation}: a new operation needs one here"))
+    let case = users(operation).or_else(|| super::entity_cases::case(operation));
+    case.unwrap_or_else(|| panic!("no input for {operation}: a new operation needs one here"))
 }
 
-fn after<const N: usize>(before: [(&'static str, Value); N], valid: Value) -> Option<Case> {
+pub fn after<const N: usize>(before: [(&'static str, Value); N], valid: Value) -> Option<Case> {
     Some(Case { before: before.into(), valid: vec![valid] })
 }
 
@@ -21,7 +22,7 @@ fn tags() -> Value {
     json!([{"Key": "k", "Value": "v"}])
 }
 
-fn user() -> (&'static str, Value) {
+pub fn user() -> (&'static str, Value) {
     ("CreateUser", json!({"UserName": "ann"}))
 }
 

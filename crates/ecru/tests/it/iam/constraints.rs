@@ -2,6 +2,7 @@
 use super::cases::{Case, case};
 use super::{SERVICE, in_account};
 use ecru::doors::operations;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use testkit::model::{Broken, Kind};
 use testkit::{AwsCaller, Model, Outcome, TestApp};
@@ -26,16 +27,33 @@ fn complaint(broken: &Broken, outcome: &Outcome) -> Option<String> {
     (!names_it).then(|| format!("is refused without its name: {message}"))
 }
 
+/// Collects the texts of an answer by the names of their members.
+fn collect(answer: &Value, known: &mut Vec<(String, String)>) {
+    for (name, value) in answer.as_object().into_iter().flatten() {
+        known.extend(value.as_str().map(|text| (name.clone(), text.to_owned())));
+        collect(value, known);
+    }
+}
+
+/// Replaces `{MEMBER}` in an input by what an earlier call answered.
+fn with_known(input: &Value, known: &[(String, String)]) -> Value {
+    let replace = |text: String, (name, value): &(String, String)| text.replace(&format!("{{{name}}}"), value);
+    let text = known.iter().filter(|(name, _)| !name.ends_with("Document")).fold(input.to_string(), replace);
+    serde_json::from_str(&text).unwrap()
+}
+
 /// Breaks every constraint of one operation's inputs, and returns the complaints. The inputs unbroken must succeed after it.
 async fn broken_alone(model: &Model, caller: &AwsCaller<'_>, operation: &str) -> Vec<String> {
     let Case { before, valid } = case(operation);
+    let mut known = Vec::new();
     for (operation, input) in before {
-        caller.iam(operation, in_account(caller, &input)).await.ok();
+        let answer = caller.iam(operation, with_known(&in_account(caller, &input), &known)).await.ok();
+        collect(&answer, &mut known);
     }
     let mut covered = BTreeSet::new();
     let mut complaints = Vec::new();
     for valid in valid {
-        let valid = in_account(caller, &valid);
+        let valid = with_known(&in_account(caller, &valid), &known);
         for broken in model.breaks(operation, &valid) {
             covered.insert((broken.path.clone(), broken.kind));
             let outcome = caller.iam(operation, broken.input.clone()).await;
