@@ -1,6 +1,7 @@
 //! The command line. Some commands ask a running server with the caller's AWS credentials; those that need [`stores`] open them
 //! beside it.
 
+pub mod account;
 pub mod backup;
 mod client;
 pub mod completion;

@@ -1,5 +1,6 @@
 //! The program `ecru`.
 use clap::{CommandFactory as _, Parser, Subcommand};
+use ecru::cli::account::Account;
 use ecru::cli::backup::{Backup, Report};
 use ecru::cli::completion::Completion;
 use ecru::cli::env::{self, Env};
@@ -46,6 +47,9 @@ enum Command {
     PushLog(PushLog),
     /// Show the background jobs of a running server, and run those again that were given up.
     Jobs(Jobs),
+    /// Create, list and delete accounts, and limit them by service control policies.
+    #[command(subcommand)]
+    Account(Account),
     /// Look whether the layers of a store are whole, beside its server.
     Verify(Verify),
     /// Copy images from files and other registries into a repository.
@@ -119,6 +123,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }),
         Command::Jobs(jobs) => on_runtime(async {
             std::io::stdout().write_all(jobs.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Account(account) => on_runtime(async {
+            std::io::stdout().write_all(account.run().await?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }),
         Command::PushLog(log) => on_runtime(async {

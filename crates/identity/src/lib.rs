@@ -3,7 +3,9 @@
 //! Each kind of thing is a file. [`credential`] and [`login`] tell who calls, and `policies` finds by which policies a call is authorized.
 
 pub mod access_key;
+pub mod account;
 pub mod bootstrap;
+pub mod control_policy;
 pub mod credential;
 pub mod credential_use;
 pub mod entity;

@@ -58,19 +58,27 @@ impl PolicySource for IdentityPolicies {
     }
 }
 
-/// The unique id of the user or role whose policies a caller has. `None` for callers without any.
+/// The unique id of the principal whose policies a caller has: a user or role, or the account itself for the root principal, which only
+/// the control policies of its account bind. `None` for callers without any.
 fn principal(cx: &Cx) -> Option<&str> {
     match &cx.caller.identity {
-        CallerIdentity::User { id, .. } | CallerIdentity::RoleSession { id, .. } => Some(id),
-        CallerIdentity::FederatedUser { of, .. } => match &**of {
-            CallerIdentity::User { id, .. } => Some(id),
-            _ => None,
-        },
-        CallerIdentity::Administrator { .. } | CallerIdentity::Service { .. } | CallerIdentity::Nobody => None,
+        CallerIdentity::FederatedUser { of, .. } => principal_of(of),
+        identity => principal_of(identity),
     }
 }
 
-/// The policies and tags of a user or role.
+fn principal_of(identity: &CallerIdentity) -> Option<&str> {
+    match identity {
+        CallerIdentity::User { id, .. } | CallerIdentity::RoleSession { id, .. } => Some(id),
+        // The default account has no control policies, so its administrator costs no look-up.
+        CallerIdentity::Administrator { account } => {
+            Some(account.as_str()).filter(|_| *account != crate::account::MANAGEMENT)
+        }
+        CallerIdentity::FederatedUser { .. } | CallerIdentity::Service { .. } | CallerIdentity::Nobody => None,
+    }
+}
+
+/// The policies and tags of a principal.
 #[derive(Debug, Default)]
 struct PrincipalPolicies {
     identity: Vec<AttachedPolicy>,

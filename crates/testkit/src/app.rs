@@ -303,6 +303,12 @@ impl TestApp {
         AwsCaller { app: self, access_key_id, secret: "test".to_owned(), region, host: None, ahead: Duration::ZERO }
     }
 
+    /// The owner of an access key, in us-east-1.
+    pub fn with_key(&self, access_key_id: &str, secret: &str) -> AwsCaller<'_> {
+        let secret = secret.to_owned();
+        AwsCaller { secret, ..self.account(access_key_id, "us-east-1") }
+    }
+
     /// Calls an ECR operation as the default administrator.
     pub async fn ecr(&self, operation: &str, input: Value) -> Outcome {
         self.administrator().ecr(operation, input).await

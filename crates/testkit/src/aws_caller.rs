@@ -82,6 +82,16 @@ impl<'a> AwsCaller<'a> {
         self.send("sts", call).await
     }
 
+    /// Calls an operation of the `ecru` door, which has no model.
+    pub async fn ecru(&self, operation: &str, input: Value) -> Outcome {
+        let call = Call::new("POST", "/")
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("x-amz-target", format!("Ecru_V20261121.{operation}"))
+            .body(input.to_string());
+        let answer = self.send("ecru", call).await;
+        Outcome { operation: operation.to_owned(), body: answer.json(), answer }
+    }
+
     /// Signs a call for a service at the current time, and sends it.
     pub async fn send(&self, service: &str, call: Call) -> Answer {
         self.sign(service, call).send(self.app.address).await

@@ -4,15 +4,24 @@
 //! Its calls are about the whole server and are authorized in the default account, to which the server's operators belong. A call
 //! about one registry sets [`call::Operation::OF_REGISTRY`] and is authorized in that registry, like the calls of ECR.
 
+mod account;
+mod control_policy;
+mod failure;
 mod list_jobs;
 mod list_push_log;
 mod retry_jobs;
 mod server_status;
 
 use aws::AccountId;
-use call::{Api, Entry, Exception, JsonVersion, Protocol, Service};
-use registry::Error;
+use call::{Entry, JsonVersion, Protocol, Service};
 
+pub use account::{
+    AccountOut, CreateAccount, CreateAccountOutput, DeleteAccount, ListAccounts, ListAccountsOutput, Nothing,
+};
+pub use control_policy::{
+    ControlPolicyOut, DeleteControlPolicy, ListControlPolicies, ListControlPoliciesOutput, PutControlPolicy,
+};
+pub use failure::{Admin, Error};
 pub use list_jobs::{JobOut as ListJobsJob, JobStateOut, ListJobs, Output as ListJobsOutput};
 pub use list_push_log::{
     LineOut as PushLogLine, ListPushLog, OutcomeOut as PushLogOutcome, Output as ListPushLogOutput,
@@ -34,22 +43,16 @@ pub const SERVICE: Service = Service {
     protocol: Protocol::Json { target: TARGET, version: JsonVersion::V1_1 },
     stated_life: true,
     operations: &[
+        Entry::json::<CreateAccount>(),
+        Entry::json::<DeleteAccount>(),
+        Entry::json::<DeleteControlPolicy>(),
+        Entry::json::<ListAccounts>(),
+        Entry::json::<ListControlPolicies>(),
         Entry::json::<ListJobs>(),
         Entry::json::<ListPushLog>(),
+        Entry::json::<PutControlPolicy>(),
         Entry::json::<RetryJobs>(),
         Entry::json::<ServerStatus>(),
     ],
     not_yet: &[],
 };
-
-/// The API that this door's operations belong to.
-pub struct Admin;
-
-impl Api for Admin {
-    type Error = Error;
-    type Attempt = ();
-
-    fn exception(error: &Error) -> Exception {
-        Exception::bad(error.name())
-    }
-}

@@ -1,13 +1,13 @@
 //! ListJobs: the queue of background jobs, in the order of kind and key.
-use crate::Admin;
+use crate::{Admin, Error};
 use aws::Timestamp;
 use call::page::{Listing, PageRequest};
 use call::{Operation, check};
 use kernel::access::Need;
 use kernel::jobs::{self, Job, JobQuery, JobState};
-use kernel::{Constraint, Cx, RegistryId};
+use kernel::{CommonError, Constraint, Cx, RegistryId};
 use listen::app::App;
-use registry::{Error, permission};
+use registry::permission;
 use serde::{Deserialize, Serialize};
 
 /// Jobs of a page: the default, and the maximum below. A job's error and progress have up to 1 KiB each.
@@ -97,7 +97,8 @@ impl Operation for ListJobs {
 fn read_cursor(cursor: Vec<u8>) -> Result<(String, String), Error> {
     let text = String::from_utf8(cursor).ok();
     let parts = text.as_deref().and_then(|text| text.split_once('\n'));
-    let (kind, key) = parts.ok_or_else(|| Error::invalid("nextToken", Constraint::Text("Invalid token".into())))?;
+    let (kind, key) =
+        parts.ok_or_else(|| CommonError::invalid("nextToken", Constraint::Text("Invalid token".into())))?;
     Ok((kind.to_owned(), key.to_owned()))
 }
 

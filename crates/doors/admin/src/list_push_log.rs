@@ -1,5 +1,5 @@
 //! ListPushLog: a repository's pushes and refused pushes, newest first.
-use crate::Admin;
+use crate::{Admin, Error};
 use aws::Timestamp;
 use call::Operation;
 use call::check;
@@ -8,8 +8,8 @@ use kernel::access::Need;
 use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::{Digest, RepositoryName};
+use registry::permission;
 use registry::push_log::{self, PushLogLine, PushOutcome};
-use registry::{Error, permission};
 use serde::{Deserialize, Serialize};
 
 /// Lines of a page: the default, and the maximum below.

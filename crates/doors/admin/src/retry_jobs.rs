@@ -1,10 +1,10 @@
 //! RetryJobs: makes dead jobs due again.
-use crate::Admin;
+use crate::{Admin, Error};
 use call::{Operation, check};
 use kernel::access::Need;
 use kernel::{Cx, RegistryId, jobs};
 use listen::app::App;
-use registry::{Error, permission};
+use registry::permission;
 use serde::{Deserialize, Serialize};
 
 /// Maximum characters of a kind or a key.

@@ -1,11 +1,11 @@
 //! ServerStatus: version, readiness and engine of the answering node.
-use crate::Admin;
+use crate::{Admin, Error};
 use aws::Timestamp;
 use call::Operation;
 use kernel::access::Need;
 use kernel::{Cx, RegistryId};
 use listen::app::App;
-use registry::{Error, permission};
+use registry::permission;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize)]

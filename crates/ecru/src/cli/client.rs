@@ -144,6 +144,8 @@ pub enum ClientError {
     Foreign { endpoint: Uri, status: StatusCode },
     #[error("there is no dead job '{key}' of the kind '{kind}'; `ecru jobs --dead` shows those there are")]
     NoDeadJob { kind: String, key: String },
+    #[error("the policy document can't be read from {}", .path.display())]
+    Document { path: PathBuf, source: std::io::Error },
     #[error("the server at {0} speaks TLS: use https://")]
     SpeaksTls(Uri),
     #[error("no server has run in {} yet; start `ecru serve` with it, or name the directory of a server with --data", .0.display())]

@@ -37,6 +37,7 @@ const SCANS: &[(&str, &str)] = &[
     ("STORE_UNMARK", "for a restore, which has read all layers"),
     ("LAYER_TOTAL", "for `ecru verify`, which reads all layers"),
     ("ROOT_KEYS_USED", "a start reads which root keys sealed the secrets of access keys and sessions"),
+    ("ACCOUNT_DELETE_SESSIONS", "accounts are deleted seldom, and sessions are deleted when their tokens have expired"),
 ];
 
 /// Statements that may sort rows, each with the reason. Only SQLite's plan is checked, because PostgreSQL chooses to sort small results.
