@@ -222,6 +222,23 @@ pub(crate) async fn change<T: Send + 'static>(
     changed
 }
 
+/// Renames a user or a group, or moves it to another path. Everything else of it stays.
+pub(crate) async fn rename(
+    cx: &Cx,
+    kind: EntityKind,
+    name: &str,
+    new_name: Option<String>,
+    new_path: Option<String>,
+) -> Result<(), Error> {
+    change(cx, kind, name, "iam.update", move |_, entity| {
+        let before = json!({ "name": entity.name, "path": entity.path });
+        entity.name = new_name.clone().unwrap_or_else(|| entity.name.clone());
+        entity.path = new_path.clone().unwrap_or_else(|| entity.path.clone());
+        Ok((json!({ "before": before }), ()))
+    })
+    .await
+}
+
 /// Deletes an entity. `refuse` fails while something belongs to it that must be deleted first.
 pub(crate) async fn delete(
     cx: &Cx,

@@ -10,6 +10,7 @@ pub mod credential;
 pub mod credential_use;
 pub mod entity;
 mod error;
+pub mod group;
 pub mod login;
 mod policies;
 pub mod token;

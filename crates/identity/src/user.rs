@@ -4,7 +4,6 @@ use crate::Cx;
 use crate::entity::{self, Entity, NewEntity};
 use crate::error::Error;
 use meta::records::iam::EntityKind;
-use serde_json::json;
 
 const KIND: EntityKind = EntityKind::User;
 
@@ -15,13 +14,7 @@ pub async fn create(cx: &Cx, new: NewEntity) -> Result<Entity, Error> {
 
 /// Renames a user or moves it to another path. Its unique id, keys, groups and policies stay.
 pub async fn update(cx: &Cx, name: &str, new_name: Option<String>, new_path: Option<String>) -> Result<(), Error> {
-    entity::change(cx, KIND, name, "iam.update", move |_, user| {
-        let before = json!({ "name": user.name, "path": user.path });
-        user.name = new_name.clone().unwrap_or_else(|| user.name.clone());
-        user.path = new_path.clone().unwrap_or_else(|| user.path.clone());
-        Ok((json!({ "before": before }), ()))
-    })
-    .await
+    entity::rename(cx, KIND, name, new_name, new_path).await
 }
 
 /// Deletes a user. Fails with [`Error::DeleteConflict`] while it has keys, groups or policies.

@@ -4,6 +4,7 @@
 
 mod access_key;
 mod failure;
+mod group;
 mod not_yet;
 mod types;
 mod user;
@@ -34,6 +35,14 @@ pub const SERVICE: Service = Service {
         Entry::query::<user::TagUser>(),
         Entry::query::<user::UntagUser>(),
         Entry::query::<user::ListUserTags>(),
+        Entry::query::<group::CreateGroup>(),
+        Entry::query::<group::GetGroup>(),
+        Entry::query::<group::ListGroups>(),
+        Entry::query::<group::UpdateGroup>(),
+        Entry::query::<group::DeleteGroup>(),
+        Entry::query::<group::AddUserToGroup>(),
+        Entry::query::<group::RemoveUserFromGroup>(),
+        Entry::query::<group::ListGroupsForUser>(),
     ],
     not_yet: not_yet::NOT_YET,
 };

@@ -1,6 +1,7 @@
 mod cases;
 mod constraints;
 mod entity_cases;
+mod groups;
 mod keys;
 mod operations;
 

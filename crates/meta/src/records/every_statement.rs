@@ -42,6 +42,8 @@ const SCANS: &[(&str, &str)] = &[
 
 /// Statements that may sort rows, each with the reason. Only SQLite's plan is checked, because PostgreSQL chooses to sort small results.
 const SORTS: &[(&str, &str)] = &[
+    ("IAM_CONTAINER_LIST", "the ten groups of a user, or the instance profiles of a role"),
+    ("IAM_MEMBER_LIST", "the users of a group, at most those of an account"),
     ("IMAGE_PARENTS", "the few indexes that list one image"),
     ("ROOT_KEYS_USED", "a start reads which root keys sealed the secrets of access keys and sessions"),
 ];

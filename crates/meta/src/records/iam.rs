@@ -23,11 +23,15 @@ statements! {
     IAM_TAG_DELETE_ALL = "DELETE FROM iam_tag WHERE entity_id = $1";
     IAM_MEMBER_PUT = "INSERT INTO iam_member (container_id, member_id) VALUES ($1, $2) ON CONFLICT (container_id, member_id) DO NOTHING";
     IAM_MEMBER_DELETE = "DELETE FROM iam_member WHERE container_id = $1 AND member_id = $2";
+    IAM_MEMBER_COUNT = "SELECT count(*) FROM iam_member WHERE container_id = $1";
     /// The users of a group, or the roles of an instance profile.
-    IAM_MEMBER_LIST = "SELECT member_id FROM iam_member WHERE container_id = $1 AND member_id > $2 ORDER BY member_id LIMIT $3";
+    IAM_MEMBER_LIST = "SELECT e.id, e.account, e.kind, e.name, e.path, e.created_at, e.updated_at, e.description, e.trust_policy, \
+        e.max_session, e.default_version, e.last_version FROM iam_member m JOIN iam_entity e ON e.id = m.member_id \
+        WHERE m.container_id = $1 AND e.lower_name > $2 ORDER BY e.lower_name LIMIT $3";
     /// The groups of a user, or the instance profiles of a role.
-    IAM_CONTAINER_LIST = "SELECT container_id FROM iam_member WHERE member_id = $1 AND container_id > $2 \
-        ORDER BY container_id LIMIT $3";
+    IAM_CONTAINER_LIST = "SELECT e.id, e.account, e.kind, e.name, e.path, e.created_at, e.updated_at, e.description, e.trust_policy, \
+        e.max_session, e.default_version, e.last_version FROM iam_member m JOIN iam_entity e ON e.id = m.container_id \
+        WHERE m.member_id = $1 AND e.lower_name > $2 ORDER BY e.lower_name LIMIT $3";
 }
 
 /// The kind of an entity, as the column `kind` holds it.
@@ -197,15 +201,20 @@ impl Tx<'_> {
         Ok(self.execute(IAM_MEMBER_DELETE, &[container.into(), member.into()])? > 0)
     }
 
-    /// The ids of the users of a group or of the role of an instance profile, after an id.
-    pub fn iam_member_list(&mut self, container: &str, after: &str, limit: u32) -> Result<Vec<String>, Error> {
-        let rows = self.query(IAM_MEMBER_LIST, &[container.into(), after.into(), limit.into()])?;
-        rows.into_iter().map(|mut row| row.take(0)).collect()
+    /// The number of users of a group or of roles of an instance profile.
+    pub fn iam_member_count(&mut self, container: &str) -> Result<i64, Error> {
+        self.query_opt(IAM_MEMBER_COUNT, &[container.into()])?.map_or(Ok(0), |row| row.get(0))
     }
 
-    /// The ids of the groups of a user or of the instance profiles of a role, after an id.
-    pub fn iam_container_list(&mut self, member: &str, after: &str, limit: u32) -> Result<Vec<String>, Error> {
-        let rows = self.query(IAM_CONTAINER_LIST, &[member.into(), after.into(), limit.into()])?;
-        rows.into_iter().map(|mut row| row.take(0)).collect()
+    /// The users of a group or the roles of an instance profile after a name, ordered by name without regard to case.
+    pub fn iam_member_list(&mut self, container: &str, after: &str, limit: u32) -> Result<Vec<EntityRow>, Error> {
+        let params = [container.into(), after.to_ascii_lowercase().into(), limit.into()];
+        self.query(IAM_MEMBER_LIST, &params)?.into_iter().map(entity).collect()
+    }
+
+    /// The groups of a user or the instance profiles of a role after a name, ordered by name without regard to case.
+    pub fn iam_container_list(&mut self, member: &str, after: &str, limit: u32) -> Result<Vec<EntityRow>, Error> {
+        let params = [member.into(), after.to_ascii_lowercase().into(), limit.into()];
+        self.query(IAM_CONTAINER_LIST, &params)?.into_iter().map(entity).collect()
     }
 }

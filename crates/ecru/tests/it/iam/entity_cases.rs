@@ -3,7 +3,7 @@ use super::cases::{Case, after, user};
 use serde_json::{Value, json};
 
 pub fn case(operation: &str) -> Option<Case> {
-    keys(operation)
+    keys(operation).or_else(|| groups(operation))
 }
 
 fn key() -> (&'static str, Value) {
@@ -20,6 +20,25 @@ fn keys(operation: &str) -> Option<Case> {
         "ListAccessKeys" => after([user(), key()], json!({"UserName": "ann", "MaxItems": 5})),
         "DeleteAccessKey" => after([user(), key()], named),
         "GetAccessKeyLastUsed" => after([user(), key()], json!({"AccessKeyId": "{AccessKeyId}"})),
+        _ => None,
+    }
+}
+
+fn group() -> (&'static str, Value) {
+    ("CreateGroup", json!({"GroupName": "devs"}))
+}
+
+fn groups(operation: &str) -> Option<Case> {
+    let member = ("AddUserToGroup", json!({"GroupName": "devs", "UserName": "ann"}));
+    match operation {
+        "CreateGroup" => after([], json!({"GroupName": "devs", "Path": "/team/"})),
+        "GetGroup" => after([group()], json!({"GroupName": "devs", "MaxItems": 5})),
+        "ListGroups" => after([], json!({"PathPrefix": "/", "MaxItems": 5})),
+        "UpdateGroup" => after([group()], json!({"GroupName": "devs", "NewPath": "/team/", "NewGroupName": "crew"})),
+        "DeleteGroup" => after([group()], json!({"GroupName": "devs"})),
+        "AddUserToGroup" => after([user(), group()], member.1),
+        "RemoveUserFromGroup" => after([user(), group(), member.clone()], member.1),
+        "ListGroupsForUser" => after([user()], json!({"UserName": "ann", "MaxItems": 5})),
         _ => None,
     }
 }
