@@ -5,10 +5,11 @@ mod conditions;
 mod need;
 
 pub use caller::{Caller, CallerIdentity, Session, SessionKind};
-pub use need::{Need, Resource};
+pub use need::{NamedImage, Need, Resource};
 
 use crate::{CommonError, Cx};
 use conditions::RequestFacts;
+use oci::Digest;
 use policy::{Cause, PolicyKind};
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ pub struct FoundPolicies {
     pub resource_tags: Tags,
     /// The tags of the caller's user or role. The tags of its session win over them.
     pub principal_tags: Tags,
+    /// All tags of the image that the need takes all tags from. Empty unless a policy depends on them.
+    pub image_tags: Vec<String>,
     /// The resource's full ARN, if the need names it by less: IAM's operations name a user without the user's path.
     pub resource_arn: Option<String>,
 }
@@ -34,6 +37,12 @@ pub trait PolicySource: Send + Sync {
     /// Adds the policies and tags that the domain knows of the call's caller and of the resource. A resource that does not exist has
     /// none.
     async fn add(&self, cx: &Cx, need: &Need, found: &mut FoundPolicies) -> Result<(), CommonError>;
+
+    /// Returns all tags of an image in the need's repository. Empty for an image or a repository that does not exist, and for a domain
+    /// without images.
+    async fn image_tags(&self, _cx: &Cx, _need: &Need, _image: &Digest) -> Result<Vec<String>, CommonError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Finds the policies for a need in all domains.
@@ -41,6 +50,13 @@ pub async fn find_policies(cx: &Cx, need: &Need) -> Result<FoundPolicies, Common
     let mut found = FoundPolicies::default();
     for source in cx.policy_sources() {
         source.add(cx, need, &mut found).await?;
+    }
+    if let Some(image) = need.digest_to_delete()
+        && found.policies.mention(conditions::IMAGE_TAG)
+    {
+        for source in cx.policy_sources() {
+            found.image_tags.extend(source.image_tags(cx, need, image).await?);
+        }
     }
     Ok(found)
 }
@@ -59,7 +75,7 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
         match decide_for(&principal, cx, need, &found) {
             policy::Decision::Denied { .. } if need.optional => optional = false,
             policy::Decision::Denied { reason } => {
-                return Err(CommonError::AccessDenied(Box::new(shown_to(&cx.caller, need, reason))));
+                return Err(CommonError::AccessDenied(Box::new(shown(&principal, cx, need, found, reason))));
             }
             policy::Decision::Allowed { .. } => {}
         }
@@ -67,13 +83,33 @@ pub async fn authorize(cx: &Cx, needs: &[Need]) -> Result<bool, CommonError> {
     Ok(optional)
 }
 
-/// A denial as its caller may read it. A resource that does not exist has no policy, so callers of other accounts are not told that a
-/// policy of the resource denies.
-fn shown_to(caller: &Caller, need: &Need, denial: policy::Denial) -> policy::Denial {
+/// Returns a denial as its caller may read it. It tells nobody more than the caller's own rights do.
+///
+/// A caller can write policies of its own that test what is stored, and learn it from the denial's text. So whoever would be denied
+/// without what is stored reads that denial: the tags of images are for those who may do the action on an image without tags, and the
+/// tags of a resource are for them and for its account.
+///
+/// A resource that does not exist has no policy, so callers of other accounts are not told that a policy of the resource denies.
+fn shown(
+    principal: &policy::Principal,
+    cx: &Cx,
+    need: &Need,
+    mut found: FoundPolicies,
+    denial: policy::Denial,
+) -> policy::Denial {
+    let is_own = cx.caller.account() == Some(need.resource.owner);
+    found.image_tags.clear();
+    if !is_own {
+        found.resource_tags = Tags::default();
+    }
+    let denial = match decide_for(principal, cx, need, &found) {
+        policy::Decision::Denied { reason } => reason,
+        policy::Decision::Allowed { .. } => denial,
+    };
     let own = need.rule.kind();
     let is_of_resource =
         matches!(denial.cause, Cause::ExplicitDeny(kind) if [own, PolicyKind::Registry].contains(&kind));
-    if !is_of_resource || caller.account() == Some(need.resource.owner) {
+    if is_own || !is_of_resource {
         return denial;
     }
     policy::Denial { cause: Cause::NoAllow(own), statement: None, ..denial }

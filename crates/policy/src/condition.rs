@@ -35,6 +35,11 @@ impl Condition {
         Ok(Condition { operator, key: key.to_ascii_lowercase(), test })
     }
 
+    /// True if the condition tests the key with this lower-case name, or has a variable of this name.
+    pub(crate) fn mentions(&self, key: &str) -> bool {
+        self.key == key || self.test.mentions(key)
+    }
+
     /// True if the request meets the condition.
     ///
     /// `unresolved` tells whether a policy value matches under a negated operator if the request lacks the value's variable. If the key

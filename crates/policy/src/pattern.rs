@@ -96,6 +96,11 @@ impl Pattern {
         whole(&pieces, &text)
     }
 
+    /// True if it has a variable with this lower-case name.
+    pub(crate) fn mentions(&self, key: &str) -> bool {
+        self.0.iter().any(|piece| matches!(piece, Piece::Variable(variable) if variable.key == key))
+    }
+
     /// True when neither a wildcard nor a variable is in it.
     pub(crate) fn is_plain(&self) -> bool {
         self.0.iter().all(|piece| matches!(piece, Piece::Character(_)))
@@ -227,6 +232,14 @@ impl ArnPattern {
                 let may = |field: usize, text| fields.get(field).is_some_and(|own| own.may_match_without_case(text));
                 may(2, service) && may(4, account)
             }
+        }
+    }
+
+    /// See [`Pattern::mentions`].
+    pub(crate) fn mentions(&self, key: &str) -> bool {
+        match self {
+            ArnPattern::Everything => false,
+            ArnPattern::Fields(fields) => fields.iter().any(|field| field.mentions(key)),
         }
     }
 

@@ -41,7 +41,17 @@ pub struct Policies {
 impl Policies {
     /// True if there is no policy of any kind.
     pub fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+
+    /// True if a policy depends on a condition key, by a condition or by a variable.
+    pub fn mention(&self, key: &str) -> bool {
+        let key = key.to_ascii_lowercase();
+        self.all().any(|policy| policy.document.statements.iter().any(|statement| statement.mentions(&key)))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &AttachedPolicy> {
         let kinds = [&self.control, &self.identity, &self.resource, &self.registry, &self.boundary, &self.session];
-        kinds.iter().all(|policies| policies.is_empty())
+        kinds.into_iter().flatten()
     }
 }

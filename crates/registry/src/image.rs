@@ -211,6 +211,11 @@ fn is_index(media_type: &str) -> bool {
 }
 
 /// Finds the image of an id, or returns the failure.
+/// Returns the digest that a client names in an image id, in upper or lower case. `None` if no image can have it.
+pub fn digest_named(text: &str) -> Option<Digest> {
+    text.to_ascii_lowercase().parse().ok()
+}
+
 fn find(
     tx: &mut meta::Tx<'_>,
     repository: RepositoryId,
@@ -224,9 +229,9 @@ fn find(
     let digest: Option<Digest> = match &id.digest {
         None => None,
         // The digest is well formed but has an unsupported algorithm, so no image has it.
-        Some(text) => match text.to_ascii_lowercase().parse() {
-            Ok(digest) => Some(digest),
-            Err(_) => return not_found(),
+        Some(text) => match digest_named(text) {
+            Some(digest) => Some(digest),
+            None => return not_found(),
         },
     };
     let row = match (&id.tag, &digest) {

@@ -9,6 +9,7 @@ use crate::clock::Time;
 use crate::{Capability, CommonError, Cx, Error, RegistryId, lock, permission, resource_tags};
 use kernel::access::{FoundPolicies, Need, PolicySource, Resource, Tags};
 use meta::records::policy::{self as records, ResourcePolicyRow};
+use oci::Digest;
 use policy::{AttachedPolicy, Document, Grammar};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -50,6 +51,13 @@ impl PolicySource for StoredPolicies {
             found.resource_tags = tags.clone();
         }
         Ok(())
+    }
+
+    async fn image_tags(&self, cx: &Cx, need: &Need, image: &Digest) -> Result<Vec<String>, CommonError> {
+        let Some(name) = permission::repository_of(&cx.registry, &need.resource) else { return Ok(Vec::new()) };
+        let (registry, digest) = (cx.registry.key(), image.to_bytes());
+        let tags = cx.db.read(move |tx| tx.tag_of_digest(&registry, name.as_str(), &digest)).await;
+        tags.map_err(|error: meta::Error| error.into())
     }
 }
 

@@ -8,10 +8,16 @@ mod tests;
 use super::{Caller, CallerIdentity, FoundPolicies, Need};
 use crate::clock::Time;
 use crate::{Cx, Origin, RegistryId};
+use oci::Tag;
 use policy::Keys;
 
 /// The microseconds of a second.
 const MICROSECONDS: i64 = 1_000_000;
+
+/// The tag of the image that a request reads, pushes or untags; all tags of the image that a request deletes.
+pub(super) const IMAGE_TAG: &str = "ecru:ImageTag";
+/// The digest by which a request names an image.
+const IMAGE_DIGEST: &str = "ecru:ImageDigest";
 
 /// The facts about a call that condition keys are made of.
 pub(super) struct RequestFacts<'a> {
@@ -42,6 +48,11 @@ pub(super) fn keys(facts: &RequestFacts<'_>, need: &Need, found: &FoundPolicies)
     }
     for (key, values) in &need.conditions {
         values.iter().for_each(|value| put(key, value.clone()));
+    }
+    if let Some(image) = &need.image {
+        let named = image.tag.iter().map(Tag::to_string);
+        named.chain(found.image_tags.iter().cloned()).for_each(|tag| put(IMAGE_TAG, tag));
+        image.digest.iter().for_each(|digest| put(IMAGE_DIGEST, digest.to_string()));
     }
     // Most services have their own name for the key of a resource's tag.
     let service = need.action.split(':').next().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! What a call needs: actions on resources.
 
 use aws::AccountId;
+use oci::{Digest, Tag};
 use policy::ResourceRule;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,28 @@ impl Resource {
     }
 }
 
+/// The image that a need is about, as the request names it. Policies test it by `ecru:ImageTag` and `ecru:ImageDigest`.
+///
+/// A malformed tag or digest names no image, so the request fails after its authorization and the keys are absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedImage {
+    pub tag: Option<Tag>,
+    pub digest: Option<Digest>,
+    /// True if the action takes all tags from the image that the digest names. `ecru:ImageTag` has all of them then.
+    pub loses_all_tags: bool,
+}
+
+impl NamedImage {
+    /// The image that a request to read or push names.
+    pub fn new(tag: Option<Tag>, digest: Option<Digest>) -> NamedImage {
+        NamedImage { tag, digest, loses_all_tags: false }
+    }
+    /// The image that a request to delete names. A tag in the request is all that the request deletes of an image with more tags.
+    pub fn to_delete(tag: Option<Tag>, digest: Option<Digest>) -> NamedImage {
+        NamedImage { loses_all_tags: tag.is_none(), ..NamedImage::new(tag, digest) }
+    }
+}
+
 /// One permission that a call needs. The operation declares it and [`authorize`] checks it.
 #[derive(Clone, Debug)]
 pub struct Need {
@@ -40,6 +63,8 @@ pub struct Need {
     /// Other condition keys of the request with their values: those of the action, such as `ecr:AccountSetting`, `sts:ExternalId`,
     /// `sts:RoleSessionName` and `iam:PassedToService`, and `aws:SourceArn` and `aws:SourceAccount` if a service acts for a resource.
     pub conditions: BTreeMap<&'static str, Vec<String>>,
+    /// `None` for an action on a whole repository or on something else. An operation on several images has a need for each.
+    pub image: Option<NamedImage>,
     /// True if the call continues without this permission and does less. A mount without it opens an upload (`ECR.md` B.8).
     pub optional: bool,
 }
@@ -53,6 +78,7 @@ impl Need {
             request_tags: BTreeMap::new(),
             removed_tags: BTreeSet::new(),
             conditions: BTreeMap::new(),
+            image: None,
             optional: false,
         }
     }
@@ -65,9 +91,17 @@ impl Need {
     pub fn required_of_trust_policy(self) -> Need {
         Need { rule: ResourceRule::Trust, ..self }
     }
+    /// Makes the need one about this image.
+    pub fn on_image(self, image: NamedImage) -> Need {
+        Need { image: Some(image), ..self }
+    }
     /// Makes the need optional.
     pub fn optional(self) -> Need {
         Need { optional: true, ..self }
+    }
+    /// The digest of an image whose tags the action depends on.
+    pub(super) fn digest_to_delete(&self) -> Option<&Digest> {
+        self.image.as_ref().filter(|image| image.loses_all_tags)?.digest.as_ref()
     }
     /// The values of `aws:TagKeys`.
     pub fn tag_keys(&self) -> impl Iterator<Item = &str> {

@@ -1,5 +1,6 @@
 //! Tags, the names of images in a repository.
 
+use super::RegistryKey;
 use crate::{Change, Error, ImageId, Lookup, RepositoryId, Tx, Value};
 
 statements! {
@@ -18,6 +19,10 @@ statements! {
     TAG_LIST_IMAGES = "SELECT tag.name, image.digest FROM tag JOIN image ON image.id = tag.image_id \
         WHERE tag.repository_id = $1 AND tag.name > $2 ORDER BY tag.name LIMIT $3";
     TAG_OF_IMAGE = "SELECT name FROM tag WHERE image_id = $1 ORDER BY name";
+    TAG_OF_DIGEST = "SELECT tag.name FROM repository \
+        JOIN image ON image.repository_id = repository.id AND image.digest = $4 AND image.deleted_at IS NULL \
+        JOIN tag ON tag.image_id = image.id \
+        WHERE repository.account = $1 AND repository.region = $2 AND repository.name = $3 AND repository.deleted_at IS NULL";
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +108,17 @@ impl Tx<'_> {
     ) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let rows = self.query(TAG_LIST_IMAGES, &[repository.into(), after.into(), limit.into()])?;
         rows.into_iter().map(|mut row| Ok((row.take(0)?, row.take(1)?))).collect()
+    }
+
+    /// The tags of an image by the name of its repository. One statement, whether the repository and the image exist or not.
+    pub fn tag_of_digest(
+        &mut self,
+        registry: &RegistryKey,
+        repository: &str,
+        digest: &[u8],
+    ) -> Result<Vec<String>, Error> {
+        let params = [(&registry.account).into(), (&registry.region).into(), repository.into(), digest.into()];
+        self.query(TAG_OF_DIGEST, &params)?.into_iter().map(|mut row| row.take(0)).collect()
     }
 
     pub fn tag_of_image(&mut self, image: ImageId) -> Result<Vec<String>, Error> {

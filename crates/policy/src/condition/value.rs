@@ -46,6 +46,20 @@ impl Test {
         })
     }
 
+    /// True if one of the policy's values has a variable with this lower-case name.
+    pub(super) fn mentions(&self, key: &str) -> bool {
+        match self {
+            Test::Text(patterns) | Test::TextWithoutCase(patterns) => patterns.iter().any(|p| p.mentions(key)),
+            Test::Arn(patterns) => patterns.iter().any(|p| p.mentions(key)),
+            Test::Number(..)
+            | Test::Date(..)
+            | Test::Bool(_)
+            | Test::Binary(_)
+            | Test::Address(_)
+            | Test::Absent(_) => false,
+        }
+    }
+
     /// True if a value of the request matches one of the policy's values. A value that can't be parsed matches none.
     ///
     /// `unresolved` is the result for a policy value with a variable that the request lacks.

@@ -76,6 +76,15 @@ impl Statement {
         applies.then_some(strength)
     }
 
+    /// True if the statement depends on the condition key with this lower-case name.
+    pub(crate) fn mentions(&self, key: &str) -> bool {
+        let in_resources = match &self.resources {
+            Resources::Own => false,
+            Resources::AnyOf(patterns) | Resources::AllBut(patterns) => patterns.iter().any(|p| p.mentions(key)),
+        };
+        in_resources || self.conditions.iter().any(|condition| condition.mentions(key))
+    }
+
     fn concerns_action(&self, facts: &Facts<'_>) -> bool {
         let is_it =
             |pattern: &Pattern| pattern.matches_without_case(facts.request.action, facts.context()) == Some(true);

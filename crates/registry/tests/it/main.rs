@@ -17,6 +17,7 @@ mod costs;
 mod crash;
 mod damaged;
 mod faults;
+mod image_conditions;
 mod inputs;
 mod job_kinds;
 mod jobs;

@@ -349,7 +349,7 @@ async fn system(
         limits: limits.clone(),
         quirks: quirks.clone(),
     };
-    Arc::new(System::new(parts, &[&registry::DOMAIN]))
+    Arc::new(System::new(parts, &[&registry::DOMAIN, &identity::DOMAIN]))
 }
 
 fn context(system: Arc<System>, account: &str, region: &str) -> Cx {

@@ -1,7 +1,8 @@
-use super::super::{Resource, Session, SessionKind};
+use super::super::{NamedImage, Resource, Session, SessionKind};
 use super::*;
 use crate::RequestOrigin;
 use aws::AccountId;
+use oci::Digest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -182,6 +183,34 @@ fn a_need_has_the_keys_of_its_action_and_of_its_resource() {
         ("ecr:ResourceTag/kind", &["base"]),
     ]));
     assert_eq!(keys_of_request(&origin(), &tagged, &found), expected);
+}
+
+#[test]
+fn an_image_has_the_tag_and_digest_of_the_request_or_all_its_tags_if_it_loses_them() {
+    let digest = Digest::of(oci::Algorithm::Sha256, b"");
+    let text = digest.to_string();
+    let tag = || Some("v1".parse().unwrap());
+    let held = FoundPolicies { image_tags: vec!["a".to_owned(), "b".to_owned()], ..FoundPolicies::default() };
+    let none = FoundPolicies::default();
+    let both: &[(&str, &[&str])] = &[("ecru:ImageDigest", &[&text]), ("ecru:ImageTag", &["v1"])];
+    for (image, found, expected) in [
+        (NamedImage::default(), &none, these(&[])),
+        (NamedImage::new(tag(), None), &none, these(&both[1..])),
+        (NamedImage::new(None, Some(digest)), &none, these(&both[..1])),
+        (NamedImage::new(tag(), Some(digest)), &none, these(both)),
+        (NamedImage::to_delete(tag(), Some(digest)), &none, these(both)),
+        (
+            NamedImage::to_delete(None, Some(digest)),
+            &held,
+            these(&[("ecru:ImageDigest", &[&text]), ("ecru:ImageTag", &["a", "b"])]),
+        ),
+    ] {
+        let asks_for_tags = need().on_image(image.clone()).digest_to_delete().is_some();
+        assert_eq!(asks_for_tags, !found.image_tags.is_empty(), "{image:?}");
+        let mut keys = keys_of_request(&origin(), &need().on_image(image.clone()), found);
+        keys.retain(|key, _| key.starts_with("ecru:Image"));
+        assert_eq!(keys, expected, "{image:?}");
+    }
 }
 
 /// Policies may test keys whose feature does not exist here. They are absent from every request.

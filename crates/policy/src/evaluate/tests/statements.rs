@@ -83,3 +83,29 @@ fn conditions_use_the_requests_keys_but_no_forged_ones() {
         assert_eq!(evaluate(&request, &all).is_allowed(), expected, "{context:?}");
     }
 }
+
+#[test]
+fn policies_mention_the_keys_of_their_conditions_and_variables() {
+    let with = |member: &str, value: Value| {
+        let mut statement = json!({"Effect": "Allow", "Action": "*", "Resource": "*"});
+        statement[member] = value;
+        policies(
+            documents(Grammar::Identity, &[json!({"Effect": "Allow", "Action": "*", "Resource": "*"}), statement]),
+            Vec::new(),
+        )
+    };
+    for (all, mentioned) in [
+        (with("Condition", json!({})), false),
+        (with("Condition", json!({"StringEquals": {"ECRU:imagetag": "a"}})), true),
+        (with("Condition", json!({"Null": {"ecru:ImageTag": "true"}})), true),
+        (with("Condition", json!({"StringEquals": {"ecru:ImageTagX": "ecru:ImageTag"}})), false),
+        (with("Condition", json!({"StringLike": {"x:y": ["a", "a-${ecru:ImageTag}"]}})), true),
+        (with("Condition", json!({"StringEqualsIgnoreCase": {"x:y": "${ecru:ImageTag, 'b'}"}})), true),
+        (with("Condition", json!({"ArnLike": {"x:y": "arn:aws:iam::*:user/${ecru:ImageTag}"}})), true),
+        (with("Condition", json!({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}})), false),
+        (with("Resource", json!("arn:aws:ecr:*:*:repository/${ecru:ImageTag}")), true),
+        (with("Resource", json!("arn:aws:ecr:*:*:repository/ecru:ImageTag")), false),
+    ] {
+        assert_eq!(all.mention("ecru:ImageTag"), mentioned, "{:?}", all.identity);
+    }
+}
