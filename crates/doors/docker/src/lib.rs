@@ -171,6 +171,7 @@ async fn answer(
     let hints = Hints {
         digest_without_mount: query.has("digest") && !query.has("mount"),
         mount: uploads::mount_asked(query),
+        manifest: manifests::named_in_query(&head.method, query),
         has_body: !body.is_empty(),
     };
     let operation = Operation::find(&head.method, endpoint, hints).map_err(|none| match none {
@@ -196,7 +197,7 @@ async fn run(call: Call<'_>, operation: Operation) -> Result<Response, Refusal> 
         Operation::ListTags { name } => repositories::tags(call, &name).await,
         Operation::GetManifest { name, reference, head } => manifests::get(call, &name, &reference, head).await,
         Operation::MissingManifest { name, reference, .. } => manifests::missing(call, &name, &reference.0).await,
-        Operation::PutManifest { name, reference } => Box::pin(manifests::put(call, &name, &reference)).await,
+        Operation::PutManifest { name, reference, .. } => Box::pin(manifests::put(call, &name, &reference)).await,
         Operation::DeleteManifest { name, reference } => manifests::delete(call, &name, &reference).await,
         Operation::ListReferrers { name, digest } => referrers::list(call, &name, &digest).await,
         Operation::HeadBlob { name, digest } => blobs::head(call, &name, &digest).await,

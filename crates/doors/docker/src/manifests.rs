@@ -1,9 +1,11 @@
 //! Serves, stores and deletes manifests by tag or digest (`ECR.md` B.5, B.6, OCI distribution-spec "Pulling manifests", "Pushing
 //! manifests").
 use super::error::Refusal;
+use super::operation::ManifestQuery;
 use super::path::InvalidPath;
+use super::query::Query;
 use super::{CONTENT_DIGEST, Call, add, bare, set};
-use http::{HeaderName, StatusCode, header};
+use http::{HeaderName, Method, StatusCode, header};
 use kernel::RequestOrigin;
 use listen::body::{self, Response};
 use listen::memory::{self, AnswerBytes, NotRead, Owner};
@@ -128,6 +130,15 @@ fn tag_lines(tags: &[Tag]) -> Vec<String> {
 pub async fn missing(call: Call<'_>, name: &RepositoryName, reference: &str) -> Result<Response, Refusal> {
     registry::repository::get(call.cx, name).await.map_err(|error| call.refuse(error))?;
     Err(Refusal::manifest_unnamable(reference))
+}
+
+/// Returns the tags and the digest in the query of a push. More tags than [`MAX_TAGS`] are refused later.
+pub fn named_in_query(method: &Method, query: Query<'_>) -> ManifestQuery {
+    if *method != Method::PUT {
+        return ManifestQuery::default();
+    }
+    let tags = query.all("tag").into_iter().take(MAX_TAGS).filter_map(|tag| tag.parse().ok());
+    ManifestQuery { tags: tags.collect(), digest: query.get("digest").and_then(|digest| digest.parse().ok()) }
 }
 
 /// Returns the tags to set and the digest to verify. The path names a tag, with an optional `?digest=`, or a digest, with any

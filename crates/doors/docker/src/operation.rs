@@ -1,9 +1,9 @@
 //! The operations on `/v2/` and the permissions that they need (`ECR.md` B.3, end of B.10).
 use super::path::{Endpoint, InvalidPath, InvalidReference, UploadPath};
 use http::Method;
-use kernel::access::Need;
+use kernel::access::{NamedImage, Need};
 use kernel::{RegistryId, action};
-use oci::{Digest, Reference, RepositoryName};
+use oci::{Digest, Reference, RepositoryName, Tag};
 use registry::permission;
 use registry::push_log::PushAttempt;
 
@@ -29,6 +29,7 @@ pub enum Operation {
     PutManifest {
         name: RepositoryName,
         reference: Reference,
+        query: ManifestQuery,
     },
     DeleteManifest {
         name: RepositoryName,
@@ -83,6 +84,13 @@ pub struct Mount {
     pub from: RepositoryName,
 }
 
+/// The tags and the digest in the query of a push, beside the path's. Malformed ones are absent: the push is refused later for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManifestQuery {
+    pub tags: Vec<Tag>,
+    pub digest: Option<Digest>,
+}
+
 /// What the head of a request says besides its method and path.
 #[derive(Clone, Debug)]
 pub struct Hints {
@@ -90,6 +98,8 @@ pub struct Hints {
     pub digest_without_mount: bool,
     /// The layer that the query asks to mount; `None` if the query has no source, or an invalid digest or name.
     pub mount: Option<Mount>,
+    /// Empty unless the method is PUT.
+    pub manifest: ManifestQuery,
     pub has_body: bool,
 }
 
@@ -118,7 +128,7 @@ impl Operation {
             }
             Endpoint::Manifest { name, reference } => match (method, reference) {
                 (&Method::GET | &Method::HEAD, Ok(reference)) => Ok(Operation::GetManifest { name, reference, head }),
-                (&Method::PUT, Ok(reference)) => Ok(Operation::PutManifest { name, reference }),
+                (&Method::PUT, Ok(reference)) => Ok(Operation::PutManifest { name, reference, query: hints.manifest }),
                 (&Method::DELETE, Ok(reference)) => Ok(Operation::DeleteManifest { name, reference }),
                 (&Method::PUT, Err(invalid)) => Err(NoOperation::Path(invalid.into())),
                 (&Method::GET | &Method::HEAD | &Method::DELETE, Err(reference)) => {
@@ -152,7 +162,7 @@ impl Operation {
         let attempt =
             |action, name: &RepositoryName| PushAttempt { action, repository: name.clone(), tag: None, digest: None };
         match self {
-            Operation::PutManifest { name, reference } => {
+            Operation::PutManifest { name, reference, .. } => {
                 let (tag, digest) = match reference {
                     Reference::Tag(tag) => (Some(tag.to_string()), None),
                     Reference::Digest(digest) => (None, Some(*digest)),
@@ -181,7 +191,7 @@ impl Operation {
     pub fn image(&self) -> Option<(RepositoryName, Reference)> {
         match self {
             Operation::GetManifest { name, reference, .. }
-            | Operation::PutManifest { name, reference }
+            | Operation::PutManifest { name, reference, .. }
             | Operation::DeleteManifest { name, reference } => Some((name.clone(), reference.clone())),
             Operation::Ping
             | Operation::Catalog
@@ -204,6 +214,14 @@ impl Operation {
     pub fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let need = |action, name| Need::new(registry.action(action), permission::repository(registry, name));
         let read = |action, name| if registry.is_public() { Vec::new() } else { vec![need(action, name)] };
+        let read_image = |name, image| match registry.is_public() {
+            true => Vec::new(),
+            false => vec![need(action!("BatchGetImage"), name).on_image(image)],
+        };
+        let named = |reference: &Reference| match reference {
+            Reference::Tag(tag) => NamedImage::new(Some(tag.clone()), None),
+            Reference::Digest(digest) => NamedImage::new(None, Some(*digest)),
+        };
         match self {
             // A valid token is enough.
             Operation::Ping => Vec::new(),
@@ -214,13 +232,26 @@ impl Operation {
                 )]
             }
             Operation::ListTags { name } => read(action!("ListImages"), name),
-            Operation::GetManifest { name, .. }
-            | Operation::MissingManifest { name, delete: false, .. }
-            | Operation::ListReferrers { name, .. } => read(action!("BatchGetImage"), name),
-            Operation::PutManifest { name, .. } => vec![need(action!("PutImage"), name)],
-            Operation::DeleteManifest { name, .. }
-            | Operation::MissingManifest { name, delete: true, .. }
-            | Operation::DeleteBlob { name, .. } => vec![need(action!("BatchDeleteImage"), name)],
+            Operation::GetManifest { name, reference, .. } => read_image(name, named(reference)),
+            Operation::MissingManifest { name, delete: false, .. } => read(action!("BatchGetImage"), name),
+            Operation::ListReferrers { name, digest } => read_image(name, NamedImage::new(None, Some(*digest))),
+            // A push of several tags needs the permission for each.
+            Operation::PutManifest { name, reference, query } => {
+                let NamedImage { tag, digest, .. } = named(reference);
+                let push =
+                    |tag| need(action!("PutImage"), name).on_image(NamedImage::new(tag, digest.or(query.digest)));
+                match &query.tags[..] {
+                    [] => vec![push(tag)],
+                    tags => tags.iter().cloned().map(Some).map(push).collect(),
+                }
+            }
+            Operation::DeleteManifest { name, reference } => {
+                let NamedImage { tag, digest, .. } = named(reference);
+                vec![need(action!("BatchDeleteImage"), name).on_image(NamedImage::to_delete(tag, digest))]
+            }
+            Operation::MissingManifest { name, delete: true, .. } | Operation::DeleteBlob { name, .. } => {
+                vec![need(action!("BatchDeleteImage"), name)]
+            }
             Operation::HeadBlob { name, .. } => read(action!("BatchCheckLayerAvailability"), name),
             Operation::GetBlob { name, .. } => read(action!("GetDownloadUrlForLayer"), name),
             Operation::StartUpload { name, whole: false, mount } => {
@@ -251,7 +282,8 @@ mod tests {
     fn a_mount_needs_its_source_and_goes_on_without_it() {
         let name = |text: &str| text.parse::<RepositoryName>().unwrap();
         let mount = Mount { digest: Digest::of(oci::Algorithm::Sha512, b""), from: name("source") };
-        let hints = Hints { digest_without_mount: false, mount: Some(mount), has_body: false };
+        let manifest = ManifestQuery::default();
+        let hints = Hints { digest_without_mount: false, mount: Some(mount), manifest, has_body: false };
         let operation = Operation::find(&Method::POST, Endpoint::Uploads { name: name("app") }, hints).unwrap();
         let needs = |registry: &RegistryId| -> Vec<_> {
             operation.needs(registry).into_iter().map(|n| (n.action.into_owned(), n.resource, n.optional)).collect()
@@ -286,7 +318,10 @@ mod tests {
             assert!(read.needs(&public).is_empty(), "{read:?}");
         }
         for (write, action) in [
-            (Operation::PutManifest { name: name(), reference: reference() }, "ecr-public:PutImage"),
+            (
+                Operation::PutManifest { name: name(), reference: reference(), query: ManifestQuery::default() },
+                "ecr-public:PutImage",
+            ),
             (Operation::DeleteManifest { name: name(), reference: reference() }, "ecr-public:BatchDeleteImage"),
             (Operation::DeleteBlob { name: name(), digest }, "ecr-public:BatchDeleteImage"),
             (Operation::StartUpload { name: name(), whole: false, mount: None }, "ecr-public:InitiateLayerUpload"),

@@ -3,7 +3,7 @@ use super::failure::Ecr;
 use super::types::{self, ImageFailure, ImageIdentifier, ImageIds};
 use call::Operation;
 use call::check;
-use kernel::access::Need;
+use kernel::access::{NamedImage, Need};
 use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
@@ -37,7 +37,8 @@ impl Operation for BatchDeleteImage {
     }
 
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:BatchDeleteImage", registry, self.repository_name.as_deref())]
+        let need = types::need_on("ecr:BatchDeleteImage", registry, self.repository_name.as_deref());
+        types::needs_on_images(need, self.image_ids.as_ref(), NamedImage::to_delete)
     }
 
     fn check(self) -> Result<Self::Checked, Error> {

@@ -5,7 +5,7 @@ use super::types::{self, ImageIds, ImagesFilter};
 use aws::{AccountId, Timestamp};
 use call::check;
 use call::{Operation, Structure};
-use kernel::access::Need;
+use kernel::access::{NamedImage, Need};
 use kernel::{Cx, RegistryId};
 use listen::app::App;
 use oci::RepositoryName;
@@ -84,7 +84,8 @@ impl Operation for DescribeImages {
     }
 
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:DescribeImages", registry, self.repository_name.as_deref())]
+        let need = types::need_on("ecr:DescribeImages", registry, self.repository_name.as_deref());
+        types::needs_on_images(need, self.image_ids.as_ref(), NamedImage::new)
     }
 
     fn check(self) -> Result<Checked, Error> {

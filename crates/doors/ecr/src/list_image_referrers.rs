@@ -4,7 +4,7 @@ use super::page::{Listing, PageRequest};
 use super::types::{self, Bounded};
 use call::check;
 use call::{Operation, Structure};
-use kernel::access::Need;
+use kernel::access::{NamedImage, Need};
 use kernel::{Constraint, Cx, RegistryId};
 use listen::app::App;
 use oci::{Digest, Manifest, RepositoryName};
@@ -96,7 +96,9 @@ impl Operation for ListImageReferrers {
 
     /// The operation has no IAM action of its own (`ECR.md` G.2).
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:BatchGetImage", registry, self.repository_name.as_deref())]
+        let subject = self.subject_id.as_ref().and_then(|Structure(subject)| subject.image_digest.as_deref());
+        let image = types::named_image(NamedImage::new, None, subject);
+        vec![types::need_on("ecr:BatchGetImage", registry, self.repository_name.as_deref()).on_image(image)]
     }
 
     fn check(self) -> Result<Checked, Error> {

@@ -3,7 +3,7 @@ use super::failure::Ecr;
 use super::types::{self, Image, ImageIdentifier};
 use call::Operation;
 use call::check;
-use kernel::access::Need;
+use kernel::access::{NamedImage, Need};
 use kernel::{Constraint, Cx, RegistryId};
 use listen::app::App;
 use oci::{Digest, Manifest, RepositoryName, Tag};
@@ -54,7 +54,8 @@ impl Operation for PutImage {
     }
 
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
-        vec![types::need_on("ecr:PutImage", registry, self.repository_name.as_deref())]
+        let image = types::named_image(NamedImage::new, self.image_tag.as_deref(), self.image_digest.as_deref());
+        vec![types::need_on("ecr:PutImage", registry, self.repository_name.as_deref()).on_image(image)]
     }
 
     fn attempt(&self) -> Option<PushAttempt> {

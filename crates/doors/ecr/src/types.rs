@@ -7,7 +7,8 @@ mod tag;
 
 pub use bounded::Bounded;
 pub use image::{
-    Image, ImageFailure, ImageIdentifier, ImageIds, ImagesFilter, MAX_TAG_CHARACTERS, image_ids, status_filter,
+    Image, ImageFailure, ImageIdentifier, ImageIds, ImagesFilter, MAX_TAG_CHARACTERS, image_ids, named_image,
+    needs_on_images, status_filter,
 };
 pub use repository::{
     EncryptionConfiguration, ExclusionFilterOut, ExclusionFilters, ImageScanningConfiguration,

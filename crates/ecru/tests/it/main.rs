@@ -15,6 +15,7 @@ mod foreign;
 mod forwarded;
 mod full_disk;
 mod iam;
+mod image_conditions;
 mod immutability;
 mod limits;
 mod local_only;

@@ -3,6 +3,8 @@ use super::Bounded;
 use aws::AccountId;
 use call::Structure;
 use call::check;
+use kernel::access::{NamedImage, Need};
+use oci::Digest;
 use registry::Error;
 use registry::image::{self, ImageRef, StatusFilter, TagStatus};
 use serde::{Deserialize, Serialize};
@@ -39,6 +41,34 @@ pub fn image_ids(ids: ImageIds) -> Result<Vec<ImageRef>, Error> {
         Ok(ImageRef { digest: id.image_digest, tag: id.image_tag })
     };
     ids.check("imageIds", 1)?.into_iter().enumerate().map(id).collect()
+}
+
+/// Returns the permissions for an action on the images that a request names: one for each, so that one refused image refuses them all.
+/// Without images it is the permission on the repository.
+///
+/// `named` is the part that the action has in the images: [`NamedImage::new`] or [`NamedImage::to_delete`].
+pub fn needs_on_images(
+    on_repository: Need,
+    ids: Option<&ImageIds>,
+    named: fn(Option<oci::Tag>, Option<Digest>) -> NamedImage,
+) -> Vec<Need> {
+    let ids = ids.map_or(&[][..], ImageIds::kept);
+    if ids.is_empty() {
+        return vec![on_repository];
+    }
+    let need = |Structure(id): &Structure<ImageIdentifier>| {
+        on_repository.clone().on_image(named_image(named, id.image_tag.as_deref(), id.image_digest.as_deref()))
+    };
+    ids.iter().map(need).collect()
+}
+
+/// See [`needs_on_images`].
+pub fn named_image(
+    named: fn(Option<oci::Tag>, Option<Digest>) -> NamedImage,
+    tag: Option<&str>,
+    digest: Option<&str>,
+) -> NamedImage {
+    named(tag.and_then(|tag| tag.parse().ok()), digest.and_then(image::digest_named))
 }
 
 #[derive(Debug, Serialize)]
