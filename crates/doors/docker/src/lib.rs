@@ -131,7 +131,7 @@ impl CallFacts {
             host,
             registry: self.cx.as_ref().map_or(registry, |cx| cx.registry.clone()),
             named,
-            caller: self.cx.as_ref().and_then(|cx| cx.caller.account()),
+            caller: self.cx.as_ref().map(|cx| cx.caller.identity.clone()),
             pushes: self.attempt.is_some(),
             image: self.image.clone(),
             upload_life: app.system.limits.upload_life,

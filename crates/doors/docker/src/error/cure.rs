@@ -1,8 +1,11 @@
 //! Says what would let a refused call succeed, for this caller and this host (`ECR.md` B.2).
+mod permission;
+
 use super::{Refusal, with_cure};
 use kernel::RegistryId;
+use kernel::access::CallerIdentity;
 use oci::{Reference, RepositoryName};
-use policy::{Cause, DecidingStatement, Denial, PolicyKind};
+use policy::Denial;
 use std::time::Duration;
 
 /// The facts about a call that its cure depends on.
@@ -13,8 +16,8 @@ pub struct About {
     pub registry: RegistryId,
     /// Whether the host name selects that registry.
     pub named: bool,
-    /// The caller's account, once it is known.
-    pub caller: Option<aws::AccountId>,
+    /// The caller, once it is known.
+    pub caller: Option<CallerIdentity>,
     /// Whether the call is a step of a push.
     pub pushes: bool,
     /// The image that the call is about.
@@ -141,59 +144,21 @@ impl About {
         Words { whole, short: Some(short) }
     }
 
-    /// Says who can allow the denied action, and how. Only callers of the owner's account are told about the owner's policies.
-    fn permission(&self, denial: &Denial) -> Words {
-        let account = self.registry.account;
-        if self.caller != Some(account) {
-            return Words::new(format!("log in with credentials of the account {account}, or have it allow yours"));
-        }
-        let administrator = format!("an administrator of the account {account} can allow it");
-        match denial.cause {
-            Cause::NoAllow(PolicyKind::Identity | PolicyKind::Resource | PolicyKind::Registry) => {
-                let Denial { action, resource, .. } = denial;
-                let statement = format!(r#"{{"Effect": "Allow", "Action": "{action}", "Resource": "{resource}"}}"#);
-                let whole = format!("{administrator}, by a statement in a policy of yours: {statement}");
-                Words { whole, short: Some(administrator) }
-            }
-            Cause::ExplicitDeny(kind @ (PolicyKind::Resource | PolicyKind::Registry)) => self.denied_by(kind, denial),
-            Cause::NoAllow(PolicyKind::Control | PolicyKind::Trust | PolicyKind::Boundary | PolicyKind::Session)
-            | Cause::ExplicitDeny(
-                PolicyKind::Control
-                | PolicyKind::Identity
-                | PolicyKind::Trust
-                | PolicyKind::Boundary
-                | PolicyKind::Session,
-            ) => Words::new(administrator),
-        }
-    }
-
-    /// Names the statement of a repository or registry policy that denies, and a command that shows it.
-    fn denied_by(&self, kind: PolicyKind, denial: &Denial) -> Words {
-        let statement = match &denial.statement {
-            Some(DecidingStatement { sid: Some(sid), .. }) => format!("the statement '{sid}'"),
-            Some(DecidingStatement { sid: None, index, .. }) => format!("statement {}", index + 1),
-            None => "a statement".to_owned(),
-        };
-        let (whose, command) = match denial.resource.rsplit_once(":repository/") {
-            Some((_, name)) if kind == PolicyKind::Resource => {
-                ("repository", self.command("get-repository-policy", &format!("--repository-name {name}")))
-            }
-            _ => ("registry", self.command("get-registry-policy", "")),
-        };
-        let short = format!("{statement} of the {whose}'s policy denies it");
-        Words { whole: format!("{short}; see it with: {command}"), short: Some(short) }
+    /// Whether the caller belongs to the account that owns the registry.
+    fn is_of_owner(&self) -> bool {
+        self.caller.as_ref().and_then(CallerIdentity::account) == Some(self.registry.account)
     }
 
     /// Returns an AWS CLI command that addresses this registry.
     fn command(&self, operation: &str, arguments: &str) -> String {
-        let RegistryId { account, .. } = &self.registry;
+        let account = self.registry.account;
         let mut line = format!("aws {} {operation}", self.registry.service());
         if !arguments.is_empty() {
             line.push(' ');
             line.push_str(arguments);
         }
         line.push_str(&format!(" --region {}", self.registry.api_region()));
-        if self.caller != Some(*account) {
+        if !self.is_of_owner() {
             line.push_str(&format!(" --registry-id {account}"));
         }
         line

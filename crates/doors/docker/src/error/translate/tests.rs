@@ -18,13 +18,18 @@ fn denial(resource: &str) -> policy::Denial {
     }
 }
 
+/// The administrator of an account.
+fn administrator_of(account: &str) -> kernel::access::CallerIdentity {
+    kernel::access::CallerIdentity::Administrator { account: account.parse().unwrap() }
+}
+
 /// A call to the default registry by its administrator, at `localhost:5050`.
 fn about(pushes: bool) -> About {
     About {
         host: "localhost:5050".to_owned(),
         registry: RegistryId::private(aws::AccountId::DEFAULT, "us-east-1".parse().unwrap()),
         named: false,
-        caller: Some(aws::AccountId::DEFAULT),
+        caller: Some(administrator_of("000000000000")),
         pushes,
         image: None,
         upload_life: Duration::from_secs(86_400),
@@ -75,7 +80,7 @@ fn a_missing_repository_is_made_by_who_pushes_and_looked_for_by_who_pulls() {
     let error = || Error::RepositoryNotFound { name: "app".to_owned(), account: "000000000000".to_owned() };
     let plain = "The repository with name 'app' does not exist in the registry with id '000000000000'";
     let cause = "Not Found: no repository 'app' in the registry '000000000000'";
-    let foreign = About { caller: Some("111122223333".parse().unwrap()), ..about(true) };
+    let foreign = About { caller: Some(administrator_of("111122223333")), ..about(true) };
     let named = About { named: true, ..about(false) };
     let create = "aws ecr create-repository --repository-name app --region us-east-1";
     for (about, body, in_phrase) in [
@@ -112,7 +117,7 @@ fn a_missing_repository_is_made_by_who_pushes_and_looked_for_by_who_pulls() {
 #[test]
 fn a_denial_names_the_permission_and_whose_registry_it_is() {
     let repository = "arn:aws:ecr:us-east-1:000000000000:repository/team/app";
-    let foreign = || About { caller: Some("111122223333".parse().unwrap()), ..about(true) };
+    let foreign = || About { caller: Some(administrator_of("111122223333")), ..about(true) };
     for (resource, about, phrase) in [
         (
             repository,
@@ -164,7 +169,11 @@ fn who_belongs_to_the_account_is_told_the_statement_that_allows_or_the_one_that_
             format!("statement 3 of the registry's policy denies it; see it with: {registrys}"),
             "statement 3 of the registry's policy denies it".to_owned(),
         ),
-        (of(PolicyKind::Boundary, 0, Some("x")), administrator.to_owned(), administrator.to_owned()),
+        (
+            of(PolicyKind::Identity, 0, Some("x")),
+            "the statement 'x' of the policy denies it".to_owned(),
+            "the statement 'x' of the policy denies it".to_owned(),
+        ),
     ] {
         let refused =
             |about: &About| told(default(Error::Common(CommonError::AccessDenied(Box::new(denial.clone())))), about);
@@ -173,9 +182,15 @@ fn who_belongs_to_the_account_is_told_the_statement_that_allows_or_the_one_that_
         assert_eq!(message, format!("{denial}. {sentence}"));
         assert!(phrase.contains(&short), "{phrase}");
         // What the owner's policies say is nothing for others.
-        let foreign = About { caller: Some("111122223333".parse().unwrap()), ..about(true) };
+        let foreign = About { caller: Some(administrator_of("111122223333")), ..about(true) };
         let (message, phrase) = refused(&foreign);
-        let cure = "log in with credentials of the account 000000000000, or have it allow yours";
+        let cure = match &denial.statement {
+            Some(DecidingStatement { kind: PolicyKind::Identity, .. }) => {
+                "an administrator of your account 111122223333 can allow it"
+            }
+            None => "an administrator of your account 111122223333 can allow it",
+            _ => "log in with credentials of the account 000000000000, or have it allow yours",
+        };
         assert!(message.to_lowercase().ends_with(cure), "{message}");
         assert!(phrase.ends_with(cure), "{phrase}");
     }
@@ -346,7 +361,7 @@ proptest! {
         error in failures(), pushes: bool, named: bool, own: bool, host in "[a-z0-9.-]{1,80}",
     ) {
         let caller = if own { "000000000000" } else { "111122223333" };
-        let about = About { named, host, caller: caller.parse().ok(), ..about(pushes) };
+        let about = About { named, host, caller: Some(administrator_of(caller)), ..about(pushes) };
         let refusal = default(error);
         let standard = refusal.status.canonical_reason().unwrap();
         let (message, phrase) = told(refusal, &about);
