@@ -1,8 +1,8 @@
-mod cases;
+pub mod cases;
 mod constraints;
 mod entity_cases;
 mod groups;
-mod keys;
+pub mod keys;
 mod operations;
 
 use testkit::AwsCaller;

@@ -1,5 +1,9 @@
-//! Every operation of every service and every endpoint, as nobody and as a stranger, who is another account's administrator.
+//! Every operation of every service and every endpoint, as nobody, as a stranger, who is another account's administrator, as a user of
+//! the owner's account without policies, and as a user that is allowed what the operation needs, or everything but that.
 //! The operations come from the tables of the doors, so that none can be forgotten.
+mod endpoints;
+mod users;
+
 use aws::AccountId;
 use call::{Entry, Protocol, Service};
 use ecru::doors::operations;
@@ -7,7 +11,7 @@ use kernel::RegistryId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Call};
-use testkit::{AwsCaller, Docker, Image, TestApp, digest, query_form};
+use testkit::{AwsCaller, Image, TestApp, digest, query_form};
 
 const OWNER: &str = "000000000000";
 const STRANGER: &str = "111122223333";
@@ -75,7 +79,8 @@ fn input(operation: Operation) -> Option<Value> {
             json!({"uploadId": upload, "partFirstByte": 0, "partLastByte": 0, "layerPartBlob": "YQ=="})
         }
         ("ecr", "DescribeRepositories") => return Some(json!({"registryId": OWNER})),
-        ("ecr", "CreateRepository" | "DeleteRepository" | "DescribeImages" | "InitiateLayerUpload" | "ListImages") => {
+        ("ecr", "CreateRepository") => json!({"tags": [{"Key": "k", "Value": "v"}]}),
+        ("ecr", "DeleteRepository" | "DescribeImages" | "InitiateLayerUpload" | "ListImages") => {
             json!({})
         }
         other => panic!("no input for {other:?}: a new operation needs one here"),
@@ -253,69 +258,6 @@ async fn only_the_default_account_may_operate_the_server() {
         let stranger = app.account(STRANGER, "us-east-1");
         denied(service, entry.name, stranger.send("ecru", call(service, entry.name, &named)).await);
     }
-}
-
-/// Every endpoint of the docker door, with its method.
-fn endpoints(image: &Image) -> Vec<(&'static str, String, Vec<u8>)> {
-    let (layer, manifest) = (digest(image.layer()), image.digest());
-    let upload = "00000000-0000-8000-8000-000000000000";
-    let text = image.manifest.to_vec();
-    vec![
-        ("HEAD", "/v2/app/manifests/v1".into(), vec![]),
-        ("GET", "/v2/app/manifests/v1".into(), vec![]),
-        ("GET", format!("/v2/app/manifests/{manifest}"), vec![]),
-        ("PUT", "/v2/app/manifests/stolen".into(), text),
-        ("DELETE", "/v2/app/manifests/v1".into(), vec![]),
-        ("HEAD", format!("/v2/app/blobs/{layer}"), vec![]),
-        ("GET", format!("/v2/app/blobs/{layer}"), vec![]),
-        ("DELETE", format!("/v2/app/blobs/{layer}"), vec![]),
-        ("POST", "/v2/app/blobs/uploads/".into(), vec![]),
-        ("POST", format!("/v2/app/blobs/uploads/?digest={}", digest(b"x")), b"x".to_vec()),
-        ("POST", format!("/v2/app/blobs/uploads/?mount={layer}&from=app"), vec![]),
-        ("PATCH", format!("/v2/app/blobs/uploads/{upload}"), b"x".to_vec()),
-        ("PUT", format!("/v2/app/blobs/uploads/{upload}?digest={}", digest(b"x")), vec![]),
-        ("PUT", format!("/v2/app/blobs/uploads/{upload}?digest={}", digest(b"x")), b"x".to_vec()),
-        ("GET", format!("/v2/app/blobs/uploads/{upload}"), vec![]),
-        ("DELETE", format!("/v2/app/blobs/uploads/{upload}"), vec![]),
-        ("GET", "/v2/app/tags/list".into(), vec![]),
-        ("GET", "/v2/_catalog".into(), vec![]),
-        ("GET", format!("/v2/app/referrers/{manifest}"), vec![]),
-    ]
-}
-
-#[tokio::test]
-async fn every_endpoint_of_the_docker_door_is_closed_to_nobody_and_to_a_stranger() {
-    let app = TestApp::start().await;
-    let image = world(&app).await;
-    let owner = app.administrator();
-    let before = shown(&owner).await;
-    let host = format!("{OWNER}.dkr.ecr.us-east-1.localhost:{}", app.address.port());
-    let stranger = app.account(STRANGER, "us-east-1").docker().await.at(&host);
-    stranger.get("/v2/").await.expect(200);
-    let nobody = Docker::new(&app, None).at(&host);
-    nobody.get("/v2/").await.expect(401);
-    for (method, target, body) in endpoints(&image) {
-        let call = |docker: &Docker<'_>, target: &str| {
-            docker.call(method, target.to_owned()).header("content-type", image.media_type).body(body.clone())
-        };
-        nobody.send(call(&nobody, &target)).await.expect(401);
-        let answer = stranger.send(call(&stranger, &target)).await.expect(403);
-        let missing = stranger.send(call(&stranger, &target.replace("/app/", "/gone/"))).await.expect(403);
-        if method != "HEAD" {
-            assert_eq!(answer.code(), "DENIED", "{method} {target}");
-            assert!(
-                answer.message().contains("because no resource-based policy allows the ecr:"),
-                "{}",
-                answer.message()
-            );
-            assert_eq!(
-                missing.message().replace("/gone", "/app"),
-                answer.message(),
-                "{method} {target}: what exists must not show"
-            );
-        }
-    }
-    assert_eq!(shown(&owner).await, before);
 }
 
 #[tokio::test]
