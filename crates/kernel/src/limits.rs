@@ -30,6 +30,12 @@ pub struct Limits {
     pub push_life: Duration,
     /// The time for which an unreferenced layer is kept.
     pub grace: Duration,
+    /// The time for which deleted images and repositories can be restored.
+    pub undelete_window: Duration,
+    /// The age at which bytes that no record names are removed. It exceeds the longest request and the longest upload.
+    pub sweep_age: Duration,
+    /// The time for which events are kept.
+    pub event_age: Duration,
     /// The push window of `ECR.md` R.
     pub push_window: Duration,
 }
@@ -61,6 +67,9 @@ impl Default for Limits {
             request_time: Duration::from_secs(24 * HOUR),
             push_life: Duration::from_secs(24 * HOUR),
             grace: Duration::from_secs(72 * HOUR),
+            undelete_window: Duration::from_secs(7 * 24 * HOUR),
+            sweep_age: Duration::from_secs(48 * HOUR),
+            event_age: Duration::from_secs(400 * 24 * HOUR),
             push_window: Duration::from_secs(5),
         }
     }

@@ -56,6 +56,8 @@ ids! {
     EventId;
     /// The id of the last refusal in a row of the push log: a UUIDv7.
     PushRefusalId;
+    /// The id of a hold of all layers: a UUIDv7.
+    HoldId;
     /// The location of a layer's or an upload's bytes, the same as `blob::Location`: a UUIDv7 that is never reused.
     LocationId;
     /// The id of a store, in its records and in its layers' directory: 16 random bytes, displayed as 32 hexadecimal digits.

@@ -28,7 +28,9 @@ pub mod records;
 pub use copy::RecordsFile;
 pub use db::{Db, PostgresConfig, SqliteConfig, Tx};
 pub use error::Error;
-pub use id::{EventId, ImageId, InvalidUploadId, LayerId, LocationId, PushRefusalId, RepositoryId, StoreId, UploadId};
+pub use id::{
+    EventId, HoldId, ImageId, InvalidUploadId, LayerId, LocationId, PushRefusalId, RepositoryId, StoreId, UploadId,
+};
 pub use sqlite::holds_records as sqlite_holds_records;
 pub use statement::{Change, Lookup, PendingChange, PendingRow};
 pub use stats::DatabaseStats;

@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 7, name: "job_claims", text: include_str!("schema/0007_job_claims.sql") },
     Migration { version: 8, name: "resource_policies", text: include_str!("schema/0008_resource_policies.sql") },
     Migration { version: 9, name: "identities", text: include_str!("schema/0009_identities.sql") },
+    Migration { version: 10, name: "deletion", text: include_str!("schema/0010_deletion.sql") },
 ];
 
 /// The tables that a database needs before its version can be read: the applied versions, and the row of the readiness check.

@@ -14,6 +14,7 @@ macro_rules! statements {
 
 pub mod access_key;
 pub mod account;
+pub mod collect;
 pub mod event;
 pub mod iam;
 pub mod iam_policy;

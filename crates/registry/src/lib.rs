@@ -4,6 +4,7 @@
 //! door.
 
 pub mod account_setting;
+pub mod collect;
 mod error;
 pub mod image;
 pub mod layer;
@@ -33,6 +34,7 @@ pub const DOMAIN: Domain = Domain {
     policies: Some(&policies::StoredPolicies),
     capabilities: &[
         upload::CAPABILITY,
+        collect::CAPABILITY,
         push_log::CAPABILITY,
         image::pull_times::CAPABILITY,
         quota::CAPABILITY,
@@ -41,6 +43,6 @@ pub const DOMAIN: Domain = Domain {
 };
 
 /// Every kind of job of the domain.
-pub const JOB_KINDS: jobs::JobKinds = &[&upload::UploadExpire];
+pub const JOB_KINDS: jobs::JobKinds = &[&upload::UploadExpire, &collect::Collect];
 
 use kernel::{event, lock, outbox};

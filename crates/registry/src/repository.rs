@@ -187,7 +187,8 @@ pub async fn list(cx: &Cx, after: Option<Vec<u8>>, limit: u32) -> Result<Page<Re
     Ok(Page::cut(items, limit, |repository| repository.name.as_str().as_bytes().to_vec()))
 }
 
-/// Marks a repository and its content as deleted. A repository with images needs `force`. Its name can be used again at once.
+/// Marks a repository and its content as deleted. A repository with images needs `force`. Its name can be used again at once. What belongs
+/// to it stays until its window has ended ([`crate::collect`]).
 pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repository, Error> {
     let now = cx.now().0;
     let account = cx.registry.account.to_string();
@@ -203,7 +204,6 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repos
             return Err(Error::RepositoryNotEmpty { name: row.name.clone(), account: account.clone() });
         }
         tx.repository_delete(row.id, now)?;
-        tx.repository_policy_delete(row.id)?;
         event::record(tx, Event { repository: Some(row.id), ..event.clone() })?;
         Ok(())
     })

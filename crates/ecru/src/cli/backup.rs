@@ -11,7 +11,9 @@ use blob::fs::FsEngine;
 use identity::bootstrap::{self, BootstrapError};
 use kernel::clock::{Clock as _, SystemClock};
 use kernel::keys::{Keys, NoRootKey};
+use kernel::random::SystemRandom;
 use meta::{LocationId, RecordsFile};
+use registry::collect::Hold;
 use rustix::fs::Mode;
 use rustix::process::umask;
 use std::path::PathBuf;
@@ -89,6 +91,9 @@ async fn back_up(
     let root_keys = if without_root_key { None } else { Some(root_keys(stores, settings).await?) };
     let copy = CopyDir::make(copy, stores.id)?;
 
+    // The server may run: nothing that the records name is collected until their bytes are copied.
+    let hold = hold(stores).await?;
+
     // Records first: the bytes of what they name exist.
     stores.db.copy_to(copy.new_records(), SystemClock.now().0).await?;
     let mut records = RecordsFile::open(&copy.new_records())?;
@@ -103,6 +108,9 @@ async fn back_up(
     let to = to.map_err(TransferError::Target)?;
     let summary = transfer(&stores.layers, &to, &mut records, before.as_mut(), &progress).await;
     progress.end();
+    if let Some(hold) = hold {
+        hold.end().await?;
+    }
     let summary = summary?;
 
     // Keys before the records that need them; then the records; then nothing needs what no record names.
@@ -120,6 +128,17 @@ async fn back_up(
         }
     };
     Ok(report(&copy, &summary, removed, held))
+}
+
+/// Keeps the server from collecting layers. A store that can't be written collects nothing, and can be backed up all the same.
+async fn hold(stores: &Stores) -> Result<Option<Hold>, meta::Error> {
+    let clock = Arc::new(SystemClock);
+    let id = kernel::random::id(&SystemRandom, clock.now()).into();
+    match Hold::begin(&stores.db, clock, id).await {
+        Ok(hold) => Ok(Some(hold)),
+        Err(meta::Error::ReadOnly(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The root keys, proven to be the store's: others would make a copy that nobody can use.

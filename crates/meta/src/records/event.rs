@@ -4,6 +4,7 @@ use super::RegistryKey;
 use crate::{Error, EventId, RepositoryId, Row, Tx, Value};
 
 statements! {
+    EVENT_DELETE_OLD = "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id < $1 ORDER BY id LIMIT $2)";
     EVENT_INSERT = "INSERT INTO event (id, account, region, repository_id, kind, actor, digest, tag, detail, at, source, \
         user_agent, request_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
     EVENT_LIST = "SELECT id, kind, actor, digest, tag, detail, at, source, user_agent, request_id FROM event \
@@ -45,6 +46,11 @@ fn event(row: &Row) -> Result<EventRow, Error> {
 }
 
 impl Tx<'_> {
+    /// Removes up to `limit` events that are older than an id, the oldest first. Returns how many it removed.
+    pub fn event_delete_old(&mut self, before: EventId, limit: u32) -> Result<u64, Error> {
+        self.execute(EVENT_DELETE_OLD, &[before.into(), limit.into()])
+    }
+
     pub fn event_insert(
         &mut self,
         registry: &RegistryKey,

@@ -324,6 +324,7 @@ impl Tx<'_> {
 
     /// Marks an image as deleted and removes its tags. Its other rows and its bytes stay until the undelete window ends.
     pub fn image_delete(&mut self, id: ImageId, now: i64) -> Result<(), Error> {
+        self.tag_keep_deleted(id)?;
         self.tag_delete_all(id)?;
         self.send(IMAGE_DELETE, [id.into(), now.into()])?;
         Ok(())

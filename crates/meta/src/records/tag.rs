@@ -15,6 +15,10 @@ statements! {
     TAG_SET_WINDOW = "UPDATE tag SET window_principal = $3, window_until = $4 WHERE repository_id = $1 AND name = $2";
     TAG_DELETE = "DELETE FROM tag WHERE repository_id = $1 AND name = $2";
     TAG_DELETE_ALL = "DELETE FROM tag WHERE image_id = $1";
+    TAG_KEEP_DELETED = "INSERT INTO deleted_tag (image_id, name) SELECT image_id, name FROM tag WHERE image_id = $1 \
+        ON CONFLICT (image_id, name) DO NOTHING";
+    TAG_DELETED_LIST = "SELECT name FROM deleted_tag WHERE image_id = $1 ORDER BY name";
+    TAG_DELETED_FORGET = "DELETE FROM deleted_tag WHERE image_id = $1";
     TAG_LIST = "SELECT name FROM tag WHERE repository_id = $1 AND name > $2 ORDER BY name LIMIT $3";
     TAG_LIST_IMAGES = "SELECT tag.name, image.digest FROM tag JOIN image ON image.id = tag.image_id \
         WHERE tag.repository_id = $1 AND tag.name > $2 ORDER BY tag.name LIMIT $3";
@@ -91,6 +95,22 @@ impl Tx<'_> {
     pub fn tag_delete_all(&mut self, image: ImageId) -> Result<(), Error> {
         self.send(TAG_DELETE_ALL, [image.into()])?;
         Ok(())
+    }
+
+    /// Remembers the tags of an image that is about to be deleted.
+    pub fn tag_keep_deleted(&mut self, image: ImageId) -> Result<(), Error> {
+        self.send(TAG_KEEP_DELETED, [image.into()])
+    }
+
+    /// Returns the tags that a deleted image had, in order.
+    pub fn tag_deleted_list(&mut self, image: ImageId) -> Result<Vec<String>, Error> {
+        let rows = self.query(TAG_DELETED_LIST, &[image.into()])?;
+        rows.into_iter().map(|mut row| row.take(0)).collect()
+    }
+
+    /// Forgets the tags that a deleted image had.
+    pub fn tag_deleted_forget(&mut self, image: ImageId) -> Result<(), Error> {
+        self.send(TAG_DELETED_FORGET, [image.into()])
     }
 
     /// Lists the names after `after`, in order.

@@ -11,6 +11,7 @@
 mod background;
 mod checksums;
 mod chunks;
+mod collect;
 mod completion;
 mod concurrency;
 mod costs;
