@@ -24,9 +24,10 @@ pub fn check(directory: &Path) {
 fn known(database: &Path) -> BTreeSet<String> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(database, flags).expect("the database");
-    let failed: i64 =
-        db.query_row("SELECT count(*) FROM job WHERE last_error IS NOT NULL", [], |row| row.get(0)).expect("the jobs");
-    assert_eq!(failed, 0, "jobs failed");
+    let failed: Option<String> = db
+        .query_row("SELECT group_concat(kind || ': ' || last_error) FROM job", [], |row| row.get(0))
+        .expect("the jobs");
+    assert_eq!(failed, None, "jobs failed");
     let unchecked: i64 = db
         .query_row(
             "SELECT count(*) FROM layer WHERE checksums IS NULL OR length(checksums) <> 4 + (size + 131071) / 131072 * 4",

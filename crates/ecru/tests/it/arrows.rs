@@ -14,8 +14,9 @@ const KERNEL: &str = "kernel";
 const DOMAINS: &[&str] = &["identity", "registry"];
 
 /// The wire crates, which doors depend on, and the workspace crates that each may depend on in addition to the leaves and the kernel.
-/// `listen` depends on the domains because it finds credentials and sends the bytes of layers.
-const WIRE: &[(&str, &[&str])] = &[("listen", &["identity", "registry"]), ("call", &["listen"])];
+/// `listen` depends on the domains because it finds credentials and sends the bytes of layers, `call` on `identity` because it notes
+/// which credentials are used.
+const WIRE: &[(&str, &[&str])] = &[("listen", &["identity", "registry"]), ("call", &["identity", "listen"])];
 
 /// The program, which alone knows the doors.
 const PROGRAM: &str = "ecru";
