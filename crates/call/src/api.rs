@@ -1,6 +1,8 @@
 //! What the operations of one service have in common: their failures, and the record of a refused call.
 use crate::Exception;
+use crate::sigv4::Unauthenticated;
 use http::StatusCode;
+use kernel::access::Caller;
 use kernel::{CommonError, Cx, Fault};
 use std::error::Error;
 use std::fmt;
@@ -9,9 +11,14 @@ use std::fmt;
 /// trait.
 pub trait Api: 'static {
     /// The errors of the service's operations.
-    type Error: Fault;
+    type Error: Fault + From<CommonError>;
     /// The record of a call, in case it is refused ([`Api::refused`]); `()` if the service records nothing.
     type Attempt: Send;
+
+    /// Refuses callers whose kind of session may not call the service, whatever their policies allow.
+    fn admit(_caller: &Caller) -> Result<(), Unauthenticated> {
+        Ok(())
+    }
 
     /// Maps a failure that is not a common one ([`Fault::common`]) to the service's exception; each protocol names the common
     /// ones itself. A service with only common failures need not implement it.

@@ -128,6 +128,7 @@ impl Entry {
 async fn run<O: Operation, W: Wire>(input: Input, call: Call) -> Result<Output, Refusal> {
     let operation: O = W::read(input)?;
     let Call { app, caller, account, region, origin } = call;
+    O::Api::admit(&caller)?;
     // A call with a malformed registry id is authorized in the caller's own registry, and then refused.
     let registry_id = check::registry_id(operation.registry_id());
     let own = caller.account().ok_or(Refusal::MissingSignature)?;
@@ -150,7 +151,8 @@ async fn authorized<O: Operation, W: Wire>(
     cx: &Cx,
     app: &App,
 ) -> Result<Output, Refusal> {
-    access::authorize(cx, &operation.needs(&cx.registry)).await?;
+    let authorized = access::authorize(cx, &operation.needs(&cx.registry)).await;
+    authorized.map_err(|error| Failure::of::<O::Api>(error.into()))?;
     registry_id?;
     let checked = operation.check().map_err(Failure::of::<O::Api>)?;
     let room = match O::output_bytes(&checked) {

@@ -159,6 +159,7 @@ impl Unauthenticated {
                 SignatureRejection::Time(_) | SignatureRejection::Mismatch | SignatureRejection::Scope(_),
             ) => Exception::bad("InvalidSignatureException"),
             Unauthenticated::UnknownKey => Exception::bad("UnrecognizedClientException"),
+            Unauthenticated::ExpiredToken => Exception::bad("ExpiredTokenException"),
             Unauthenticated::Region(_) => Exception::bad("InvalidSignatureException"),
             Unauthenticated::Failed(error) => json_exception(error),
         }
@@ -174,6 +175,7 @@ impl Unauthenticated {
                 SignatureRejection::Time(_) | SignatureRejection::Mismatch | SignatureRejection::Scope(_),
             ) => Exception::new("SignatureDoesNotMatch", StatusCode::FORBIDDEN),
             Unauthenticated::UnknownKey => Exception::new("InvalidClientTokenId", StatusCode::FORBIDDEN),
+            Unauthenticated::ExpiredToken => Exception::new("ExpiredToken", StatusCode::FORBIDDEN),
             Unauthenticated::Region(_) => Exception::new("SignatureDoesNotMatch", StatusCode::FORBIDDEN),
             Unauthenticated::Failed(error) => query_exception(error),
         }
@@ -265,6 +267,7 @@ mod tests {
                 ("SignatureDoesNotMatch", 403),
             ),
             (Unauthenticated::UnknownKey.into(), ("UnrecognizedClientException", 400), ("InvalidClientTokenId", 403)),
+            (Unauthenticated::ExpiredToken.into(), ("ExpiredTokenException", 400), ("ExpiredToken", 403)),
             (
                 Unauthenticated::Region("x".to_owned()).into(),
                 ("InvalidSignatureException", 400),

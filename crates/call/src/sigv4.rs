@@ -5,11 +5,10 @@ use aws::Region;
 use aws::sigv4::{CheckedSignature, Head, PresentedSignature, SignatureRejection};
 use http::header::HOST;
 use http::request::Parts;
-use identity::credential_use;
 use kernel::CommonError;
 use kernel::access::Caller;
 use listen::addresses::HostName;
-use listen::app::{App, Credential};
+use listen::app::{App, Credential, InvalidSessionToken};
 
 /// A request's claim to an identity. Its key exists and its time and scope are valid; only the signature is not verified yet.
 /// Made by [`Claim::read`], consumed by [`Claim::verify`].
@@ -27,11 +26,24 @@ pub enum Unauthenticated {
     /// The key or the session does not exist.
     #[error("The security token included in the request is invalid.")]
     UnknownKey,
+    /// The session that the key belongs to has expired.
+    #[error("The security token included in the request is expired")]
+    ExpiredToken,
     /// The signature's region is not served, or not the host's.
     #[error("Credential should be scoped to a valid region. '{0}' is not one that this endpoint serves.")]
     Region(String),
     #[error(transparent)]
     Failed(#[from] CommonError),
+}
+
+/// AWS answers an invalid session token like an invalid key.
+impl From<InvalidSessionToken> for Unauthenticated {
+    fn from(invalid: InvalidSessionToken) -> Unauthenticated {
+        match invalid {
+            InvalidSessionToken::Wrong => Unauthenticated::UnknownKey,
+            InvalidSessionToken::Expired => Unauthenticated::ExpiredToken,
+        }
+    }
 }
 
 impl Claim {
@@ -41,8 +53,8 @@ impl Claim {
         let presented = with_head(parts, PresentedSignature::read)?;
         let presented = if service.stated_life { presented } else { presented.without_stated_life() };
         let found = app.credential(&presented.access_key_id).await?;
-        // Sessions are not implemented yet, so every session token is invalid. AWS answers an invalid one like an invalid key.
-        let credential = found.filter(|_| presented.session_token.is_none()).ok_or(Unauthenticated::UnknownKey)?;
+        let credential = found.ok_or(Unauthenticated::UnknownKey)?;
+        credential.check_session_token(presented.session_token.as_deref(), app.system.now())?;
         let skew = i64::try_from(app.system.limits.clock_skew.as_secs()).unwrap_or(i64::MAX);
         let now = app.system.now().0;
         let checked = with_head(parts, |head| presented.check(head, &[service.signing_name], now, skew))?;
@@ -70,7 +82,7 @@ impl Claim {
         body_sha256: [u8; 32],
     ) -> Result<(Caller, Region), Unauthenticated> {
         with_head(parts, |head| self.checked.verify(head, &self.credential.secret, body_sha256))?;
-        credential_use::record(&app.system, &self.credential.caller, service.signing_name, self.region.as_str());
+        app.record_use(&self.credential.caller, service.signing_name, self.region.as_str());
         Ok((self.credential.caller, self.region))
     }
 }

@@ -13,6 +13,7 @@ mod error;
 pub mod group;
 pub mod login;
 mod policies;
+pub mod session;
 pub mod token;
 pub mod user;
 
@@ -23,7 +24,7 @@ pub use meta::records::iam::EntityKind;
 
 /// The parts that the domain of identities adds to a process.
 pub const DOMAIN: Domain = Domain {
-    job_kinds: &[],
+    job_kinds: &[&session::SessionExpire],
     capabilities: &[credential_use::CAPABILITY, login::CAPABILITY, policies::CAPABILITY],
     policies: Some(&policies::IdentityPolicies),
 };

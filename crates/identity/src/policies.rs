@@ -6,7 +6,7 @@ use kernel::access::{CallerIdentity, FoundPolicies, Need, PolicySource, Tags};
 use kernel::recent::Recently;
 use meta::records::iam::{self, EntityKind};
 use meta::records::iam_policy::{IdentityFact, Purpose};
-use policy::{AttachedPolicy, Document, Grammar};
+use policy::{AttachedPolicy, Document, Grammar, ResourceRule};
 use std::sync::Arc;
 
 /// The most principals whose policies are kept.
@@ -52,7 +52,7 @@ impl PolicySource for IdentityPolicies {
             found.policies.session.extend(session.policies.iter().cloned());
         }
         if let Some((kind, name)) = entity_of(cx, need) {
-            of_resource(cx, kind, name, found).await?;
+            of_resource(cx, need, kind, name, found).await?;
         }
         Ok(())
     }
@@ -164,11 +164,22 @@ fn entity_of<'a>(cx: &'a Cx, need: &'a Need) -> Option<(EntityKind, &'a str)> {
 }
 
 /// Adds the full ARN, the tags and the trust policy of a user, role or other entity as a resource.
-async fn of_resource(cx: &Cx, kind: EntityKind, name: &str, found: &mut FoundPolicies) -> Result<(), CommonError> {
+async fn of_resource(
+    cx: &Cx,
+    need: &Need,
+    kind: EntityKind,
+    name: &str,
+    found: &mut FoundPolicies,
+) -> Result<(), CommonError> {
     let Some(entity) = cx.db.look_up(iam::entity_by_name(cx.registry.account.as_str(), kind, name)).await? else {
         return Ok(());
     };
-    found.resource_arn = Some(crate::entity::arn(cx.registry.partition(), &entity));
+    let arn = crate::entity::arn(cx.registry.partition(), &entity);
+    // A role is assumed by its full ARN.
+    if need.rule == ResourceRule::Trust && arn != need.resource.arn {
+        return Ok(());
+    }
+    found.resource_arn = Some(arn);
     if let Some(trust) = &entity.trust_policy {
         let document = Document::parse(trust, Grammar::Resource).map_err(CommonError::server)?;
         found.policies.resource.push(AttachedPolicy::new(format!("trust policy of {}", entity.name), document));

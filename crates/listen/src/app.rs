@@ -5,8 +5,10 @@ use crate::health::Health;
 use crate::local_only::Answers;
 use crate::memory::{BudgetSizes, Budgets};
 use crate::metrics::Metrics;
-pub use identity::credential::Credential;
 use identity::credential::{self, ProcessKeys};
+pub use identity::credential::{Credential, InvalidSessionToken};
+use identity::credential_use;
+use kernel::access::Caller;
 use kernel::clock::Time;
 use kernel::{CommonError, System};
 use std::sync::Arc;
@@ -60,5 +62,10 @@ impl App {
     /// Looks an access key up; `None` for one that is unknown or inactive.
     pub async fn credential(&self, access_key_id: &str) -> Result<Option<Credential>, CommonError> {
         credential::find(&self.system, &self.process_keys, access_key_id).await
+    }
+
+    /// Records the use of a caller's access key or role by an authenticated call of a service. No call waits for it.
+    pub fn record_use(&self, caller: &Caller, service: &str, region: &str) {
+        credential_use::record(&self.system, caller, service, region);
     }
 }

@@ -300,7 +300,15 @@ impl TestApp {
     /// The administrator of any account, in any region, by the keys of `--dev`.
     pub fn account(&self, account: &str, region: &str) -> AwsCaller<'_> {
         let (access_key_id, region) = (account.to_owned(), region.to_owned());
-        AwsCaller { app: self, access_key_id, secret: "test".to_owned(), region, host: None, ahead: Duration::ZERO }
+        AwsCaller {
+            app: self,
+            access_key_id,
+            secret: "test".to_owned(),
+            session_token: None,
+            region,
+            host: None,
+            ahead: Duration::ZERO,
+        }
     }
 
     /// The owner of an access key, in us-east-1.

@@ -12,6 +12,8 @@ pub struct AwsCaller<'a> {
     pub app: &'a TestApp,
     pub access_key_id: String,
     pub secret: String,
+    /// The session token; `None` for a long-term key.
+    pub session_token: Option<String>,
     pub region: String,
     /// The Host header; `None` means the listener's address.
     pub host: Option<String>,
@@ -92,6 +94,17 @@ impl<'a> AwsCaller<'a> {
         Outcome { operation: operation.to_owned(), body: answer.json(), answer }
     }
 
+    /// The same client with other credentials: the `AccessKey` of CreateAccessKey, or the `Credentials` of a session.
+    pub fn with_credentials(&self, credentials: &Value) -> AwsCaller<'a> {
+        let text = |name: &str| credentials[name].as_str().map(str::to_owned);
+        AwsCaller {
+            access_key_id: text("AccessKeyId").expect("an access key id"),
+            secret: text("SecretAccessKey").expect("a secret"),
+            session_token: text("SessionToken"),
+            ..self.clone()
+        }
+    }
+
     /// Signs a call for a service at the current time, and sends it.
     pub async fn send(&self, service: &str, call: Call) -> Answer {
         self.sign(service, call).send(self.app.address).await
@@ -122,7 +135,11 @@ impl<'a> AwsCaller<'a> {
     }
 
     fn key(&self) -> SigningKey<'_> {
-        SigningKey { access_key_id: &self.access_key_id, secret: &self.secret, session_token: None }
+        SigningKey {
+            access_key_id: &self.access_key_id,
+            secret: &self.secret,
+            session_token: self.session_token.as_deref(),
+        }
     }
 
     fn now_us(&self) -> i64 {

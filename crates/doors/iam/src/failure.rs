@@ -1,7 +1,9 @@
 //! Maps the failures of identities to IAM's exceptions.
+use call::sigv4::Unauthenticated;
 use call::{Api, Exception};
 use http::StatusCode;
 use identity::Error;
+use kernel::access::{Caller, SessionKind};
 
 /// The API that IAM's operations belong to.
 pub struct Iam;
@@ -9,6 +11,14 @@ pub struct Iam;
 impl Api for Iam {
     type Error = Error;
     type Attempt = ();
+
+    /// Sessions of GetSessionToken and GetFederationToken may not call IAM (`ECR.md` P).
+    fn admit(caller: &Caller) -> Result<(), Unauthenticated> {
+        match caller.session.as_ref().map(|session| session.kind) {
+            Some(SessionKind::SessionToken | SessionKind::Federation) => Err(Unauthenticated::UnknownKey),
+            Some(SessionKind::AssumedRole) | None => Ok(()),
+        }
+    }
 
     fn exception(error: &Error) -> Exception {
         match error {

@@ -2,8 +2,9 @@
 use crate::Sts;
 use aws::AccountId;
 use call::Operation;
+use identity::session::Error;
 use kernel::access::Need;
-use kernel::{CommonError, Cx, RegistryId};
+use kernel::{Cx, RegistryId};
 use listen::app::App;
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +30,11 @@ impl Operation for GetCallerIdentity {
         Vec::new()
     }
 
-    fn check(self) -> Result<(), CommonError> {
+    fn check(self) -> Result<(), Error> {
         Ok(())
     }
 
-    async fn handle((): (), cx: &Cx, _app: &App) -> Result<Output, CommonError> {
+    async fn handle((): (), cx: &Cx, _app: &App) -> Result<Output, Error> {
         Ok(Output { arn: cx.caller_arn(), user_id: cx.caller.user_id(), account: cx.registry.account })
     }
 }

@@ -1,9 +1,15 @@
 //! The STS door (query protocol, `ECR.md` P).
 
+mod access_key_info;
+mod assume_role;
+mod failure;
 mod get_caller_identity;
+mod session_token;
+mod types;
 
-use call::{Api, Entry, Protocol, Service};
-use kernel::CommonError;
+pub use failure::Sts;
+
+use call::{Entry, Protocol, Service};
 
 pub const SERVICE: Service = Service {
     signing_name: "sts",
@@ -12,26 +18,20 @@ pub const SERVICE: Service = Service {
     account: None,
     protocol: Protocol::Query { namespace: "https://sts.amazonaws.com/doc/2011-06-15/", version: "2011-06-15" },
     stated_life: false,
-    operations: &[Entry::query::<get_caller_identity::GetCallerIdentity>()],
+    operations: &[
+        Entry::query::<assume_role::AssumeRole>(),
+        Entry::query::<access_key_info::GetAccessKeyInfo>(),
+        Entry::query::<get_caller_identity::GetCallerIdentity>(),
+        Entry::query::<session_token::GetFederationToken>(),
+        Entry::query::<session_token::GetSessionToken>(),
+    ],
     not_yet: &[
-        "AssumeRole",
         "AssumeRoleWithSAML",
         "AssumeRoleWithWebIdentity",
         "AssumeRoot",
         "DecodeAuthorizationMessage",
-        "GetAccessKeyInfo",
         "GetDelegatedAccessToken",
-        "GetFederationToken",
         "GetScopedCredentials",
-        "GetSessionToken",
         "GetWebIdentityToken",
     ],
 };
-
-/// The API that STS's operations belong to.
-pub struct Sts;
-
-impl Api for Sts {
-    type Error = CommonError;
-    type Attempt = ();
-}
