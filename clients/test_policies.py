@@ -10,7 +10,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from conftest import Shell, of, shell_of, slug
-from drivers import DockerClassic, Podman
+from drivers import DockerClassic, Podman, Skopeo
 from drivers.client import of_python
 from drivers.containerd import NEIGHBOUR, named
 from drivers.containers import REGISTRIES
@@ -160,6 +160,82 @@ def test_the_recipe_for_a_frozen_repository(dev, recipe):
     assert code(owner.delete_repository, repositoryName=NAME, force=True) == "AccessDeniedException"
     recipe(thaw)
     owner.put_image(**new)
+
+
+@pytest.fixture
+def at_recipe(client_at_dev, dev):
+    """The client, logged in as the owner, and a function that returns the repository's reference with a suffix."""
+    token = ecr(dev).get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    client_at_dev.login(base64.b64decode(token).decode().removeprefix("AWS:"))
+    return client_at_dev, lambda suffix: f"{dev.host}/{NAME}{suffix}"
+
+
+def refused(call, *arguments):
+    """Runs a client's command, which must fail for a lack of permission."""
+    with pytest.raises(AssertionError, match="(?i)denied|forbidden|not authorized"):
+        call(*arguments)
+
+
+def image_ids(owner):
+    return {(i.get("imageTag"), i["imageDigest"]) for i in owner.list_images(repositoryName=NAME)["imageIds"]}
+
+
+NEW = Image({"new": b"new"}, {"data": b"pushed under a policy"})
+
+
+@of(DockerClassic, Skopeo)
+def test_the_recipe_for_pushes_of_certain_tags(at_recipe, dev, recipe):
+    (restrict,) = PAGE.blocks("Restrict who pushes which tag", "sh")
+    (client, to), owner = at_recipe, ecr(dev)
+    recipe(restrict)
+    for tag in ("pr-1", "v1"):
+        client.push(NEW, to(f":{tag}"))
+    refused(client.push, NEW, to(":main"))
+    manifest = owner.batch_get_image(**BY_TAG)["images"][0]["imageManifest"]
+    put = {"repositoryName": NAME, "imageManifest": manifest}
+    assert code(owner.put_image, **put, imageTag="latest") == "AccessDeniedException"
+    owner.put_image(**put, imageTag="pr-2")
+    assert {tag for tag, _ in image_ids(owner)} >= {"v1", "pr-1", "pr-2"}
+    assert not {tag for tag, _ in image_ids(owner)} & {"main", "latest"}
+
+
+@of(Skopeo)
+def test_the_recipe_for_protected_releases(at_recipe, dev, recipe):
+    (protect,) = PAGE.blocks("Protect releases", "sh")
+    (client, to), owner = at_recipe, ecr(dev)
+    for tag in ("pr-1", "release-1"):
+        client.push(NEW, to(f":{tag}"))
+    released = next(digest for tag, digest in image_ids(owner) if tag == "release-1")
+    recipe(protect)
+    before = image_ids(owner)
+    # skopeo deletes by digest, whichever tag it is given.
+    for suffix in (":release-1", ":pr-1", f"@{released}"):
+        refused(client.delete, to(suffix))
+    for which in ("imageTag=release-1", f"imageDigest={released}", f"imageTag=v1 imageDigest={released}"):
+        out = recipe(f"aws ecr batch-delete-image --repository-name {NAME} --image-ids {which}", check=False)
+        assert "(AccessDeniedException)" in out.stderr, out
+    out = recipe(f"aws ecr delete-repository --force --repository-name {NAME}", check=False)
+    assert "(AccessDeniedException)" in out.stderr, out
+    assert image_ids(owner) == before
+    # Its other tag, and another image.
+    recipe(f"aws ecr batch-delete-image --repository-name {NAME} --image-ids imageTag=pr-1")
+    client.delete(to(":v1"))
+    assert image_ids(owner) == {("release-1", released)}
+    owner.delete_repository_policy(repositoryName=NAME)
+
+
+@of(DockerClassic, Skopeo)
+def test_the_recipe_for_pulls_by_digest(at_recipe, dev, recipe):
+    (restrict,) = PAGE.blocks("Pull by digest only", "sh")
+    (client, to), owner = at_recipe, ecr(dev)
+    recipe(restrict)
+    client.push(NEW, to(":v2"))
+    pushed = next(digest for tag, digest in image_ids(owner) if tag == "v2")
+    refused(client.pull, to(":v2"))
+    assert client.pull(to(f"@{pushed}"))
+    assert code(owner.batch_get_image, **BY_TAG) == "AccessDeniedException"
+    out = recipe(f"aws ecr batch-get-image --repository-name {NAME} --image-ids imageDigest={pushed}")
+    assert json.loads(out.stdout)["images"][0]["imageId"]["imageDigest"] == pushed
 
 
 def test_the_refusal_of_a_policy_is_the_one_on_the_page(dev, recipe):
