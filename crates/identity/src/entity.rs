@@ -63,8 +63,7 @@ impl<T> Page<T> {
 
 /// The ARN of an entity: `arn:PARTITION:iam::ACCT:KIND/PATH/NAME`.
 pub fn arn(partition: Partition, entity: &Entity) -> String {
-    let Entity { account, kind, path, name, .. } = entity;
-    format!("arn:{partition}:iam::{account}:{}{path}{name}", kind.name())
+    kernel::principals::arn(partition, entity)
 }
 
 /// A unique id in AWS's form: four letters of the kind and seventeen of A-Z and 2-7.

@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod keys;
 pub mod limits;
 pub mod outbox;
+pub mod principals;
 pub mod quirks;
 pub mod random;
 pub mod recent;

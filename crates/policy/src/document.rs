@@ -10,7 +10,7 @@ mod text;
 
 pub use rules::{PolicyRules, ResourceMember};
 pub(crate) use statement::{Effect, Facts, Statement};
-pub use text::readable;
+pub use text::{readable, with_principals};
 
 use std::sync::Arc;
 

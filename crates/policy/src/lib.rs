@@ -14,7 +14,8 @@ mod request;
 
 pub use condition::{InvalidNetwork, Network};
 pub use decision::{Cause, DecidingStatement, Decision, Denial, Grant, GrantBasis, PolicyKind};
-pub use document::{Document, Grammar, InvalidDocument, PolicyRules, ResourceMember, readable};
+pub use document::{Document, Grammar, InvalidDocument, PolicyRules, ResourceMember, readable, with_principals};
 pub use evaluate::evaluate;
 pub use policies::{AttachedPolicy, Policies};
+pub use principal::is_unique_id;
 pub use request::{Keys, Principal, PrincipalKind, Request, ResourceRule};

@@ -23,6 +23,8 @@ pub(crate) enum PrincipalName {
     },
     /// The ARN of a user, role, role session or federated user.
     Arn(String),
+    /// The unique id of a user or role. Stored policies have it in place of the ARN.
+    UniqueId(String),
     Service(String),
     /// An identity provider, in a role's trust policy. It matches nobody, because no [`PrincipalKind`] is a provider's user yet.
     Federated,
@@ -39,6 +41,12 @@ pub(crate) enum GrantStrength {
     Alone,
 }
 
+/// True for the unique id of a user or role: `AIDA` or `AROA` and at least 12 capital letters and digits.
+pub fn is_unique_id(text: &str) -> bool {
+    let rest = text.strip_prefix("AIDA").or_else(|| text.strip_prefix("AROA"));
+    rest.is_some_and(|rest| rest.len() >= 12 && rest.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()))
+}
+
 impl PrincipalName {
     /// Parses an entry of `{"AWS": …}`.
     pub(crate) fn aws(text: &str) -> Result<PrincipalName, &'static str> {
@@ -47,6 +55,9 @@ impl PrincipalName {
         }
         if let Ok(account) = text.parse() {
             return Ok(PrincipalName::Account { account, partition: None });
+        }
+        if is_unique_id(text) {
+            return Ok(PrincipalName::UniqueId(text.to_owned()));
         }
         if text.contains(['*', '?']) {
             return Err("a principal takes no wildcard except a lone '*'");
@@ -80,6 +91,12 @@ impl PrincipalName {
                 PrincipalKind::FederatedUser { of } if of == arn => Some(GrantStrength::Limited),
                 _ => None,
             },
+            PrincipalName::UniqueId(id) if principal.unique_id.as_ref() == Some(id) => match &principal.kind {
+                PrincipalKind::User => Some(GrantStrength::Alone),
+                PrincipalKind::RoleSession { .. } | PrincipalKind::FederatedUser { .. } => Some(GrantStrength::Limited),
+                PrincipalKind::Root | PrincipalKind::Service | PrincipalKind::Anonymous => None,
+            },
+            PrincipalName::UniqueId(_) => None,
             PrincipalName::Service(name) => {
                 let is_it = principal.kind == PrincipalKind::Service && principal.arn == *name;
                 is_it.then_some(GrantStrength::Alone)

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub struct Principal {
     /// `None` for a service and for an anonymous client.
     pub account: Option<AccountId>,
+    /// The unique id of the user or role, such as `AIDA…`. For a federated user it is the user's. `None` for everybody else.
+    pub unique_id: Option<String>,
     /// As a refusal prints it: `arn:aws:iam::ACCT:user/…`, `arn:aws:sts::ACCT:assumed-role/ROLE/SESSION`; a service's name; `anonymous`.
     pub arn: String,
     pub kind: PrincipalKind,

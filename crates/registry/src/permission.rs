@@ -53,7 +53,7 @@ mod tests {
         let identity = vec![AttachedPolicy::new("of ann", Document::parse(&text, Grammar::Identity).unwrap())];
         let arn = "arn:aws:iam::000000000000:user/ann".to_owned();
         let request = policy::Request {
-            principal: &Principal { account: Some(here().account), arn, kind: PrincipalKind::User },
+            principal: &Principal { account: Some(here().account), unique_id: None, arn, kind: PrincipalKind::User },
             action: &need.action,
             resource: &need.resource.arn,
             resource_account: need.resource.owner,

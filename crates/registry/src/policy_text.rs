@@ -1,5 +1,8 @@
 //! The text of a resource's policy: parsed, checked against the rules of ECR, and formatted for storing.
-use crate::{Constraint, Cx, Error, policies};
+use crate::{CommonError, Constraint, Cx, Error, policies};
+use aws::Partition;
+use kernel::principals::{self, PrincipalError};
+use meta::Tx;
 use policy::{Document, Grammar, InvalidDocument, PolicyRules, ResourceMember};
 use std::sync::Arc;
 
@@ -78,8 +81,10 @@ const ACTIONS: &[&str] = &[
 /// A valid policy, ready for storing.
 pub(crate) struct PolicyText {
     pub document: Arc<Document>,
-    /// The text to store and show. It is indented, keeps the order of members, and names accounts by the ARN of their root principal.
+    /// The text to show. It is indented, keeps the order of members, and names accounts by the ARN of their root principal.
     pub text: String,
+    /// The text to store, which names users and roles of this installation by their unique ids.
+    pub stored: String,
 }
 
 impl PolicyText {
@@ -104,9 +109,16 @@ impl PolicyText {
         let invalid = |error: InvalidDocument| refused(what, error);
         let document = Document::parse(text, Grammar::Resource).map_err(invalid)?;
         document.check(rules).map_err(invalid)?;
-        principals_exist(cx, &document).await?;
         let text = policy::readable(text, cx.registry.partition()).map_err(invalid)?;
-        Ok(PolicyText { document: document.into(), text })
+        // Principals of other accounts are not checked (`ECR.md` A.2 SetRepositoryPolicy).
+        let (own, named, shown) = (cx.registry.account, document.clone(), text.clone());
+        let stored = cx.db.read(move |tx| principals::to_stored(tx, own, &named, &shown)).await;
+        let stored = stored.map_err(|error| match error {
+            unknown @ PrincipalError::Unknown { .. } => refused("Principal not found", unknown),
+            PrincipalError::Text(error) => refused(what, error),
+            PrincipalError::Store(error) => error.into(),
+        })?;
+        Ok(PolicyText { document: document.into(), text, stored })
     }
 }
 
@@ -115,16 +127,10 @@ pub(crate) fn refused(what: &str, why: impl std::fmt::Display) -> Error {
     Error::invalid("PolicyText", Constraint::Text(format!("{what}: {why}").into()))
 }
 
-/// Refuses a policy that names a user, a role or a session of an account of this installation, because none exist yet. Principals of
-/// other accounts are not checked (`ECR.md` A.2 SetRepositoryPolicy).
-async fn principals_exist(cx: &Cx, document: &Document) -> Result<(), Error> {
-    for (statement, arn, account) in document.named_arns() {
-        let own = account == cx.registry.account;
-        let here = meta::records::policy::account_exists(&account.to_string());
-        if own || cx.db.look_up(here).await?.is_some() {
-            let why = format!("Statement[{statement}].Principal.AWS: there is no {arn}");
-            return Err(refused("Principal not found", why));
-        }
-    }
-    Ok(())
+/// A stored policy as it is shown. In a transaction, because a name may have to be looked up.
+pub(crate) fn shown(tx: &mut Tx<'_>, partition: Partition, stored: String) -> Result<String, Error> {
+    principals::to_shown(tx, partition, stored).map_err(|error| match error {
+        PrincipalError::Store(error) => error.into(),
+        other => CommonError::server(other).into(),
+    })
 }

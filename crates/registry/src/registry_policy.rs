@@ -11,7 +11,7 @@ use serde_json::json;
 /// The actions that a caller needs to repair a registry's policy.
 const TO_MEND: [&str; 2] = ["ecr:PutRegistryPolicy", "ecr:DeleteRegistryPolicy"];
 
-/// Sets or replaces the policy and returns its stored text.
+/// Sets or replaces the policy and returns its text.
 ///
 /// # Errors
 /// [`CommonError::InvalidParameter`](crate::CommonError::InvalidParameter) on `PolicyText` if the text is not a policy of this registry,
@@ -19,11 +19,10 @@ const TO_MEND: [&str; 2] = ["ecr:PutRegistryPolicy", "ecr:DeleteRegistryPolicy"]
 pub async fn put(cx: &Cx, text: &str) -> Result<String, Error> {
     let policy = PolicyText::of_registry(cx, text).await?;
     refuse_lockout(cx, &policy).await?;
-    let PolicyText { text, .. } = policy;
+    let PolicyText { text, stored, .. } = policy;
     let registry = cx.registry.key();
     let now = cx.now().0;
     let event = Event::new(cx, "registry-policy.put", None);
-    let stored = text.clone();
     let put = cx
         .db
         .write(move |tx| {
@@ -55,15 +54,22 @@ async fn refuse_lockout(cx: &Cx, policy: &PolicyText) -> Result<(), Error> {
     Err(policy_text::refused(policy_text::REGISTRY, reason))
 }
 
-/// Returns the stored policy. Fails with [`Error::RegistryPolicyNotFound`] if there is none.
+/// Returns the policy. Fails with [`Error::RegistryPolicyNotFound`] if there is none.
 pub async fn get(cx: &Cx) -> Result<String, Error> {
-    let text = cx.db.look_up(policy::of_registry(&cx.registry.key())).await?;
-    text.ok_or_else(|| not_found(cx))
+    let (registry, partition) = (cx.registry.key(), cx.registry.partition());
+    let text: Result<_, Error> = cx
+        .db
+        .read(move |tx| {
+            let stored = tx.look_up(policy::of_registry(&registry))?;
+            stored.map(|stored| policy_text::shown(tx, partition, stored)).transpose()
+        })
+        .await;
+    text?.ok_or_else(|| not_found(cx))
 }
 
 /// Deletes the policy and returns it. Fails with [`Error::RegistryPolicyNotFound`] if there is none.
 pub async fn delete(cx: &Cx) -> Result<String, Error> {
-    let registry = cx.registry.key();
+    let (registry, partition) = (cx.registry.key(), cx.registry.partition());
     let event = Event::new(cx, "registry-policy.delete", None);
     let deleted = cx
         .db
@@ -71,7 +77,7 @@ pub async fn delete(cx: &Cx) -> Result<String, Error> {
             let Some(text) = tx.look_up(policy::of_registry(&registry))? else { return Ok::<_, Error>(None) };
             tx.registry_policy_delete(&registry)?;
             event::record(tx, Event { detail: json!({ "before": text }), ..event.clone() })?;
-            Ok(Some(text))
+            policy_text::shown(tx, partition, text).map(Some)
         })
         .await;
     policies::forget(cx);

@@ -8,7 +8,7 @@ use oci::RepositoryName;
 use policy::AttachedPolicy;
 use serde_json::json;
 
-/// Sets or replaces the policy and returns its stored text.
+/// Sets or replaces the policy and returns its text.
 ///
 /// # Errors
 /// [`CommonError::InvalidParameter`](crate::CommonError::InvalidParameter) on `PolicyText` if the text is not a policy of a repository,
@@ -18,10 +18,9 @@ pub async fn set(cx: &Cx, name: &RepositoryName, text: &str, force: bool) -> Res
     if !force {
         refuse_lockout(cx, name, &policy).await?;
     }
-    let PolicyText { text, .. } = policy;
+    let PolicyText { text, stored, .. } = policy;
     let now = cx.now().0;
     let event = Event::new(cx, "repository-policy.set", None);
-    let stored = text.clone();
     repository::change(cx, name, move |tx, row| {
         let before = tx.repository_policy_get(row.id)?;
         tx.repository_policy_put(row.id, &stored, now)?;
@@ -47,21 +46,25 @@ async fn refuse_lockout(cx: &Cx, name: &RepositoryName, policy: &PolicyText) -> 
     }
 }
 
-/// Returns the stored policy. Fails with [`Error::RepositoryPolicyNotFound`] if there is none.
+/// Returns the policy. Fails with [`Error::RepositoryPolicyNotFound`] if there is none.
 pub async fn get(cx: &Cx, name: &RepositoryName) -> Result<String, Error> {
-    let text = repository::read(cx, name, |tx, row| Ok(tx.repository_policy_get(row.id)?)).await?;
-    text.ok_or_else(|| not_found(cx, name))
+    let partition = cx.registry.partition();
+    let text = repository::read(cx, name, move |tx, row| {
+        let stored = tx.repository_policy_get(row.id)?;
+        stored.map(|stored| policy_text::shown(tx, partition, stored)).transpose()
+    });
+    text.await?.ok_or_else(|| not_found(cx, name))
 }
 
 /// Deletes the policy and returns it. Fails with [`Error::RepositoryPolicyNotFound`] if there is none.
 pub async fn delete(cx: &Cx, name: &RepositoryName) -> Result<String, Error> {
-    let event = Event::new(cx, "repository-policy.delete", None);
+    let (event, partition) = (Event::new(cx, "repository-policy.delete", None), cx.registry.partition());
     let (_, deleted) = repository::change_to_free(cx, name, move |tx, row| {
         let Some(text) = tx.repository_policy_get(row.id)? else { return Ok(None) };
         tx.repository_policy_delete(row.id)?;
         let detail = json!({ "before": text });
         event::record(tx, Event { repository: Some(row.id), detail, ..event.clone() })?;
-        Ok(Some(text))
+        policy_text::shown(tx, partition, text).map(Some)
     })
     .await?;
     deleted.ok_or_else(|| not_found(cx, name))

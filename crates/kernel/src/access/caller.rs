@@ -148,6 +148,15 @@ impl CallerIdentity {
         }
     }
 
+    /// The unique id of the user or role, such as `AIDA…`. For a federated user it is the user's. `None` for everybody else.
+    pub fn unique_id(&self) -> Option<&str> {
+        match self {
+            CallerIdentity::User { id, .. } | CallerIdentity::RoleSession { id, .. } => Some(id),
+            CallerIdentity::FederatedUser { of, .. } => of.unique_id(),
+            CallerIdentity::Administrator { .. } | CallerIdentity::Service { .. } | CallerIdentity::Nobody => None,
+        }
+    }
+
     /// A key that is equal for two callers if their ARNs are. It costs no allocation.
     pub fn key(&self) -> impl std::hash::Hash {
         match self {
@@ -174,7 +183,8 @@ impl CallerIdentity {
             CallerIdentity::Service { .. } => policy::PrincipalKind::Service,
             CallerIdentity::Nobody => policy::PrincipalKind::Anonymous,
         };
-        policy::Principal { account: self.account(), arn: self.arn(partition), kind }
+        let unique_id = self.unique_id().map(str::to_owned);
+        policy::Principal { account: self.account(), unique_id, arn: self.arn(partition), kind }
     }
 }
 

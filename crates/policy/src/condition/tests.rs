@@ -12,6 +12,7 @@ fn context(values: &[&str]) -> Context {
     Context::of(&Request {
         principal: &Principal {
             account: Some(AccountId::DEFAULT),
+            unique_id: None,
             arn: "arn:aws:sts::000000000000:assumed-role/builder/run".into(),
             kind: PrincipalKind::RoleSession { role: "arn:aws:iam::000000000000:role/ci/builder".into() },
         },

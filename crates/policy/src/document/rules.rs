@@ -41,15 +41,15 @@ impl Document {
         Ok(())
     }
 
-    /// The ARNs of users, roles and sessions that the statements name, each with the place of its statement from 0 and its account.
-    pub fn named_arns(&self) -> impl Iterator<Item = (usize, &str, AccountId)> {
+    /// The ARNs and unique ids of users, roles and sessions that the statements name, each with the place of its statement from 0.
+    pub fn named_principals(&self) -> impl Iterator<Item = (usize, &str)> {
         self.statements.iter().enumerate().flat_map(|(index, statement)| {
             let named = match &statement.principals {
                 Some(PrincipalMatcher::AnyOf(named) | PrincipalMatcher::AllBut(named)) => named.as_slice(),
                 None => &[],
             };
             named.iter().filter_map(move |named| match named {
-                PrincipalName::Arn(arn) => Some((index, arn.as_str(), arn.split(':').nth(4)?.parse().ok()?)),
+                PrincipalName::Arn(name) | PrincipalName::UniqueId(name) => Some((index, name.as_str())),
                 PrincipalName::Everyone
                 | PrincipalName::Account { .. }
                 | PrincipalName::Service(_)

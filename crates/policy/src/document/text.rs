@@ -18,9 +18,19 @@ const PRINCIPALS: [&str; 2] = ["Principal", "NotPrincipal"];
 ///
 /// The text must be valid for [`Document::parse`](super::Document::parse). The meaning does not change.
 pub fn readable(text: &str, partition: Partition) -> Result<String, InvalidDocument> {
+    with_principals(text, |name| {
+        name.parse::<AccountId>().ok().map(|account| format!("arn:{partition}:iam::{account}:root"))
+    })
+}
+
+/// Replaces the names of principals of AWS in a policy, where `replace` returns another one. Indents the text and keeps the order of its
+/// members.
+///
+/// The text must be valid for [`Document::parse`](super::Document::parse).
+pub fn with_principals(text: &str, mut replace: impl FnMut(&str) -> Option<String>) -> Result<String, InvalidDocument> {
     let unreadable = |error: serde_json::Error| InvalidDocument::Json(cut(&error.to_string()));
     let mut json: Json = serde_json::from_str(text).map_err(unreadable)?;
-    json.name_roots(false, partition);
+    json.replace_principals(false, &mut replace);
     serde_json::to_string_pretty(&json).map_err(unreadable)
 }
 
@@ -33,20 +43,20 @@ enum Json {
 
 impl Json {
     /// `is_principal`: whether this stands below `Principal`.
-    fn name_roots(&mut self, is_principal: bool, partition: Partition) {
+    fn replace_principals(&mut self, is_principal: bool, replace: &mut dyn FnMut(&str) -> Option<String>) {
         match self {
             Json::Object(members) => {
                 for (name, value) in members {
                     let is_principal = PRINCIPALS.contains(&name.as_str()) || (is_principal && name == "AWS");
-                    value.name_roots(is_principal, partition);
+                    value.replace_principals(is_principal, replace);
                 }
             }
             Json::Array(elements) => {
-                elements.iter_mut().for_each(|element| element.name_roots(is_principal, partition))
+                elements.iter_mut().for_each(|element| element.replace_principals(is_principal, replace));
             }
             Json::Scalar(serde_json::Value::String(text)) if is_principal => {
-                if let Ok(account) = text.parse::<AccountId>() {
-                    *text = format!("arn:{partition}:iam::{account}:root");
+                if let Some(other) = replace(text) {
+                    *text = other;
                 }
             }
             Json::Scalar(_) => {}

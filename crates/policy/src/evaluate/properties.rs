@@ -17,7 +17,8 @@ const REPOSITORY: &str = "arn:aws:ecr:us-east-1:111111111111:repository/team/app
 /// Callers of two accounts, a service and nobody.
 fn principal() -> impl Strategy<Value = Principal> {
     let of = |account: &'static str| {
-        let known = |arn: String, kind| Principal { account: Some(account.parse().unwrap()), arn, kind };
+        let known =
+            |arn: String, kind| Principal { account: Some(account.parse().unwrap()), unique_id: None, arn, kind };
         let role = format!("arn:aws:iam::{account}:role/ci/builder");
         vec![
             known(format!("arn:aws:iam::{account}:root"), PrincipalKind::Root),
@@ -31,7 +32,7 @@ fn principal() -> impl Strategy<Value = Principal> {
     };
     let mut all = of(OWNER);
     all.extend(of("222222222222"));
-    let bare = |arn: &str, kind| Principal { account: None, arn: arn.to_owned(), kind };
+    let bare = |arn: &str, kind| Principal { account: None, unique_id: None, arn: arn.to_owned(), kind };
     all.push(bare("ecr.amazonaws.com", PrincipalKind::Service));
     all.push(bare("anonymous", PrincipalKind::Anonymous));
     select(all)

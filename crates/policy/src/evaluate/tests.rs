@@ -13,11 +13,20 @@ use std::collections::BTreeMap;
 
 const OWNER: &str = "111111111111";
 const STRANGER: &str = "222222222222";
+const USER_ID: &str = "AIDAANNANNANNANNANNA2";
+const ROLE_ID: &str = "AROABUILDERBUILDERBU2";
 const REPOSITORY: &str = "arn:aws:ecr:us-east-1:111111111111:repository/team/app";
 
+/// Users and roles have the unique ids [`USER_ID`] and [`ROLE_ID`].
 fn principal(account: &str, arn: &str, kind: PrincipalKind) -> Principal {
     let arn = arn.replace("ACCT", account);
-    Principal { account: account.parse().ok(), arn, kind }
+    let unique_id = match &kind {
+        PrincipalKind::User => Some(USER_ID),
+        PrincipalKind::FederatedUser { of } if of.contains(":user/") => Some(USER_ID),
+        PrincipalKind::RoleSession { .. } => Some(ROLE_ID),
+        _ => None,
+    };
+    Principal { account: account.parse().ok(), unique_id: unique_id.map(str::to_owned), arn, kind }
 }
 
 fn root(account: &str) -> Principal {

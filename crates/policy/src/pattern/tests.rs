@@ -15,6 +15,7 @@ fn context(keys: &[(&str, &[&str])]) -> Context {
     Context::of(&Request {
         principal: &Principal {
             account: Some(AccountId::DEFAULT),
+            unique_id: None,
             arn: "arn:aws:iam::000000000000:user/ann".into(),
             kind: PrincipalKind::User,
         },

@@ -84,12 +84,13 @@ fn a_services_rules_name_the_statement_and_the_member() {
 }
 
 #[test]
-fn the_arns_of_users_and_roles_are_told_with_their_statement() {
+fn the_names_of_users_and_roles_are_told_with_their_statement() {
     let text = json!({"Statement": [
         {"Effect": "Allow", "Principal": {"AWS": ["111111111111", "*"], "Service": "x.amazonaws.com"}, "Action": "box:Open"},
-        {"Effect": "Deny", "NotPrincipal": {"AWS": ["arn:aws:iam::222222222222:role/a/b"]}, "Action": "box:Open"},
+        {"Effect": "Deny", "NotPrincipal": {"AWS": ["arn:aws:iam::222222222222:role/a/b", "AIDAANNANNANNANNANNA2"]},
+            "Action": "box:Open"},
     ]});
     let document = Document::parse(&text.to_string(), Grammar::Resource).unwrap();
-    let named: Vec<_> = document.named_arns().collect();
-    assert_eq!(named, [(1, "arn:aws:iam::222222222222:role/a/b", "222222222222".parse().unwrap())]);
+    let named: Vec<_> = document.named_principals().collect();
+    assert_eq!(named, [(1, "arn:aws:iam::222222222222:role/a/b"), (1, "AIDAANNANNANNANNANNA2")]);
 }

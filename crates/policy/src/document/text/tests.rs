@@ -1,4 +1,4 @@
-use super::readable;
+use super::{readable, with_principals};
 use aws::Partition;
 
 #[test]
@@ -46,4 +46,15 @@ fn a_readable_text_keeps_the_order_and_names_accounts_by_their_root() {
 }"#;
     assert_eq!(read, expected);
     assert_eq!(readable(&read, Partition::Aws).unwrap(), read);
+}
+
+#[test]
+fn only_principals_of_aws_are_replaced() {
+    let text = r#"{"Statement": [{"Sid": "ann", "Effect": "Allow", "Principal": {"AWS": ["ann", "bea"], "Service": "ann"},
+        "Action": "ann", "Condition": {"StringEquals": {"AWS": "ann"}}}, {"NotPrincipal": {"AWS": "ann"}}]}"#;
+    let replaced = with_principals(text, |name| (name == "ann").then(|| "cid".to_owned())).unwrap();
+    let expected = text.replace(r#""AWS": ["ann""#, r#""AWS": ["cid""#);
+    let expected = expected.replace(r#""NotPrincipal": {"AWS": "ann"}"#, r#""NotPrincipal": {"AWS": "cid"}"#);
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(json(&replaced), json(&expected));
 }

@@ -109,3 +109,25 @@ fn policies_mention_the_keys_of_their_conditions_and_variables() {
         assert_eq!(all.mention("ecru:ImageTag"), mentioned, "{:?}", all.identity);
     }
 }
+
+#[test]
+fn a_unique_id_grants_what_the_arn_of_its_user_or_role_grants() {
+    let (user_arn, role_arn) = (user(OWNER).arn, format!("arn:aws:iam::{OWNER}:role/ci/builder"));
+    let callers =
+        [user(OWNER), session(OWNER), federated(OWNER), federated_of_root(OWNER), root(OWNER), service(), nobody()];
+    for (id, arn) in [(USER_ID, &user_arn), (ROLE_ID, &role_arn)] {
+        for effect in ["Allow", "Deny"] {
+            for caller in &callers {
+                let by = |name: &str| outcome(caller, &policies(own("Allow"), shared(effect, &aws(name))));
+                assert_eq!(by(id), by(arn), "{effect} {id} {caller:?}");
+                let alone = |name: &str| outcome(caller, &policies(Vec::new(), shared(effect, &aws(name))));
+                assert_eq!(alone(id), alone(arn), "{effect} {id} {caller:?}");
+            }
+        }
+    }
+    // Another user of the same ARN has another id.
+    let again = Principal { unique_id: Some("AIDAANOTHERANOTHERAN2".to_owned()), ..user(OWNER) };
+    let named = policies(Vec::new(), shared("Allow", &aws(USER_ID)));
+    assert_eq!(outcome(&user(OWNER), &named), Ok(GrantBasis::ResourcePolicy));
+    assert_eq!(outcome(&again, &named), no_allow(PolicyKind::Identity));
+}
