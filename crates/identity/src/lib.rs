@@ -13,6 +13,7 @@ mod error;
 pub mod group;
 pub mod login;
 mod policies;
+pub mod role;
 pub mod session;
 pub mod token;
 pub mod user;

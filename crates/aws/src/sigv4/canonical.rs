@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
+use percent_encoding::{AsciiSet, percent_decode, percent_encode};
 
 use super::{ALGORITHM, Head, TERMINATOR};
 
 /// All characters except the unreserved ones of RFC 3986.
-const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const STRICT: &AsciiSet = crate::percent::RESERVED;
 const STRICT_BUT_SLASH: &AsciiSet = &STRICT.remove(b'/');
 
 /// The query parameter of the signature. It is never part of the signed text.

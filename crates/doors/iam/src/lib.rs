@@ -6,6 +6,7 @@ mod access_key;
 mod failure;
 mod group;
 mod not_yet;
+mod role;
 mod types;
 mod user;
 
@@ -43,6 +44,16 @@ pub const SERVICE: Service = Service {
         Entry::query::<group::AddUserToGroup>(),
         Entry::query::<group::RemoveUserFromGroup>(),
         Entry::query::<group::ListGroupsForUser>(),
+        Entry::query::<role::CreateRole>(),
+        Entry::query::<role::GetRole>(),
+        Entry::query::<role::ListRoles>(),
+        Entry::query::<role::UpdateRole>(),
+        Entry::query::<role::UpdateRoleDescription>(),
+        Entry::query::<role::DeleteRole>(),
+        Entry::query::<role::UpdateAssumeRolePolicy>(),
+        Entry::query::<role::TagRole>(),
+        Entry::query::<role::UntagRole>(),
+        Entry::query::<role::ListRoleTags>(),
     ],
     not_yet: not_yet::NOT_YET,
 };

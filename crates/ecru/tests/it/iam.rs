@@ -4,6 +4,7 @@ mod entity_cases;
 mod groups;
 pub mod keys;
 mod operations;
+mod roles;
 
 use testkit::AwsCaller;
 

@@ -18,7 +18,7 @@ pub fn after<const N: usize>(before: [(&'static str, Value); N], valid: Value) -
     Some(Case { before: before.into(), valid: vec![valid] })
 }
 
-fn tags() -> Value {
+pub fn tags() -> Value {
     json!([{"Key": "k", "Value": "v"}])
 }
 

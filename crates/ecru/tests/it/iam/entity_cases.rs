@@ -1,9 +1,9 @@
 //! Valid inputs of the operations about keys, groups, roles and instance profiles. `{MEMBER}` stands for what an earlier call answered.
-use super::cases::{Case, after, user};
+use super::cases::{Case, after, tags, user};
 use serde_json::{Value, json};
 
 pub fn case(operation: &str) -> Option<Case> {
-    keys(operation).or_else(|| groups(operation))
+    keys(operation).or_else(|| groups(operation)).or_else(|| roles(operation))
 }
 
 fn key() -> (&'static str, Value) {
@@ -39,6 +39,36 @@ fn groups(operation: &str) -> Option<Case> {
         "AddUserToGroup" => after([user(), group()], member.1),
         "RemoveUserFromGroup" => after([user(), group(), member.clone()], member.1),
         "ListGroupsForUser" => after([user()], json!({"UserName": "ann", "MaxItems": 5})),
+        _ => None,
+    }
+}
+
+/// A trust policy.
+fn trust() -> String {
+    super::roles::trust(&json!({"AWS": "ACCT"}))
+}
+
+fn role() -> (&'static str, Value) {
+    ("CreateRole", json!({"RoleName": "ci", "AssumeRolePolicyDocument": trust()}))
+}
+
+fn roles(operation: &str) -> Option<Case> {
+    match operation {
+        "CreateRole" => after(
+            [],
+            json!({
+                "RoleName": "ci", "Path": "/team/", "AssumeRolePolicyDocument": trust(), "Description": "d",
+                "MaxSessionDuration": 7200, "Tags": tags(),
+            }),
+        ),
+        "GetRole" | "DeleteRole" => after([role()], json!({"RoleName": "ci"})),
+        "ListRoles" => after([role()], json!({"PathPrefix": "/", "MaxItems": 5})),
+        "UpdateRole" => after([role()], json!({"RoleName": "ci", "Description": "d", "MaxSessionDuration": 7200})),
+        "UpdateRoleDescription" => after([role()], json!({"RoleName": "ci", "Description": "d"})),
+        "UpdateAssumeRolePolicy" => after([role()], json!({"RoleName": "ci", "PolicyDocument": trust()})),
+        "TagRole" => after([role()], json!({"RoleName": "ci", "Tags": tags()})),
+        "UntagRole" => after([role()], json!({"RoleName": "ci", "TagKeys": ["k"]})),
+        "ListRoleTags" => after([role()], json!({"RoleName": "ci", "MaxItems": 5})),
         _ => None,
     }
 }
