@@ -2,6 +2,7 @@
 mod assume_role;
 mod constraints;
 mod support;
+mod trust;
 
 use ecru::doors::SERVICES;
 use serde_json::json;
