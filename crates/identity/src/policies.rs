@@ -180,8 +180,7 @@ async fn of_resource(
         return Ok(());
     }
     found.resource_arn = Some(arn);
-    // A trust policy is about who may assume the role, and about no other action.
-    if let Some(trust) = entity.trust_policy.as_ref().filter(|_| need.rule == ResourceRule::Trust) {
+    if let Some(trust) = &entity.trust_policy {
         let document = Document::parse(trust, Grammar::Resource).map_err(CommonError::server)?;
         found.policies.resource.push(AttachedPolicy::new(format!("trust policy of {}", entity.name), document));
     }

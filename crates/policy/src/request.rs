@@ -109,12 +109,8 @@ pub(crate) struct Context(Keys);
 impl Context {
     pub(crate) fn of(request: &Request<'_>) -> Context {
         let mut keys = Keys::new();
-        for (mut name, mut values) in (request.context)() {
-            name.make_ascii_lowercase();
-            match keys.get_mut(&name) {
-                Some(known) => known.append(&mut values),
-                None => drop(keys.insert(name, values)),
-            }
+        for (name, values) in (request.context)() {
+            keys.entry(name.to_ascii_lowercase()).or_default().extend(values);
         }
         let principal = request.principal;
         let arn = match &principal.kind {

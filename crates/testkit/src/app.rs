@@ -117,11 +117,18 @@ impl Builder {
             directory: Directory::new(),
             database: TestDatabase::wanted().await,
             clock: Arc::default(),
+            root_keys: ROOT_KEYS.to_vec(),
             starts: AtomicU64::new(0),
         };
         TestApp::over(environment).await
     }
 }
+
+/// The number of the first start of a second node.
+const SECOND_NODE: u64 = 500;
+
+/// The root keys of a server, unless its test rotates them.
+const ROOT_KEYS: [(u32, u8); 1] = [(1, 7)];
 
 /// The directory of the stores.
 struct Directory {
@@ -151,6 +158,8 @@ struct Environment {
     /// `None` on SQLite.
     database: Option<TestDatabase>,
     clock: Arc<TestClock>,
+    /// The root keys, each as its number and the byte that all its bytes are.
+    root_keys: Vec<(u32, u8)>,
     /// Number of starts of the server. It seeds ids, which must not repeat after a restart.
     starts: AtomicU64,
 }
@@ -189,6 +198,7 @@ impl TestApp {
             directory,
             database,
             clock: Arc::default(),
+            root_keys: ROOT_KEYS.to_vec(),
             // Ids must differ from those of the server that created the stores.
             starts: AtomicU64::new(1000),
         };
@@ -203,6 +213,22 @@ impl TestApp {
     /// The PostgreSQL database, if the records are in one.
     pub fn database(&self) -> Option<&TestDatabase> {
         self.running.as_ref().expect("a server runs until it is dropped").environment.database.as_ref()
+    }
+
+    /// Starts a second node over the same database and layer store, with the same clock. `None` on SQLite, which has one node.
+    pub async fn second_node(&self) -> Option<TestApp> {
+        let environment = &self.running.as_ref().expect("a server runs until it is dropped").environment;
+        let database = environment.database.as_ref()?.again();
+        let environment = Environment {
+            settings: environment.settings.clone(),
+            directory: Directory { path: environment.directory.path.clone(), _made: None },
+            database: Some(database),
+            clock: environment.clock.clone(),
+            root_keys: environment.root_keys.clone(),
+            // Ids must differ from those of the first node.
+            starts: AtomicU64::new(SECOND_NODE),
+        };
+        Some(TestApp::over(environment).await)
     }
 
     pub fn builder() -> Builder {
@@ -229,13 +255,14 @@ impl TestApp {
                     .expect("SQLite")
             }
         };
+        let root_keys = environment.root_keys.iter().map(|(number, byte)| (*number, Zeroizing::new([*byte; 32])));
         let parts = Parts {
             db,
             blobs: Arc::new(faults.clone()),
             buffers,
             clock: environment.clock.clone(),
             random: Arc::new(Seeded::new(start)),
-            keys: Keys::new(vec![(1, Zeroizing::new([7; 32]))]).expect("a root key"),
+            keys: Keys::new(root_keys.collect()).expect("a root key"),
             limits: environment.settings.limits.clone(),
             quirks: environment.settings.quirks.clone(),
         };
@@ -278,14 +305,20 @@ impl TestApp {
     }
 
     /// Stops the server as SIGTERM does and starts another over the same stores.
-    pub async fn restart(mut self) -> TestApp {
+    pub async fn restart(self) -> TestApp {
+        let keys = self.running.as_ref().expect("a server runs until it is dropped").environment.root_keys.clone();
+        self.restart_with_root_keys(&keys).await
+    }
+
+    /// The same with other root keys, each as its number and the byte that all its bytes are.
+    pub async fn restart_with_root_keys(mut self, root_keys: &[(u32, u8)]) -> TestApp {
         let mut running = self.running.take().expect("a server runs until it is dropped");
         running.stop.send_replace(true);
         while let Some(ended) = running.tasks.join_next().await {
             ended.expect("a task of the server panicked");
         }
         self.system.db.close().await;
-        TestApp::over(running.environment).await
+        TestApp::over(Environment { root_keys: root_keys.to_vec(), ..running.environment }).await
     }
 
     pub fn now(&self) -> kernel::clock::Time {

@@ -1,8 +1,9 @@
 //! STS: who calls, and sessions.
 mod assume_role;
 mod constraints;
+mod sessions;
 mod support;
-mod trust;
+mod tokens;
 
 use ecru::doors::SERVICES;
 use serde_json::json;

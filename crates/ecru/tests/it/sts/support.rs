@@ -1,5 +1,4 @@
 //! Roles, users and their sessions, for the tests of STS.
-use meta::records::iam::{EntityKind, EntityRow};
 use serde_json::{Value, json};
 use testkit::{AwsCaller, Outcome};
 
@@ -21,27 +20,12 @@ pub async fn role(owner: &AwsCaller<'_>, name: &str, trust: Value, policy: Value
 
 /// The same with a longest session, in seconds.
 pub async fn role_of(owner: &AwsCaller<'_>, name: &str, max_session: i64, trust: Value, policy: Value) -> String {
-    let (account, id) = (owner.account().to_owned(), format!("AROA{:X<17}", name.to_uppercase()));
-    let row = EntityRow {
-        id,
-        account: account.clone(),
-        kind: EntityKind::Role,
-        name: name.to_owned(),
-        path: "/".to_owned(),
-        created_at: 0,
-        updated_at: 0,
-        description: None,
-        trust_policy: Some(trust.to_string()),
-        max_session: Some(max_session),
-        default_version: None,
-        last_version: None,
-    };
-    let made = owner.app.system.db.write(move |tx| {
-        tx.iam_entity_insert(&row)?;
-        tx.inline_policy_put(&row.id, "inline", &policy.to_string())
+    let input = json!({
+        "RoleName": name, "AssumeRolePolicyDocument": trust.to_string(), "MaxSessionDuration": max_session,
     });
-    made.await.map_err(|error: meta::Error| error).unwrap();
-    format!("arn:aws:iam::{account}:role/{name}")
+    let role = owner.iam("CreateRole", input).await.ok();
+    set_policy(owner, role["Role"]["RoleId"].as_str().unwrap(), policy).await;
+    role["Role"]["Arn"].as_str().unwrap().to_owned()
 }
 
 /// Calls AssumeRole with the session name `ci` and these further members.
@@ -61,4 +45,19 @@ pub async fn assumed<'a>(caller: &AwsCaller<'a>, role: &str, more: Value) -> Aws
 pub async fn arn(caller: &AwsCaller<'_>) -> String {
     let identity = caller.session("GetCallerIdentity", json!({})).await.ok();
     identity["Arn"].as_str().unwrap().to_owned()
+}
+
+/// Sets the inline policy of a user or role behind the server's back, as another node does.
+pub async fn set_policy(owner: &AwsCaller<'_>, id: &str, policy: Value) {
+    let id = id.to_owned();
+    let set = owner.app.system.db.write(move |tx| tx.inline_policy_put(&id, "inline", &policy.to_string()));
+    set.await.map_err(|error: meta::Error| error).unwrap();
+}
+
+/// Creates a user with an inline policy, and returns its client.
+pub async fn user<'a>(owner: &AwsCaller<'a>, name: &str, policy: Value) -> AwsCaller<'a> {
+    let user = owner.iam("CreateUser", json!({"UserName": name})).await.ok();
+    set_policy(owner, user["User"]["UserId"].as_str().unwrap(), policy).await;
+    let key = owner.iam("CreateAccessKey", json!({"UserName": name})).await.ok();
+    owner.with_credentials(&key["AccessKey"])
 }
