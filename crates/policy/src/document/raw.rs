@@ -14,7 +14,7 @@ pub(super) struct RawDocument {
     pub version: Option<String>,
     #[serde(rename = "Id", default, deserialize_with = "present")]
     _id: Option<String>,
-    pub statement: Many<Object<RawStatement>>,
+    pub statement: Statements,
 }
 
 #[derive(Deserialize)]
@@ -49,6 +49,9 @@ pub(super) struct Object<T>(pub T);
 
 /// One value, or an array of values.
 pub(super) struct Many<T>(pub Vec<T>);
+
+/// The statements: one, or an array. The error about one names its place.
+pub(super) struct Statements(pub Vec<RawStatement>);
 
 /// The members of an object, in order. Each name occurs once.
 pub(super) struct Pairs<T>(pub Vec<(String, T)>);
@@ -102,6 +105,43 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
         }
         reader.deserialize_any(Reader(PhantomData))
     }
+}
+
+impl<'de> Deserialize<'de> for Statements {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Reader;
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Statements;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a statement or an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Statements, A::Error> {
+                let mut statements = Vec::new();
+                loop {
+                    match seq.next_element() {
+                        Ok(Some(Object(statement))) => statements.push(statement),
+                        Ok(None) => return Ok(Statements(statements)),
+                        Err(error) => return Err(in_statement(statements.len(), &error)),
+                    }
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Statements, A::Error> {
+                let one = RawStatement::deserialize(MapAccessDeserializer::new(map));
+                one.map(|one| Statements(vec![one])).map_err(|error: A::Error| in_statement(0, &error))
+            }
+        }
+        reader.deserialize_any(Reader)
+    }
+}
+
+/// Names the statement in an error about it. The position in the text is cut off here: `serde_json` adds it to every error at the end.
+fn in_statement<E: Error>(index: usize, error: &E) -> E {
+    let text = error.to_string();
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    E::custom(format!("Statement[{index}]: {reason}"))
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

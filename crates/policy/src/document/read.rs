@@ -1,6 +1,6 @@
 //! Reads a document from its JSON form, and checks it.
 
-use super::raw::{Many, Object, Pairs, RawDocument, RawPrincipal, RawStatement, Scalar};
+use super::raw::{Many, Object, Pairs, RawDocument, RawPrincipal, RawStatement, Scalar, Statements};
 use super::statement::{Actions, Effect, Resources, Statement};
 use super::{Document, Grammar, InvalidDocument};
 use crate::condition::Condition;
@@ -38,11 +38,11 @@ pub(super) fn document(text: &str, grammar: Grammar) -> Result<Document, Invalid
         Some("2008-10-17") | None => false,
         Some(_) => return Err(InvalidDocument::Version),
     };
-    let Many(raw) = raw.statement;
+    let Statements(raw) = raw.statement;
     if raw.is_empty() {
         return Err(InvalidDocument::NoStatement);
     }
-    let read = |(index, Object(raw))| {
+    let read = |(index, raw)| {
         statement(raw, grammar, variables).map_err(|Wrong { member, reason }| InvalidDocument::Statement {
             index,
             member,
