@@ -180,7 +180,8 @@ async fn of_resource(
         return Ok(());
     }
     found.resource_arn = Some(arn);
-    if let Some(trust) = &entity.trust_policy {
+    // A trust policy is about who may assume the role, and about no other action.
+    if let Some(trust) = entity.trust_policy.as_ref().filter(|_| need.rule == ResourceRule::Trust) {
         let document = Document::parse(trust, Grammar::Resource).map_err(CommonError::server)?;
         found.policies.resource.push(AttachedPolicy::new(format!("trust policy of {}", entity.name), document));
     }

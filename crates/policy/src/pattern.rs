@@ -6,6 +6,7 @@ mod tests;
 use crate::request::Context;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::str::Chars;
 
 /// The special syntax that a text may contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,35 +66,26 @@ impl Pattern {
         Pattern(vec![Piece::Any])
     }
 
-    /// True if the whole text matches. `None` if a variable has no value in the request.
+    /// True if the whole text matches. `None` if a variable has no value in the request, or if there is a variable but no context.
     ///
     /// The time is at most proportional to the product of both lengths.
-    pub(crate) fn matches(&self, text: &str, context: &Context) -> Option<bool> {
-        let text: Vec<char> = text.chars().collect();
-        Some(whole(&self.resolve(context)?, &text))
+    pub(crate) fn matches<'c>(&self, text: &str, context: impl Into<Option<&'c Context>>) -> Option<bool> {
+        Some(whole(&self.resolve(context.into())?, text, |own, other| own == other))
     }
 
     /// Like [`Pattern::matches`], but ignores case.
-    pub(crate) fn matches_without_case(&self, text: &str, context: &Context) -> Option<bool> {
-        let lower = |piece: &Piece| match piece {
-            Piece::Character(c) => c.to_lowercase().map(Piece::Character).collect(),
-            other => vec![other.clone()],
-        };
-        let pieces: Vec<Piece> = self.resolve(context)?.iter().flat_map(lower).collect();
-        let text: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
-        Some(whole(&pieces, &text))
+    pub(crate) fn matches_without_case<'c>(&self, text: &str, context: impl Into<Option<&'c Context>>) -> Option<bool> {
+        Some(whole(&self.resolve(context.into())?, text, is_same_without_case))
     }
 
     /// True when the whole text matches, with upper and lower case alike, whatever the values of variables are.
     pub(crate) fn may_match_without_case(&self, text: &str) -> bool {
-        let lower = |piece: &Piece| match piece {
-            Piece::Character(c) => c.to_lowercase().map(Piece::Character).collect(),
-            Piece::Variable(_) => vec![Piece::Any],
-            other => vec![other.clone()],
+        let anything = |piece: &Piece| match piece {
+            Piece::Variable(_) => Piece::Any,
+            other => other.clone(),
         };
-        let pieces: Vec<Piece> = self.0.iter().flat_map(lower).collect();
-        let text: Vec<char> = text.chars().flat_map(char::to_lowercase).collect();
-        whole(&pieces, &text)
+        let pieces: Vec<Piece> = self.0.iter().map(anything).collect();
+        whole(&pieces, text, is_same_without_case)
     }
 
     /// True if it has a variable with this lower-case name.
@@ -113,7 +105,7 @@ impl Pattern {
     }
 
     /// Replaces variables by their values. Wildcards in a value are plain characters.
-    fn resolve(&self, context: &Context) -> Option<Cow<'_, [Piece]>> {
+    fn resolve(&self, context: Option<&Context>) -> Option<Cow<'_, [Piece]>> {
         let is_variable = |piece: &Piece| matches!(piece, Piece::Variable(_));
         if !self.0.iter().any(is_variable) {
             return Some(Cow::Borrowed(&self.0));
@@ -122,7 +114,7 @@ impl Pattern {
         for piece in &self.0 {
             match piece {
                 Piece::Variable(variable) => {
-                    let value = context.single(&variable.key).or(variable.default.as_deref())?;
+                    let value = context?.single(&variable.key).or(variable.default.as_deref())?;
                     resolved.extend(value.chars().map(Piece::Character));
                 }
                 other => resolved.push(other.clone()),
@@ -163,35 +155,43 @@ fn variable(text: &str) -> Result<Piece, &'static str> {
     Ok(Piece::Variable(Box::new(Variable { key: key.to_ascii_lowercase(), default: default.map(str::to_owned) })))
 }
 
+fn is_same_without_case(own: char, other: char) -> bool {
+    own.eq_ignore_ascii_case(&other)
+        || (!(own.is_ascii() && other.is_ascii()) && own.to_lowercase().eq(other.to_lowercase()))
+}
+
 /// True if the whole text matches. Backtracks only to the last `*`; the match of an earlier `*` never needs to change.
-fn whole(pattern: &[Piece], text: &[char]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    let mut last_any = None;
-    while t < text.len() {
+fn whole(pattern: &[Piece], text: &str, is_same: impl Fn(char, char) -> bool) -> bool {
+    let (mut p, mut rest) = (0, text.chars());
+    let mut last_any: Option<(usize, Chars<'_>)> = None;
+    loop {
+        let mut after = rest.clone();
+        let Some(character) = after.next() else { break };
         match pattern.get(p) {
             Some(Piece::Any) => {
-                last_any = Some((p, t));
+                last_any = Some((p, rest.clone()));
                 p += 1;
                 continue;
             }
             Some(Piece::One) => {
                 p += 1;
-                t += 1;
+                rest = after;
                 continue;
             }
-            Some(Piece::Character(c)) if *c == text[t] => {
+            Some(Piece::Character(own)) if is_same(*own, character) => {
                 p += 1;
-                t += 1;
+                rest = after;
                 continue;
             }
             _ => {}
         }
-        let Some((any, start)) = last_any else {
+        // Let the last `*` match one more character.
+        let Some((any, mut start)) = last_any else {
             return false;
         };
-        last_any = Some((any, start + 1));
-        p = any + 1;
-        t = start + 1;
+        start.next();
+        (p, rest) = (any + 1, start.clone());
+        last_any = Some((any, start));
     }
     pattern[p..].iter().all(|piece| *piece == Piece::Any)
 }
@@ -243,16 +243,20 @@ impl ArnPattern {
         }
     }
 
-    /// True if the ARN matches. `None` if a variable has no value in the request.
-    pub(crate) fn matches(&self, arn: &str, context: &Context) -> Option<bool> {
+    /// True if the ARN matches. `None` if a variable has no value in the request, or if there is a variable but no context.
+    pub(crate) fn matches<'c>(&self, arn: &str, context: impl Into<Option<&'c Context>>) -> Option<bool> {
         let patterns = match self {
             ArnPattern::Everything => return Some(true),
             ArnPattern::Fields(patterns) => patterns,
         };
-        let fields: Vec<&str> = arn.splitn(ARN_FIELDS, ':').collect();
-        let mut all = fields.len() == ARN_FIELDS;
-        for (pattern, field) in patterns.iter().zip(fields) {
-            all &= pattern.matches(field, context)?;
+        let context = context.into();
+        let mut fields = arn.splitn(ARN_FIELDS, ':');
+        let mut all = true;
+        for pattern in patterns {
+            all &= match fields.next() {
+                Some(field) => pattern.matches(field, context)?,
+                None => false,
+            };
         }
         Some(all)
     }

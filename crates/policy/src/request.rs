@@ -109,8 +109,12 @@ pub(crate) struct Context(Keys);
 impl Context {
     pub(crate) fn of(request: &Request<'_>) -> Context {
         let mut keys = Keys::new();
-        for (name, values) in (request.context)() {
-            keys.entry(name.to_ascii_lowercase()).or_default().extend(values);
+        for (mut name, mut values) in (request.context)() {
+            name.make_ascii_lowercase();
+            match keys.get_mut(&name) {
+                Some(known) => known.append(&mut values),
+                None => drop(keys.insert(name, values)),
+            }
         }
         let principal = request.principal;
         let arn = match &principal.kind {

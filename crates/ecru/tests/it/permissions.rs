@@ -94,14 +94,9 @@ fn input(operation: Operation) -> Option<Value> {
     Some(whole)
 }
 
-/// The role `app` trusts its own account, whose identity policies decide then.
-const TRUSTS_OWNER: &str = r#"{"Version": "2012-10-17", "Statement": {"Effect": "Allow",
-    "Principal": {"AWS": "000000000000"}, "Action": "sts:AssumeRole"}}"#;
-
 async fn world(app: &TestApp) -> Image {
     let image = Image::new(1);
     let owner = app.administrator().with_repository("app").await;
-    owner.iam("CreateRole", json!({"RoleName": "app", "AssumeRolePolicyDocument": TRUSTS_OWNER})).await.ok();
     owner.docker().await.push("app", "v1", &image).await;
     owner.ecr("SetRepositoryPolicy", json!({"repositoryName": "app", "policyText": OWNERS_ALONE})).await.ok();
     image

@@ -4,6 +4,7 @@ mod constraints;
 mod sessions;
 mod support;
 mod tokens;
+mod trust;
 
 use ecru::doors::SERVICES;
 use serde_json::json;

@@ -33,64 +33,78 @@ impl<'a> RequestFacts<'a> {
     }
 }
 
+/// The keys that are collected so far.
+struct Collected(Keys);
+
+impl Collected {
+    fn put(&mut self, key: impl Into<String>, value: String) {
+        self.0.entry(key.into()).or_default().push(value);
+    }
+
+    fn put_moment(&mut self, key: &str, time: Time) {
+        if let Ok(moment) = jiff::Timestamp::from_microsecond(time.0) {
+            self.put(key, moment.to_string());
+        }
+    }
+}
+
 /// Returns the condition keys of a need of the call's caller.
 pub(super) fn keys(facts: &RequestFacts<'_>, need: &Need, found: &FoundPolicies) -> Keys {
-    let mut keys = Keys::new();
-    let mut put = |key: &str, value: String| keys.entry(key.to_owned()).or_default().push(value);
-    request(facts, &mut put);
-    caller(facts.caller, found, &mut put);
+    let mut keys = Collected(Keys::new());
+    request(facts, &mut keys);
+    caller(facts.caller, found, &mut keys);
     // The tags and the other keys of the action.
     for (key, value) in &need.request_tags {
-        put(&format!("aws:RequestTag/{key}"), value.clone());
+        keys.put(format!("aws:RequestTag/{key}"), value.clone());
     }
     for key in need.tag_keys() {
-        put("aws:TagKeys", key.to_owned());
+        keys.put("aws:TagKeys", key.to_owned());
     }
     for (key, values) in &need.conditions {
-        values.iter().for_each(|value| put(key, value.clone()));
+        values.iter().for_each(|value| keys.put(*key, value.clone()));
     }
     if let Some(image) = &need.image {
         let named = image.tag.iter().map(Tag::to_string);
-        named.chain(found.image_tags.iter().cloned()).for_each(|tag| put(IMAGE_TAG, tag));
-        image.digest.iter().for_each(|digest| put(IMAGE_DIGEST, digest.to_string()));
+        named.chain(found.image_tags.iter().cloned()).for_each(|tag| keys.put(IMAGE_TAG, tag));
+        image.digest.iter().for_each(|digest| keys.put(IMAGE_DIGEST, digest.to_string()));
     }
     // Most services have their own name for the key of a resource's tag.
     let service = need.action.split(':').next().unwrap_or_default();
     for (key, value) in found.resource_tags.iter() {
-        put(&format!("aws:ResourceTag/{key}"), value.clone());
-        put(&format!("{service}:ResourceTag/{key}"), value.clone());
+        keys.put(format!("aws:ResourceTag/{key}"), value.clone());
+        keys.put(format!("{service}:ResourceTag/{key}"), value.clone());
     }
-    keys
+    keys.0
 }
 
 /// Puts the keys of the request itself.
-fn request(RequestFacts { origin, registry, now, .. }: &RequestFacts<'_>, put: &mut impl FnMut(&str, String)) {
+fn request(RequestFacts { origin, registry, now, .. }: &RequestFacts<'_>, keys: &mut Collected) {
     if let Some(request) = origin.request() {
-        put("aws:SourceIp", request.address.to_canonical().to_string());
-        put("aws:SecureTransport", request.tls.to_string());
+        keys.put("aws:SourceIp", request.address.to_canonical().to_string());
+        keys.put("aws:SecureTransport", request.tls.to_string());
         if !request.user_agent.is_empty() {
-            put("aws:UserAgent", request.user_agent.clone());
+            keys.put("aws:UserAgent", request.user_agent.clone());
         }
-        put("ecru:Listener", request.listener.to_string());
+        keys.put("ecru:Listener", request.listener.to_string());
     }
     // No service sends a request of its caller's on. AWS's recipes for a deny by address have this key.
-    put("aws:ViaAWSService", false.to_string());
-    put("aws:RequestedRegion", registry.api_region().to_owned());
+    keys.put("aws:ViaAWSService", false.to_string());
+    keys.put("aws:RequestedRegion", registry.api_region().to_owned());
     let seconds = now.0.div_euclid(MICROSECONDS);
-    put("aws:EpochTime", seconds.to_string());
-    put_moment("aws:CurrentTime", Time(seconds.saturating_mul(MICROSECONDS)), put);
+    keys.put("aws:EpochTime", seconds.to_string());
+    keys.put_moment("aws:CurrentTime", Time(seconds.saturating_mul(MICROSECONDS)));
 }
 
 /// Puts the keys of the caller and of its session (IAM user guide, "Principal key values").
-fn caller(caller: &Caller, found: &FoundPolicies, put: &mut impl FnMut(&str, String)) {
+fn caller(caller: &Caller, found: &FoundPolicies, keys: &mut Collected) {
     match &caller.identity {
         CallerIdentity::Service { .. } => {}
-        CallerIdentity::Nobody => put("aws:userid", "anonymous".to_owned()),
-        _ => put("aws:userid", caller.user_id()),
+        CallerIdentity::Nobody => keys.put("aws:userid", "anonymous".to_owned()),
+        _ => keys.put("aws:userid", caller.user_id()),
     }
     if let CallerIdentity::User { path_and_name, .. } = &caller.identity {
         let (_, name) = path_and_name.rsplit_once('/').unwrap_or(("", path_and_name));
-        put("aws:username", name.to_owned());
+        keys.put("aws:username", name.to_owned());
     }
     let session = caller.session.as_deref();
     let session_tags = session.map(|session| &session.tags);
@@ -99,19 +113,13 @@ fn caller(caller: &Caller, found: &FoundPolicies, put: &mut impl FnMut(&str, Str
     let is_replaced = |key: &str| session_tags.is_some_and(|tags| tags.keys().any(|k| k.eq_ignore_ascii_case(key)));
     let own = own.filter(|(key, _)| !is_replaced(key));
     for (key, value) in session_tags.into_iter().flatten().chain(own) {
-        put(&format!("aws:PrincipalTag/{key}"), value.clone());
+        keys.put(format!("aws:PrincipalTag/{key}"), value.clone());
     }
     if let Some(session) = session {
         // To the microsecond: a session that is issued right after its predecessors were revoked must not look as old as they.
-        put_moment("aws:TokenIssueTime", session.issued, put);
+        keys.put_moment("aws:TokenIssueTime", session.issued);
         if let Some(source_identity) = &session.source_identity {
-            put("aws:SourceIdentity", source_identity.clone());
+            keys.put("aws:SourceIdentity", source_identity.clone());
         }
-    }
-}
-
-fn put_moment(key: &str, time: Time, put: &mut impl FnMut(&str, String)) {
-    if let Ok(moment) = jiff::Timestamp::from_microsecond(time.0) {
-        put(key, moment.to_string());
     }
 }

@@ -86,8 +86,8 @@ impl Statement {
     }
 
     fn concerns_action(&self, facts: &Facts<'_>) -> bool {
-        let is_it =
-            |pattern: &Pattern| pattern.matches_without_case(facts.request.action, facts.context()) == Some(true);
+        // The names of actions have no variables.
+        let is_it = |pattern: &Pattern| pattern.matches_without_case(facts.request.action, None) == Some(true);
         match &self.actions {
             Actions::AnyOf(patterns) => patterns.iter().any(is_it),
             Actions::AllBut(patterns) => !patterns.iter().any(is_it),
@@ -95,7 +95,11 @@ impl Statement {
     }
 
     fn concerns_resource(&self, facts: &Facts<'_>, unresolved: bool) -> bool {
-        let matches = |pattern: &ArnPattern| pattern.matches(facts.request.resource, facts.context());
+        // The context is made only for a pattern with a variable.
+        let resource = facts.request.resource;
+        let matches = |pattern: &ArnPattern| {
+            pattern.matches(resource, None).or_else(|| pattern.matches(resource, facts.context()))
+        };
         match &self.resources {
             Resources::Own => true,
             Resources::AnyOf(patterns) => patterns.iter().any(|p| matches(p).unwrap_or(false)),

@@ -131,3 +131,40 @@ fn a_unique_id_grants_what_the_arn_of_its_user_or_role_grants() {
     assert_eq!(outcome(&user(OWNER), &named), Ok(GrantBasis::ResourcePolicy));
     assert_eq!(outcome(&again, &named), no_allow(PolicyKind::Identity));
 }
+
+#[test]
+fn the_context_is_made_once_and_only_for_a_condition_or_a_variable_that_is_reached() {
+    let here = "arn:aws:ecr:us-east-1:*:repository/team/*";
+    let with_condition = |action: &str| {
+        let condition = json!({"Null": {"x:y": "true"}});
+        json!({"Effect": "Allow", "Action": action, "Resource": here, "Condition": condition})
+    };
+    let data = [
+        (json!([{"Effect": "Allow", "Action": ["ecr:Get*", "ECR:put*"], "Resource": [REPOSITORY, here]}]), 0),
+        (json!([{"Effect": "Deny", "NotAction": "ecr:*", "NotResource": here}, with_condition("ecr:GetImage")]), 0),
+        (json!([with_condition("ecr:PutImage"), with_condition("ecr:*")]), 1),
+        (
+            json!([{"Effect": "Allow", "Action": "*", "Resource": "arn:aws:ecr:*:*:repository/${aws:PrincipalAccount}"}]),
+            1,
+        ),
+    ];
+    for (statements, expected) in data {
+        let all = policies(documents(Grammar::Identity, std::slice::from_ref(&statements)), Vec::new());
+        for (principal, policies, expected) in [(user(OWNER), &all, expected), (root(OWNER), &Policies::default(), 0)] {
+            let made = std::cell::Cell::new(0);
+            let request = Request {
+                principal: &principal,
+                action: "ecr:PutImage",
+                resource: REPOSITORY,
+                resource_account: OWNER.parse::<AccountId>().unwrap(),
+                resource_rule: ResourceRule::Either,
+                context: &|| {
+                    made.set(made.get() + 1);
+                    BTreeMap::new()
+                },
+            };
+            evaluate(&request, policies);
+            assert_eq!(made.get(), expected, "{statements}");
+        }
+    }
+}
