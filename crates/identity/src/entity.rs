@@ -16,7 +16,7 @@ pub type Entity = EntityRow;
 pub const MAX_TAGS: usize = 50;
 
 /// IAM's quotas of an account, by kind.
-fn quota(kind: EntityKind) -> (&'static str, usize) {
+pub(crate) fn quota(kind: EntityKind) -> (&'static str, usize) {
     match kind {
         EntityKind::User => ("UsersPerAccount", 5_000),
         EntityKind::Group => ("GroupsPerAccount", 300),

@@ -4,6 +4,7 @@
 
 pub mod access_key;
 pub mod account;
+pub mod account_summary;
 pub mod bootstrap;
 pub mod control_policy;
 pub mod credential;
@@ -11,9 +12,11 @@ pub mod credential_use;
 pub mod entity;
 mod error;
 pub mod group;
+pub mod instance_profile;
 pub mod login;
 mod policies;
 pub mod role;
+pub mod service_role;
 pub mod session;
 pub mod token;
 pub mod user;

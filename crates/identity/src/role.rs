@@ -16,7 +16,7 @@ const KIND: EntityKind = EntityKind::Role;
 /// The longest session of a role whose maximum is not set, in seconds.
 pub const DEFAULT_MAX_SESSION: i64 = 3_600;
 
-/// The most characters of a trust policy, without whitespace (IAM's quota "Role trust policy length").
+/// The most characters of a trust policy, without whitespace between its members (IAM's quota "Role trust policy length").
 pub const MAX_TRUST_POLICY: usize = 2_048;
 
 /// The path of all service-linked roles. No other role has a path that begins so.
@@ -64,7 +64,7 @@ impl TrustPolicy {
         };
         let document = Document::parse(text, Grammar::Resource).map_err(malformed)?;
         document.check(&rules).map_err(malformed)?;
-        if text.chars().filter(|character| !character.is_whitespace()).count() > MAX_TRUST_POLICY {
+        if compact(text)?.chars().count() > MAX_TRUST_POLICY {
             return Err(Error::over("ACLSizePerRole", MAX_TRUST_POLICY));
         }
         Ok(TrustPolicy { document, text: policy::readable(text, partition).map_err(malformed)? })
@@ -83,6 +83,12 @@ impl TrustPolicy {
     }
 }
 
+/// The text without the whitespace between its members, which does not count.
+fn compact(text: &str) -> Result<String, Error> {
+    let parsed: serde_json::Value = serde_json::from_str(text).map_err(CommonError::server)?;
+    Ok(parsed.to_string())
+}
+
 fn malformed(invalid: InvalidDocument) -> Error {
     Error::MalformedPolicyDocument(match invalid {
         InvalidDocument::Version => "Policy document must be version 2012-10-17 or greater.".to_owned(),
@@ -91,7 +97,7 @@ fn malformed(invalid: InvalidDocument) -> Error {
 }
 
 /// The trust policy of a role, as it is shown.
-fn shown(tx: &mut Tx<'_>, partition: Partition, role: &Entity) -> Result<String, Error> {
+pub(crate) fn shown(tx: &mut Tx<'_>, partition: Partition, role: &Entity) -> Result<String, Error> {
     let stored = role.trust_policy.clone().unwrap_or_default();
     principals::to_shown(tx, partition, stored).map_err(|error| match error {
         PrincipalError::Store(error) => error.into(),

@@ -2,11 +2,15 @@
 //!
 //! A capability is a file. `types.rs` has the members that many operations share.
 
+mod absent;
 mod access_key;
+mod account;
 mod failure;
 mod group;
+mod instance_profile;
 mod not_yet;
 mod role;
+mod service_role;
 mod types;
 mod user;
 
@@ -14,13 +18,19 @@ pub use failure::Iam;
 
 use call::{Entry, Protocol, Service};
 
+/// The service in the credential scope of a signature.
+pub const SIGNING_NAME: &str = "iam";
+/// The region that calls are signed for. IAM is one for all regions.
+pub const REGION: &str = "us-east-1";
+/// The version of the API, which every call names.
+pub const VERSION: &str = "2010-05-08";
+
 pub const SERVICE: Service = Service {
-    signing_name: "iam",
+    signing_name: SIGNING_NAME,
     namesake: None,
-    // IAM is one for all regions. Its calls are signed for us-east-1.
-    global_region: Some("us-east-1"),
+    global_region: Some(REGION),
     account: None,
-    protocol: Protocol::Query { namespace: "https://iam.amazonaws.com/doc/2010-05-08/", version: "2010-05-08" },
+    protocol: Protocol::Query { namespace: "https://iam.amazonaws.com/doc/2010-05-08/", version: VERSION },
     stated_life: false,
     operations: &[
         Entry::query::<access_key::CreateAccessKey>(),
@@ -54,6 +64,28 @@ pub const SERVICE: Service = Service {
         Entry::query::<role::TagRole>(),
         Entry::query::<role::UntagRole>(),
         Entry::query::<role::ListRoleTags>(),
+        Entry::query::<instance_profile::CreateInstanceProfile>(),
+        Entry::query::<instance_profile::GetInstanceProfile>(),
+        Entry::query::<instance_profile::ListInstanceProfiles>(),
+        Entry::query::<instance_profile::DeleteInstanceProfile>(),
+        Entry::query::<instance_profile::AddRoleToInstanceProfile>(),
+        Entry::query::<instance_profile::RemoveRoleFromInstanceProfile>(),
+        Entry::query::<instance_profile::ListInstanceProfilesForRole>(),
+        Entry::query::<instance_profile::TagInstanceProfile>(),
+        Entry::query::<instance_profile::UntagInstanceProfile>(),
+        Entry::query::<instance_profile::ListInstanceProfileTags>(),
+        Entry::query::<service_role::CreateServiceLinkedRole>(),
+        Entry::query::<service_role::DeleteServiceLinkedRole>(),
+        Entry::query::<service_role::GetServiceLinkedRoleDeletionStatus>(),
+        Entry::query::<account::GetAccountSummary>(),
+        Entry::query::<account::ListAccountAliases>(),
+        Entry::query::<absent::ListSigningCertificates>(),
+        Entry::query::<absent::ListMFADevices>(),
+        Entry::query::<absent::ListSSHPublicKeys>(),
+        Entry::query::<absent::ListServiceSpecificCredentials>(),
+        Entry::query::<absent::ListVirtualMFADevices>(),
+        Entry::query::<absent::GetLoginProfile>(),
+        Entry::query::<absent::DeleteLoginProfile>(),
     ],
     not_yet: not_yet::NOT_YET,
 };

@@ -130,7 +130,7 @@ pub struct CreateRole {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Role {
-    role: RoleOut,
+    pub role: RoleOut,
 }
 
 impl Operation for CreateRole {
@@ -166,6 +166,16 @@ impl Operation for CreateRole {
         let (role, detail) = role::create(cx, new, trust, |_, _| Ok(())).await?;
         Ok(Role { role: RoleOut::of(cx, role, detail) })
     }
+}
+
+/// The most roles or instance profiles of a page, so that an answer is small enough to be held in memory.
+pub(crate) const MAX_ITEMS: u32 = 100;
+
+/// The most bytes of a page of roles or of instance profiles with their roles.
+pub(crate) fn listed_bytes(page: &PageIn) -> usize {
+    // A trust policy is indented and URL-encoded.
+    const ROLE_BYTES: usize = 16 * role::MAX_TRUST_POLICY;
+    page.limit as usize * ROLE_BYTES
 }
 
 fn partition(cx: &Cx) -> Partition {
@@ -225,12 +235,11 @@ impl Operation for ListRoles {
     }
 
     fn check(self) -> Result<Self::Checked, Error> {
-        Ok((types::path_prefix(self.path_prefix)?, PageIn::check(self.marker, self.max_items)?))
+        Ok((types::path_prefix(self.path_prefix)?, PageIn::check(self.marker, self.max_items)?.at_most(MAX_ITEMS)))
     }
 
-    /// A page of roles whose trust policies are as long as they may be, URL-encoded.
     fn output_bytes((_, page): &Self::Checked) -> usize {
-        page.limit as usize * (role::MAX_TRUST_POLICY * 3 + 4096)
+        listed_bytes(page)
     }
 
     async fn handle((prefix, page): Self::Checked, cx: &Cx, _app: &App) -> Result<Roles, Error> {

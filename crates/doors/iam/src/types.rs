@@ -114,6 +114,11 @@ impl PageIn {
         Ok(PageIn { marker, limit })
     }
 
+    /// A page of at most `most` items, where more would be too large. IAM may return fewer items than a call asks for.
+    pub fn at_most(self, most: u32) -> PageIn {
+        PageIn { limit: self.limit.min(most), ..self }
+    }
+
     /// The name after which the page begins.
     pub fn after(&self, listing: &Listing) -> Result<Option<String>, Error> {
         let invalid = || Error::invalid("marker", Constraint::Text("Invalid Marker.".into()));

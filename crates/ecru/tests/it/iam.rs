@@ -4,7 +4,8 @@ mod entity_cases;
 mod groups;
 pub mod keys;
 mod operations;
-mod roles;
+mod profiles;
+pub mod roles;
 
 use testkit::AwsCaller;
 

@@ -2,8 +2,15 @@
 use super::cases::{Case, after, tags, user};
 use serde_json::{Value, json};
 
+/// The operations about passwords, which no user has. Their valid inputs are refused as NoSuchEntity.
+pub const WITHOUT_SUBJECT: [&str; 2] = ["GetLoginProfile", "DeleteLoginProfile"];
+
 pub fn case(operation: &str) -> Option<Case> {
-    keys(operation).or_else(|| groups(operation)).or_else(|| roles(operation))
+    keys(operation)
+        .or_else(|| groups(operation))
+        .or_else(|| roles(operation))
+        .or_else(|| profiles(operation))
+        .or_else(|| others(operation))
 }
 
 fn key() -> (&'static str, Value) {
@@ -69,6 +76,53 @@ fn roles(operation: &str) -> Option<Case> {
         "TagRole" => after([role()], json!({"RoleName": "ci", "Tags": tags()})),
         "UntagRole" => after([role()], json!({"RoleName": "ci", "TagKeys": ["k"]})),
         "ListRoleTags" => after([role()], json!({"RoleName": "ci", "MaxItems": 5})),
+        _ => None,
+    }
+}
+
+fn profile() -> (&'static str, Value) {
+    ("CreateInstanceProfile", json!({"InstanceProfileName": "vm"}))
+}
+
+fn profiles(operation: &str) -> Option<Case> {
+    let named = json!({"InstanceProfileName": "vm", "RoleName": "ci"});
+    match operation {
+        "CreateInstanceProfile" => after([], json!({"InstanceProfileName": "vm", "Path": "/team/", "Tags": tags()})),
+        "GetInstanceProfile" | "DeleteInstanceProfile" => after([profile()], json!({"InstanceProfileName": "vm"})),
+        "ListInstanceProfiles" => after([profile()], json!({"PathPrefix": "/", "MaxItems": 5})),
+        "AddRoleToInstanceProfile" => after([profile(), role()], named),
+        "RemoveRoleFromInstanceProfile" => {
+            after([profile(), role(), ("AddRoleToInstanceProfile", named.clone())], named)
+        }
+        "ListInstanceProfilesForRole" => after([role()], json!({"RoleName": "ci", "MaxItems": 5})),
+        "TagInstanceProfile" => after([profile()], json!({"InstanceProfileName": "vm", "Tags": tags()})),
+        "UntagInstanceProfile" => after([profile()], json!({"InstanceProfileName": "vm", "TagKeys": ["k"]})),
+        "ListInstanceProfileTags" => after([profile()], json!({"InstanceProfileName": "vm", "MaxItems": 5})),
+        _ => None,
+    }
+}
+
+fn others(operation: &str) -> Option<Case> {
+    let service = json!({"AWSServiceName": "replication.ecr.amazonaws.com"});
+    let linked = ("CreateServiceLinkedRole", service.clone());
+    let delete = ("DeleteServiceLinkedRole", json!({"RoleName": "AWSServiceRoleForECRReplication"}));
+    match operation {
+        "CreateServiceLinkedRole" => {
+            after([], json!({"AWSServiceName": "replication.ecr.amazonaws.com", "Description": "d"}))
+        }
+        "DeleteServiceLinkedRole" => after([linked], delete.1),
+        "GetServiceLinkedRoleDeletionStatus" => after([linked, delete], json!({"DeletionTaskId": "{DeletionTaskId}"})),
+        "GetAccountSummary" => after([], json!({})),
+        "ListAccountAliases" => after([], json!({"MaxItems": 5})),
+        "ListSigningCertificates" | "ListMFADevices" | "ListSSHPublicKeys" => {
+            after([user()], json!({"UserName": "ann", "MaxItems": 5}))
+        }
+        "ListServiceSpecificCredentials" => after(
+            [user()],
+            json!({"UserName": "ann", "ServiceName": "codecommit.amazonaws.com", "AllUsers": false, "MaxItems": 5}),
+        ),
+        "GetLoginProfile" | "DeleteLoginProfile" => after([user()], json!({"UserName": "ann"})),
+        "ListVirtualMFADevices" => after([], json!({"AssignmentStatus": "Any", "MaxItems": 5})),
         _ => None,
     }
 }
