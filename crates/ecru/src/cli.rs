@@ -9,6 +9,7 @@ mod copy_dir;
 mod credentials;
 pub mod env;
 pub mod health;
+pub mod identities;
 pub mod jobs;
 mod layer_transfer;
 pub mod man;

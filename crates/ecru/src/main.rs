@@ -5,6 +5,7 @@ use ecru::cli::backup::{Backup, Report};
 use ecru::cli::completion::Completion;
 use ecru::cli::env::{self, Env};
 use ecru::cli::health::Health;
+use ecru::cli::identities::{Key, Policy, Role, User};
 use ecru::cli::jobs::Jobs;
 use ecru::cli::man::Man;
 use ecru::cli::push_log::PushLog;
@@ -50,6 +51,18 @@ enum Command {
     /// Create, list and delete accounts, and limit them by service control policies.
     #[command(subcommand)]
     Account(Account),
+    /// Create, list and delete users.
+    #[command(subcommand)]
+    User(User),
+    /// Create, list and delete roles.
+    #[command(subcommand)]
+    Role(Role),
+    /// Create, list, deactivate and delete access keys of users.
+    #[command(subcommand)]
+    Key(Key),
+    /// Attach policies to users, groups and roles.
+    #[command(subcommand)]
+    Policy(Policy),
     /// Look whether the layers of a store are whole, beside its server.
     Verify(Verify),
     /// Copy images from files and other registries into a repository.
@@ -127,6 +140,22 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }),
         Command::Account(account) => on_runtime(async {
             std::io::stdout().write_all(account.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::User(user) => on_runtime(async {
+            std::io::stdout().write_all(user.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Role(role) => on_runtime(async {
+            std::io::stdout().write_all(role.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Key(key) => on_runtime(async {
+            std::io::stdout().write_all(key.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Policy(policy) => on_runtime(async {
+            std::io::stdout().write_all(policy.run().await?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }),
         Command::PushLog(log) => on_runtime(async {

@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 /// Why AWS's doors refuse keys that they do not know.
 const UNKNOWN_KEY: &str = "UnrecognizedClientException";
+/// The same of services of the query protocol.
+const UNKNOWN_KEY_OF_QUERY: &str = "InvalidClientTokenId";
 
 /// Which server a command speaks to; docs/configure.md "Keys of the commands".
 #[derive(Debug, clap::Args)]
@@ -210,6 +212,29 @@ impl Client {
         self.call_service(ECR, operation, input).await
     }
 
+    /// Calls an operation of IAM, by the query protocol, and returns its result.
+    pub async fn call_iam(&self, operation: &str, input: &[(&str, &str)]) -> Result<serde_json::Value, ClientError> {
+        let mut form = format!("Action={operation}&Version={}", iam::VERSION);
+        for (name, value) in input {
+            form.push_str(&format!("&{name}={}", aws::percent_encode(value)));
+        }
+        let headers = [
+            ("content-type", aws::query::CONTENT_TYPE.as_bytes()),
+            // Answers of the query protocol are XML without it.
+            ("accept", b"application/json".as_slice()),
+        ];
+        // IAM is one for all regions, and its calls are signed for its own.
+        let request = self.request(iam::SIGNING_NAME, iam::REGION, &headers, form.into_bytes())?;
+        let (status, body) = self.exchange(request).await?;
+        let foreign = |_| ClientError::Foreign { endpoint: self.endpoint.clone(), status };
+        let mut answer: serde_json::Value = serde_json::from_slice(&body).map_err(foreign)?;
+        if status == StatusCode::OK {
+            return Ok(answer[format!("{operation}Response")][format!("{operation}Result")].take());
+        }
+        let refusal: QueryErrorBody = serde_json::from_value(answer["Error"].take()).map_err(foreign)?;
+        Err(self.refused(refusal.code, refusal.message))
+    }
+
     async fn call_service<O: DeserializeOwned>(
         &self,
         service: Service,
@@ -217,38 +242,51 @@ impl Client {
         input: &impl Serialize,
     ) -> Result<O, ClientError> {
         let body = serde_json::to_vec(input).map_err(|error| ClientError::Request(error.into()))?;
-        let request = self.request(service, operation, body)?;
-        let (parts, body) = exchange(request, || self.authorities.trust()).await?.into_parts();
-        let status = parts.status;
-        if status == StatusCode::BAD_REQUEST && body.starts_with(PLAIN_TO_TLS.as_bytes()) {
-            return Err(ClientError::SpeaksTls(self.endpoint.clone()));
-        }
+        let target = format!("{}.{operation}", service.target);
+        let headers = [("content-type", aws::json::CONTENT_TYPE.as_bytes()), ("x-amz-target", target.as_bytes())];
+        let (status, body) = self.exchange(self.request(service.signing_name, &self.region, &headers, body)?).await?;
         let foreign = |_| ClientError::Foreign { endpoint: self.endpoint.clone(), status };
         if status == StatusCode::OK {
             return serde_json::from_slice(&body).map_err(foreign);
         }
         let refusal: ErrorBody = serde_json::from_slice(&body).map_err(foreign)?;
-        let ErrorBody { name, message } = refusal;
-        Err(match name.as_str() {
-            UNKNOWN_KEY => ClientError::UnknownKey { name, message, found: self.credentials.found.clone() },
-            _ => ClientError::Refused { name, message },
-        })
+        Err(self.refused(refusal.name, refusal.message))
     }
 
-    fn request(&self, service: Service, operation: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, ClientError> {
+    fn refused(&self, name: String, message: String) -> ClientError {
+        match name.as_str() {
+            UNKNOWN_KEY | UNKNOWN_KEY_OF_QUERY => {
+                ClientError::UnknownKey { name, message, found: self.credentials.found.clone() }
+            }
+            _ => ClientError::Refused { name, message },
+        }
+    }
+
+    /// Sends a request, and returns the status and the body of the answer.
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), ClientError> {
+        let (parts, body) = exchange(request, || self.authorities.trust()).await?.into_parts();
+        if parts.status == StatusCode::BAD_REQUEST && body.starts_with(PLAIN_TO_TLS.as_bytes()) {
+            return Err(ClientError::SpeaksTls(self.endpoint.clone()));
+        }
+        Ok((parts.status, body))
+    }
+
+    /// Makes a signed request.
+    fn request(
+        &self,
+        signing_name: &str,
+        region: &str,
+        own_headers: &[(&'static str, &[u8])],
+        body: Vec<u8>,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let host = self.endpoint.authority().map(ToString::to_string).unwrap_or_default();
-        let target = format!("{}.{operation}", service.target);
-        let headers = [
-            ("host", host.as_bytes()),
-            ("content-type", aws::json::CONTENT_TYPE.as_bytes()),
-            ("x-amz-target", target.as_bytes()),
-        ];
+        let headers: Vec<_> = [("host", host.as_bytes())].into_iter().chain(own_headers.iter().copied()).collect();
         let mut sha256 = [0; 32];
         sha256.copy_from_slice(Digest::of(Algorithm::Sha256, &body).hash());
         let Credentials { access_key_id, secret, session_token, .. } = &self.credentials;
         let key = SigningKey { access_key_id, secret, session_token: session_token.as_deref().map(String::as_str) };
         let head = Head { method: "POST", path: "/", query: "", headers: &headers };
-        let signed = sign(&head, sha256, &key, &self.region, service.signing_name, SystemClock.now().0);
+        let signed = sign(&head, sha256, &key, region, signing_name, SystemClock.now().0);
         let mut request = Request::builder().method(Method::POST).uri(&self.endpoint);
         for (name, value) in headers {
             request = request.header(name, value);
@@ -258,6 +296,13 @@ impl Client {
         }
         request.body(Full::from(body)).map_err(|error| ClientError::Request(error.into()))
     }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueryErrorBody {
+    code: String,
+    message: String,
 }
 
 #[derive(serde::Deserialize)]
