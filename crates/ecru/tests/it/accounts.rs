@@ -1,4 +1,5 @@
 //! The accounts of a server, and the service control policies that limit them.
+use crate::permissions::users::User;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Call};
 use testkit::{AwsCaller, TestApp};
@@ -139,6 +140,25 @@ async fn a_control_policy_limits_the_administrator_of_its_account() {
     member.ecr("ListImages", json!({"repositoryName": "app"})).await.ok();
     // Another account's policies limit nobody here.
     app.administrator().repository("app").await;
+}
+
+#[tokio::test]
+async fn a_control_policy_limits_the_users_of_its_account_and_allows_them_nothing() {
+    let app = TestApp::start().await;
+    let member = administrator(&app, &create(&app, MEMBER).await).with_repository("app").await;
+    let user = User::of(&app, &member).await;
+    let list = async || user.caller.ecr("ListImages", json!({"repositoryName": "app"})).await;
+    user.allow(&["ecr:*"]).await;
+    list().await.ok();
+    put_policy(&app, "no-listing", statement("Deny", "ecr:ListImages")).await;
+    let refused = list().await.error("AccessDenied");
+    assert!(refused.ends_with("with an explicit deny in a service control policy"), "{refused}");
+    user.caller.ecr("DescribeRepositories", json!({})).await.ok();
+    // What control policies allow is only the most that a user may get.
+    delete_policy(&app, "no-listing").await;
+    user.allow(&[]).await;
+    let refused = list().await.error("AccessDenied");
+    assert!(refused.contains("because no identity-based policy allows"), "{refused}");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! the owner's account without policies, and as a user that is allowed what the operation needs, or everything but that.
 //! The operations come from the tables of the doors, so that none can be forgotten.
 mod endpoints;
-mod users;
+pub mod users;
 
 use aws::AccountId;
 use call::{Entry, Protocol, Service};

@@ -28,8 +28,12 @@ pub struct User<'a> {
 
 impl<'a> User<'a> {
     pub async fn create(app: &'a TestApp) -> User<'a> {
-        let administrator = app.administrator();
-        let caller = keys::user(&administrator, "walker").await;
+        User::of(app, &app.administrator()).await
+    }
+
+    /// Creates the user in the account of an administrator.
+    pub async fn of(app: &'a TestApp, administrator: &AwsCaller<'a>) -> User<'a> {
+        let caller = keys::user(administrator, "walker").await;
         let user = administrator.iam("GetUser", json!({"UserName": "walker"})).await.ok();
         User { app, caller, id: user["User"]["UserId"].as_str().unwrap().to_owned() }
     }
