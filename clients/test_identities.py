@@ -2,15 +2,19 @@
 
 import configparser
 import json
+import re
 import subprocess
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from conftest import Shell
 from ecru import Ecru, binary
+from pages import Page
 
 OWNER = "000000000000"
+PAGE = Page("identities.md")
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +206,25 @@ def test_users_and_keys_are_managed_on_the_command_line(dev):
     assert "cli-ci" in ecru("role", "list")
     ecru("role", "delete", "cli-ci")
     ecru("user", "delete", "cli-ann")
+
+
+def test_the_commands_of_the_page_run_word_by_word(dev, tmp_path):
+    (begin,) = re.findall(r"^```sh\n(export.*?)^```$", PAGE.path.read_text(), re.M | re.S)
+    shell = Shell(dev, tmp_path)
+    path = f"{binary().parent}:{shell.environment['PATH']}"
+    address = dev.url.removeprefix("http://")
+
+    def run(heading, blocks):
+        scripts = PAGE.blocks(heading, *["sh"] * blocks)
+        text = "\n".join([begin, *scripts]).replace("localhost:5050", address)
+        return shell.bash(text, PATH=path).stdout
+
+    printed = run("A user with a key", 2)
+    assert f'"Arn": "arn:aws:iam::{OWNER}:user/ann"' in printed and '"ServiceName": "sts"' in printed
+    # The old key is gone, and the second one is left.
+    assert printed.rsplit("STATUS", 1)[1].count("Active") == 1
+    assert '"UserName": "ann"' in run("A group", 1)
+    printed = run("A role", 1)
+    assert f"arn:aws:iam::{OWNER}:role/ci" in printed and f"arn:aws:iam::{OWNER}:user/ann" in printed
+    run("Delete", 1)
+    assert client(dev, "iam").list_users()["Users"] == []
