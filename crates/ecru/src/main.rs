@@ -4,11 +4,14 @@ use ecru::cli::account::Account;
 use ecru::cli::backup::{Backup, Report};
 use ecru::cli::completion::Completion;
 use ecru::cli::env::{self, Env};
+use ecru::cli::gc::Gc;
 use ecru::cli::health::Health;
 use ecru::cli::identities::{Key, Policy, Role, User};
+use ecru::cli::image::Image;
 use ecru::cli::jobs::Jobs;
 use ecru::cli::man::Man;
 use ecru::cli::push_log::PushLog;
+use ecru::cli::repository::Repository;
 use ecru::cli::restore::Restore;
 use ecru::cli::serve::Serve;
 use ecru::cli::status::Status;
@@ -63,6 +66,14 @@ enum Command {
     /// Attach policies to users, groups and roles.
     #[command(subcommand)]
     Policy(Policy),
+    /// List deleted images, restore them, and end their window.
+    #[command(subcommand)]
+    Image(Image),
+    /// Restore deleted repositories, and protect repositories from deletion.
+    #[command(subcommand)]
+    Repository(Repository),
+    /// Show what a server could free, and free it.
+    Gc(Gc),
     /// Look whether the layers of a store are whole, beside its server.
     Verify(Verify),
     /// Copy images from files and other registries into a repository.
@@ -156,6 +167,18 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         }),
         Command::Policy(policy) => on_runtime(async {
             std::io::stdout().write_all(policy.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Image(image) => on_runtime(async {
+            std::io::stdout().write_all(image.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Repository(repository) => on_runtime(async {
+            std::io::stdout().write_all(repository.run().await?.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        Command::Gc(gc) => on_runtime(async {
+            std::io::stdout().write_all(gc.run().await?.as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }),
         Command::PushLog(log) => on_runtime(async {

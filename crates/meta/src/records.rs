@@ -15,6 +15,7 @@ macro_rules! statements {
 pub mod access_key;
 pub mod account;
 pub mod collect;
+pub mod deleted;
 pub mod event;
 pub mod iam;
 pub mod iam_policy;

@@ -45,6 +45,13 @@ pub struct Due {
 }
 
 impl Due {
+    /// What is due if neither the window of what is deleted nor the grace of layers is waited for. Bytes without a record and events
+    /// still have their age, which protects requests that run.
+    pub fn at_once(system: &System) -> Due {
+        let now = system.now();
+        Due { deleted: now, unreferenced: now, ..Due::now(system) }
+    }
+
     /// What is due now by the limits.
     pub fn now(system: &System) -> Due {
         let (now, limits) = (system.now(), &system.limits);
@@ -140,6 +147,52 @@ pub async fn run(system: &System, due: Due) -> Result<Collected, Error> {
     collected.strays = sweep(system, due.made).await?;
     collected.events = events(system, due.happened).await?;
     Ok(collected)
+}
+
+/// What there is to collect, and when.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Deleted images and repositories that are not due: they can still be restored.
+    pub recoverable_images: u64,
+    pub recoverable_repositories: u64,
+    /// Deleted images and repositories that are due.
+    pub due_images: u64,
+    pub due_repositories: u64,
+    /// Layers that no image references, and their bytes, due or not.
+    pub unreferenced_layers: u64,
+    pub unreferenced_bytes: u64,
+    /// Those of them that are due.
+    pub due_layers: u64,
+    pub due_bytes: u64,
+}
+
+/// Counts what [`run`] would remove, and what waits for its time. Reads the records of all layers, in pages.
+pub async fn survey(system: &System, due: Due) -> Result<Survey, Error> {
+    let counted: Result<_, Error> = system
+        .db
+        .read(move |tx| Ok((tx.deleted_image_counts(due.deleted.0)?, tx.deleted_repository_counts(due.deleted.0)?)))
+        .await;
+    let ((recoverable_images, due_images), (recoverable_repositories, due_repositories)) = counted?;
+    let mut found =
+        Survey { recoverable_images, recoverable_repositories, due_images, due_repositories, ..Survey::default() };
+    let mut after = LayerId::MIN;
+    loop {
+        let page: Result<_, Error> = system.db.read(move |tx| Ok(tx.collect_layers(after, LAYERS_AT_ONCE)?)).await;
+        let page = page?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = last.id;
+        for layer in page {
+            let (Some(since), bytes) = (layer.unreferenced_since, u64::try_from(layer.size).unwrap_or(0)) else {
+                continue;
+            };
+            found.unreferenced_layers += 1;
+            found.unreferenced_bytes += bytes;
+            if since <= due.unreferenced.0 {
+                found.due_layers += 1;
+                found.due_bytes += bytes;
+            }
+        }
+    }
 }
 
 /// Removes the images that were deleted at `before` or earlier.

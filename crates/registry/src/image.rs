@@ -8,6 +8,7 @@ mod platform;
 mod pull;
 pub mod pull_times;
 mod put;
+mod restore;
 mod tag_rules;
 
 pub use delete::delete_batch;
@@ -15,6 +16,7 @@ pub use describe::{ANSWER_TAGS, describe, describe_batch};
 pub use list::{list, tags};
 pub use pull::{get_batch, head, pull};
 pub use put::put;
+pub use restore::{DeletedImage, PurgedImage, RestoredImages, list_deleted, purge, restore};
 
 use crate::Error;
 use crate::clock::Time;
@@ -199,6 +201,16 @@ pub struct ImageDetail {
 
 pub(crate) fn digest_of(row: &ImageRow) -> Result<Digest, Error> {
     stored_digest(&row.digest)
+}
+
+/// The error for a digest that no image of the repository has.
+fn no_such_digest(cx: &crate::Cx, name: &oci::RepositoryName, digest: &Digest) -> Error {
+    Error::ImageNotFound {
+        digest: digest.to_string(),
+        tag: "null".to_owned(),
+        name: name.to_string(),
+        account: cx.registry.account.to_string(),
+    }
 }
 
 fn stored_digest(bytes: &[u8]) -> Result<Digest, Error> {

@@ -196,7 +196,7 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repos
     let (deleted, ()) = change_to_free(cx, name, move |tx, row| {
         if row.protected {
             return Err(Error::Validation(format!(
-                "The repository with name '{}' is protected from deletion",
+                "The repository with name '{0}' is protected from deletion; `ecru repository unprotect {0}` ends the protection",
                 row.name
             )));
         }
@@ -209,6 +209,45 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repos
     })
     .await?;
     Ok(deleted)
+}
+
+/// Brings back the repository that was deleted last under a name, with all that it held, under the same or another name.
+///
+/// # Errors
+/// [`Error::RepositoryNotFound`] if no deleted repository of this name can be restored. [`Error::RepositoryAlreadyExists`] if the new
+/// name is taken.
+pub async fn restore(cx: &Cx, name: &RepositoryName, as_name: &RepositoryName) -> Result<Repository, Error> {
+    let (registry, deleted, text) = (cx.registry.key(), name.to_string(), as_name.to_string());
+    let since = cx.now().minus(cx.limits.undelete_window);
+    let account = cx.registry.account.to_string();
+    let event = Event::new(cx, "repository.restore", None);
+    let restored = cx.db.write(move |tx| {
+        if tx.repository_by_name(&registry, &text)?.is_some() {
+            return Err(Error::RepositoryAlreadyExists { name: text.clone(), account: account.clone() });
+        }
+        let found = tx.deleted_repository(&registry, &deleted)?.filter(|(_, at)| *at > since.0);
+        let Some((id, deleted_at)) = found else { return Ok(None) };
+        tx.deleted_repository_restore(id, &text)?;
+        let detail = json!({ "name": deleted, "as": text, "deletedAt": deleted_at });
+        event::record(tx, Event { repository: Some(id), detail, ..event.clone() })?;
+        Ok(tx.repository_by_name(&registry, &text)?)
+    });
+    let restored = restored.await;
+    policies::forget(cx);
+    repository(cx, restored?.ok_or_else(|| not_found(cx, name))?)
+}
+
+/// Protects a repository from deletion, or ends its protection. DeleteRepository then refuses, `force` too.
+pub async fn set_protected(cx: &Cx, name: &RepositoryName, protected: bool) -> Result<(), Error> {
+    let event = Event::new(cx, "repository.protect", None);
+    change(cx, name, move |tx, row| {
+        tx.repository_set_protected(row.id, protected)?;
+        let detail = json!({ "before": row.protected, "after": protected });
+        event::record(tx, Event { repository: Some(row.id), detail, ..event.clone() })?;
+        Ok(())
+    })
+    .await?;
+    Ok(())
 }
 
 pub async fn put_tag_mutability(

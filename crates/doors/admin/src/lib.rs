@@ -5,7 +5,10 @@
 //! about one registry sets [`call::Operation::OF_REGISTRY`] and is authorized in that registry, like the calls of ECR.
 
 mod account;
+mod collect;
 mod control_policy;
+mod deleted_image;
+mod deleted_repository;
 mod failure;
 mod list_jobs;
 mod list_push_log;
@@ -18,9 +21,15 @@ use call::{Entry, JsonVersion, Protocol, Service};
 pub use account::{
     AccountOut, CreateAccount, CreateAccountOutput, DeleteAccount, ListAccounts, ListAccountsOutput, Nothing,
 };
+pub use collect::{CollectUnused, CollectUnusedOutput, DescribeUnused, DescribeUnusedOutput};
 pub use control_policy::{
     ControlPolicyOut, DeleteControlPolicy, ListControlPolicies, ListControlPoliciesOutput, PutControlPolicy,
 };
+pub use deleted_image::{
+    DeletedImageOut, ListDeletedImages, ListDeletedImagesOutput, PurgeImage, PurgeImageOutput, RestoreImage,
+    RestoreImageOutput,
+};
+pub use deleted_repository::{PutRepositoryProtection, RestoreRepository, RestoreRepositoryOutput};
 pub use failure::{Admin, Error};
 pub use list_jobs::{JobOut as ListJobsJob, JobStateOut, ListJobs, Output as ListJobsOutput};
 pub use list_push_log::{
@@ -43,14 +52,21 @@ pub const SERVICE: Service = Service {
     protocol: Protocol::Json { target: TARGET, version: JsonVersion::V1_1 },
     stated_life: true,
     operations: &[
+        Entry::json::<CollectUnused>(),
         Entry::json::<CreateAccount>(),
         Entry::json::<DeleteAccount>(),
         Entry::json::<DeleteControlPolicy>(),
+        Entry::json::<DescribeUnused>(),
         Entry::json::<ListAccounts>(),
         Entry::json::<ListControlPolicies>(),
+        Entry::json::<ListDeletedImages>(),
         Entry::json::<ListJobs>(),
         Entry::json::<ListPushLog>(),
+        Entry::json::<PurgeImage>(),
         Entry::json::<PutControlPolicy>(),
+        Entry::json::<PutRepositoryProtection>(),
+        Entry::json::<RestoreImage>(),
+        Entry::json::<RestoreRepository>(),
         Entry::json::<RetryJobs>(),
         Entry::json::<ServerStatus>(),
     ],

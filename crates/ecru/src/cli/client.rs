@@ -146,6 +146,10 @@ pub enum ClientError {
     Foreign { endpoint: Uri, status: StatusCode },
     #[error("there is no dead job '{key}' of the kind '{kind}'; `ecru jobs --dead` shows those there are")]
     NoDeadJob { kind: String, key: String },
+    #[error("{0}: add --yes to go on")]
+    NotAgreed(String),
+    #[error("'{0}' names no digest: REPOSITORY@sha256:… does, and `ecru image list-deleted REPOSITORY` shows them")]
+    NotByDigest(String),
     #[error("the policy document can't be read from {}", .path.display())]
     Document { path: PathBuf, source: std::io::Error },
     #[error("the server at {0} speaks TLS: use https://")]

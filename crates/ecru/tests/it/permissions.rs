@@ -25,7 +25,14 @@ type Operation = (&'static str, &'static str);
 const FREE: [Operation; 2] = [("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")];
 
 /// What the `ecru` door has that is about a registry, and is judged there.
-const OF_REGISTRY: [Operation; 1] = [("ecru", "ListPushLog")];
+const OF_REGISTRY: [Operation; 6] = [
+    ("ecru", "ListDeletedImages"),
+    ("ecru", "ListPushLog"),
+    ("ecru", "PurgeImage"),
+    ("ecru", "PutRepositoryProtection"),
+    ("ecru", "RestoreImage"),
+    ("ecru", "RestoreRepository"),
+];
 
 fn key(service: &Service, entry: &Entry) -> Operation {
     (service.signing_name, entry.name)
@@ -56,7 +63,10 @@ fn input(operation: Operation) -> Option<Value> {
         // Nothing of IAM names another account.
         ("iam", _) => return None,
         // The server belongs to the default account: whoever calls, these are about it.
-        ("ecru", "ListPushLog") => json!({}),
+        ("ecru", "ListDeletedImages" | "ListPushLog" | "RestoreRepository") => json!({}),
+        ("ecru", "PurgeImage" | "RestoreImage") => json!({"imageDigest": image.digest()}),
+        ("ecru", "PutRepositoryProtection") => json!({"protected": true}),
+        ("ecru", "CollectUnused" | "DescribeUnused") => return Some(json!({})),
         ("ecru", "ListJobs" | "ServerStatus") => return Some(json!({})),
         ("ecru", "CreateAccount" | "ListAccounts") => return Some(json!({})),
         ("ecru", "DeleteAccount" | "ListControlPolicies") => return Some(json!({"accountId": MEMBER})),

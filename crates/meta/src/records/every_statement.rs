@@ -1,7 +1,7 @@
 //! Checks every statement of every record on both engines: it can be prepared, and its plan uses indexes.
 use super::{
-    access_key, account, collect, event, iam, iam_policy, image, job, layer, policy, push_refusal, repository, session,
-    store, tag, upload,
+    access_key, account, collect, deleted, event, iam, iam_policy, image, job, layer, policy, push_refusal, repository,
+    session, store, tag, upload,
 };
 use crate::database::Database;
 use crate::{Db, PostgresConfig, SqliteConfig, Value};
@@ -14,6 +14,7 @@ const FILES: &[(&str, Statements)] = &[
     ("access_key", access_key::ALL),
     ("account", account::ALL),
     ("collect", collect::ALL),
+    ("deleted", deleted::ALL),
     ("event", event::ALL),
     ("iam", iam::ALL),
     ("iam_policy", iam_policy::ALL),

@@ -11,6 +11,9 @@ CREATE TABLE deleted_tag (
 -- A digest may have been deleted several times.
 CREATE INDEX image_deleted_by_digest ON image (repository_id, digest, deleted_at) WHERE deleted_at IS NOT NULL;
 
+CREATE INDEX image_deleted_by_subject ON image (repository_id, subject, digest) WHERE deleted_at IS NOT NULL AND subject IS NOT NULL;
+CREATE INDEX repository_deleted_by_name ON repository (account, region, name, deleted_at) WHERE deleted_at IS NOT NULL;
+
 -- Who reads the bytes of all layers, such as a backup. While a row stands here no layer is collected.
 CREATE TABLE store_hold (
     id BLOB PRIMARY KEY,

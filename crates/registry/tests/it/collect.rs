@@ -205,3 +205,120 @@ async fn old_events_go() {
     let left: Result<Vec<_>, meta::Error> = left.await;
     assert_eq!(left.unwrap().len(), 1, "the second push's");
 }
+
+/// An index of an image, with a tag.
+async fn push_index(world: &World, child: &Digest, tag: &str) -> Digest {
+    let reference = Reference::Digest(*child);
+    let size = image::head(&world.cx, &app(), &reference).await.unwrap().unwrap().size;
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{
+            "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": child.to_string(), "size": size,
+        }],
+    });
+    let (bytes, tags) = (index.to_string().into_bytes(), vec![tag.parse().unwrap()]);
+    let new = NewImage { bytes, media_type: None, tags, digest: None, client: PushClient::Api };
+    image::put(&world.cx, &app(), new).await.unwrap().digest
+}
+
+async fn head(world: &World, name: &str) -> Option<Digest> {
+    let reference = match name.parse() {
+        Ok(digest) => Reference::Digest(digest),
+        Err(_) => Reference::Tag(name.parse().unwrap()),
+    };
+    image::head(&world.cx, &app(), &reference).await.unwrap().map(|head| head.digest)
+}
+
+#[tokio::test]
+async fn an_index_comes_back_with_what_it_lists_and_with_the_tags_that_are_free() {
+    let world = World::new(Store::Memory).await;
+    let (child, layer) = push(&world, 1, "child").await;
+    let index = push_index(&world, &child, "v1").await;
+    let retag = ImageRef { digest: Some(index.to_string()), tag: None };
+    image::delete_batch(&world.cx, &app(), vec![retag]).await.unwrap();
+    delete(&world, &child).await;
+    // One of the tags is used again.
+    let (other, _) = push(&world, 2, "child").await;
+    let listed = image::list_deleted(&world.cx, &app(), None, 10).await.unwrap().items;
+    let told: Vec<_> = listed.iter().map(|image| (image.digest, image.tags.clone())).collect();
+    let mut expected = vec![(child, vec!["child".to_owned()]), (index, vec!["v1".to_owned()])];
+    expected.sort_by_key(|(digest, _)| digest.to_bytes());
+    assert_eq!(told, expected);
+
+    let restored = image::restore(&world.cx, &app(), &index).await.unwrap();
+    assert_eq!((restored.images, restored.tags), (vec![index, child], vec!["v1".to_owned()]));
+    assert_eq!(restored.taken, ["child"]);
+    assert_eq!((head(&world, "v1").await, head(&world, "child").await), (Some(index), Some(other)));
+    assert_eq!(head(&world, &child.to_string()).await, Some(child));
+    assert_eq!(world.read(&layer).await.unwrap(), layer_bytes(1, 40_000));
+    // It lives: nothing happens.
+    assert_eq!(image::restore(&world.cx, &app(), &index).await.unwrap(), image::RestoredImages::default());
+    assert_eq!(image::list_deleted(&world.cx, &app(), None, 10).await.unwrap().items.len(), 0);
+    // Nothing of it is due later.
+    world.clock.advance(Limits::default().undelete_window * 2);
+    assert_eq!(collected(&world).await, Collected::default());
+}
+
+#[tokio::test]
+async fn after_its_window_or_a_purge_an_image_can_not_be_restored() {
+    let world = World::new(Store::Memory).await;
+    let limits = Limits::default();
+    let (late, _) = push(&world, 1, "late").await;
+    let (secret, layer) = push(&world, 2, "secret").await;
+    let (sharing, _) = push(&world, 3, "sharing").await;
+    let gone = async |digest: &Digest| {
+        let refused = image::restore(&world.cx, &app(), digest).await.unwrap_err();
+        assert!(matches!(refused, registry::Error::ImageNotFound { .. }), "{refused:?}");
+    };
+    gone(&sha256(b"never pushed")).await;
+    // What lives can't be purged.
+    assert!(image::purge(&world.cx, &app(), &secret).await.is_err());
+    for digest in [&late, &secret, &sharing] {
+        delete(&world, digest).await;
+    }
+    let purged = image::purge(&world.cx, &app(), &secret).await.unwrap();
+    assert_eq!((purged.freed, purged.shared), (40_000 + 10, vec![]));
+    gone(&secret).await;
+    // Its layers go after their grace, or at once.
+    assert!(world.read(&layer).await.is_ok());
+    let at_once = collect::run(&world.cx.system, Due::at_once(&world.cx.system)).await.unwrap();
+    assert_eq!((at_once.images, at_once.layers), (2, 6), "{at_once:?}");
+    assert!(world.read(&layer).await.is_err());
+    gone(&late).await;
+    // The window's end is exact.
+    let (last, _) = push(&world, 4, "last").await;
+    delete(&world, &last).await;
+    world.clock.advance(limits.undelete_window - Duration::from_micros(1));
+    assert_eq!(image::restore(&world.cx, &app(), &last).await.unwrap().images, [last]);
+    delete(&world, &last).await;
+    world.clock.advance(limits.undelete_window);
+    gone(&last).await;
+}
+
+#[tokio::test]
+async fn a_deleted_repository_comes_back_whole_and_a_protected_one_is_not_deleted() {
+    let world = World::new(Store::Memory).await;
+    let limits = Limits::default();
+    let (first, layer) = push(&world, 1, "v1").await;
+    repository::set_protected(&world.cx, &app(), true).await.unwrap();
+    let refused = repository::delete(&world.cx, &app(), true).await.unwrap_err().to_string();
+    assert!(refused.contains("is protected from deletion; `ecru repository unprotect team/app`"), "{refused}");
+    repository::set_protected(&world.cx, &app(), false).await.unwrap();
+    repository::delete(&world.cx, &app(), true).await.unwrap();
+    // Its name is taken: it comes back under another one.
+    world.repository(&world.cx, &app()).await;
+    let taken = repository::restore(&world.cx, &app(), &app()).await.unwrap_err();
+    assert!(matches!(taken, registry::Error::RepositoryAlreadyExists { .. }), "{taken:?}");
+    let new = name("team/back");
+    repository::restore(&world.cx, &app(), &new).await.unwrap();
+    let found = image::head(&world.cx, &new, &Reference::Tag("v1".parse().unwrap())).await.unwrap();
+    assert_eq!(found.map(|head| head.digest), Some(first));
+    assert_eq!(read(&world.cx, &new, &layer).await.unwrap(), layer_bytes(1, 40_000));
+    // There is no other, and one past its window does not come back.
+    assert!(repository::restore(&world.cx, &app(), &name("third")).await.is_err());
+    repository::delete(&world.cx, &new, true).await.unwrap();
+    world.clock.advance(limits.undelete_window);
+    let gone = repository::restore(&world.cx, &new, &new).await.unwrap_err();
+    assert!(matches!(gone, registry::Error::RepositoryNotFound { .. }), "{gone:?}");
+}
