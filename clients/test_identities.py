@@ -208,6 +208,29 @@ def test_users_and_keys_are_managed_on_the_command_line(dev):
     ecru("user", "delete", "cli-ann")
 
 
+def test_boto3_works_with_a_session(dev, iam):
+    iam.create_role(RoleName="sdk", AssumeRolePolicyDocument=trust(OWNER))
+    sts = client(dev, "sts")
+    role = f"arn:aws:iam::{OWNER}:role/sdk"
+    credentials = sts.assume_role(RoleArn=role, RoleSessionName="boto3")["Credentials"]
+    session = boto3.Session(
+        aws_access_key_id=credentials["AccessKeyId"],
+        aws_secret_access_key=credentials["SecretAccessKey"],
+        aws_session_token=credentials["SessionToken"],
+        region_name="us-east-1",
+    )
+    identity = session.client("sts", endpoint_url=dev.url).get_caller_identity()
+    assert identity["Arn"] == f"arn:aws:sts::{OWNER}:assumed-role/sdk/boto3"
+    # The role has no policy.
+    assert code(session.client("ecr", endpoint_url=dev.url).describe_repositories) == "AccessDeniedException"
+    token = client(dev, "sts").get_session_token()["Credentials"]
+    own = boto3.Session(token["AccessKeyId"], token["SecretAccessKey"], token["SessionToken"], region_name="us-east-1")
+    assert own.client("ecr", endpoint_url=dev.url).get_authorization_token()["authorizationData"]
+    assert code(own.client("iam", endpoint_url=dev.url).list_users) == "InvalidClientTokenId"
+    iam.delete_role(RoleName="sdk")
+    assert code(session.client("sts", endpoint_url=dev.url).get_caller_identity) == "InvalidClientTokenId"
+
+
 def test_the_commands_of_the_page_run_word_by_word(dev, tmp_path):
     (begin,) = re.findall(r"^```sh\n(export.*?)^```$", PAGE.path.read_text(), re.M | re.S)
     shell = Shell(dev, tmp_path)
@@ -226,5 +249,8 @@ def test_the_commands_of_the_page_run_word_by_word(dev, tmp_path):
     assert '"UserName": "ann"' in run("A group", 1)
     printed = run("A role", 1)
     assert f"arn:aws:iam::{OWNER}:role/ci" in printed and f"arn:aws:iam::{OWNER}:user/ann" in printed
+    printed = run("Roles and sessions", 2)
+    assert f'"Arn": "arn:aws:sts::{OWNER}:assumed-role/builder/ci"' in printed and f'"Account": "{OWNER}"' in printed
+    assert re.search(rf'"arn:aws:sts::{OWNER}:assumed-role/builder/botocore-session-\d+"', printed)
     run("Delete", 1)
     assert client(dev, "iam").list_users()["Users"] == []

@@ -1,6 +1,7 @@
 //! STS: who calls, and sessions.
 mod assume_role;
 mod constraints;
+mod nodes;
 mod sessions;
 mod support;
 mod tokens;

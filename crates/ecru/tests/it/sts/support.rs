@@ -61,3 +61,10 @@ pub async fn user<'a>(owner: &AwsCaller<'a>, name: &str, policy: Value) -> AwsCa
     let key = owner.iam("CreateAccessKey", json!({"UserName": name})).await.ok();
     owner.with_credentials(&key["AccessKey"])
 }
+
+/// Deletes the inline policy of a user or role behind the server's back.
+pub async fn unset_policy(owner: &AwsCaller<'_>, id: &str) {
+    let id = id.to_owned();
+    let unset = owner.app.system.db.write(move |tx| tx.inline_policy_delete(&id, "inline").map(drop));
+    unset.await.map_err(|error: meta::Error| error).unwrap();
+}
