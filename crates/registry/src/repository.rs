@@ -2,7 +2,7 @@
 
 use crate::clock::Time;
 use crate::event::{self, Event};
-use crate::quota::{Quota, QuotaSubject};
+use crate::quota::{Quota, QuotaSubject, Reservation};
 use crate::{Constraint, Cx, Error, policies, resource_tags};
 use meta::RepositoryId;
 use meta::records::{self, repository::RepositoryRow};
@@ -104,7 +104,7 @@ fn repository(cx: &Cx, row: RepositoryRow) -> Result<Repository, Error> {
 
 pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
     resource_tags::check(cx, &new.tags)?;
-    within_limit(cx, &new.name).await?;
+    let reservation = reserve(cx, &new.name).await?;
     let row = RepositoryRow {
         id: cx.id(),
         name: new.name.to_string(),
@@ -135,24 +135,24 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
         })
         .await;
     policies::forget(cx);
-    created?;
+    if let Err(error) = created {
+        Quota::of(cx).give_back(reservation);
+        return Err(error);
+    }
     repository(cx, row)
 }
 
-/// Checks the quota of repositories. See [`crate::quota`].
-async fn within_limit(cx: &Cx, name: &RepositoryName) -> Result<(), Error> {
+/// Takes one from the quota of repositories. See [`crate::quota`].
+async fn reserve(cx: &Cx, name: &RepositoryName) -> Result<Reservation, Error> {
     let limit = cx.limits.repositories_per_registry;
-    let (registry, name) = (cx.registry.key(), name.to_string());
-    let room = Quota::of(cx).room(QuotaSubject::Repositories(cx.registry.clone()), limit, cx.now(), async || {
-        let counted = cx.db.read(move |tx| {
-            // Do not count a repository with the same name, because `create` reports it as existing.
-            let known = tx.repository_by_name(&registry, &name)?.is_some();
-            Ok::<_, Error>(tx.repository_count(&registry)? - i64::from(known))
-        });
-        counted.await
-    });
-    if room.await? {
-        return Ok(());
+    let registry = cx.registry.key();
+    let subject = QuotaSubject::Repositories(cx.registry.clone());
+    // `create` reports a repository with the same name as existing.
+    let exists =
+        async || Ok(cx.db.look_up(records::repository::by_name(&cx.registry.key(), name.as_str())).await?.is_some());
+    let count = async || cx.db.read(move |tx| Ok::<_, Error>(tx.repository_count(&registry)?)).await;
+    if let Some(reservation) = Quota::of(cx).reserve(subject, limit, cx.now(), exists, count).await? {
+        return Ok(reservation);
     }
     let account = &cx.registry.account;
     Err(Error::limit(
@@ -208,6 +208,8 @@ pub async fn delete(cx: &Cx, name: &RepositoryName, force: bool) -> Result<Repos
         Ok(())
     })
     .await?;
+    Quota::of(cx).deleted(&QuotaSubject::Repositories(cx.registry.clone()), 1);
+    Quota::of(cx).forget(&QuotaSubject::Images { registry: cx.registry.clone(), repository: name.clone() });
     Ok(deleted)
 }
 

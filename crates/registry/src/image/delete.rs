@@ -2,6 +2,7 @@
 
 use super::{ImageFailure, ImageFailureCode, ImageRef, digest_of, distinct, find};
 use crate::event::{self, Event};
+use crate::quota::{Quota, QuotaSubject};
 use crate::{Cx, Error};
 use meta::RepositoryId;
 use meta::Tx;
@@ -29,22 +30,28 @@ pub async fn delete_batch(
         .db
         .write_to_free(move |tx| {
             let Some(repository) = tx.repository_by_name(&registry, &text)? else { return Ok::<_, Error>(None) };
-            let deletion = Deletion { cx: &call, repository: repository.id };
-            deletion.all(tx, ids.clone()).map(Some)
+            let mut deletion = Deletion { cx: &call, repository: repository.id, images: 0 };
+            let (deleted, failures) = deletion.all(tx, ids.clone())?;
+            Ok(Some((deleted, failures, deletion.images)))
         })
         .await?;
-    outcome.ok_or_else(|| crate::repository::not_found(cx, name))
+    let (deleted, failures, images) = outcome.ok_or_else(|| crate::repository::not_found(cx, name))?;
+    let subject = QuotaSubject::Images { registry: cx.registry.clone(), repository: name.clone() };
+    Quota::of(cx).deleted(&subject, images);
+    Ok((deleted, failures))
 }
 
 struct Deletion<'a> {
     cx: &'a Cx,
     repository: RepositoryId,
+    /// The number of deleted images.
+    images: u64,
 }
 
 impl Deletion<'_> {
     /// Repeats over the blocked ids as long as a pass deletes something, because an image can be deleted only after the indexes that list
     /// it.
-    fn all(&self, tx: &mut Tx<'_>, mut wanted: Vec<ImageRef>) -> Result<(Vec<ImageRef>, Vec<ImageFailure>), Error> {
+    fn all(&mut self, tx: &mut Tx<'_>, mut wanted: Vec<ImageRef>) -> Result<(Vec<ImageRef>, Vec<ImageFailure>), Error> {
         let mut deleted = Vec::new();
         let mut failures = Vec::new();
         loop {
@@ -67,7 +74,7 @@ impl Deletion<'_> {
         }
     }
 
-    fn one(&self, tx: &mut Tx<'_>, id: &ImageRef) -> Result<Result<Vec<ImageRef>, ImageFailure>, Error> {
+    fn one(&mut self, tx: &mut Tx<'_>, id: &ImageRef) -> Result<Result<Vec<ImageRef>, ImageFailure>, Error> {
         let row = match find(tx, self.repository, id)? {
             Ok(row) => row,
             Err(failure) => return Ok(Err(failure)),
@@ -90,6 +97,7 @@ impl Deletion<'_> {
         }
         let tags = tx.tag_of_image(row.id)?;
         tx.image_delete(row.id, self.cx.now().0)?;
+        self.images += 1;
         let tags: Vec<Option<String>> = if tags.is_empty() { vec![None] } else { tags.into_iter().map(Some).collect() };
         for tag in &tags {
             self.record(tx, &row, tag.as_deref(), true)?;

@@ -7,7 +7,7 @@ use super::{ImageChange, NewImage, PushClient, PushedImage, digest_of, is_index,
 use crate::clock::Time;
 use crate::event::{self, Event};
 use crate::quirks::Behaviour;
-use crate::quota::{Quota, QuotaSubject};
+use crate::quota::{Quota, QuotaSubject, Reservation};
 use crate::repository::{TagMutability, read};
 use crate::{Cx, Error};
 use contents::Children;
@@ -43,7 +43,7 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
             ),
         ));
     }
-    within_image_limit(cx, name, digest).await?;
+    let reservation = reserve(cx, name, digest).await?;
 
     // Run the transaction, with each tag once.
     let mut tags = Vec::with_capacity(new.tags.len());
@@ -75,7 +75,11 @@ pub async fn put(cx: &Cx, name: &RepositoryName, new: NewImage) -> Result<Pushed
         platform,
     };
     let (media_type, subject) = (put.media_type.clone(), put.subject);
-    let PutResult { change, tags, unmoved } = cx.db.write(move |tx| put.run(tx)).await?;
+    let result = cx.db.write(move |tx| put.run(tx)).await;
+    if !matches!(&result, Ok(done) if done.change == ImageChange::Stored) {
+        Quota::of(cx).give_back(reservation);
+    }
+    let PutResult { change, tags, unmoved } = result?;
     Ok(PushedImage { digest, media_type, subject, change, tags, unmoved })
 }
 
@@ -104,20 +108,17 @@ async fn unstorable(cx: &Cx, name: &RepositoryName, tags: &[Tag], invalid: Inval
     Ok(taken.await?.unwrap_or(invalid))
 }
 
-/// Checks the quota of images. See [`crate::quota`].
-async fn within_image_limit(cx: &Cx, name: &RepositoryName, digest: Digest) -> Result<(), Error> {
+/// Takes one from the quota of images. See [`crate::quota`].
+async fn reserve(cx: &Cx, name: &RepositoryName, digest: Digest) -> Result<Reservation, Error> {
     let limit = cx.limits.images_per_repository;
     let subject = QuotaSubject::Images { registry: cx.registry.clone(), repository: name.clone() };
-    let room = Quota::of(cx).room(subject, limit, cx.now(), async || {
-        read(cx, name, move |tx, row| {
-            // An existing image does not count again.
-            let known = tx.image_by_digest(row.id, &digest.to_bytes())?.is_some();
-            Ok(tx.image_count(row.id)? - i64::from(known))
-        })
-        .await
-    });
-    if room.await? {
-        return Ok(());
+    let exists = async || {
+        let known = read(cx, name, move |tx, row| Ok(tx.image_by_digest(row.id, &digest.to_bytes())?));
+        Ok(known.await?.is_some())
+    };
+    let count = async || read(cx, name, |tx, row| Ok(tx.image_count(row.id)?)).await;
+    if let Some(reservation) = Quota::of(cx).reserve(subject, limit, cx.now(), exists, count).await? {
+        return Ok(reservation);
     }
     Err(Error::limit(
         Some("images_per_repository"),

@@ -2,8 +2,10 @@
 
 use crate::support::{Store, World, app, layer_bytes, on_postgres, put_to, sha256, whole};
 use kernel::Cx;
+use kernel::limits::Limits;
+use kernel::quirks::Quirks;
 use oci::{Algorithm, Digest, Reference};
-use registry::image::{self, NewImage, PushClient};
+use registry::image::{self, ImageRef, NewImage, PushClient};
 use registry::repository::{self, Encryption, NewRepository, TagMutability};
 use registry::upload::{self, CompletionRules};
 use registry::{Error, layer};
@@ -89,6 +91,35 @@ async fn an_image_costs_one_write_transaction_and_a_fixed_number_of_round_trips(
         let reference: Reference = tag.parse().unwrap();
         assert_eq!(cost(cx, image::pull(cx, &app(), &reference)).await, of(0, 1, 1));
     }
+}
+
+#[tokio::test]
+async fn neither_a_push_near_the_quota_of_images_nor_a_refusal_at_it_counts_them() {
+    let limits = Limits { images_per_repository: 10, ..Limits::default() };
+    let world = World::with(Store::Fs, 1, limits, Quirks::default()).await;
+    let cx = &world.cx;
+    let mut images = Vec::new();
+    for number in 0..12 {
+        images.push(manifest(&[put_to(cx, &app(), &layer_bytes(number, 100)).await]));
+    }
+    put(cx, images[0].clone(), "v0").await;
+    for (number, image) in images.iter().enumerate().take(10).skip(1) {
+        assert_eq!(cost(cx, put(cx, image.clone(), &format!("v{number}"))).await, of(1, 10, 4), "image {number}");
+    }
+    // The refusal only looks up the platform and whether the image exists.
+    let refused = |image: &Vec<u8>| {
+        let client = PushClient::Docker { containerd: false };
+        let new =
+            NewImage { bytes: image.clone(), media_type: None, tags: vec!["v".parse().unwrap()], digest: None, client };
+        async { assert!(matches!(image::put(cx, &app(), new).await, Err(Error::LimitExceeded { .. }))) }
+    };
+    assert_eq!(cost(cx, refused(&images[10])).await, of(0, 3, 3));
+    // An image that exists can have another tag. A deleted one leaves its place to another.
+    put(cx, images[0].clone(), "again").await;
+    let first = ImageRef { digest: Some(sha256(&images[1]).to_string()), tag: None };
+    image::delete_batch(cx, &app(), vec![first]).await.unwrap();
+    assert_eq!(cost(cx, put(cx, images[10].clone(), "v10")).await, of(1, 10, 4));
+    assert_eq!(cost(cx, refused(&images[11])).await, of(0, 3, 3));
 }
 
 /// Runs a push in one group with another transaction on SQLite. Returns the push's result, the number of runs of the other transaction,
