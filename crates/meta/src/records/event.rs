@@ -7,8 +7,6 @@ statements! {
     EVENT_DELETE_OLD = "DELETE FROM event WHERE id IN (SELECT id FROM event WHERE id < $1 ORDER BY id LIMIT $2)";
     EVENT_INSERT = "INSERT INTO event (id, account, region, repository_id, kind, actor, digest, tag, detail, at, source, \
         user_agent, request_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
-    EVENT_LIST = "SELECT id, kind, actor, digest, tag, detail, at, source, user_agent, request_id FROM event \
-        WHERE repository_id = $1 AND id > $2 ORDER BY id LIMIT $3";
     // The kind is a constant, so that the partial index of pushes is used.
     EVENT_PUSHES = "SELECT id, kind, actor, digest, tag, detail, at, source, user_agent, request_id FROM event \
         WHERE repository_id = $1 AND kind = 'image.push' AND id < $2 ORDER BY id DESC LIMIT $3";
@@ -76,17 +74,6 @@ impl Tx<'_> {
             ],
         )?;
         Ok(())
-    }
-
-    /// Lists a repository's events after `after`, oldest first.
-    pub fn event_list(
-        &mut self,
-        repository: RepositoryId,
-        after: Option<EventId>,
-        limit: u32,
-    ) -> Result<Vec<EventRow>, Error> {
-        let after: Value = after.map_or(Value::Blob(Vec::new()), Into::into);
-        self.query(EVENT_LIST, &[repository.into(), after, limit.into()])?.iter().map(event).collect()
     }
 
     /// Lists the push events of a repository before `before`, newest first.

@@ -4,8 +4,8 @@ use super::support::*;
 use kernel::Cx;
 use kernel::access::{CallerIdentity, Need, authorize};
 use registry::image::{self, ImageRef, NewImage, PushClient};
+use registry::permission;
 use registry::push_log::{self, PushAttempt, PushRefusal};
-use registry::{permission, repository};
 use serde_json::json;
 
 const SERVICE: &str = "ecr.amazonaws.com";
@@ -29,9 +29,7 @@ async fn the_events_of_a_jobs_deletions_name_the_service() {
     let (deleted, failed) = image::delete_batch(&job, &app(), vec![id]).await.unwrap();
     assert_eq!((deleted.len(), failed.len()), (1, 0));
 
-    let id = repository::get(&job, &app()).await.unwrap().id;
-    let events = job.db.read(move |tx| tx.event_list(id, None, 100)).await;
-    let events: Vec<_> = events.map_err(|error: meta::Error| error).unwrap();
+    let events = world.events(&app()).await;
     let event = events.iter().rfind(|event| event.kind.starts_with("image.")).unwrap();
     assert_eq!((event.kind.as_str(), event.actor.as_str()), ("image.delete", SERVICE));
     assert_eq!((event.source.as_deref(), event.user_agent.as_deref()), (Some(SERVICE), Some(SERVICE)));

@@ -263,8 +263,7 @@ async fn each_new_layer_of_a_repository_writes_one_event() {
     world.put(b"one").await;
     let digest = world.put(&layer_bytes(7, 50_000)).await;
     world.put(b"one").await;
-    let repository = registry::repository::get(&world.cx, &app()).await.unwrap().id;
-    let events = world.cx.db.read(move |tx| tx.event_list(repository, None, 100)).await.unwrap();
+    let events = world.events(&app()).await;
     let pushes: Vec<_> = events.iter().filter(|event| event.kind == "layer.push").collect();
     assert_eq!(pushes.len(), 2);
     assert_eq!(pushes[1].digest.as_deref(), Some(digest.to_bytes().as_slice()));

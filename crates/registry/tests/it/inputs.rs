@@ -13,13 +13,8 @@ use zeroize::Zeroizing;
 
 /// The details of the events of one kind in `team/app`.
 async fn events(world: &World, kind: &'static str) -> Vec<String> {
-    let registry = world.cx.registry.key();
-    let read = world.cx.db.read(move |tx| {
-        let repository = tx.repository_by_name(&registry, app().as_str())?.unwrap();
-        tx.event_list(repository.id, None, 1000)
-    });
-    let all: Result<_, meta::Error> = read.await;
-    all.unwrap().into_iter().filter(|event| event.kind == kind).map(|event| event.detail).collect()
+    let events = world.events(&app()).await;
+    events.into_iter().filter(|event| event.kind == kind).map(|event| event.detail).collect()
 }
 
 #[tokio::test]

@@ -183,8 +183,7 @@ async fn a_mount_adds_a_layer_without_a_copy_and_restarts_its_grace_period() {
     assert_eq!(read(&world.cx, &to, &digest).await.unwrap(), layer_bytes(1, 50_000));
     assert!(checked(&world, "other", digest).await);
     assert_eq!(world.locations().await, 1);
-    let id = repository::get(&world.cx, &to).await.unwrap().id;
-    let events = world.cx.db.read(move |tx| tx.event_list(id, None, 10)).await.unwrap();
+    let events = world.events(&to).await;
     let mounts: Vec<_> = events.iter().filter(|event| event.kind == "layer.mount").collect();
     assert_eq!((mounts.len(), mounts[0].detail.as_str()), (1, r#"{"from":"team/app"}"#));
 }

@@ -246,6 +246,17 @@ impl World {
         self.cx.db.read(move |tx| tx.upload_get(id)).await.unwrap()
     }
 
+    /// The events of a repository, oldest first.
+    pub async fn events(&self, name: &RepositoryName) -> Vec<StoredEvent> {
+        let id = repository::get(&self.cx, name).await.unwrap().id;
+        let read = self.cx.db.read(move |tx| {
+            let sql = "SELECT kind, actor, digest, detail, source, user_agent, request_id FROM event \
+                WHERE repository_id = $1 ORDER BY id";
+            tx.query(sql, &[id.into()])?.iter().map(stored_event).collect::<Result<_, meta::Error>>()
+        });
+        read.await.unwrap()
+    }
+
     /// The number of locations, finished or not.
     pub async fn locations(&self) -> usize {
         self.list_locations().await.len()
@@ -366,6 +377,30 @@ fn context(system: Arc<System>, account: &str, region: &str) -> Cx {
             request_id: "test".to_owned(),
         }),
     }
+}
+
+/// An event as it is stored.
+pub struct StoredEvent {
+    pub kind: String,
+    pub actor: String,
+    pub digest: Option<Vec<u8>>,
+    /// JSON.
+    pub detail: String,
+    pub source: Option<String>,
+    pub user_agent: Option<String>,
+    pub request_id: Option<String>,
+}
+
+fn stored_event(row: &meta::Row) -> Result<StoredEvent, meta::Error> {
+    Ok(StoredEvent {
+        kind: row.get(0)?,
+        actor: row.get(1)?,
+        digest: row.get(2)?,
+        detail: row.get(3)?,
+        source: row.get(4)?,
+        user_agent: row.get(5)?,
+        request_id: row.get(6)?,
+    })
 }
 
 pub async fn put_to(cx: &Cx, name: &RepositoryName, bytes: &[u8]) -> Digest {
