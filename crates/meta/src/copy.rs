@@ -20,6 +20,9 @@ pub(crate) const LEFT_OUT: &[&str] = &[
     "upload",
 ];
 
+/// Removes what belongs to the left out rows from the copy: the jobs that would end the uploads.
+pub(crate) const LEFT_OUT_JOBS: &str = "DELETE FROM job WHERE kind = 'upload_expire'";
+
 /// A table of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table {

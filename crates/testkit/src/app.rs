@@ -52,6 +52,9 @@ pub struct Builder {
     postgres: Option<(String, Duration)>,
 }
 
+/// The maximum wait for PostgreSQL when a server ends.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// Whether HTTP/2 is offered over TLS.
 type Http2 = bool;
 
@@ -164,7 +167,21 @@ struct Environment {
     starts: AtomicU64,
 }
 
-/// A running server. Dropping it fails the test if bytes or jobs are left over.
+impl Environment {
+    /// Finds what the server left behind, by a connection of its own.
+    async fn leftovers(&self) -> Vec<String> {
+        let db = match &self.database {
+            Some(database) => meta::Db::attach_postgres(&database.url(), 1, DATABASE_TIMEOUT).await,
+            None => meta::Db::attach_sqlite(self.directory.path().join("ecru.db")).await,
+        };
+        let db = db.expect("the records");
+        let left = leftovers::find(&db, &self.directory.path().join("layers")).await;
+        db.close().await;
+        left
+    }
+}
+
+/// A running server. Dropping it fails the test if bytes, layers or jobs are left behind.
 pub struct TestApp {
     pub address: SocketAddr,
     pub clock: Arc<TestClock>,
@@ -381,6 +398,11 @@ impl TestApp {
         writer.finish().await.expect("the end of a write");
     }
 
+    /// Returns what the server has left behind until now. Dropping the server fails the test if there is anything.
+    pub async fn leftovers(&self) -> Vec<String> {
+        self.running.as_ref().expect("a server runs until it is dropped").environment.leftovers().await
+    }
+
     /// Formats JSON for a snapshot: indented, with the varying port as PORT.
     pub fn pretty(&self, value: &Value) -> String {
         let text = serde_json::to_string_pretty(value).expect("JSON");
@@ -392,11 +414,20 @@ impl Drop for TestApp {
     fn drop(&mut self) {
         // Skip the check if the test has already failed. A restarted server is checked at its last end.
         let Some(running) = self.running.take().filter(|_| !std::thread::panicking()) else { return };
-        let is_sqlite = running.environment.database.is_none() && running.environment.settings.postgres.is_none();
-        // Some tests remove the directory.
-        if is_sqlite && running.environment.directory.path().exists() {
-            leftovers::check(running.environment.directory.path());
+        // Some tests remove the directory, and some end their own PostgreSQL server.
+        let environment = &running.environment;
+        if environment.settings.postgres.is_some() || !environment.directory.path().exists() {
+            return;
         }
+        // Uses a separate runtime, because a value can't be dropped asynchronously in the test's own.
+        let left = std::thread::scope(|scope| {
+            let found = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+                runtime.block_on(environment.leftovers())
+            });
+            found.join().expect("a search for what the test left behind")
+        });
+        assert!(left.is_empty(), "the test left behind: {left:#?}");
     }
 }
 

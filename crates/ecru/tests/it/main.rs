@@ -17,6 +17,7 @@ mod full_disk;
 mod iam;
 mod image_conditions;
 mod immutability;
+mod leftovers;
 mod limits;
 mod local_only;
 mod lost_stores;

@@ -103,22 +103,37 @@ async fn a_copy_between_any_engines_has_every_row_and_column_of_every_table() {
 
 const TAG: &str = "INSERT INTO upload (id, account, region, repository_id, state, turn, received, parts, small_part, hash_state, \
     engine_state, expires_at) VALUES ($1, 'a', 'r', $1, 'open', 0, 0, 0, 0, $1, $1, 0)";
+const JOBS: &str = "INSERT INTO job (kind, key, due_at, wanted, attempts) VALUES ('upload_expire', '1', 0, 1, 0), ('other', '1', 0, 1, 0)";
 const UPLOADS: &str = "SELECT count(*) FROM upload";
+const KINDS: &str = "SELECT kind FROM job";
 
 #[tokio::test]
-async fn upload_sessions_are_left_out_and_the_tables_to_leave_out_exist() {
+async fn upload_sessions_and_their_jobs_are_left_out_and_the_tables_to_leave_out_exist() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
     let db = sqlite(&path("ecru.db")).await;
     db.write(|tx| tx.execute(TAG, &[[1; 16].into()])).await.unwrap();
+    db.write(|tx| tx.execute(JOBS, &[])).await.unwrap();
     db.copy_to(path("copy"), 7).await.unwrap();
     let mut copied = RecordsFile::open(&path("copy")).unwrap();
     assert_eq!(copied.read(|tx| tx.query(UPLOADS, &[])).unwrap()[0].get::<i64>(0).unwrap(), 0);
+    let kinds = |file: &mut RecordsFile| {
+        let rows = file.read(|tx| tx.query(KINDS, &[])).unwrap();
+        rows.iter().map(|row| row.get::<String>(0).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(&mut copied), ["other"]);
     for name in LEFT_OUT {
         let sql: &'static str = format!("SELECT count(*) FROM {name}").leak();
         copied.read(|tx| tx.query(sql, &[])).unwrap_or_else(|error| panic!("{name}: {error:?}"));
     }
     assert_eq!(db.read(|tx| tx.query(UPLOADS, &[])).await.unwrap()[0].get::<i64>(0).unwrap(), 1);
+    let Some(database) = Database::create().await else { return };
+    let there = postgres(&database).await;
+    there.write(|tx| tx.execute(JOBS, &[])).await.unwrap();
+    there.copy_to(path("exported"), 7).await.unwrap();
+    assert_eq!(kinds(&mut RecordsFile::open(&path("exported")).unwrap()), ["other"]);
+    there.close().await;
+    database.remove().await;
 }
 
 const ACCOUNT: &str = "INSERT INTO account (id, created_at) VALUES ($1, 0)";

@@ -2,7 +2,7 @@
 
 use super::connection::{Connection, Role};
 use super::migrate;
-use crate::copy::{Column, LEFT_OUT, ROWS, Table};
+use crate::copy::{Column, LEFT_OUT, LEFT_OUT_JOBS, ROWS, Table};
 use crate::error::statement;
 use crate::{Error, Row, Value};
 use rusqlite::backup::{Backup, StepResult};
@@ -33,6 +33,7 @@ pub(crate) fn backup(from: &Path, to: &Path) -> Result<(), Error> {
     source.command("COMMIT")?;
     target.check_whole()?;
     target.script("PRAGMA synchronous = FULL; PRAGMA journal_mode = DELETE; DELETE FROM upload;")?;
+    target.script(LEFT_OUT_JOBS)?;
     target.check_left_out()
 }
 
@@ -60,6 +61,7 @@ pub(crate) fn fill(path: &Path, tables: &[Table], mut rows: mpsc::Receiver<Rows>
             insert.execute(params_from_iter(&row.0)).map_err(failed)?;
         }
     }
+    connection.raw().execute_batch(LEFT_OUT_JOBS).map_err(failed)?;
     connection.raw().execute_batch("COMMIT").map_err(failed)
 }
 
