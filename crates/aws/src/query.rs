@@ -10,23 +10,45 @@ mod output;
 pub use form::{CONTENT_TYPE, MAX_DEPTH, MAX_INDEX, MAX_PARAMETERS, QueryForm, QueryFormError, parameter};
 pub use output::{QueryOutput, QueryOutputError};
 
-/// The XML of an error.
-///
-/// `<ErrorResponse xmlns=…><Error><Type>Sender|Receiver</Type><Code>…</Code><Message>…</Message></Error><RequestId>…`
-pub fn error(namespace: &str, sender: bool, code: &str, message: &str, request_id: &str) -> String {
-    let fault = if sender { "Sender" } else { "Receiver" };
-    let [namespace, code, message, request_id] = [namespace, code, message, request_id].map(escape);
-    format!(
-        "<ErrorResponse xmlns=\"{namespace}\"><Error><Type>{fault}</Type><Code>{code}</Code>\
-         <Message>{message}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
-    )
+/// An error of the query protocol.
+pub struct QueryError<'a> {
+    /// Whether the caller made the mistake, and not the server.
+    pub is_sender: bool,
+    pub code: &'a str,
+    pub message: &'a str,
+    /// Further members of the error's shape: texts, numbers and booleans.
+    pub extra: &'a [(&'static str, serde_json::Value)],
 }
 
-/// The JSON of an error: `{"Error":{"Type","Code","Message"},"RequestId"}`.
-pub fn error_json(sender: bool, code: &str, message: &str, request_id: &str) -> String {
-    let fault = if sender { "Sender" } else { "Receiver" };
-    let error = serde_json::json!({ "Type": fault, "Code": code, "Message": message });
-    serde_json::json!({ "Error": error, "RequestId": request_id }).to_string()
+impl QueryError<'_> {
+    fn fault(&self) -> &'static str {
+        if self.is_sender { "Sender" } else { "Receiver" }
+    }
+
+    /// `<ErrorResponse xmlns=…><Error><Type>Sender|Receiver</Type><Code>…</Code><Message>…</Message></Error><RequestId>…`, with the
+    /// further members after the message.
+    pub fn xml(&self, namespace: &str, request_id: &str) -> String {
+        let [namespace, code, message, request_id] = [namespace, self.code, self.message, request_id].map(escape);
+        let mut extra = String::new();
+        for (name, value) in self.extra {
+            let value = value.as_str().map_or_else(|| escape(&value.to_string()), escape);
+            extra.push_str(&format!("<{name}>{value}</{name}>"));
+        }
+        format!(
+            "<ErrorResponse xmlns=\"{namespace}\"><Error><Type>{}</Type><Code>{code}</Code>\
+             <Message>{message}</Message>{extra}</Error><RequestId>{request_id}</RequestId></ErrorResponse>",
+            self.fault()
+        )
+    }
+
+    /// `{"Error":{"Type","Code","Message"},"RequestId"}`, with the further members after the message.
+    pub fn json(&self, request_id: &str) -> String {
+        let mut error = serde_json::json!({ "Type": self.fault(), "Code": self.code, "Message": self.message });
+        for (name, value) in self.extra {
+            error[*name] = value.clone();
+        }
+        serde_json::json!({ "Error": error, "RequestId": request_id }).to_string()
+    }
 }
 
 /// True if an `Accept` header prefers JSON: it names `application/json` with a higher weight than XML.

@@ -85,13 +85,19 @@ fn json_error(version: json::JsonVersion, refusal: &Refusal) -> Response {
 
 fn query_error(namespace: &str, as_json: bool, refusal: &Refusal, request_id: &str) -> Response {
     let exception = refusal.query();
-    let (sender, name, message) = (exception.status.is_client_error(), exception.name, refusal.to_string());
+    let message = refusal.to_string();
+    let error = aws::query::QueryError {
+        is_sender: exception.status.is_client_error(),
+        code: exception.name,
+        message: &message,
+        extra: &exception.extra,
+    };
     let (content_type, text) = match as_json {
-        true => (JSON, aws::query::error_json(sender, name, &message, request_id)),
-        false => (XML, aws::query::error(namespace, sender, name, &message, request_id)),
+        true => (JSON, error.json(request_id)),
+        false => (XML, error.xml(namespace, request_id)),
     };
     let mut response = respond(exception.status, content_type, text.into_bytes());
-    response.extensions_mut().insert(RefusedFor::new(name, &message));
+    response.extensions_mut().insert(RefusedFor::new(exception.name, &message));
     come_again(&mut response);
     response
 }

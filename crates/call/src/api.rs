@@ -1,7 +1,6 @@
 //! What the operations of one service have in common: their failures, and the record of a refused call.
 use crate::Exception;
 use crate::sigv4::Unauthenticated;
-use http::StatusCode;
 use kernel::access::Caller;
 use kernel::{CommonError, Cx, Fault};
 use std::error::Error;
@@ -23,7 +22,7 @@ pub trait Api: 'static {
     /// Maps a failure that is not a common one ([`Fault::common`]) to the service's exception; each protocol names the common
     /// ones itself. A service with only common failures need not implement it.
     fn exception(_error: &Self::Error) -> Exception {
-        Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR)
+        Exception::internal_failure()
     }
 
     /// Returns the message for the client.

@@ -139,7 +139,7 @@ async fn run<O: Operation, W: Wire>(input: Input, call: Call) -> Result<Output, 
     let attempt = operation.attempt().filter(|_| registry_id.is_ok());
     let outcome = authorized::<O, W>(operation, registry_id, &cx, &app).await;
     if let (Err(refusal), Some(attempt)) = (&outcome, attempt) {
-        O::Api::refused(&cx, attempt, remembered(refusal));
+        O::Api::refused(&cx, attempt, remembered::<W>(refusal));
     }
     outcome
 }
@@ -164,8 +164,8 @@ async fn authorized<O: Operation, W: Wire>(
 }
 
 /// Converts a refusal to the service's record of it: what the client sees.
-fn remembered(refusal: &Refusal) -> RefusedCall {
-    let exception = refusal.json();
+fn remembered<W: Wire>(refusal: &Refusal) -> RefusedCall {
+    let exception = W::exception(refusal);
     RefusedCall {
         status: exception.status.as_u16(),
         code: exception.name,
@@ -192,5 +192,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Structure<T> {
         }
         // Not `deserialize_map`: the query protocol encodes maps differently.
         deserializer.deserialize_struct("Structure", &[], Object(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Json, Query};
+
+    #[test]
+    fn a_refused_call_is_remembered_by_the_name_that_its_client_saw() {
+        let refusal = Refusal::from(CommonError::Busy);
+        let code = |call: RefusedCall| (call.code, call.status);
+        assert_eq!(code(remembered::<Json>(&refusal)), ("ServerException", 503));
+        assert_eq!(code(remembered::<Query>(&refusal)), ("ServiceUnavailable", 503));
     }
 }

@@ -51,7 +51,7 @@ pub enum Refusal {
 pub struct Exception {
     pub name: &'static str,
     pub status: StatusCode,
-    /// Further members, besides `__type` and `message`.
+    /// Further members, besides the name and the message. Both protocols send them.
     pub extra: Vec<(&'static str, Value)>,
 }
 
@@ -63,6 +63,11 @@ impl Exception {
     pub fn bad(name: &'static str) -> Exception {
         Exception::new(name, StatusCode::BAD_REQUEST)
     }
+    /// The exception of a server fault in the query protocol, and of a failure that a service gives no name.
+    pub fn internal_failure() -> Exception {
+        Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR)
+    }
+    /// Adds a member of the exception's shape: a text, a number or a boolean.
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Exception {
         self.extra.push((name, value.into()));
         self
@@ -142,7 +147,7 @@ fn named(failure: &Failure, common: fn(&CommonError) -> Exception) -> Exception 
     match (failure.exception(), failure.common()) {
         (Some(exception), _) => exception.clone(),
         (None, Some(error)) => common(error),
-        (None, None) => Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
+        (None, None) => Exception::internal_failure(),
     }
 }
 
@@ -202,7 +207,7 @@ fn query_exception(error: &CommonError) -> Exception {
         CommonError::Busy | CommonError::Unavailable { .. } => {
             Exception::new("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE)
         }
-        CommonError::Server(_) => Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
+        CommonError::Server(_) => Exception::internal_failure(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads inputs and writes outputs in each protocol.
-use super::Refusal;
 use super::serialization;
+use super::{Exception, Refusal};
 use crate::Structure;
 use aws::query::{self, QueryForm};
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub trait Wire: 'static {
     fn input(body: Bytes) -> Result<Input, Refusal>;
     fn read<T: DeserializeOwned>(input: Input) -> Result<T, Refusal>;
     fn write<T: Serialize>(output: &T, room: Option<Lease>) -> Result<Output, Refusal>;
+    /// Returns a refusal's name and status.
+    fn exception(refusal: &Refusal) -> Exception;
 }
 
 /// AWS JSON.
@@ -53,6 +55,10 @@ impl Wire for Json {
         let json = serde_json::to_vec(output).map_err(CommonError::server)?;
         Ok(Output::Json(AnswerBytes::new(json, room)))
     }
+
+    fn exception(refusal: &Refusal) -> Exception {
+        refusal.json()
+    }
 }
 
 /// The query protocol.
@@ -71,6 +77,10 @@ impl Wire for Query {
     fn write<T: Serialize>(output: &T, room: Option<Lease>) -> Result<Output, Refusal> {
         let output = query::QueryOutput::of(output).map_err(CommonError::server)?;
         Ok(Output::Query { output, room })
+    }
+
+    fn exception(refusal: &Refusal) -> Exception {
+        refusal.query()
     }
 }
 

@@ -70,14 +70,20 @@ pub struct Domain {
 }
 
 impl States {
+    /// # Panics
+    /// Panics if there is a state of this type already: two capabilities would silently share one of them.
     fn add<T: Default + Send + Sync + 'static>(&mut self) {
-        self.0.insert(TypeId::of::<T>(), Box::<T>::default());
+        let former = self.0.insert(TypeId::of::<T>(), Box::<T>::default());
+        assert!(former.is_none(), "two capabilities have a state of the type {}", std::any::type_name::<T>());
     }
 }
 
 impl System {
     /// Makes a process of these parts and domains. [`access::authorize`](crate::access::authorize) checks calls by the domains'
     /// policies. [`System::run`] starts the background work.
+    ///
+    /// # Panics
+    /// Panics if two capabilities have a state of the same type.
     pub fn new(parts: Parts, domains: &[&Domain]) -> System {
         let mut states = States::default();
         let mut runs = Vec::new();
@@ -139,5 +145,22 @@ impl std::ops::Deref for System {
     type Target = Parts;
     fn deref(&self) -> &Parts {
         &self.parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Cache;
+
+    #[test]
+    #[should_panic(expected = "two capabilities have a state of the type kernel::system::tests::Cache")]
+    fn two_capabilities_cannot_have_a_state_of_one_type() {
+        let mut states = States::default();
+        for capability in [Capability::with_state::<Cache>(), Capability::with_state::<Cache>()] {
+            (capability.add_state)(&mut states);
+        }
     }
 }

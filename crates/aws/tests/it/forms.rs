@@ -1,5 +1,6 @@
 //! Names, timestamps, and the responses of both protocols.
 
+use aws::query::QueryError;
 use aws::{AccountId, Arn, InvalidAccountId, InvalidArn, InvalidRegion, Region, Timestamp, json, query};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -107,12 +108,24 @@ fn an_error_body_has_the_type_the_message_and_the_extra_members() {
 
 #[test]
 fn the_query_protocol_refuses_in_escaped_xml() {
+    let error = |is_sender, code, message, extra| QueryError { is_sender, code, message, extra };
     assert_eq!(
-        query::error("urn:n", true, "InvalidAction", "no '<x>'", "id"),
+        error(true, "InvalidAction", "no '<x>'", &[]).xml("urn:n", "id"),
         "<ErrorResponse xmlns=\"urn:n\"><Error><Type>Sender</Type><Code>InvalidAction</Code>\
          <Message>no &apos;&lt;x&gt;&apos;</Message></Error><RequestId>id</RequestId></ErrorResponse>"
     );
-    assert!(query::error("urn:n", false, "InternalFailure", "", "id").contains("<Type>Receiver</Type>"));
+    assert!(error(false, "InternalFailure", "", &[]).xml("urn:n", "id").contains("<Type>Receiver</Type>"));
+    let extra = [("toyName", json!("a<b")), ("last", json!(7))];
+    let with_members = error(true, "NoSuchToy", "no", &extra);
+    let xml = with_members.xml("urn:n", "id");
+    assert!(xml.contains("<Message>no</Message><toyName>a&lt;b</toyName><last>7</last></Error>"), "{xml}");
+    assert_eq!(
+        serde_json::from_str::<Value>(&with_members.json("id")).unwrap(),
+        json!({
+            "Error": {"Type": "Sender", "Code": "NoSuchToy", "Message": "no", "toyName": "a<b", "last": 7},
+            "RequestId": "id",
+        })
+    );
     assert_eq!(query::escape("a\0\u{1b}\u{ffff}\r\n\tü"), "a\u{fffd}\u{fffd}\u{fffd}&#13;\n\tü");
 }
 

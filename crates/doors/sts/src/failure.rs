@@ -21,7 +21,7 @@ impl Api for Sts {
             Error::MalformedPolicy(_) => Exception::bad("MalformedPolicyDocument"),
             Error::PackedPolicyTooLarge { .. } => Exception::bad("PackedPolicyTooLarge"),
             Error::InvalidContextAssertion(_) => Exception::bad("InvalidContextAssertion"),
-            Error::Common(_) => Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
+            Error::Common(_) => Exception::internal_failure(),
         }
     }
 

@@ -49,7 +49,7 @@ impl<T: Toy> Api for OfToy<T> {
     fn exception(error: &ToyError) -> Exception {
         let (name, status) = T::NO_SUCH_TOY;
         match error {
-            ToyError::Common(_) => Exception::new("InternalFailure", StatusCode::INTERNAL_SERVER_ERROR),
+            ToyError::Common(_) => Exception::internal_failure(),
             ToyError::NoSuchToy(toy) => Exception::new(name, status).with("toyName", toy.as_str()),
         }
     }
@@ -190,6 +190,7 @@ async fn a_query_service_is_served_by_its_table_alone() {
         let answer = query(&app, parameters).await.expect(status);
         let text = answer.text();
         assert!(text.contains(&format!("<Code>{code}</Code>")) && text.contains(NAMESPACE), "{text}");
+        assert_eq!(text.contains("<toyName>gone</toyName></Error>"), code == "NoSuchEntity", "{text}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! botocore's requests are read and botocore reads the responses, for all operations of STS and IAM.
 
 use crate::botocore::{file, run};
-use aws::query::{self, QueryForm, QueryOutput};
+use aws::query::{QueryError, QueryForm, QueryOutput};
 use aws::{Blob, Timestamp};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct, Serializer};
@@ -159,7 +159,8 @@ fn every_operation_of_sts_and_iam_agrees_with_botocore() {
         answers.push(json!({
             "service": service, "operation": operation, "status": 200, "xml": xml, "output": case.output,
         }));
-        let error = query::error(&case.namespace, true, "NoSuchEntity", "no '<user>' & \"key\"", "id<1>");
+        let (code, message) = ("NoSuchEntity", "no '<user>' & \"key\"");
+        let error = QueryError { is_sender: true, code, message, extra: &[] }.xml(&case.namespace, "id<1>");
         let meant = json!({ "Code": "NoSuchEntity", "Message": "no '<user>' & \"key\"", "Type": "Sender" });
         answers.push(json!({
             "service": service, "operation": operation, "status": 404, "xml": error, "error": meant,
