@@ -58,12 +58,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Removes a location, finished or not. Succeeds if the location does not exist.
     ///
-    /// `state` lets an engine find unfinished bytes that it stores elsewhere. After a crash a removed location may exist again; the
-    /// sweep then removes it.
+    /// `state` lets an engine find unfinished bytes that it stores elsewhere. After a crash a removed location may exist again, and
+    /// [`Engine::list`] lists it.
     async fn remove(&self, location: Location, state: Option<&EngineState>) -> Result<(), Error>;
 
-    /// Lists up to `limit` locations that follow `after` in the engine's own order, for the sweep. Unfinished locations are listed
-    /// too.
+    /// Lists up to `limit` locations that follow `after` in the engine's own order, so that the registry's collection can
+    /// remove bytes without a record. Unfinished locations are listed too.
     ///
     /// The order is fixed and total, but need not be the order of [`Location`]: the fs engine sorts by directory first. To get the
     /// next page, pass the last location of a page as `after`, even if that location was removed.

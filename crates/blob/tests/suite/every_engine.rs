@@ -244,7 +244,7 @@ async fn the_next_page_follows_a_location_that_was_removed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unfinished_location_is_listed_for_the_sweep() {
+async fn an_unfinished_location_is_listed() {
     for setup in engines().await {
         drop(setup.engine.create(location(9)).await.unwrap());
         assert_eq!(setup.engine.list(None, 10).await.unwrap(), [location(9)], "{}", setup.name);

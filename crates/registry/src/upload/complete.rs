@@ -105,7 +105,7 @@ async fn run(
     let recorded = match record(cx, target, &transfer.session, new).await {
         Ok(recorded) => recorded,
         Err(error) => {
-            // If the outcome of the commit is unknown, the record may name the bytes, so leave them to the sweep.
+            // If the outcome of the commit is unknown, the record may name the bytes, so leave them to the sweep of `crate::collect`.
             if let Some(location) = location.filter(|_| !error.is_in_doubt()) {
                 transfer.abandon(location).await;
             }
@@ -194,7 +194,7 @@ async fn finish(
         Some(checksums) => checksums,
         None => verify(cx, location, size, digest).await?,
     };
-    // A sweep may have removed an old location while its last bytes arrived.
+    // The expiry of the upload may have removed the location while its last bytes arrived.
     match cx.blobs.stat(location).await? {
         Some(stat) if stat.size == size => Ok((size, checksums)),
         _ => Err(transfer.lost("its bytes are gone")),

@@ -129,7 +129,8 @@ impl<'a> Transfer<'a> {
         Ok(receiver)
     }
 
-    /// Removes a location that no row names, because it can't be resumed. A location that a row may name is left to the sweep.
+    /// Removes a location that no row names, because it can't be resumed. A location that a row may name is left to the sweep of
+    /// [`crate::collect`].
     pub(super) async fn abandon(&mut self, location: Location) {
         if !self.in_doubt && self.session.location() != Some(location) {
             discard(self.cx, location).await;
@@ -279,7 +280,8 @@ fn misplaced(target: &UploadTarget, first: u64, received: u64) -> Error {
     target.invalid_part(format!("The part begins at byte {first}, but the upload has {received} bytes"), received)
 }
 
-/// Removes bytes that no record names. A failure is only logged, because the sweep finds the bytes later.
+/// Removes bytes that no record names. A failure is only logged, because the sweep of [`crate::collect`] finds the bytes
+/// later.
 pub(super) async fn discard(cx: &Cx, location: Location) {
     if let Err(error) = cx.blobs.remove(location, None).await {
         tracing::warn!(%location, error = %error, "Bytes that are not needed any more could not be removed yet");
