@@ -28,11 +28,10 @@ use aws::{AccountId, json, query};
 use http::request::Parts;
 use http::{Method, header};
 use inbound::{BODY_TIME, SMALL_BODY_BYTES, SMALL_BODY_TIME};
-use kernel::RequestOrigin;
+use kernel::{RequestOrigin, excerpt};
 use listen::app::App;
 use listen::body::{Request, RequestBody, Response};
 use listen::local_only::NotLocal;
-use listen::loggable::excerpt;
 use listen::memory::Owner;
 use operation::Call;
 use std::sync::Arc;
@@ -44,6 +43,9 @@ pub const BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// Maximum bytes of a form of the query protocol, which must be read before its operation is known.
 pub const FORM_BYTES: usize = 1024 * 1024;
+
+/// The most characters of a client's text that a message repeats.
+const REPEATED: usize = 64;
 
 /// A service of the AWS API: how calls name it, and which operations it has.
 pub struct Service {
@@ -238,7 +240,7 @@ fn find_action(
 ) -> Result<(&'static Service, &'static Entry), Refusal> {
     let action = form.get("Action").ok_or(Refusal::MissingAction)?;
     let asked = form.get("Version").unwrap_or("NO_VERSION_SPECIFIED");
-    let unknown = || Refusal::UnknownAction { action: excerpt(action), version: excerpt(asked) };
+    let unknown = || Refusal::UnknownAction { action: excerpt(action, REPEATED), version: excerpt(asked, REPEATED) };
     let service = service.ok_or_else(unknown)?;
     let entry = service.operations.iter().find(|entry| entry.name == action);
     Ok((service, entry.ok_or_else(|| service.lacks(action).unwrap_or_else(unknown))?))

@@ -89,7 +89,7 @@ impl Claim {
 
 /// Returns the call's region: the signature's, which must match the host's if the host names one.
 fn region(app: &App, parts: &Parts, claimed: &str, service: &Service) -> Result<Region, Unauthenticated> {
-    let refused = || Unauthenticated::Region(listen::loggable::excerpt(claimed));
+    let refused = || Unauthenticated::Region(kernel::excerpt(claimed, crate::REPEATED));
     let region: Region = claimed.parse().map_err(|_| refused())?;
     let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let of_host = match app.addresses.host(host) {

@@ -53,11 +53,6 @@ pub struct Cx {
 /// The largest number of characters of a User-Agent that a record keeps. A client may send up to 64 KiB.
 const MAX_USER_AGENT: usize = 256;
 
-/// The beginning of a client's text, without what the stores don't take.
-pub fn excerpt(text: &str, characters: usize) -> String {
-    text.chars().take(characters).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 impl Cx {
     /// The caller's ARN, in the partition of the registry's region.
     pub fn caller_arn(&self) -> String {
@@ -87,7 +82,7 @@ impl Cx {
     /// The first characters of the client's User-Agent, or for a job the name of its service, as in CloudTrail.
     pub fn user_agent(&self) -> String {
         match &self.origin {
-            Origin::Request(request) => excerpt(&request.user_agent, MAX_USER_AGENT),
+            Origin::Request(request) => crate::excerpt(&request.user_agent, MAX_USER_AGENT),
             Origin::Job(_) => self.caller_arn(),
         }
     }

@@ -18,11 +18,13 @@ pub mod random;
 pub mod recent;
 mod registry_id;
 mod system;
+mod text;
 
-pub use cx::{Cx, Origin, RequestOrigin, excerpt};
+pub use cx::{Cx, Origin, RequestOrigin};
 pub use error::{CommonError, Constraint, ErrorChain, Fault};
 pub use registry_id::{Action, Realm, RegistryId};
 pub use system::{Capability, Domain, Parts, Run, System};
+pub use text::{abridged, excerpt};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -5,7 +5,6 @@
 //! Such a request carries the page's name as its host, and browsers send the origin of a request. A server with the keys of
 //! `--dev` therefore answers only to names of this machine ([`Addresses::is_own_name`]), and to no page of another origin.
 use crate::addresses::Addresses;
-use crate::loggable::excerpt;
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};
 
@@ -71,8 +70,8 @@ fn page(headers: &HeaderMap) -> Option<&str> {
 
 /// Makes a client's text safe to repeat in a message.
 fn shown(text: &str) -> String {
-    let printable: String = text.chars().map(|c| if c.is_ascii_graphic() && c != '\'' { c } else { '?' }).collect();
-    excerpt(&printable)
+    const MAX: usize = 64;
+    text.chars().take(MAX).map(|c| if c.is_ascii_graphic() && c != '\'' { c } else { '?' }).collect()
 }
 
 #[cfg(test)]

@@ -79,12 +79,6 @@ pub fn sentence(message: &str) -> String {
     text
 }
 
-/// Returns the start of a caller's text, short enough to repeat in a message.
-pub fn excerpt(text: &str) -> String {
-    const CHARACTERS: usize = 64;
-    text.chars().take(CHARACTERS).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

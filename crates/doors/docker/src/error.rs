@@ -173,12 +173,8 @@ fn beginning(status: StatusCode) -> String {
 
 /// Returns the beginning of a client's text, for use in a message.
 fn excerpt(text: &str) -> String {
-    const MAX: usize = 100;
-    let mut kept: String = text.chars().take(MAX).collect();
-    if kept.len() < text.len() {
-        kept.push('…');
-    }
-    kept
+    const MAX: usize = 101;
+    kernel::abridged(text, MAX)
 }
 
 /// A failure that AWS answers with 405 UNSUPPORTED, and the specification with 400 and a specific code.

@@ -4,6 +4,7 @@
 //! request are only in the other formats.
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use kernel::abridged;
 use kernel::clock::{Clock as _, SystemClock};
 use listen::access_log::{self, HUNG_UP};
 use std::fmt::{self, Debug, Write as _};
@@ -139,7 +140,7 @@ impl Request {
         let left = room.saturating_sub(subject.chars().count() + fixed + 2);
         let reason = if self.status == u64::from(HUNG_UP) { "the client hung up" } else { &self.reason };
         if !reason.is_empty() && left >= REASON.min(reason.chars().count()) {
-            let _ = write!(end, "  {}", beginning(reason, left));
+            let _ = write!(end, "  {}", abridged(reason, left));
         }
         match (colours, self.status) {
             (true, 500..) => format!("{subject} \u{1b}[31m{answer}\u{1b}[0m{end}"),
@@ -198,7 +199,7 @@ fn agent(text: &str) -> String {
         }
         None => product.to_owned(),
     };
-    beginning(&short, AGENT)
+    abridged(&short, AGENT)
 }
 
 /// `0.3ms`, `12ms`, `1.3s`.
@@ -210,14 +211,6 @@ fn duration(micros: u64) -> String {
         1_000_000..100_000_000 => format!("{}s", tenths(micros, 1_000_000)),
         _ => format!("{}s", micros / 1_000_000),
     }
-}
-
-/// Returns the text, or its beginning with an ellipsis.
-fn beginning(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
-        return text.to_owned();
-    }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// Returns the text, or its two ends with an ellipsis between: an image's name ends with its tag.
