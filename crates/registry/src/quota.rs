@@ -129,7 +129,7 @@ impl Quota {
         }
     }
 
-    /// Forgets the count of a subject, which no longer exists.
+    /// Forgets the count of a subject, which no longer exists, or which has grown otherwise than by a reservation.
     pub(crate) fn forget(&self, subject: &QuotaSubject) {
         let mut known = lock(&self.known);
         known.rooms.remove(subject);

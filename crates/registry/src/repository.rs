@@ -236,6 +236,9 @@ pub async fn restore(cx: &Cx, name: &RepositoryName, as_name: &RepositoryName) -
     });
     let restored = restored.await;
     policies::forget(cx);
+    // A restore is not refused by the quota of repositories, but counts.
+    Quota::of(cx).forget(&QuotaSubject::Repositories(cx.registry.clone()));
+    Quota::of(cx).forget(&QuotaSubject::Images { registry: cx.registry.clone(), repository: as_name.clone() });
     repository(cx, restored?.ok_or_else(|| not_found(cx, name))?)
 }
 

@@ -3,6 +3,7 @@
 use super::{cursor, stored_digest};
 use crate::clock::Time;
 use crate::event::{self, Event};
+use crate::quota::{Quota, QuotaSubject};
 use crate::repository::{self, Page};
 use crate::{Cx, Error};
 use meta::records::deleted::DeletedImageRow;
@@ -103,6 +104,9 @@ pub async fn restore(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<
         Ok((!restored.images.is_empty()).then_some(restored))
     })
     .await?;
+    // A restore is not refused by the quota of images, but counts.
+    let subject = QuotaSubject::Images { registry: cx.registry.clone(), repository: name.clone() };
+    Quota::of(cx).forget(&subject);
     restored.ok_or(missing)
 }
 
