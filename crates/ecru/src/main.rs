@@ -113,79 +113,54 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    let variable = |name: &str| std::env::var(name).ok();
     match command {
-        Command::Env(env) => {
-            let exports = env.run(&|name| std::env::var(name).ok()).inspect_err(|_| fail_in_eval())?;
-            std::io::stdout().write_all(exports.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Tls(Tls::Init(init)) => {
-            std::io::stdout().write_all(init.run(SystemClock.now())?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Completion(completion) => {
-            std::io::stdout().write_all(&completion.run(Ecru::command()))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Man(man) => {
-            std::io::stdout().write_all(&man.run(Ecru::command())?)?;
-            Ok(ExitCode::SUCCESS)
-        }
+        // These need no runtime: they only print.
+        Command::Env(env) => print(env.run(&variable).inspect_err(|_| fail_in_eval())?),
+        Command::Tls(Tls::Init(init)) => print(init.run(SystemClock.now())?),
+        Command::Completion(completion) => print(completion.run(Ecru::command())),
+        Command::Man(man) => print(man.run(Ecru::command())?),
+        // These run until they are done or stopped.
         Command::Serve(serve) => on_runtime(async { Ok(serve.run().await.map(|()| ExitCode::SUCCESS)?) }),
-        Command::Health(health) => on_runtime(async {
-            std::io::stdout().write_all(health.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        Command::Status(status) => on_runtime(report(status)),
         Command::Import(import) => on_runtime(async { Ok(import.run().await.map(|()| ExitCode::SUCCESS)?) }),
         Command::Export(export) => on_runtime(async { Ok(export.run().await.map(|()| ExitCode::SUCCESS)?) }),
-        Command::Backup(backup) => on_runtime(async { print(backup.run(&|name| std::env::var(name).ok()).await?) }),
-        Command::Restore(restore) => on_runtime(async { print(restore.run(&|name| std::env::var(name).ok()).await?) }),
+        // These open the stores, beside their server. A finding is a failure, for scripts.
+        Command::Backup(backup) => on_runtime(async { report(backup.run(&variable).await?) }),
+        Command::Restore(restore) => on_runtime(async { report(restore.run(&variable).await?) }),
         Command::Verify(verify) => on_runtime(async {
-            let well = verify.run(&|name| std::env::var(name).ok(), &mut std::io::stdout()).await?;
+            let well = verify.run(&variable, &mut std::io::stdout()).await?;
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }),
-        Command::Jobs(jobs) => on_runtime(async {
-            std::io::stdout().write_all(jobs.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
+        // These call a server and print what it answers.
+        Command::Status(status) => on_runtime(async {
+            let status = status.run().await?;
+            print(status.text)?;
+            Ok(if status.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }),
-        Command::Account(account) => on_runtime(async {
-            std::io::stdout().write_all(account.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        Command::User(user) => on_runtime(async {
-            std::io::stdout().write_all(user.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        Command::Role(role) => on_runtime(async {
-            std::io::stdout().write_all(role.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        Command::Key(key) => on_runtime(async {
-            std::io::stdout().write_all(key.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        Command::Policy(policy) => on_runtime(async {
-            std::io::stdout().write_all(policy.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        Command::Image(image) => on_runtime(async {
-            std::io::stdout().write_all(image.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        Command::Repository(repository) => on_runtime(async {
-            std::io::stdout().write_all(repository.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        Command::Gc(gc) => on_runtime(async {
-            std::io::stdout().write_all(gc.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
-        Command::PushLog(log) => on_runtime(async {
-            std::io::stdout().write_all(log.run().await?.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }),
+        Command::Health(health) => on_runtime(async { print(health.run().await?) }),
+        Command::Jobs(jobs) => on_runtime(async { print(jobs.run().await?) }),
+        Command::Account(account) => on_runtime(async { print(account.run().await?) }),
+        Command::User(user) => on_runtime(async { print(user.run().await?) }),
+        Command::Role(role) => on_runtime(async { print(role.run().await?) }),
+        Command::Key(key) => on_runtime(async { print(key.run().await?) }),
+        Command::Policy(policy) => on_runtime(async { print(policy.run().await?) }),
+        Command::Image(image) => on_runtime(async { print(image.run().await?) }),
+        Command::Repository(repository) => on_runtime(async { print(repository.run().await?) }),
+        Command::Gc(gc) => on_runtime(async { print(gc.run().await?) }),
+        Command::PushLog(log) => on_runtime(async { print(log.run().await?) }),
     }
+}
+
+/// Prints what a command found or did.
+fn print(text: impl AsRef<[u8]>) -> Result<ExitCode, Box<dyn Error>> {
+    std::io::stdout().write_all(text.as_ref())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a report. A copy that lacks something is a failure, for scripts.
+fn report(report: Report) -> Result<ExitCode, Box<dyn Error>> {
+    print(report.text)?;
+    Ok(if report.complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Makes `eval "$(ecru env)"` fail as `ecru env` did; a person at a terminal reads the message alone.
@@ -197,23 +172,10 @@ fn fail_in_eval() {
     }
 }
 
-/// A copy that lacks something is a failure, for scripts.
-fn print(report: Report) -> Result<ExitCode, Box<dyn Error>> {
-    std::io::stdout().write_all(report.text.as_bytes())?;
-    Ok(if report.complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
 fn on_runtime<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(work);
     // What a second signal cut off is not waited for.
     runtime.shutdown_background();
     result
-}
-
-/// A server that is not ready is a failure, for scripts.
-async fn report(status: Status) -> Result<ExitCode, Box<dyn Error>> {
-    let report = status.run().await?;
-    std::io::stdout().write_all(report.text.as_bytes())?;
-    Ok(if report.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
