@@ -1,5 +1,7 @@
 //! AssumeRole: whom a trust policy allows it, and what its session is.
 use super::support::{allow, arn, assume, assumed, role, role_of, trust};
+use meta::records::iam::{EntityKind, EntityRow};
+use meta::records::iam_policy::PolicyVersionRow;
 use serde_json::json;
 use std::time::Duration;
 use testkit::TestApp;
@@ -217,4 +219,52 @@ async fn a_session_token_is_as_long_as_asked() {
         assert_eq!(output["SessionTokenUtilization"], utilization);
         admin.with_credentials(&output["Credentials"]).ecr("DescribeRepositories", json!({})).await.ok();
     }
+}
+
+/// Stores a managed policy or its next version behind the server's back, and returns its ARN.
+async fn managed(app: &TestApp, number: i64, document: serde_json::Value) -> String {
+    let row = EntityRow {
+        id: "ANPAEXAMPLE".to_owned(),
+        account: OWNER.to_owned(),
+        kind: EntityKind::Policy,
+        name: "narrow".to_owned(),
+        path: "/team/".to_owned(),
+        created_at: 0,
+        updated_at: 0,
+        description: None,
+        trust_policy: None,
+        max_session: None,
+        default_version: Some(number),
+        last_version: Some(number),
+    };
+    let version = PolicyVersionRow { number, document: document.to_string(), created_at: 0 };
+    let stored = app.system.db.write(move |tx| {
+        if number == 1 { tx.iam_entity_insert(&row) } else { tx.iam_entity_update(&row) }?;
+        tx.policy_version_insert(&row.id, &version)
+    });
+    stored.await.map_err(|error: meta::Error| error).unwrap();
+    format!("arn:aws:iam::{OWNER}:policy/team/narrow")
+}
+
+#[tokio::test]
+async fn managed_session_policies_count_as_they_are_and_allow_nothing_when_they_are_gone() {
+    let app = TestApp::start().await;
+    let admin = app.administrator();
+    let role = role(&admin, "app", trust(OWNER, &["sts:*"]), allow(&["ecr:*"])).await;
+    let arn = managed(&app, 1, allow(&["ecr:DescribeRepositories"])).await;
+    for other in [arn.replace("team/", ""), arn.replace(OWNER, OTHER), arn.replace(":aws:", ":nowhere:")] {
+        let message = assume(&admin, &role, json!({"PolicyArns": [{"arn": other}]})).await.error("ValidationError");
+        assert_eq!(message, format!("The managed session policy {other} does not exist."));
+    }
+    let session = assumed(&admin, &role, json!({"PolicyArns": [{"arn": arn}]})).await;
+    let unlimited = assumed(&admin, &role, json!({})).await;
+    session.ecr("DescribeRepositories", json!({})).await.ok();
+    session.ecr("DescribeRegistry", json!({})).await.error("AccessDenied");
+    managed(&app, 2, allow(&["ecr:DescribeRegistry"])).await;
+    session.ecr("DescribeRegistry", json!({})).await.ok();
+    session.ecr("DescribeRepositories", json!({})).await.error("AccessDenied");
+    let gone = app.system.db.write(|tx| tx.iam_entity_delete("ANPAEXAMPLE"));
+    gone.await.map_err(|error: meta::Error| error).unwrap();
+    session.ecr("DescribeRegistry", json!({})).await.error("AccessDenied");
+    unlimited.ecr("DescribeRegistry", json!({})).await.ok();
 }
