@@ -1,4 +1,5 @@
 //! Encodes the responses of all AWS doors: JSON, and the query protocol's XML or JSON.
+
 use super::wire::Output;
 use super::{Outcome, Protocol, Refusal};
 use aws::json;

@@ -1,4 +1,5 @@
 //! What the operations of one service have in common: their failures, and the record of a refused call.
+
 use crate::Exception;
 use crate::sigv4::Unauthenticated;
 use kernel::access::Caller;

@@ -3,6 +3,7 @@
 //!
 //! A nested member is named by its full path, as AWS's own validation does: names joined by dots, and a list's element as its
 //! 1-based number and `member`, such as `imageIds.2.member.imageTag` and `filter.tagStatus`.
+
 use aws::AccountId;
 use kernel::{CommonError, Constraint};
 use oci::{Digest, InvalidName, RepositoryName};

@@ -1,6 +1,7 @@
 //! Answers calls of AWS services that this server does not have. Clients send them because `AWS_ENDPOINT_URL` covers all
 //! services. Each is answered in its service's error format, so that the client prints what this server is and which variable
 //! sets the endpoint for ECR only.
+
 use crate::{Service, Services};
 use aws::query;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};

@@ -1,4 +1,5 @@
 //! Reads a call's body within its size limit and the memory budget of all calls. `RequestBody` enforces the time limit.
+
 use super::Refusal;
 use bytes::Bytes;
 use listen::body::BodySource;

@@ -1,4 +1,5 @@
 //! An operation of the AWS API, and the path of a call from authentication to output.
+
 use super::Refusal;
 use super::api::{Api, Failure, RefusedCall};
 use super::wire::{Input, Output, Wire};

@@ -1,4 +1,5 @@
 //! Pages of a listing. A token is valid for its listing only (`ECR.md` 0 "Pagination").
+
 use aws::PageTokens;
 use kernel::keys::Purpose;
 use kernel::{CommonError, Constraint, Cx};

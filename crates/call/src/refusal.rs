@@ -2,6 +2,7 @@
 //!
 //! Choices where the sources are silent: authentication failures are 400 on the JSON services (403 on STS, as documented); a body
 //! that is too large, breaks off or stalls is a SerializationException, because every SDK knows this error and none retries it.
+
 use super::Foreign;
 use crate::api::Failure;
 use crate::sigv4::Unauthenticated;

@@ -1,5 +1,6 @@
 //! Authenticates callers of the AWS doors by SigV4. Everything except the signature itself is checked before the body is read;
 //! the signature is checked after (`ECR.md` 0).
+
 use crate::Service;
 use aws::Region;
 use aws::sigv4::{CheckedSignature, Head, PresentedSignature, SignatureRejection};

@@ -1,4 +1,5 @@
 //! Reads inputs and writes outputs in each protocol.
+
 use super::serialization;
 use super::{Exception, Refusal};
 use crate::Structure;

@@ -1,5 +1,6 @@
 //! Settings. Flags override environment variables, which override one TOML file, which overrides the defaults (DESIGN "Names,
 //! addresses, settings").
+
 mod certificate;
 mod environment;
 mod file;

@@ -1,4 +1,5 @@
 //! The data directory: its lock, its format, and the small files beside the stores.
+
 mod files;
 
 pub use files::{io_error, read_optional, sync_directory, write_whole};

@@ -1,4 +1,5 @@
 //! Explains how to resolve a denied file access: who owns the file, and as which user this process runs.
+
 use rustix::process::geteuid;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;

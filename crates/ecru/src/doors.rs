@@ -1,4 +1,5 @@
 //! The lists of this program's doors, and of the services behind the AWS door.
+
 use crate::front_page;
 use call::{Entry, Foreign, Service, Services};
 use http::request::Parts;

@@ -1,5 +1,6 @@
 //! The page at `/` for browsers: what this server is, how to log in, and where to read more. Clients of the AWS API never see it:
 //! they do not ask for HTML, or they sign their call or name its operation.
+
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, header};
 use listen::addresses::host;

@@ -1,4 +1,5 @@
 //! The log on stderr, as text for people or as JSON for collectors.
+
 mod fields;
 mod lines;
 mod repeats;

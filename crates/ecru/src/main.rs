@@ -1,4 +1,5 @@
 //! The program `ecru`.
+
 use clap::{CommandFactory as _, Parser, Subcommand};
 use ecru::cli::account::Account;
 use ecru::cli::backup::{Backup, Report};

@@ -1,5 +1,6 @@
 //! Authorization: the caller of an operation, the permissions that the operation needs, and the check of one against the other.
 //! Nothing is allowed by default.
+
 mod caller;
 mod conditions;
 mod need;

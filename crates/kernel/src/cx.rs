@@ -1,4 +1,5 @@
 //! The context of a call.
+
 use crate::access::Caller;
 use crate::{RegistryId, System};
 use std::net::IpAddr;

@@ -1,4 +1,5 @@
 //! The errors that operations of all domains can return. Their texts are what a client reads.
+
 use std::borrow::Cow;
 
 /// An error that any operation can return. Each domain's error type wraps it.

@@ -1,4 +1,5 @@
 //! Which registry a call is about: a private one of `ECR.md` A.1, or an account's public one (A.11).
+
 use aws::{AccountId, Partition, Region};
 use meta::records::RegistryKey;
 use std::fmt;

@@ -1,4 +1,5 @@
 //! The access log: one line for each request, written when its response has ended, together with its metrics.
+
 use crate::app::App;
 use crate::body::{Body, Response, Transfer};
 use crate::connections::RequestGuard;

@@ -1,4 +1,5 @@
 //! Maps host names to registries, and builds every URI (DESIGN "Names, addresses, settings").
+
 mod base_url;
 mod domain;
 

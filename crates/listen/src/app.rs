@@ -1,4 +1,5 @@
 //! The state that all doors share.
+
 use crate::addresses::Addresses;
 use crate::forwarded::TrustedProxies;
 use crate::health::Health;

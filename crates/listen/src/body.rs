@@ -1,4 +1,5 @@
 //! HTTP bodies: one response type for every door, and request bodies as a `registry` source.
+
 use crate::connections::ConnectionState;
 use crate::pace::Pace;
 use blob::{BufferClaim, BufferShare, Buffers};

@@ -1,6 +1,7 @@
 //! Conditional requests and ranges (RFC 9110 13 and 14), for every door that serves content by digest.
 //!
 //! Content under a digest never changes, so only entity tags are compared and dates are ignored.
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use oci::{ByteRange, InvalidRange};
 

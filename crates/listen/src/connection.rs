@@ -1,4 +1,5 @@
 //! Serves one connection from its first byte to its end: detects its protocol and enforces its time limits.
+
 use crate::body::{Response, plain};
 use crate::connections::{ConnectionState, LARGE_READ_BYTES};
 use crate::http_stream::HttpStream;

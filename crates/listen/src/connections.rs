@@ -2,6 +2,7 @@
 //!
 //! A connection is a stranger's until one of its requests is authenticated. Strangers share small budgets, and their longest idle
 //! connections are evicted first.
+
 mod limits;
 mod reading;
 

@@ -1,4 +1,5 @@
 //! The interface between a listener and the doors behind it. The listener knows no door; the program supplies them as [`Doors`].
+
 use crate::app::App;
 use crate::body::{Request, Response};
 use crate::local_only::NotLocal;

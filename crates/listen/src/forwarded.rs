@@ -2,6 +2,7 @@
 //!
 //! It reads `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host`, but not `Forwarded` (RFC 7239): proxies that write the
 //! first three pass on a client's own `Forwarded` unchanged, so a client could choose its address.
+
 use crate::body::Request;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Uri};

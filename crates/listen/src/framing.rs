@@ -1,4 +1,5 @@
 //! Refuses requests with an ambiguous head before any door sees them (RFC 9112 3.2 and 6.1, RFC 9113 8.3.1).
+
 use crate::body::{Response, plain};
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::uri::Authority;

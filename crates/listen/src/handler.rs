@@ -1,4 +1,5 @@
 //! Runs request handlers: to completion even if the client hangs up, and so that a panic costs only one response.
+
 use futures_util::FutureExt as _;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

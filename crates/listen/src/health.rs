@@ -1,4 +1,5 @@
 //! Checks whether this process can serve: `/readyz`.
+
 use crate::outage::Outages;
 use kernel::clock::Time;
 use kernel::lock;

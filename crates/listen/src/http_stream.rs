@@ -5,6 +5,7 @@
 //! After such a transfer, hyper's connection is taken apart and restarted over the same stream.
 //!
 //! [`LARGE_READ_BYTES`]: crate::connections::LARGE_READ_BYTES
+
 use crate::connections::ConnectionState;
 use bytes::{Buf as _, Bytes};
 use std::io;

@@ -1,5 +1,6 @@
 //! What all doors share: listeners and connections, TLS, bodies and their memory, the access log. It knows no door
 //! ([`door::Doors`]).
+
 // The future that sends a layer nests futures of the domain, the store and the disk deeper than the default limit.
 #![recursion_limit = "256"]
 

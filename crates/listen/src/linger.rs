@@ -2,6 +2,7 @@
 //!
 //! Closing a socket with unread bytes resets the connection, and the reset can overtake the answer: the client then reports a
 //! broken pipe. So the sending half is closed first, and further bytes are drained for a while (RFC 9112 9.6).
+
 use crate::wire::Wire;
 use std::cell::RefCell;
 use std::future::poll_fn;

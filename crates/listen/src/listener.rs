@@ -1,4 +1,5 @@
 //! Accepts connections and routes each request to its door.
+
 use crate::access_log::{CalledBy, Line, user_agent};
 use crate::addresses::Scheme;
 use crate::app::App;

@@ -4,6 +4,7 @@
 //! responses of another origin, but by DNS rebinding a page can resolve its own name to 127.0.0.1 and so have the same origin.
 //! Such a request carries the page's name as its host, and browsers send the origin of a request. A server with the keys of
 //! `--dev` therefore answers only to names of this machine ([`Addresses::is_own_name`]), and to no page of another origin.
+
 use crate::addresses::Addresses;
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};

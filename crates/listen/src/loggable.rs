@@ -2,6 +2,7 @@
 //!
 //! A signed URL grants read access to a layer, and clients and proxies write URLs in many ways: with an encoded `?`, which makes
 //! the query a part of the path; encoded twice; below a prefix; or with a password before the host.
+
 use http::Uri;
 
 /// The prefix of a signed layer URL's path. A layer's id follows; the query grants the access.

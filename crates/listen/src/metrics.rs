@@ -1,4 +1,5 @@
 //! `/metrics`: the process's metrics in Prometheus's text format. No label names a repository, an account or a caller.
+
 use crate::body::{Response, full};
 use crate::door::Door;
 use crate::memory::Budgets;

@@ -1,5 +1,6 @@
 //! Tracks outages of the stores. Each outage is logged once when it begins and once when it ends, however many calls are refused
 //! meanwhile.
+
 use crate::health::Health;
 use kernel::lock;
 use kernel::{CommonError, ErrorChain, System};

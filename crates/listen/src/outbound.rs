@@ -1,5 +1,6 @@
 //! Sends single requests to other servers over HTTP/1.1, plain or over TLS, and reads their whole answers. [`agent`] reuses
 //! connections and streams bodies.
+
 pub mod agent;
 
 use crate::tls::provider;

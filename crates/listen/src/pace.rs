@@ -1,4 +1,5 @@
 //! The minimum rate at which a client must read or send while the server waits for it.
+
 use std::time::Duration;
 
 /// Maximum waiting time for one window of bytes.

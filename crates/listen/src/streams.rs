@@ -2,6 +2,7 @@
 //!
 //! Over HTTP/1.1 a client that reads nothing blocks the socket, which [`crate::wire`] detects. Over HTTP/2 it can block one
 //! stream by not opening its window while the socket stays free, and the transfer's buffers are held all the same.
+
 use crate::body::Body;
 use crate::pace::{WINDOW_BYTES, WINDOW_TIME};
 use bytes::Bytes;

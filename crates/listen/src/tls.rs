@@ -1,4 +1,5 @@
 //! TLS for the listeners: certificates, protocols, and private authorities.
+
 #[cfg(feature = "acme")]
 pub mod acme;
 mod ahead;

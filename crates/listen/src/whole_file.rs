@@ -1,4 +1,5 @@
 //! Writes files atomically and durably.
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -1,4 +1,5 @@
 //! Counts a connection's bytes, and fails if the client reads too slowly.
+
 use crate::connections::ConnectionState;
 use crate::forward::forward_write;
 use crate::metrics::Traffic;

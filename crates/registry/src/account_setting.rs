@@ -1,4 +1,5 @@
 //! Account settings (`ECR.md` A.1 GetAccountSetting, PutAccountSetting).
+
 use crate::event::{self, Event};
 use crate::{Constraint, Cx, Error, policies};
 use meta::records::{RegistryKey, account};

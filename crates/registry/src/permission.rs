@@ -1,4 +1,5 @@
 //! The resources of a registry in permissions.
+
 use crate::RegistryId;
 use kernel::access::{Need, Resource};
 use kernel::excerpt;

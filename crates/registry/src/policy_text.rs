@@ -1,4 +1,5 @@
 //! The text of a resource's policy: parsed, checked against the rules of ECR, and formatted for storing.
+
 use crate::{CommonError, Constraint, Cx, Error, policies};
 use aws::Partition;
 use kernel::principals::{self, PrincipalError};

@@ -1,4 +1,5 @@
 //! The policy of a registry (`ECR.md` A.1 PutRegistryPolicy and the following, G.1).
+
 use crate::access::{self, Need};
 use crate::event::{self, Event};
 use crate::policies::REGISTRY_POLICY;

@@ -1,4 +1,5 @@
 //! The policy of a repository (`ECR.md` A.2 SetRepositoryPolicy and the following, G.1).
+
 use crate::access;
 use crate::event::{self, Event};
 use crate::policies::REPOSITORY_POLICY;

@@ -1,4 +1,5 @@
 //! Runs the whole server in process: its doors behind a real listener, its stores in a directory that is removed with the test.
+
 use crate::aws_caller::{AwsCaller, Outcome};
 use crate::chance::Seeded;
 use crate::clock::TestClock;

@@ -1,4 +1,5 @@
 //! A client of the AWS doors. It signs each call and checks each answer against the service's model.
+
 use crate::http::{Answer, Call};
 use crate::{Docker, TestApp};
 use aws::sigv4::{self, Head, SigningKey};

@@ -1,4 +1,5 @@
 //! Seeded randomness: a test gets the same bytes each time.
+
 use kernel::lock;
 use kernel::random::Random;
 use std::sync::Mutex;

@@ -1,4 +1,5 @@
 //! A clock that stands still until a test moves it.
+
 use kernel::clock::{Clock, Time};
 use std::time::Duration;
 use tokio::sync::watch;

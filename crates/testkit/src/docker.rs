@@ -1,4 +1,5 @@
 //! A client of the docker door.
+
 use crate::TestApp;
 use crate::http::{Answer, Call};
 use crate::image::{Image, digest};

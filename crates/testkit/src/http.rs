@@ -1,4 +1,5 @@
 //! A plain HTTP/1.1 client that sends exactly what it is told, valid or not, and returns the whole answer.
+
 use bytes::Bytes;
 use serde_json::Value;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
 //! Builds images to push: deterministic layers, config and manifest, with OCI's or Docker's media types.
+
 use crate::chance;
 use bytes::Bytes;
 use oci::MediaType;

@@ -1,4 +1,5 @@
 //! Finds what a server left behind when its test ends, on both engines.
+
 use meta::{Db, Error, Tx};
 use std::collections::BTreeSet;
 use std::path::Path;

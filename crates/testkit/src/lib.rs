@@ -1,6 +1,7 @@
 //! A registry in process for tests, with an adjustable clock, injected faults, typed clients and an image builder.
 //!
 //! Every answer is checked against botocore's model or `ECR.md` B.2, so each test checks more than its own assertions.
+
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test that asked for it")]
 
 mod app;

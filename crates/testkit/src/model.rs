@@ -1,4 +1,5 @@
 //! Checks inputs, outputs and errors against botocore's service models.
+
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 //! PostgreSQL databases for single tests, on the server that `scripts/with-postgres` starts.
+
 use kernel::clock::Clock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio_postgres::NoTls;

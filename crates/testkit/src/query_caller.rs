@@ -1,4 +1,5 @@
 //! Calls of services of the query protocol, checked against the service's model.
+
 use crate::aws_caller::{AwsCaller, Outcome};
 use crate::http::Call;
 use crate::model::Model;

@@ -1,4 +1,5 @@
 //! The server's TLS listener, with certificates as `ecru tls init` makes them, and clients that trust their authority.
+
 use crate::clock::TestClock;
 use crate::http::{Answer, Call};
 use bytes::Bytes;

@@ -1,4 +1,5 @@
 //! CreateAccount, ListAccounts, DeleteAccount: the accounts of the server.
+
 use crate::{Admin, Error};
 use aws::{AccountId, Timestamp};
 use call::page::{Listing, PageRequest};

@@ -1,4 +1,5 @@
 //! DescribeUnused, CollectUnused: what of the server's storage nothing needs any more, and its collection at once.
+
 use crate::{Admin, Error};
 use call::Operation;
 use kernel::access::Need;

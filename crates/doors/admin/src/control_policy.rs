@@ -1,4 +1,5 @@
 //! PutControlPolicy, ListControlPolicies, DeleteControlPolicy: the service control policies of an account.
+
 use crate::account::{Nothing, required};
 use crate::{Admin, Error};
 use aws::AccountId;

@@ -1,4 +1,5 @@
 //! ListDeletedImages, RestoreImage, PurgeImage: deleted images within their window.
+
 use crate::{Admin, Error};
 use aws::Timestamp;
 use call::page::{Listing, PageRequest};

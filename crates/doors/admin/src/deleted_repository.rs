@@ -1,4 +1,5 @@
 //! RestoreRepository, PutRepositoryProtection: repositories come back, or are protected from deletion.
+
 use crate::{Admin, Error, Nothing};
 use call::{Operation, check};
 use kernel::access::Need;

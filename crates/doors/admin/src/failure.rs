@@ -1,4 +1,5 @@
 //! The failures of this door's operations, which are those of two domains.
+
 use call::{Api, Exception};
 use kernel::{CommonError, Fault};
 

@@ -1,4 +1,5 @@
 //! ListJobs: the queue of background jobs, in the order of kind and key.
+
 use crate::{Admin, Error};
 use aws::Timestamp;
 use call::page::{Listing, PageRequest};

@@ -1,4 +1,5 @@
 //! ListPushLog: a repository's pushes and refused pushes, newest first.
+
 use crate::{Admin, Error};
 use aws::Timestamp;
 use call::Operation;

@@ -1,4 +1,5 @@
 //! RetryJobs: makes dead jobs due again.
+
 use crate::{Admin, Error};
 use call::{Operation, check};
 use kernel::access::Need;

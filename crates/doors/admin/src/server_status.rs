@@ -1,4 +1,5 @@
 //! ServerStatus: version, readiness and engine of the answering node.
+
 use crate::{Admin, Error};
 use aws::Timestamp;
 use call::Operation;

@@ -1,4 +1,5 @@
 //! Authenticates callers of the docker door: by a token as the password of the user `AWS`, or as a Bearer token (`ECR.md` B.1).
+
 use aws::Region;
 use base64::Engine as _;
 use base64::alphabet;

@@ -1,4 +1,5 @@
 //! Serves and deletes layers: `/v2/NAME/blobs/DIGEST` (OCI distribution-spec "Pulling blobs").
+
 use super::error::{self, Refusal};
 use super::{CONTENT_DIGEST, Call, bare, set};
 use http::{StatusCode, header};

@@ -1,5 +1,6 @@
 //! Serves, stores and deletes manifests by tag or digest (`ECR.md` B.5, B.6, OCI distribution-spec "Pulling manifests", "Pushing
 //! manifests").
+
 use super::error::Refusal;
 use super::operation::ManifestQuery;
 use super::path::InvalidPath;

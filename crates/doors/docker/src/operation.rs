@@ -1,4 +1,5 @@
 //! The operations on `/v2/` and the permissions that they need (`ECR.md` B.3, end of B.10).
+
 use super::path::{Endpoint, InvalidPath, InvalidReference, UploadPath};
 use http::Method;
 use kernel::access::{NamedImage, Need};

@@ -1,4 +1,5 @@
 //! Parses paths below `/v2/` by hand, because repository names contain slashes (OCI distribution-spec "Endpoints").
+
 use oci::{Digest, Reference, RepositoryName};
 
 /// What a path below `/v2/` addresses.

@@ -1,4 +1,5 @@
 //! Query parameters and pages of `/v2/`.
+
 use super::error::Refusal;
 use super::{Response, set};
 use http::{StatusCode, header};

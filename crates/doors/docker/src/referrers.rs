@@ -1,4 +1,5 @@
 //! Lists the referrers of a subject (`ECR.md` B.9, OCI distribution-spec "Listing Referrers").
+
 use super::error::Refusal;
 use super::query::link;
 use super::{Call, set};

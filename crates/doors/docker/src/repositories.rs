@@ -1,4 +1,5 @@
 //! Tag lists and the catalog (`ECR.md` B.7, OCI distribution-spec "Listing Tags").
+
 use super::error::Refusal;
 use super::query::link;
 use super::{Call, json};

@@ -1,4 +1,5 @@
 //! The upload protocol (`POST`, `PATCH`, `PUT`) of the docker door (`ECR.md` B.4, OCI distribution-spec "Pushing blobs").
+
 use super::error::Refusal;
 use super::path::UploadPath;
 use super::query::Query;

@@ -1,4 +1,5 @@
 //! GetAccountSetting, PutAccountSetting (`ECR.md` A.1).
+
 use super::failure::Ecr;
 use call::Operation;
 use call::check;

@@ -1,4 +1,5 @@
 //! GetAuthorizationToken: a password for `docker login` (`ECR.md` A.1, G.6).
+
 use super::failure::Ecr;
 use super::types::Bounded;
 use aws::{AccountId, Timestamp};

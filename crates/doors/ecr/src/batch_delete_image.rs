@@ -1,4 +1,5 @@
 //! BatchDeleteImage (`ECR.md` A.3).
+
 use super::failure::Ecr;
 use super::types::{self, ImageFailure, ImageIdentifier, ImageIds};
 use call::Operation;

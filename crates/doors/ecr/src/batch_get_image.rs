@@ -1,4 +1,5 @@
 //! BatchGetImage (`ECR.md` A.3).
+
 use super::failure::Ecr;
 use super::types::{self, Bounded, Image, ImageFailure, ImageIdentifier, ImageIds};
 use call::Operation;

@@ -1,4 +1,5 @@
 //! CreateRepository (`ECR.md` A.2).
+
 use super::failure::Ecr;
 use super::types::{
     self, EncryptionConfiguration, ExclusionFilters, ImageScanningConfiguration, Repository, RepositoryOut, Tags,

@@ -1,4 +1,5 @@
 //! DeleteRepository (`ECR.md` A.2).
+
 use super::failure::Ecr;
 use super::types::{self, Repository, RepositoryOut};
 use call::Operation;

@@ -1,4 +1,5 @@
 //! DescribeImages: one element per digest (`ECR.md` A.3).
+
 use super::failure::Ecr;
 use super::page::{self, Listing, PageRequest};
 use super::types::{self, ImageIds, ImagesFilter};

@@ -1,4 +1,5 @@
 //! DescribeRegistry (`ECR.md` A.1).
+
 use super::failure::Ecr;
 use aws::AccountId;
 use call::Operation;

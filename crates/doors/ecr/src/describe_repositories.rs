@@ -1,4 +1,5 @@
 //! DescribeRepositories (`ECR.md` A.2).
+
 use super::failure::Ecr;
 use super::page::{self, Listing, PageRequest};
 use super::types::{self, Bounded, Repository};

@@ -1,4 +1,5 @@
 //! GetDownloadUrlForLayer: a signed URL for a layer's bytes (`ECR.md` A.3).
+
 use super::failure::Ecr;
 use super::types;
 use call::Operation;

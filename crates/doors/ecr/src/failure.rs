@@ -1,4 +1,5 @@
 //! Maps the registry's failures to ECR's exceptions (`ECR.md` A.15), and writes refused pushes to their repository's push log.
+
 use call::{Api, Exception, RefusedCall};
 use kernel::Cx;
 use registry::Error;

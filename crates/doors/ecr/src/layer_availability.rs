@@ -1,4 +1,5 @@
 //! BatchCheckLayerAvailability (`ECR.md` A.3).
+
 use super::failure::Ecr;
 use super::types::{self, Bounded};
 use call::Operation;

@@ -1,6 +1,7 @@
 //! InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload: a layer in parts (`ECR.md` A.3).
 //!
 //! Sessions are shared with the docker door: an upload begun at one door can be continued at the other.
+
 use super::failure::Ecr;
 use super::types::{self, Bounded};
 use aws::AccountId;

@@ -1,4 +1,5 @@
 //! ListImageReferrers: the artifacts that point at an image (`ECR.md` A.3, K.4).
+
 use super::failure::Ecr;
 use super::page::{Listing, PageRequest};
 use super::types::{self, Bounded};

@@ -1,4 +1,5 @@
 //! ListImages: one element per digest and tag (`ECR.md` A.3).
+
 use super::failure::Ecr;
 use super::page::{Listing, PageRequest};
 use super::types::{self, ImageIdentifier, ImagesFilter};

@@ -1,4 +1,5 @@
 //! PutImage (`ECR.md` A.3, C).
+
 use super::failure::Ecr;
 use super::types::{self, Image, ImageIdentifier};
 use call::Operation;

@@ -1,4 +1,5 @@
 //! PutImageScanningConfiguration: the repository's `scanOnPush` flag, stored until scanning reads it (`ECR.md` A.2).
+
 use super::failure::Ecr;
 use super::types::{self, ImageScanningConfiguration, ImageScanningConfigurationOut};
 use aws::AccountId;

@@ -1,4 +1,5 @@
 //! PutImageTagMutability (`ECR.md` A.2, C).
+
 use super::failure::Ecr;
 use super::types::{self, ExclusionFilterOut, ExclusionFilters};
 use aws::AccountId;

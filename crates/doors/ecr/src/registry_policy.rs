@@ -1,4 +1,5 @@
 //! PutRegistryPolicy, GetRegistryPolicy, DeleteRegistryPolicy (`ECR.md` A.1).
+
 use super::failure::Ecr;
 use super::repository_policy::MAX_TEXT;
 use aws::AccountId;

@@ -1,4 +1,5 @@
 //! SetRepositoryPolicy, GetRepositoryPolicy, DeleteRepositoryPolicy (`ECR.md` A.2).
+
 use super::failure::Ecr;
 use super::types;
 use aws::AccountId;

@@ -1,4 +1,5 @@
 //! TagResource, UntagResource, ListTagsForResource: resource tags of repositories (`ECR.md` A.2).
+
 use super::failure::Ecr;
 use super::types::{self, Bounded, MAX_TAGS, Tag};
 use aws::{Arn, WrongPartition};

@@ -1,6 +1,7 @@
 //! What no user of Ecru has, because it is for AWS's sign-in page and for other services: passwords, second factors, certificates, SSH keys.
 //! ListSigningCertificates, ListMFADevices, ListVirtualMFADevices, ListSSHPublicKeys, ListServiceSpecificCredentials, GetLoginProfile,
 //! DeleteLoginProfile. Terraform and scripts that delete a user with all that it has call them.
+
 use crate::Iam;
 use crate::types::{self, Nothing, PageIn};
 use call::{Operation, check};

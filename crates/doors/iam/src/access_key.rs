@@ -1,4 +1,5 @@
 //! CreateAccessKey, UpdateAccessKey, ListAccessKeys, DeleteAccessKey, GetAccessKeyLastUsed.
+
 use crate::Iam;
 use crate::types::{self, Nothing, PageIn};
 use aws::Timestamp;

@@ -1,4 +1,5 @@
 //! GetAccountSummary, ListAccountAliases.
+
 use crate::Iam;
 use crate::types::PageIn;
 use call::Operation;

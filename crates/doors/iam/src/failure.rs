@@ -1,4 +1,5 @@
 //! Maps the failures of identities to IAM's exceptions.
+
 use call::sigv4::Unauthenticated;
 use call::{Api, Exception};
 use http::StatusCode;

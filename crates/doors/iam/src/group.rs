@@ -1,4 +1,5 @@
 //! CreateGroup, GetGroup, ListGroups, UpdateGroup, DeleteGroup, AddUserToGroup, RemoveUserFromGroup, ListGroupsForUser.
+
 use crate::Iam;
 use crate::types::{self, Nothing, PageIn};
 use crate::user::UserOut;

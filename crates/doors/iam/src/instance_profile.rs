@@ -1,5 +1,6 @@
 //! CreateInstanceProfile, GetInstanceProfile, ListInstanceProfiles, DeleteInstanceProfile, AddRoleToInstanceProfile,
 //! RemoveRoleFromInstanceProfile, ListInstanceProfilesForRole, TagInstanceProfile, UntagInstanceProfile, ListInstanceProfileTags.
+
 use crate::Iam;
 use crate::role::{MAX_ITEMS, RoleOut, listed_bytes, role_name};
 use crate::types::{self, Nothing, PageIn, Tag};

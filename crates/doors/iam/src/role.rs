@@ -1,4 +1,5 @@
 //! CreateRole, GetRole, ListRoles, UpdateRole, UpdateRoleDescription, DeleteRole, UpdateAssumeRolePolicy, TagRole, UntagRole, ListRoleTags.
+
 use crate::Iam;
 use crate::types::{self, Nothing, PageIn, Tag};
 use aws::{Partition, Timestamp};

@@ -1,4 +1,5 @@
 //! CreateServiceLinkedRole, DeleteServiceLinkedRole, GetServiceLinkedRoleDeletionStatus.
+
 use crate::Iam;
 use crate::role::{self, Role, RoleOut, role_name};
 use crate::types;

@@ -1,4 +1,5 @@
 //! The members that many operations of IAM share: names, paths, tags, pages. The limits are those of IAM's model.
+
 use aws::Timestamp;
 use call::check;
 use call::page::Listing;

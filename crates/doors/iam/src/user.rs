@@ -1,4 +1,5 @@
 //! CreateUser, GetUser, ListUsers, UpdateUser, DeleteUser, TagUser, UntagUser, ListUserTags.
+
 use crate::Iam;
 use crate::types::{self, Nothing, PageIn, Tag};
 use aws::Timestamp;

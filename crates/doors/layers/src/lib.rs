@@ -1,5 +1,6 @@
 //! Signed layer URLs: `GET /layers/…`. They ignore Authorization: the URL itself grants read access to one layer until it
 //! expires.
+
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode, header};
 use kernel::ErrorChain;

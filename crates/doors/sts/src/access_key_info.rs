@@ -1,4 +1,5 @@
 //! GetAccessKeyInfo: the account that an access key belongs to (`ECR.md` P).
+
 use crate::Sts;
 use crate::types;
 use aws::AccountId;

@@ -1,4 +1,5 @@
 //! AssumeRole: a session of a role (`ECR.md` P, S).
+
 use crate::Sts;
 use crate::types::{self, Credentials, PolicyDescriptor, Tag};
 use aws::{AccountId, Arn};

@@ -1,4 +1,5 @@
 //! Maps the failures of sessions to STS's exceptions, and leaves the reason out of denials on roles.
+
 use call::{Api, Exception};
 use http::StatusCode;
 use identity::session::{self, Error};

@@ -1,4 +1,5 @@
 //! GetCallerIdentity: who signed the call (`ECR.md` P).
+
 use crate::Sts;
 use aws::AccountId;
 use call::Operation;

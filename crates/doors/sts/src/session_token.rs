@@ -1,4 +1,5 @@
 //! GetSessionToken and GetFederationToken: sessions of the caller itself, and of a user that the caller vouches for (`ECR.md` P).
+
 use crate::Sts;
 use crate::types::{self, Credentials, Mfa, PolicyDescriptor, Tag};
 use call::{Operation, check};

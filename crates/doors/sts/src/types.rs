@@ -1,4 +1,5 @@
 //! The members that several operations of STS share. The limits are those of STS's model.
+
 use aws::Timestamp;
 use call::check;
 use identity::entity::{MAX_TAGS, Tags};

@@ -1,4 +1,5 @@
 //! `ecru account`: the accounts of a running server, and the service control policies that limit them.
+
 use super::client::{ClientError, ServerArgs};
 use admin::{AccountOut, CreateAccountOutput, ListAccountsOutput, ListControlPoliciesOutput, Nothing};
 use aws::AccountId;

@@ -1,4 +1,5 @@
 //! `ecru backup`: a copy of a store, beside the server that uses it.
+
 use super::copy_dir::{CopyDir, CopyDirError};
 use super::layer_transfer::{Summary, TransferError, transfer};
 use super::progress::{Progress, bytes};

@@ -1,4 +1,5 @@
 //! Signed calls of a server's AWS doors, and how a command finds the server and the keys.
+
 use super::credentials::{Credentials, CredentialsError, Found, Sources};
 use crate::config::{DEFAULT_DATA, Variables};
 use crate::data_dir::{DataDirError, Endpoint};

@@ -1,4 +1,5 @@
 //! `ecru completion`: what a shell completes after `ecru`, from the command line's own definition.
+
 use clap_complete::Shell;
 
 /// Prints a shell's completion: `source <(ecru completion bash)`.

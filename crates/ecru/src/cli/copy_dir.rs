@@ -11,6 +11,7 @@
 //!
 //! A backup writes the records beside the ones that are there and adds layers; then it renames the records, and only then removes
 //! layers that none of them names. So the copy can be restored whenever a backup was killed.
+
 use crate::data_dir::{
     BACKUP, CREDENTIALS_FILE, DataDirError, FORMAT_FILE, ROOT_KEY_FILE, STORE_FILE, StoreId, holds_something, io_error,
     make_directory, read_optional, read_store_id, sync_directory, write_store_id, write_whole,

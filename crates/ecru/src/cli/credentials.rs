@@ -1,4 +1,5 @@
 //! The one rule by which every command finds the keys that it signs with or prints; docs/configure.md "Keys of the commands".
+
 use crate::config::{self, ADMIN_ID, ADMIN_SECRET, SettingsError};
 use crate::data_dir::{self, DataDirError, Endpoint};
 use identity::credential::DEV_KEY;

@@ -1,4 +1,5 @@
 //! `ecru env`: what a shell needs to reach a server on this machine.
+
 use super::credentials::{Credentials, CredentialsError, Sources};
 use super::shell;
 use crate::config::{self, Variables};

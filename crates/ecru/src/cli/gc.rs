@@ -1,4 +1,5 @@
 //! `ecru gc`: what of a server's storage nothing needs any more, and its collection at once.
+
 use super::client::{Client, ClientError, ServerArgs};
 use super::progress::bytes;
 use admin::{CollectUnusedOutput, DescribeUnusedOutput};

@@ -1,4 +1,5 @@
 //! `ecru health`: whether a server is ready, without keys; for health checks of containers and for scripts.
+
 use super::client::ClientError;
 use crate::config;
 use crate::data_dir::{DataDirError, Endpoint};

@@ -1,4 +1,5 @@
 //! `ecru user`, `ecru role`, `ecru key` and `ecru policy`: the identities of an account, through the operations of IAM.
+
 use super::client::{Client, ClientError, ServerArgs};
 use super::shell;
 use serde_json::{Value, json};

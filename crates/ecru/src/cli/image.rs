@@ -1,4 +1,5 @@
 //! `ecru image`: deleted images within their window.
+
 use super::client::{ClientError, ServerArgs};
 use super::progress::bytes;
 use admin::{DeletedImageOut, ListDeletedImagesOutput, PurgeImageOutput, RestoreImageOutput};

@@ -1,4 +1,5 @@
 //! `ecru jobs`: the queue of background jobs, and how a job that was given up runs again.
+
 use super::client::{Client, ClientError, ServerArgs};
 use admin::{JobStateOut, ListJobsJob, ListJobsOutput, RetryJobsOutput};
 use jiff::Timestamp;

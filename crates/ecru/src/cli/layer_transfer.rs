@@ -1,4 +1,5 @@
 //! Moves the layers that a file of records names from one directory of layers into another, each verified on its way.
+
 use super::progress::Progress;
 use blob::fs::FsEngine;
 use blob::{Engine as _, Location, Reader};

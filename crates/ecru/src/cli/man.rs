@@ -1,4 +1,5 @@
 //! `ecru man`: the manual pages, from the command line's own definition.
+
 use clap_mangen::Man as Page;
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
 //! How far a long command is, on stderr: a bar on a terminal, at most one line a minute otherwise.
+
 use kernel::lock;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;

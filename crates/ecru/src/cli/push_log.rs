@@ -1,4 +1,5 @@
 //! `ecru push-log`: what was pushed to a repository and what was refused, by whom and why.
+
 use super::client::{Client, ClientError, ServerArgs};
 use admin::{ListPushLogOutput, PushLogLine, PushLogOutcome, PushLogRefusal};
 use jiff::Timestamp;

@@ -1,4 +1,5 @@
 //! `ecru repository`: a deleted repository comes back, or a repository is protected from deletion.
+
 use super::client::ClientError;
 use super::image::Whose;
 use admin::{Nothing, RestoreRepositoryOutput};

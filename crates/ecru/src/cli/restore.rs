@@ -1,4 +1,5 @@
 //! `ecru restore`: a data directory from a backup.
+
 use super::backup::{Report, damage};
 use super::copy_dir::{CopyDir, CopyDirError};
 use super::layer_transfer::{Summary, TransferError, transfer};

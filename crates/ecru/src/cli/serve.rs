@@ -1,4 +1,5 @@
 //! `ecru serve`: runs the server from its settings to its end.
+
 mod certificate;
 mod greeting;
 mod listeners;

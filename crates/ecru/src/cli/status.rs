@@ -1,4 +1,5 @@
 //! `ecru status`: how a running server is.
+
 use super::client::{ClientError, ServerArgs};
 use super::health::Wait;
 use admin::ServerStatusOutput;

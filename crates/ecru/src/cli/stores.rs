@@ -1,4 +1,5 @@
 //! The two stores of a data directory: as the server that owns them opens them, and as a command opens them beside it.
+
 mod store_id;
 
 pub use store_id::IdentityError;

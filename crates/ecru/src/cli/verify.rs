@@ -1,4 +1,5 @@
 //! `ecru verify`: whether the layers of a store are whole, beside the server that uses it.
+
 use super::progress::{Progress, bytes};
 use super::stores::{StoreArgs, StoreError, Stores};
 use crate::config::{SettingsError, Variables};

@@ -1,4 +1,5 @@
 //! The certificate settings of the https:// listeners: files, or an ACME authority.
+
 use super::{ListenAddress, SettingsError};
 use listen::addresses::Scheme;
 use listen::tls::{AcmeSettings, Files};

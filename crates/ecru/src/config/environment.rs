@@ -1,4 +1,5 @@
 //! Settings from the environment: `ECRU_*`.
+
 use super::{SettingsError, SettingsSource};
 use std::fmt::Display;
 use std::str::FromStr;

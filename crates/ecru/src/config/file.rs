@@ -1,4 +1,5 @@
 //! Reads the TOML file of settings.
+
 use super::{SettingsError, SettingsSource};
 use kernel::quirks::{Behaviour, Quirks};
 use serde::{Deserialize, Deserializer};

@@ -1,4 +1,5 @@
 //! The table `[limits]` of the file: its settings and their bounds.
+
 use kernel::limits::Limits;
 use serde::Deserialize;
 use std::ops::RangeInclusive;

@@ -1,4 +1,5 @@
 //! Addresses to listen on.
+
 use listen::addresses::Scheme;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;

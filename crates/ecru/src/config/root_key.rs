@@ -1,4 +1,5 @@
 //! Parses and prints root keys, for settings and files.
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};

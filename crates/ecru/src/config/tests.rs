@@ -1,4 +1,5 @@
 //! Settings as data: what each source says, and what comes of it.
+
 use super::*;
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
 //! The small files of a data directory and its lock. Files are read whole, and written atomically and durably.
+
 use super::{DataDirError, FILE_MODE, LOCK_FILE};
 use crate::denied::Owned;
 use listen::whole_file;

@@ -3,6 +3,7 @@
 //! tracing-subscriber's visitor writes every name and text through several layers of formatting for colours and escapes, which do
 //! not occur here. For an access line of twelve fields that was an eighth of a small request's instructions. Rare values are
 //! still left to it.
+
 use std::error::Error;
 use std::fmt::{self, Debug};
 use tracing::field::{Field, Visit};

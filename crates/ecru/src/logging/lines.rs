@@ -2,6 +2,7 @@
 //!
 //! One write per line was a twentieth of a small request's processor time. A warning or an error is written at once, together
 //! with all lines before it.
+
 use kernel::lock;
 use std::io::{self, Write};
 use std::mem;

@@ -2,6 +2,7 @@
 //!
 //! If one call can cause a warning, a thousand calls can cause a thousand a second, which would bury the rest of the log. Access
 //! lines are not warnings and are always written.
+
 use kernel::lock;
 use std::collections::HashMap;
 use std::fmt::{Debug, Write as _};

@@ -2,6 +2,7 @@
 //!
 //! `10:06:54 PUT app:v1 400 TAG_INVALID 1.3ms docker/20.10`, followed by the reason if there is room. All other fields of a
 //! request are only in the other formats.
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use kernel::abridged;

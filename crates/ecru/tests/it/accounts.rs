@@ -1,4 +1,5 @@
 //! The accounts of a server, and the service control policies that limit them.
+
 use crate::permissions::users::User;
 use serde_json::{Value, json};
 use testkit::http::{Answer, Call};

@@ -1,4 +1,5 @@
 //! Operations of the `ecru` door about the whole server.
+
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::TestApp;

@@ -1,4 +1,5 @@
 //! Backups beside a server, and what is restored from them.
+
 use crate::store_support::{ROOT_KEY_1, TestStore, layer_file};
 use blob::Location;
 use ecru::cli::backup::{Backup, Report};

@@ -1,5 +1,6 @@
 //! What a request costs: how often memory is taken for it, by the whole process. Time would say more about the machine than
 //! about the code; this number changes with the code alone.
+
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
 use testkit::{Image, TestApp, digest, location};

@@ -1,5 +1,6 @@
 //! Damaged layers at the doors: no wrong byte leaves by any of them, and all of them say that the layer is missing until a client has
 //! pushed it again.
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;

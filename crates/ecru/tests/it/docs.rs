@@ -1,4 +1,5 @@
 //! What the documentation promises is what the program has.
+
 use ecru::doors::operations;
 use kernel::quirks::Quirks;
 use std::collections::BTreeSet;

@@ -1,4 +1,5 @@
 //! Calls of AWS services that are not here, as `AWS_ENDPOINT_URL` sends them.
+
 use testkit::TestApp;
 use testkit::http::{Answer, Call};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -1,4 +1,5 @@
 //! What a proxy says of its client: believed of a trusted one, of nobody else.
+
 use serde_json::json;
 use std::io::Write;
 use std::sync::{Arc, Mutex};

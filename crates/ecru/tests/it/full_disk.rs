@@ -1,4 +1,5 @@
 //! A store that is full or read-only: a clear 5xx, nothing acknowledged, and all well once there is room again.
+
 use blob::faulty::EngineCall;
 use serde_json::json;
 use std::io;

@@ -1,4 +1,5 @@
 //! Policies that test the image of a request: `ecru:ImageTag` and `ecru:ImageDigest`, on both doors.
+
 use serde_json::{Value, json};
 use testkit::{AwsCaller, Docker, Image, Outcome, TestApp};
 

@@ -1,4 +1,5 @@
 //! Tags that may not move: the four modes of `ECR.md` C, and the push window of R.
+
 use serde_json::json;
 use std::time::Duration;
 use testkit::{Docker, Image, TestApp};

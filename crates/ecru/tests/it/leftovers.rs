@@ -1,4 +1,5 @@
 //! What a test leaves behind fails it: each kind is found, on both engines.
+
 use serde_json::json;
 use testkit::{Image, TestApp};
 

@@ -1,4 +1,5 @@
 //! Bad input: bodies that are cut, too large or wrong, requests that cross, ids that nobody gave.
+
 use serde_json::json;
 use testkit::http::{self, Call};
 use testkit::{Image, TestApp, chance, digest, location, with_query};

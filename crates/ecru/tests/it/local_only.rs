@@ -1,4 +1,5 @@
 //! With the keys of `--dev`, which everybody knows, the server answers this machine alone, and no web page of another origin.
+
 use serde_json::json;
 use testkit::http::{Answer, Call};
 use testkit::{AwsCaller, TestApp};

@@ -1,5 +1,6 @@
 //! Stores that are lost while the server runs: every door answers 503, says why and when to try again, and all is well once they
 //! are back.
+
 #[path = "../../../meta/tests/suite/own_postgres.rs"]
 mod own_postgres;
 

@@ -1,4 +1,5 @@
 //! The whole server in process, through its doors. ECRU_TEST_ENGINE=postgres runs the same tests on PostgreSQL.
+
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod accounts;

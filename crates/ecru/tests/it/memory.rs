@@ -1,5 +1,6 @@
 //! Nobody without verified credentials holds memory that others need, and nobody who reads slowly. Small budgets stand for those
 //! of the process; real connections, whose clock is moved once the server waits for them.
+
 use listen::memory::{Budget, BudgetSizes, STALL_TIME};
 use serde_json::json;
 use std::net::SocketAddr;

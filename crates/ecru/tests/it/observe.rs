@@ -1,4 +1,5 @@
 //! What the process says of itself: readiness and metrics.
+
 use blob::faulty::EngineCall;
 use kernel::clock::Clock as _;
 use std::io;

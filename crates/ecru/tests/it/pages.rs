@@ -1,4 +1,5 @@
 //! How long a page is when nobody says so (`ECR.md` A.10, B.7).
+
 use aws::PageTokens;
 use kernel::keys::Purpose;
 use serde_json::{Value, json};

@@ -1,6 +1,7 @@
 //! Every operation of every service and every endpoint, as nobody, as a stranger, who is another account's administrator, as a user of
 //! the owner's account without policies, and as a user that is allowed what the operation needs, or everything but that.
 //! The operations come from the tables of the doors, so that none can be forgotten.
+
 mod endpoints;
 pub mod users;
 

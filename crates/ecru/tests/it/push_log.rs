@@ -1,4 +1,5 @@
 //! The push log: every push and every refusal of a known caller has its line, from both doors.
+
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::http::{Answer, Call};

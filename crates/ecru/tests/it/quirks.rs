@@ -1,4 +1,5 @@
 //! Each quirk of `kernel::quirks`, as it is by default and as AWS has it.
+
 use kernel::quirks::{Behaviour, Quirks};
 use serde_json::json;
 use testkit::{Answer, Docker, Image, TestApp, location};

@@ -1,4 +1,5 @@
 //! The quotas of `ECR.md` M, made small.
+
 use base64::Engine as _;
 use kernel::limits::Limits;
 use serde_json::json;

@@ -1,4 +1,5 @@
 //! What a process that starts again finds.
+
 use serde_json::json;
 use testkit::{Image, TestApp, chance, digest, location, with_query};
 

@@ -1,4 +1,5 @@
 //! Which records and layers a start takes for one store, and what it refuses.
+
 use crate::store_support::{ROOT_KEY_1, ROOT_KEY_2, TestStore, layer_file};
 use ecru::cli::serve::stores::Administrator;
 use std::fs;

@@ -1,5 +1,6 @@
 //! Clients that keep the server waiting. Real connections and a paused clock: it is paused only once the server waits, since a
 //! paused clock runs ahead whenever nothing but the network moves.
+
 use blob::faulty::EngineCall;
 use std::time::Duration;
 use testkit::{Image, TestApp, chance, digest};

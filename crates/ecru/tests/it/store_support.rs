@@ -1,4 +1,5 @@
 //! A data directory that servers start in, one after the other, as `ecru serve` opens it.
+
 use blob::Location;
 use ecru::cli::serve::stores::{self, Administrator};
 use ecru::config::{self, SettingsSource};

@@ -1,4 +1,5 @@
 //! What strangers and greedy neighbours send, and what everybody else notices of it. The large numbers are in `bench attack`.
+
 use blob::faulty::EngineCall as StoreCall;
 use listen::connections::ConnectionLimits;
 use testkit::http::{self, Call};

@@ -1,4 +1,5 @@
 //! STS: who calls, and sessions.
+
 mod assume_role;
 mod constraints;
 mod nodes;

@@ -1,4 +1,5 @@
 //! TLS: versions, protocols, certificates that change, and clients that speak the wrong thing.
+
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};

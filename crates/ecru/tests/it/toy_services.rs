@@ -1,5 +1,6 @@
 //! Services that the pipeline has never heard of: registered by their tables alone, with nested outputs, lists of structures and
 //! errors of their own.
+
 use aws::Timestamp;
 use call::{Api, Entry, Exception, JsonVersion, Operation, Protocol, Service};
 use http::StatusCode;

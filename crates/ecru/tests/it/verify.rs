@@ -1,4 +1,5 @@
 //! `ecru verify` beside a server that serves.
+
 use crate::store_support::TestStore;
 use ecru::cli::stores::StoreArgs;
 use ecru::cli::verify::Verify;

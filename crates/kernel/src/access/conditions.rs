@@ -2,6 +2,7 @@
 //!
 //! The keys that depend on the principal and on the resource's account alone come from [`policy::evaluate`]. A key whose feature does
 //! not exist here, such as `aws:SourceVpce`, is absent.
+
 #[cfg(test)]
 mod tests;
 

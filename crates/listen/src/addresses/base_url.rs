@@ -1,4 +1,5 @@
 //! Base URLs: a scheme, a host and a port.
+
 use super::without_port;
 use std::str::FromStr;
 

@@ -1,4 +1,5 @@
 //! The domain below which registries have AWS-shaped names.
+
 use aws::{AccountId, Partition, Region};
 use std::str::FromStr;
 

@@ -1,4 +1,5 @@
 //! The limits of connections: their number, open files and memory.
+
 /// The resources that connections may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {

@@ -1,4 +1,5 @@
 //! Limits how much connections read ahead, and how much strangers hold.
+
 use super::{ConnectionState, lock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
 //! Answers that hold their memory budget until the client has read them.
+
 use super::Lease;
 use crate::body::{Body, full};
 use bytes::Bytes;

@@ -1,4 +1,5 @@
 //! A bounded amount of memory shared by leases. When it runs short, the slowest client's lease is evicted.
+
 mod state;
 
 use kernel::CommonError;

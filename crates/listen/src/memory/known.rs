@@ -1,4 +1,5 @@
 //! Remembers which clients have recently proved an access key.
+
 use super::Owner;
 use kernel::lock;
 use std::collections::HashMap;

@@ -1,4 +1,5 @@
 //! Sends requests to other servers over reused connections, with bodies streamed in both directions.
+
 use super::{ANSWER_TIME, Authorities, OutboundError, Trust, dial, to_origin_form};
 use bytes::Bytes;
 use futures_util::Stream;

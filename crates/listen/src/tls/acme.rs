@@ -1,4 +1,5 @@
 //! Gets certificates from an ACME authority (RFC 8555), such as Let's Encrypt, with TLS-ALPN-01 (RFC 8737).
+
 use super::challenge::Answered;
 use super::pair::{Files, Pair, PairError};
 use super::{AcmeSettings, Served, provider};

@@ -1,4 +1,5 @@
 //! The stream beneath a TLS session. It is read in larger pieces than the session asks for.
+
 use crate::connections::ConnectionState;
 use crate::forward::forward_write;
 use std::io;

@@ -1,4 +1,5 @@
 //! Answers an ACME server's checks that this server controls a name: TLS-ALPN-01 (RFC 8737).
+
 use kernel::lock;
 use rustls::server::ClientHello;
 use rustls::sign::CertifiedKey;

@@ -1,4 +1,5 @@
 //! A TLS stream that is read in pieces larger than its records.
+
 use crate::forward::forward_write;
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,5 @@
 //! Issues a private certificate authority and this server's certificate.
+
 use kernel::clock::Time;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,

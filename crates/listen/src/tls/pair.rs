@@ -1,4 +1,5 @@
 //! A certificate and its private key, read from two files.
+
 use kernel::clock::Time;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{Error as PemError, PemObject as _};

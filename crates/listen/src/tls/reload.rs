@@ -1,4 +1,5 @@
 //! Reloads a certificate when its files change.
+
 use super::pair::{Files, Pair, PairError};
 use super::{Served, provider};
 use kernel::ErrorChain;

@@ -1,4 +1,5 @@
 //! Tests of the migrations from every version to the last, on both engines.
+
 use super::{MIGRATIONS, Migration, next};
 use crate::database::Database;
 use crate::{Db, Error, EventId, LayerId, PostgresConfig, RepositoryId, SqliteConfig, UploadId, Value};

@@ -1,4 +1,5 @@
 //! Checks every statement of every record on both engines: it can be prepared, and its plan uses indexes.
+
 use super::{
     access_key, account, collect, deleted, event, iam, iam_policy, image, job, layer, policy, push_refusal, repository,
     session, store, tag, upload,

@@ -1,4 +1,5 @@
 //! The policies of repositories and of registries.
+
 use super::RegistryKey;
 use crate::{Error, Lookup, RepositoryId, Tx};
 

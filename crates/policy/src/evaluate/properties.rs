@@ -1,4 +1,5 @@
 //! What holds of every set of policies and every request.
+
 use super::evaluate;
 use crate::{
     AttachedPolicy, Cause, DecidingStatement, Decision, Document, Grammar, Policies, PolicyKind, Principal,

@@ -1,4 +1,5 @@
 //! What a caller learns of stored tags by policies that test them, and what the look-up of tags costs.
+
 use crate::support::{Store, World, app, name};
 use kernel::access::{self, Caller, NamedImage, Need, Session, SessionKind};
 use kernel::{CommonError, Cx};

@@ -1,4 +1,5 @@
 //! Policies on the way of every request: what a look-up costs, and how soon a change holds on this node and on another.
+
 use crate::support::{Store, World, app, name};
 use kernel::access::{self, Caller, Need};
 use kernel::{CommonError, Cx};

@@ -1,4 +1,5 @@
 //! A public registry: one per account, in no region. All that happens in a private one happens in it, and nothing crosses over.
+
 use super::support::*;
 use identity::token;
 use kernel::Cx;

@@ -1,4 +1,5 @@
 //! A registry with real stores, whose clock, random bytes and disk are controlled by the test.
+
 use blob::disk::{Disk, RealDisk};
 use blob::faulty::FaultyEngine;
 use blob::faulty_disk::FaultyDisk;

@@ -1,4 +1,5 @@
 //! Says what would let a refused call succeed, for this caller and this host (`ECR.md` B.2).
+
 mod permission;
 
 use super::{Refusal, with_cure};

@@ -1,4 +1,5 @@
 //! Maps every failure to an OCI error code (`ECR.md` B.10).
+
 use super::cure::Cure;
 use super::{Refusal, invalid};
 use crate::basic::{NoToken, Unauthenticated};

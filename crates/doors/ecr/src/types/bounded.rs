@@ -1,4 +1,5 @@
 //! Lists that are bounded while they are deserialized.
+
 use call::check;
 use registry::Error;
 use serde::Deserialize;

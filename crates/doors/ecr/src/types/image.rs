@@ -1,4 +1,5 @@
 //! Images, their ids, and the failures of a batch.
+
 use super::Bounded;
 use aws::AccountId;
 use call::Structure;

@@ -1,4 +1,5 @@
 //! Repositories and the parts of their configuration.
+
 use super::Bounded;
 use aws::{AccountId, Timestamp};
 use call::Structure;

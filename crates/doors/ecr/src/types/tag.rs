@@ -1,4 +1,5 @@
 //! Resource tags.
+
 use super::Bounded;
 use call::Structure;
 use call::check;

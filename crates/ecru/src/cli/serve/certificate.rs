@@ -1,4 +1,5 @@
 //! Loads the certificate of the https:// listeners and keeps it new.
+
 use super::ServeError;
 use super::signals::Signals;
 use crate::cli::tls::init::CA;

@@ -1,4 +1,5 @@
 //! The greeting: what to do next, printed once the server listens.
+
 use super::stores::Administrator;
 use crate::cli::shell;
 use crate::config::{ADMIN_ID, ADMIN_SECRET};

@@ -1,4 +1,5 @@
 //! Binds all addresses of the settings.
+
 use crate::config::{ListenAddress, Settings};
 use listen::addresses::Scheme;
 use listen::listener::{Listener, Serves};

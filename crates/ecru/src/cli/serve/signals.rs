@@ -1,4 +1,5 @@
 //! The signals that stop the process.
+
 use std::future::pending;
 use std::io;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Opens the stores at start: root keys, metadata, layers, and the first administrator.
+
 use crate::cli::credentials::{self, Credentials};
 use crate::cli::stores::{StoreError, Stores};
 use crate::config::Settings;

@@ -1,4 +1,5 @@
 //! The greeting, and listeners that can't be had.
+
 use super::greeting::Greeting;
 use super::listeners::{self, ListenError};
 use super::stores::Administrator;

@@ -3,6 +3,7 @@
 //! The id goes into the layers' directory first, then into the records, then the directory remembers where its records are. If a
 //! start is interrupted, the next one continues: records without an id take the directory's id. A directory without an id beside
 //! records that have one never belonged to them, or is not mounted. Only layers of these records in it prove otherwise.
+
 use crate::config::MetadataStore;
 use crate::data_dir::{DataDir, DataDirError, DataFiles, RecordsPlace, StoreId};
 use blob::fs::FsEngine;

@@ -1,4 +1,5 @@
 //! `ecru tls init`: a private certificate authority, and the server's certificate from it.
+
 use super::names::{LOCALHOST, Wanted, host_name};
 use super::trust::Trust;
 use crate::config::DEFAULT_REGION;

@@ -1,4 +1,5 @@
 //! The names in a server's certificate.
+
 use aws::Region;
 use if_addrs::get_if_addrs;
 use listen::addresses::Domain;

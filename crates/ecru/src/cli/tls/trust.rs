@@ -1,4 +1,5 @@
 //! Prints commands that make clients trust a private authority; `docs/tls.md` explains them.
+
 use crate::cli::shell::word;
 use crate::config::{DEFAULT_PORT, DEFAULT_REGION};
 use aws::{AccountId, Region};

@@ -1,4 +1,5 @@
 //! Bytes of one blob on their way, and the checks on them.
+
 use super::TransferError;
 use bytes::Bytes;
 use futures_util::StreamExt as _;

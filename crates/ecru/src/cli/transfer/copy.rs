@@ -1,4 +1,5 @@
 //! Copying one image with everything below it and everything that refers to it.
+
 use super::TransferError;
 use super::files::media_type;
 use super::plan::Wanted;

@@ -5,6 +5,7 @@
 //! same file always gives the same digest, with every version of Ecru.
 //!
 //! Source: moby `image/spec/v1.2.md` ("Combined Image JSON + Filesystem Changeset Format"), containers/image `docker/internal/tarfile`.
+
 use super::TransferError;
 use super::files::{FileImage, FileSource, Files};
 use super::layout;

@@ -1,6 +1,7 @@
 //! Logins as docker keeps them: `auths`, `credHelpers` and `credsStore` of its `config.json`.
 //!
 //! Source: docker's "docker login" reference and `cli/config/credentials` (the order), docker-credential-helpers (the protocol).
+
 use super::TransferError;
 use super::error::shown;
 use base64::Engine as _;

@@ -2,6 +2,7 @@
 //!
 //! Source: the expression and the endpoints of amazon-ecr-credential-helper (`ecr-login/api/client.go`), and AWS General Reference
 //! "Amazon ECR endpoints and quotas".
+
 use http::Uri;
 
 /// A registry of Amazon ECR, or one that is named in the same way (a second Ecru with a domain).

@@ -1,4 +1,5 @@
 //! Why an import or an export fails.
+
 use crate::cli::ClientError;
 use crate::cli::credentials::CredentialsError;
 use http::StatusCode;

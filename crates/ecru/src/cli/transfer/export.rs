@@ -1,4 +1,5 @@
 //! `ecru export`: images of a repository into a file.
+
 use super::TransferError;
 use super::copy::{Copier, counted};
 use super::import::{copy_all, our_registry};

@@ -1,4 +1,5 @@
 //! Images in files: an OCI layout in a directory or in an archive, and archives of `docker save`.
+
 use super::TransferError;
 use super::content::{self, Content};
 use super::error::listed;

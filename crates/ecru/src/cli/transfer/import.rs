@@ -1,4 +1,5 @@
 //! `ecru import`: images from files and other registries into a repository.
+
 use super::copy::{Copier, Counts, counted};
 use super::docker_config::{self, SourceCredentials};
 use super::ecr_host::EcrHost;

@@ -1,4 +1,5 @@
 //! Reading an OCI image layout (image-spec "OCI Image Layout Specification"), in a directory or an archive.
+
 use super::TransferError;
 use super::files::{FileImage, FileSource, Files};
 use super::reference::tag_of;

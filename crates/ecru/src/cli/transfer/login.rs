@@ -1,4 +1,5 @@
 //! The `Authorization` of requests to a registry.
+
 use super::TransferError;
 use super::challenge::{BearerChallenge, Challenge, choose};
 use super::docker_config::SourceCredentials;

@@ -1,4 +1,5 @@
 //! Which images are taken, and in which order.
+
 use super::copy::counted;
 use super::error::listed;
 use super::files::FileImage;

@@ -1,4 +1,5 @@
 //! What a transfer says while it runs: lines on stdout, and on a terminal a bar on stderr that gives way to them.
+
 use crate::cli::progress::{BAR_STEPS, bar};
 use kernel::lock;
 use std::io::{self, IsTerminal as _, Write as _};

@@ -1,4 +1,5 @@
 //! What `ecru import` reads from and what `ecru export` writes to, as the command line names them.
+
 use super::TransferError;
 use http::Uri;
 use oci::{Reference, RepositoryName, Tag};

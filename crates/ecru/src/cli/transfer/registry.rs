@@ -1,4 +1,5 @@
 //! A repository of a registry, as both sides of a transfer speak to it (OCI distribution-spec 1.1).
+
 mod address;
 
 use super::TransferError;

@@ -1,4 +1,5 @@
 //! Where images go: our registry, an OCI layout in a directory, or an archive that `docker load` takes.
+
 mod archive;
 mod index;
 mod layout;

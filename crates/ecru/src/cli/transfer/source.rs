@@ -1,4 +1,5 @@
 //! Where images come from.
+
 use super::TransferError;
 use super::content::{self, Check, Content};
 use super::files::FileSource;

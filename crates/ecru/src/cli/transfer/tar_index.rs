@@ -1,4 +1,5 @@
 //! The files of a tar archive, found by one pass and then read in place.
+
 use super::TransferError;
 use super::content::{self, Content};
 use flate2::read::MultiGzDecoder;

@@ -2,6 +2,7 @@
 //!
 //! One small file for each large layer, in `$XDG_STATE_HOME/ecru/uploads` (else `~/.local/state/ecru/uploads`): version 1, a blank,
 //! and the upload's path at the registry. Whoever reads it could add bytes to that upload, so only the user can.
+
 use super::TransferError;
 use http::Uri;
 use oci::{Algorithm, Digest};

@@ -1,5 +1,6 @@
 //! The OCI distribution-spec's four workflows, case by case as its conformance suite goes through them: pull, push, content
 //! discovery, content management. Then every kind of content that the suite knows, through all four.
+
 use super::content::{Content, EMPTY, EXAMPLE, INDEX, MANIFEST};
 use oci::Algorithm;
 use serde_json::{Value, json};

@@ -1,4 +1,5 @@
 //! Content for a repository, of any shape and with either hash, with what its answers must say.
+
 use oci::{Algorithm, Digest};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

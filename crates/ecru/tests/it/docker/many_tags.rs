@@ -1,4 +1,5 @@
 //! Several tags in one PUT of a manifest by its digest (OCI distribution-spec "Pushing Manifests").
+
 use serde_json::{Value, json};
 use testkit::{Answer, Image, TestApp};
 

@@ -1,4 +1,5 @@
 //! What HTTP itself asks of the door: old clients, clients that wait for `100 Continue`, answers without a body.
+
 use testkit::http::{Call, raw};
 use testkit::{Docker, Image, TestApp, chance, digest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

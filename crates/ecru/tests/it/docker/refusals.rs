@@ -1,5 +1,6 @@
 //! What a refusal tells its user: the cause and the cure, in the body and in the reason phrase (`ECR.md` B.1, B.2, B.10).
 //! testkit holds every phrase to its body.
+
 use blob::faulty::EngineCall as BlobCall;
 use kernel::access::Caller;
 use kernel::limits::Limits;

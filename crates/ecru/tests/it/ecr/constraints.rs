@@ -1,4 +1,5 @@
 //! botocore's model as the judge: each documented constraint of a finished operation, broken one at a time, is refused.
+
 use super::FINISHED;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

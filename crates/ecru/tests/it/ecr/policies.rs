@@ -1,4 +1,5 @@
 //! The policies of repositories and of registries: what is stored, what is refused, and whom they allow what.
+
 use serde_json::{Value, json};
 use testkit::http::Call;
 use testkit::{AwsCaller, Image, Outcome, TestApp};

@@ -1,4 +1,5 @@
 //! Valid inputs of every operation, which together hold every member that its model has. `ACCT` stands for the caller's account.
+
 use serde_json::{Value, json};
 
 /// The inputs of one operation.

@@ -1,4 +1,5 @@
 //! botocore's model as the judge: each documented constraint of an operation, broken one at a time, is refused.
+
 use super::cases::{Case, case};
 use super::entity_cases::WITHOUT_SUBJECT;
 use super::{SERVICE, in_account};

@@ -1,4 +1,5 @@
 //! Valid inputs of the operations about keys, groups, roles and instance profiles. `{MEMBER}` stands for what an earlier call answered.
+
 use super::cases::{Case, after, tags, user};
 use serde_json::{Value, json};
 

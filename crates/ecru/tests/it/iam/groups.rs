@@ -1,4 +1,5 @@
 //! Groups and their users.
+
 use serde_json::{Value, json};
 use testkit::TestApp;
 

@@ -1,4 +1,5 @@
 //! Access keys: their owners, their life, and their last use.
+
 use serde_json::{Value, json};
 use testkit::http::Answer;
 use testkit::{AwsCaller, TestApp};

@@ -1,4 +1,5 @@
 //! Instance profiles, service-linked roles, and what an account has beside entities.
+
 use super::roles::trust;
 use serde_json::{Value, json};
 use testkit::{AwsCaller, TestApp};

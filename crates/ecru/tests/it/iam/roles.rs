@@ -1,4 +1,5 @@
 //! Roles, their trust policies, and the users and roles that policies name.
+
 use super::keys::user;
 use serde_json::{Value, json};
 use testkit::{AwsCaller, Image, TestApp};

@@ -1,4 +1,5 @@
 //! Every endpoint of the docker door.
+
 use super::users::{BARE_USER_LACKS, User};
 use super::{OWNER, STRANGER, shown, world};
 use serde_json::json;

@@ -1,4 +1,5 @@
 //! Users of the owner's account.
+
 use super::{FREE, OWNER, Operation, call, denied, input, key, shown, world};
 use aws::AccountId;
 use call::{Entry, Protocol, Service};

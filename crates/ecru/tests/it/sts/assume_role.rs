@@ -1,4 +1,5 @@
 //! AssumeRole: whom a trust policy allows it, and what its session is.
+
 use super::support::{allow, arn, assume, assumed, role, role_of, trust};
 use meta::records::iam::{EntityKind, EntityRow};
 use meta::records::iam_policy::PolicyVersionRow;

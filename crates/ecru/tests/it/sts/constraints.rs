@@ -1,4 +1,5 @@
 //! botocore's model as the judge: each documented constraint of an operation, broken one at a time, is refused.
+
 use super::support::{allow, role, trust};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

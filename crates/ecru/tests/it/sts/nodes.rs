@@ -1,4 +1,5 @@
 //! Two nodes over one database and one layer store: a revocation on one holds on the other within a second.
+
 use super::support::{allow, assumed, role, set_policy, trust, unset_policy, user};
 use serde_json::json;
 use std::time::Duration;

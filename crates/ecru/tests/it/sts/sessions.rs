@@ -1,4 +1,5 @@
 //! GetSessionToken and GetFederationToken, how requests prove a session, and how sessions end.
+
 use super::support::{allow, arn, assume, assumed, role, trust, user};
 use kernel::clock::Time;
 use meta::records::session;

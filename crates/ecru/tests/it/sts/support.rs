@@ -1,4 +1,5 @@
 //! Roles, users and their sessions, for the tests of STS.
+
 use serde_json::{Value, json};
 use testkit::{AwsCaller, Outcome};
 

@@ -1,4 +1,5 @@
 //! Docker tokens of sessions: how long they live, what they are worth, and what ends them (`ECR.md` G.6).
+
 use super::support::{allow, assumed, role, set_policy, trust, user};
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! What a role's trust policy is about.
+
 use super::support::{allow, role, trust};
 use kernel::access::{self, Caller, CallerIdentity, Need, Resource};
 use kernel::{CommonError, Cx, Origin, RegistryId};

@@ -1,4 +1,5 @@
 //! A budget's state: what each lease holds, which leases wait for room, and which to evict for them.
+
 use super::{Owner, REQUESTS_PER_OWNER, SMALL_BYTES, STALL_TIME, Shared};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};

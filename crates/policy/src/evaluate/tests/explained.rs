@@ -1,4 +1,5 @@
 //! The text of a denial, and which statements explain a decision.
+
 use super::*;
 use crate::DecidingStatement;
 

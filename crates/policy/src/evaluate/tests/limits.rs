@@ -1,4 +1,5 @@
 //! Boundaries, session policies and service control policies.
+
 use super::*;
 
 #[test]

@@ -1,4 +1,5 @@
 //! Actions that the resource's own policy must allow.
+
 use super::*;
 
 const KEY: &str = "arn:aws:kms:us-east-1:111111111111:key/1234abcd-12ab-34cd-56ef-1234567890ab";

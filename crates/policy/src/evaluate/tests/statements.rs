@@ -1,4 +1,5 @@
 //! To what a statement applies.
+
 use super::*;
 use aws::AccountId;
 

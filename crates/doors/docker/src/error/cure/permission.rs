@@ -1,4 +1,5 @@
 //! Says who can lift a denial, and how. What an account's policies say is told only to callers of that account.
+
 use super::{About, Words};
 use kernel::access::CallerIdentity;
 use policy::{Cause, DecidingStatement, Denial, PolicyKind};

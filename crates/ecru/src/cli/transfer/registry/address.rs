@@ -1,4 +1,5 @@
 //! Addresses and ranges in the headers of a registry's answers.
+
 use http::header::CONTENT_RANGE;
 use http::{HeaderMap, Uri};
 

@@ -1,4 +1,5 @@
 //! Images into one archive that holds an OCI layout and what `docker load` reads of older dockers, podman and skopeo.
+
 use super::index::LayoutIndex;
 use super::{BlobOutcome, Role};
 use crate::cli::transfer::TransferError;

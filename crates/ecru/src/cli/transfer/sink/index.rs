@@ -1,4 +1,5 @@
 //! The `index.json` that is written into a layout.
+
 use super::Role;
 use crate::cli::transfer::layout::{CONTAINERD_NAME, REF_NAME};
 use crate::cli::transfer::registry::Stored;

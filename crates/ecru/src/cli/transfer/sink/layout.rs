@@ -1,4 +1,5 @@
 //! Images into an OCI layout in a directory.
+
 use super::index::LayoutIndex;
 use super::{BlobOutcome, Role};
 use crate::cli::transfer::TransferError;

@@ -1,4 +1,5 @@
 //! Images into our registry.
+
 use super::BlobOutcome;
 use crate::cli::client::Client;
 use crate::cli::transfer::TransferError;
