@@ -1,4 +1,5 @@
 //! The arrows between crates (DESIGN "Shape"): the compiler forbids a cycle, this test forbids the rest.
+
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
