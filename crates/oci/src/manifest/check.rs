@@ -12,7 +12,7 @@ use std::fmt;
 pub(super) fn check(text: &str) -> Result<(), InvalidManifest> {
     let not_json = |error: serde_json::Error| InvalidManifest::Json(error.to_string());
     if text.starts_with('\u{feff}') {
-        return Err(InvalidManifest::Json("it begins with a byte order mark".into()));
+        return Err(InvalidManifest::Json("the text begins with a byte order mark".into()));
     }
     let mut values = 0;
     let mut reader = serde_json::Deserializer::from_str(text);
@@ -20,7 +20,7 @@ pub(super) fn check(text: &str) -> Result<(), InvalidManifest> {
     check.deserialize(&mut reader).map_err(not_json)?;
     reader.end().map_err(not_json)?;
     if !text.trim_start_matches([' ', '\t', '\r', '\n']).starts_with('{') {
-        return Err(InvalidManifest::Json("it is not an object".into()));
+        return Err(InvalidManifest::Json("the value is not an object".into()));
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ impl<'de> DeserializeSeed<'de> for Check<'_> {
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
         *self.values += 1;
         if *self.values > Manifest::MAX_VALUES {
-            return Err(D::Error::custom("it has too many values"));
+            return Err(D::Error::custom("the text has too many values"));
         }
         reader.deserialize_any(self)
     }

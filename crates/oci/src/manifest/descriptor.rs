@@ -46,7 +46,7 @@ fn descriptor(raw: &str, path: String) -> Result<Descriptor, InvalidManifest> {
 fn size(object: &Object<'_>) -> Result<u64, InvalidManifest> {
     let size: u64 = object.get("size", "a number of bytes")?.ok_or_else(|| object.missing("size"))?;
     if size > Manifest::MAX_SIZE {
-        return Err(InvalidManifest::member(object.path_of("size"), "it is too large"));
+        return Err(InvalidManifest::member(object.path_of("size"), "the number is too large"));
     }
     Ok(size)
 }

@@ -51,13 +51,13 @@ impl<'a> Object<'a> {
         known: &'static [&'static str],
     ) -> Result<Object<'a>, InvalidManifest> {
         let Members(all) =
-            serde_json::from_str(raw).map_err(|_| InvalidManifest::member(path.clone(), "it is not an object"))?;
+            serde_json::from_str(raw).map_err(|_| InvalidManifest::member(path.clone(), "the value is not an object"))?;
         let mut members = Vec::with_capacity(known.len());
         for (name, value) in all {
             if let Some(name) = known.iter().find(|k| **k == name) {
                 members.push((*name, value));
             } else if let Some(alike) = known.iter().find(|k| same_to_go(k, &name)) {
-                let reason = format!("it differs from '{alike}' in case alone");
+                let reason = format!("the name differs from '{alike}' in case alone");
                 return Err(InvalidManifest::member(join(&path, &quoted(&name)), reason));
             }
         }
@@ -83,12 +83,12 @@ impl<'a> Object<'a> {
         self.raw(name)
             .map(serde_json::from_str)
             .transpose()
-            .map_err(|_| InvalidManifest::member(self.path_of(name), format!("it is not {what}")))
+            .map_err(|_| InvalidManifest::member(self.path_of(name), format!("the value is not {what}")))
     }
 
     /// Returns the error for a required member that is absent.
     pub(super) fn missing(&self, name: &str) -> InvalidManifest {
-        InvalidManifest::member(self.path_of(name), "it is missing")
+        InvalidManifest::member(self.path_of(name), "the member is missing")
     }
 }
 

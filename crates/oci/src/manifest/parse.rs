@@ -21,7 +21,7 @@ pub(super) fn manifest(bytes: &[u8], given: Option<&str>) -> Result<Manifest, In
     if bytes.len() > Manifest::MAX_BYTES {
         return Err(InvalidManifest::TooLarge);
     }
-    let text = std::str::from_utf8(bytes).map_err(|e| InvalidManifest::Json(format!("it is not UTF-8: {e}")))?;
+    let text = std::str::from_utf8(bytes).map_err(|e| InvalidManifest::Json(format!("the text is not UTF-8: {e}")))?;
     check::check(text)?;
 
     // The type decides which members the object may and must have.
@@ -83,7 +83,7 @@ fn schema_version(object: &Object<'_>) -> Result<(), InvalidManifest> {
     let name = "schemaVersion";
     match object.get::<u64>(name, "2")? {
         Some(2) => Ok(()),
-        Some(_) => Err(InvalidManifest::member(name, "it is not 2")),
+        Some(_) => Err(InvalidManifest::member(name, "the value is not 2")),
         None => Err(object.missing(name)),
     }
 }
@@ -95,7 +95,7 @@ fn members_of_another_kind(object: &Object<'_>, kind: ManifestKind) -> Result<()
         ManifestKind::Index => (&["config", "layers", "fsLayers"], "an index"),
     };
     match foreign.iter().find(|member| object.raw(member).is_some()) {
-        Some(member) => Err(InvalidManifest::member(*member, format!("{name} must not have it"))),
+        Some(member) => Err(InvalidManifest::member(*member, format!("{name} must not have this member"))),
         None => Ok(()),
     }
 }

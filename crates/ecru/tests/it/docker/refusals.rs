@@ -276,10 +276,10 @@ async fn a_manifest_is_told_what_is_wrong_with_it() {
         (
             oci,
             "{\"schemaVersion\": 2}",
-            "the manifest's config: it is missing",
+            "the manifest's config: the member is missing",
             "build the image again with a tool that writes this right",
         ),
-        (oci, "[]", "the manifest is not JSON: it is not an object", "send the manifest's own bytes, whole"),
+        (oci, "[]", "the manifest is not JSON: the value is not an object", "send the manifest's own bytes, whole"),
         (
             oci,
             "{\"schemaVersion\": 2, \"mediaType\": \"application/vnd.oci.image.index.v1+json\"}",

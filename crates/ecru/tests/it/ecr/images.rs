@@ -192,7 +192,7 @@ async fn a_manifest_that_cannot_be_taken_is_invalid_json_syntax() {
             ", the request says application/vnd.oci.image.index.v1+json",
         ),
         ("{".to_owned(), image.media_type, ": the manifest is not JSON: EOF"),
-        (schema_1.to_string(), image.media_type, ": the manifest's schemaVersion: it is not 2"),
+        (schema_1.to_string(), image.media_type, ": the manifest's schemaVersion: the value is not 2"),
     ] {
         let input = json!({"repositoryName": "app", "imageManifest": manifest, "imageManifestMediaType": given});
         let message = app.ecr("PutImage", input).await.error("InvalidParameter");

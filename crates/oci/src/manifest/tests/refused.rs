@@ -18,7 +18,7 @@ fn bytes_that_are_not_one_json_object_are_refused() {
         assert!(json_error(text.as_bytes()).starts_with("trailing characters"), "{text}");
     }
     for text in ["[]", "1", "null", "\"{}\"", " [ ]"] {
-        assert_eq!(json_error(text.as_bytes()), "it is not an object", "{text}");
+        assert_eq!(json_error(text.as_bytes()), "the value is not an object", "{text}");
     }
     for text in [
         "",
@@ -39,10 +39,10 @@ fn bytes_that_are_not_one_json_object_are_refused() {
     ] {
         assert!(!json_error(text.as_bytes()).is_empty(), "{text}");
     }
-    assert_eq!(json_error(b"\xef\xbb\xbf{}"), "it begins with a byte order mark");
-    assert!(json_error(b"{\"a\":\"\xff\"}").starts_with("it is not UTF-8"));
-    assert!(json_error(b"{\"a\":\"\xed\xa0\x80\"}").starts_with("it is not UTF-8"));
-    assert!(json_error(b"\xff\xfe{\0}\0").starts_with("it is not UTF-8"));
+    assert_eq!(json_error(b"\xef\xbb\xbf{}"), "the text begins with a byte order mark");
+    assert!(json_error(b"{\"a\":\"\xff\"}").starts_with("the text is not UTF-8"));
+    assert!(json_error(b"{\"a\":\"\xed\xa0\x80\"}").starts_with("the text is not UTF-8"));
+    assert!(json_error(b"\xff\xfe{\0}\0").starts_with("the text is not UTF-8"));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn more_bytes_or_values_than_the_limits_are_refused() {
     assert_eq!(error, InvalidManifest::TooLarge);
     assert!(error.to_string().contains(&Manifest::MAX_BYTES.to_string()));
     let many = format!(r#"{{"x":[{}0]}}"#, "0,".repeat(Manifest::MAX_VALUES));
-    assert!(json_error(many.as_bytes()).starts_with("it has too many values"));
+    assert!(json_error(many.as_bytes()).starts_with("the text has too many values"));
 }
 
 #[test]
@@ -157,8 +157,8 @@ fn media_types_that_contradict_each_other_are_refused() {
 
 #[test]
 fn members_that_contradict_the_media_type_are_refused() {
-    let in_image = "an image manifest must not have it";
-    let in_index = "an index must not have it";
+    let in_image = "an image manifest must not have this member";
+    let in_index = "an index must not have this member";
     let data = [
         (with(image(), "/manifests", Some(json!([]))), "manifests", in_image),
         (with(image(), "/manifests", Some(json!(false))), "manifests", in_image),
@@ -168,10 +168,10 @@ fn members_that_contradict_the_media_type_are_refused() {
         (with(index(), "/fsLayers", Some(json!([]))), "fsLayers", in_index),
         (with(image(), "/mediaType", Some(json!(MediaType::OCI_INDEX))), "config", in_index),
         (with(index(), "/mediaType", Some(json!(MediaType::DOCKER_MANIFEST))), "manifests", in_image),
-        (with(image(), "/Manifests", Some(json!([]))), "Manifests", "it differs from 'manifests' in case alone"),
-        (with(image(), "/layerſ", Some(json!([]))), "layerſ", "it differs from 'layers' in case alone"),
-        (with(image(), "/config/DIGEST", Some(json!("x"))), "config.DIGEST", "it differs from 'digest' in case alone"),
-        (with(image(), "/layers/1/Size", Some(json!(1))), "layers[1].Size", "it differs from 'size' in case alone"),
+        (with(image(), "/Manifests", Some(json!([]))), "Manifests", "the name differs from 'manifests' in case alone"),
+        (with(image(), "/layerſ", Some(json!([]))), "layerſ", "the name differs from 'layers' in case alone"),
+        (with(image(), "/config/DIGEST", Some(json!("x"))), "config.DIGEST", "the name differs from 'digest' in case alone"),
+        (with(image(), "/layers/1/Size", Some(json!(1))), "layers[1].Size", "the name differs from 'size' in case alone"),
     ];
     for (value, name, reason) in data {
         assert_eq!(parse(&value).unwrap_err(), member(name, reason), "{value}");
@@ -191,40 +191,40 @@ fn missing_and_invalid_members_are_refused() {
     for (value, pointer, name) in remove {
         for absent in [None, Some(Value::Null)] {
             let error = parse(&with(value.clone(), pointer, absent)).unwrap_err();
-            assert_eq!(error, member(name, "it is missing"));
+            assert_eq!(error, member(name, "the member is missing"));
         }
     }
-    let bytes = "it is not a number of bytes";
+    let bytes = "the value is not a number of bytes";
     let set = [
-        ("/schemaVersion", json!(1), "schemaVersion", "it is not 2"),
-        ("/schemaVersion", json!(3), "schemaVersion", "it is not 2"),
-        ("/schemaVersion", json!("2"), "schemaVersion", "it is not 2"),
-        ("/schemaVersion", json!(2.0), "schemaVersion", "it is not 2"),
-        ("/mediaType", json!(7), "mediaType", "it is not a string"),
-        ("/artifactType", json!([]), "artifactType", "it is not a string"),
+        ("/schemaVersion", json!(1), "schemaVersion", "the value is not 2"),
+        ("/schemaVersion", json!(3), "schemaVersion", "the value is not 2"),
+        ("/schemaVersion", json!("2"), "schemaVersion", "the value is not 2"),
+        ("/schemaVersion", json!(2.0), "schemaVersion", "the value is not 2"),
+        ("/mediaType", json!(7), "mediaType", "the value is not a string"),
+        ("/artifactType", json!([]), "artifactType", "the value is not a string"),
         ("/artifactType", json!("x"), "artifactType", "'x' is not a media type"),
-        ("/config", json!("x"), "config", "it is not an object"),
-        ("/config", json!([]), "config", "it is not an object"),
-        ("/layers", json!({}), "layers", "it is not an array"),
-        ("/layers", json!([null]), "layers[0]", "it is not an object"),
-        ("/layers", json!([1]), "layers[0]", "it is not an object"),
-        ("/subject", json!([]), "subject", "it is not an object"),
-        ("/subject", json!({}), "subject.mediaType", "it is missing"),
-        ("/annotations", json!([]), "annotations", "it is not an object of strings"),
-        ("/annotations", json!({"a": 1}), "annotations", "it is not an object of strings"),
-        ("/annotations", json!({"a": null}), "annotations", "it is not an object of strings"),
+        ("/config", json!("x"), "config", "the value is not an object"),
+        ("/config", json!([]), "config", "the value is not an object"),
+        ("/layers", json!({}), "layers", "the value is not an array"),
+        ("/layers", json!([null]), "layers[0]", "the value is not an object"),
+        ("/layers", json!([1]), "layers[0]", "the value is not an object"),
+        ("/subject", json!([]), "subject", "the value is not an object"),
+        ("/subject", json!({}), "subject.mediaType", "the member is missing"),
+        ("/annotations", json!([]), "annotations", "the value is not an object of strings"),
+        ("/annotations", json!({"a": 1}), "annotations", "the value is not an object of strings"),
+        ("/annotations", json!({"a": null}), "annotations", "the value is not an object of strings"),
         ("/config/size", json!(-1), "config.size", bytes),
         ("/config/size", json!(1.5), "config.size", bytes),
         ("/config/size", json!("1"), "config.size", bytes),
-        ("/config/size", json!(1u64 << 63), "config.size", "it is too large"),
+        ("/config/size", json!(1u64 << 63), "config.size", "the number is too large"),
         ("/config/size", json!(1e30), "config.size", bytes),
         ("/config/mediaType", json!(""), "config.mediaType", "'' is not a media type"),
         ("/config/mediaType", json!("a/b\r\nX: y"), "config.mediaType", "'a/b??X: y' is not a media type"),
-        ("/config/urls", json!("x"), "config.urls", "it is not an array of strings"),
-        ("/config/urls", json!([1]), "config.urls", "it is not an array of strings"),
-        ("/config/annotations", json!({"a": {}}), "config.annotations", "it is not an object of strings"),
-        ("/config/platform", json!("linux"), "config.platform", "it is not an object"),
-        ("/config/platform", json!({"os": 1}), "config.platform.os", "it is not a string"),
+        ("/config/urls", json!("x"), "config.urls", "the value is not an array of strings"),
+        ("/config/urls", json!([1]), "config.urls", "the value is not an array of strings"),
+        ("/config/annotations", json!({"a": {}}), "config.annotations", "the value is not an object of strings"),
+        ("/config/platform", json!("linux"), "config.platform", "the value is not an object"),
+        ("/config/platform", json!({"os": 1}), "config.platform.os", "the value is not a string"),
         ("/config/digest", json!("sha256:00"), "config.digest", "invalid digest: the hash has the wrong length"),
         (
             "/config/digest",
