@@ -80,6 +80,7 @@ impl Foreign {
 
     /// Returns the response: 400, which no client retries.
     pub fn answer(&self, request_id: &str) -> Response {
+        // Write the error in the format of the service's protocol, so that the client can show it.
         let message = self.to_string();
         let [escaped, id] = [message.as_str(), request_id].map(aws::query::escape);
         let (content_type, body) = match self.protocol {
@@ -108,6 +109,7 @@ impl Foreign {
             }
             Spoken::Cbor => ("application/cbor", cbor(&[("__type", UNKNOWN_OPERATION), ("message", &message)])),
         };
+        // Some SDKs find the error's name only in a header.
         let mut response = Response::new(full(body));
         *response.status_mut() = StatusCode::BAD_REQUEST;
         response.extensions_mut().insert(RefusedFor::new(UNKNOWN_OPERATION, &message));

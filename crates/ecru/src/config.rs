@@ -332,6 +332,7 @@ pub fn resolve(
 
 fn settings(given: SettingsSource, admin: Option<(String, Zeroizing<String>)>) -> Result<Settings, SettingsError> {
     let dev = given.dev.unwrap_or(false);
+    // Where to listen. `--dev` serves this machine alone.
     let listen_is_default = given.listen.is_none();
     let listen = given.listen.unwrap_or_else(|| DEFAULT_LISTEN.to_vec());
     if listen.is_empty() {
@@ -340,6 +341,7 @@ fn settings(given: SettingsSource, admin: Option<(String, Zeroizing<String>)>) -
     if let Some(open) = listen.iter().chain(&given.metrics_listen).find(|address| dev && !address.is_loopback()) {
         return Err(SettingsError::DevBeyondLoopback(*open));
     }
+    // The certificate, which the https:// listeners need.
     let certificate = certificate::CertificateSettings {
         certificate: given.tls_cert,
         key: given.tls_key,
@@ -349,6 +351,7 @@ fn settings(given: SettingsSource, admin: Option<(String, Zeroizing<String>)>) -
         authorities: given.acme_ca,
     };
     let certificate = certificate::certificate(certificate, listen.iter().chain(&given.metrics_listen))?;
+    // The stores. Several nodes may share a PostgreSQL, so its root key can't be in one node's data directory.
     let root_keys = root_keys(given.root_key, given.root_key_file)?;
     let data = given.data.unwrap_or_else(|| DEFAULT_DATA.into());
     let metadata = match given.postgres {

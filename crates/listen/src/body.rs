@@ -79,6 +79,7 @@ pub async fn ranged(
 ) -> Result<Response, Error> {
     match open {
         LayerOpening::Opened(OpenedLayer { layer, range, bytes }) => {
+            // Read the first piece, or all of a small range.
             let is_small = range.end - range.start <= Buffers::SMALL as u64;
             let mut response = match (head, is_small) {
                 (true, _) => Response::new(empty()),
@@ -90,6 +91,7 @@ pub async fn ranged(
                     response
                 }
             };
+            // Describe the bytes, and their place in the layer if only a part was requested.
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(oci::MediaType::OCTET_STREAM));

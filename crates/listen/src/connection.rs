@@ -266,6 +266,7 @@ where
     A: Fn(http::Request<Incoming>) -> F,
     F: Future<Output = Response> + Send + 'static,
 {
+    // Count the streams, so that a connection without a useful one is ended.
     let streams = Streams::new(until, HEAD_TIME);
     state.over_http2(&streams);
     let stream = HttpStream::new(stream, Bytes::new(), state.clone());
@@ -287,6 +288,7 @@ where
             .keep_alive_timeout(PING_TIME)
             .serve_connection(TokioIo::new(stream), service)
     );
+    // Serve until the client ends the connection, it has no use, or the server stops.
     tokio::select! {
         ended = connection.as_mut() => return Ok(ended?),
         useless = streams.useless() => if useless == Useless::Stalled {

@@ -213,6 +213,7 @@ async fn accept<D: Doors>(
 ) {
     let address: Arc<str> = listener.address.to_string().into();
     loop {
+        // A failure to accept, such as too many open files, passes: pause, and go on.
         let (stream, peer) = match listener.socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -221,6 +222,7 @@ async fn accept<D: Doors>(
                 continue;
             }
         };
+        // If all places are taken, another connection is ended. Behind a trusted proxy all clients have one address, which says nothing.
         let proxied = app.trusted_proxies.trusts(peer.ip().to_canonical());
         let place = connections.admit(peer.ip(), proxied).await;
         let connection = Connection {
@@ -233,6 +235,7 @@ async fn accept<D: Doors>(
             state: place.state.clone(),
             running: running.clone(),
         };
+        // Serve the connection in a task of its own, until it ends or is ended.
         let (tls, Ends { stop, mut cut_off, open }) = (listener.tls.clone(), ends.clone());
         tokio::spawn(async move {
             tokio::select! {

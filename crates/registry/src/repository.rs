@@ -103,6 +103,7 @@ fn repository(cx: &Cx, row: RepositoryRow) -> Result<Repository, Error> {
 }
 
 pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
+    // Check the tags and the quota.
     resource_tags::check(cx, &new.tags)?;
     let reservation = reserve(cx, &new.name).await?;
     let row = RepositoryRow {
@@ -119,6 +120,7 @@ pub async fn create(cx: &Cx, new: NewRepository) -> Result<Repository, Error> {
     let account = registry.account.clone();
     let detail = json!({ "after": { "imageTagMutability": row.tag_mutability, "encryptionType": row.encryption } });
     let event = Event { detail, ..Event::new(cx, "repository.create", Some(row.id)) };
+    // Insert the repository, its tags and its event. On failure its place in the quota is free again.
     let (stored, tags) = (row.clone(), new.tags);
     let created = cx
         .db

@@ -216,6 +216,7 @@ impl QueryClaim {
 
 fn from_query(head: &Head<'_>) -> Result<PresentedSignature, SignatureRejection> {
     let query = QueryClaim::read(head.query)?;
+    // Name every missing parameter at once, as AWS does.
     let required = [
         ("X-Amz-Algorithm", &query.algorithm),
         ("X-Amz-Credential", &query.credential),
@@ -235,6 +236,7 @@ fn from_query(head: &Head<'_>) -> Result<PresentedSignature, SignatureRejection>
         return Err(incomplete(format!("{missing}Re-examine the query-string parameters.")));
     };
 
+    // The token and the body's hash may be in headers too.
     check_algorithm(algorithm)?;
     Ok(PresentedSignature {
         session_token: match query.security_token {

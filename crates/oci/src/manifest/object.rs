@@ -50,8 +50,8 @@ impl<'a> Object<'a> {
         path: String,
         known: &'static [&'static str],
     ) -> Result<Object<'a>, InvalidManifest> {
-        let Members(all) =
-            serde_json::from_str(raw).map_err(|_| InvalidManifest::member(path.clone(), "the value is not an object"))?;
+        let Members(all) = serde_json::from_str(raw)
+            .map_err(|_| InvalidManifest::member(path.clone(), "the value is not an object"))?;
         let mut members = Vec::with_capacity(known.len());
         for (name, value) in all {
             if let Some(name) = known.iter().find(|k| **k == name) {

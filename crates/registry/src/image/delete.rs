@@ -80,6 +80,7 @@ impl Deletion<'_> {
             Err(failure) => return Ok(Err(failure)),
         };
         let digest = digest_of(&row)?;
+        // A tag that is not the last one goes alone.
         let last = row.tag_count <= 1;
         if let Some(tag) = id.tag.as_ref().filter(|_| !last) {
             tx.tag_delete(self.repository, tag)?;
@@ -87,6 +88,7 @@ impl Deletion<'_> {
             self.record(tx, &row, Some(tag), false)?;
             return Ok(Ok(vec![ImageRef { digest: Some(digest.to_string()), tag: Some(tag.clone()) }]));
         }
+        // An image that an index lists stays.
         let parents = tx.image_parents(self.repository, &row.digest, MAX_PARENTS)?;
         if !parents.is_empty() {
             return Ok(Err(ImageFailure {
@@ -95,6 +97,7 @@ impl Deletion<'_> {
                 reason: referenced_by(&parents)?,
             }));
         }
+        // Delete the image and all of its tags, with an event for each.
         let tags = tx.tag_of_image(row.id)?;
         tx.image_delete(row.id, self.cx.now().0)?;
         self.images += 1;

@@ -38,6 +38,7 @@ pub async fn describe(
         TagStatus::Untagged => Tagged::Untagged,
     };
     // Wait for queued pull times, so that a client sees its own pulls.
+    // The times of pulls are written in the background: wait for those of earlier pulls.
     PullTimes::of(cx).written().await;
     let described = read(cx, name, move |tx, row| {
         if !status.selects_active() {
@@ -56,6 +57,7 @@ pub async fn describe(
 fn cut(images: Vec<ImageRow>, limit: u32) -> Page<ImageRow> {
     let mut tags: i64 = 0;
     let fits = images.iter().take_while(|image| {
+        // Count the tags before they are read.
         tags = tags.saturating_add(image.tag_count);
         tags <= ANSWER_TAGS
     });
@@ -84,6 +86,7 @@ pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageRef>) 
         let mut described: Vec<Described> = Vec::new();
         let mut tags: i64 = 0;
         for id in &ids {
+            // An image that is missing fails the call.
             let image = match find(tx, row.id, id)? {
                 Ok(image) => image,
                 Err(failure) if is_missing(failure.code) => {
@@ -96,6 +99,7 @@ pub async fn describe_batch(cx: &Cx, name: &RepositoryName, ids: Vec<ImageRef>) 
                 }
                 Err(failure) => return Err(Error::invalid("imageIds", Constraint::Text(failure.reason.into()))),
             };
+            // Several ids may name one image.
             if described.iter().any(|known| known.image.id == image.id) {
                 continue;
             }

@@ -21,18 +21,21 @@ pub async fn mount(cx: &Cx, from: &RepositoryName, to: &RepositoryName, digest: 
     let event = Event { digest: Some(digest), detail, ..Event::new(cx, "layer.mount", None) };
     cx.db
         .write(move |tx| {
+            // Both repositories must exist, and share their layers.
             let to = tx.repository_by_name(&registry, &target)?.ok_or_else(|| missing.repository())?;
             let Some(from) = tx.repository_by_name(&registry, &source)? else { return Ok(false) };
             let disabled = account_setting::value(tx, &registry, &BLOB_MOUNTING)? != ENABLED;
             if disabled || from.encryption != to.encryption {
                 return Ok(false);
             }
+            // The source must show the layer, whole.
             let bytes = digest.to_bytes();
             let shown = tx.layer_shown(from.id, &bytes)?.filter(|shown| shown.layer.damaged_at.is_none());
             let Some(shown) = shown else { return Ok(false) };
             if referenced_only && !tx.layer_referenced_by(shown.layer.id, from.id)? {
                 return Ok(false);
             }
+            // Keep the layer until the push that mounts it has ended, and show it.
             tx.layer_rearm(shown.layer.id, now)?;
             let media_type = shown.media_type.as_deref();
             if tx.change(records::layer::show(to.id, &bytes, shown.layer.id, media_type))? {

@@ -42,6 +42,7 @@ pub async fn put_part(
     at: ChunkRange,
     bytes: Bytes,
 ) -> Result<UploadProgress, Error> {
+    // Check the part against the limit and its range.
     let size = bytes.len() as u64;
     let max = cx.limits.layer_part_bytes;
     if size > max {
@@ -53,6 +54,7 @@ pub async fn put_part(
     if at.len() != size {
         return Err(target.invalid_part(format!("The part has {size} bytes, but its range has {}", at.len()), received));
     }
+    // The last part again: answer as before if its bytes are the same.
     if at.first < received && at.last + 1 == received {
         if differs(&session, at.first, &bytes)? {
             let reason = format!("The upload has other bytes from byte {} to byte {}", at.first, at.last);
@@ -60,6 +62,7 @@ pub async fn put_part(
         }
         return Ok(UploadProgress { id, received });
     }
+    // Store a new part.
     count(cx, &mut session, size)?;
     let chunk = Chunk { at: Some(at.into()), algorithm: target.claim.algorithm, resumable: true };
     let mut body = WholeBody(Some(bytes));

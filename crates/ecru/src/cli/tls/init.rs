@@ -118,6 +118,7 @@ impl Init {
         before: &[Name],
         more: &[Name],
     ) -> std::fmt::Result {
+        // Name the files.
         let authority = if kept { "kept" } else { "new; keep its key to yourself" };
         let server = if before.is_empty() { "new" } else { "renewed" };
         let days = issue::SERVER_LIFE.as_secs() / 86_400;
@@ -127,6 +128,7 @@ impl Init {
             text,
             "  {SERVER}, {SERVER_KEY}  this server's certificate ({server}; {days} days, run this again before)"
         )?;
+        // List the names, and how they differ from those of the previous certificate.
         writeln!(text, "\nThe certificate is for:")?;
         for name in names {
             writeln!(text, "  {name}")?;
@@ -139,6 +141,7 @@ impl Init {
         if !lost.is_empty() {
             writeln!(text, "Dropped: {}.", lost.join(", "))?;
         }
+        // Say how to use the files, with the names that were given, else with names that were kept.
         let kept_domain = more.iter().find_map(domain_of);
         let kept_name = more.iter().find(|name| !is_service(name));
         let trust = Trust {

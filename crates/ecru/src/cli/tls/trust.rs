@@ -25,11 +25,13 @@ impl Trust<'_> {
         let ca = word(&self.ca.display().to_string());
         let registry = self.registry();
         let system = "/etc/ssl/certs/ca-certificates.crt";
+        // How to serve with the certificate.
         writeln!(text, "\nServe with it; a running server takes a renewed certificate by itself:")?;
         writeln!(text, "  {}", self.serve_command())?;
         if let Some(domain) = self.domain {
             writeln!(text, "  (in DNS or /etc/hosts, the names under {domain} must lead to this machine)")?;
         }
+        // How each client trusts the authority, the most common clients first.
         writeln!(text, "\nOn every machine whose clients should trust it, with {ca} copied there:")?;
         writeln!(text, "docker (no restart needed):")?;
         writeln!(text, "  {}", install(&ca, "/etc/docker", &registry))?;

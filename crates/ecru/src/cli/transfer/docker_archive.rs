@@ -153,6 +153,7 @@ async fn image(
     let find = |name: &str| {
         index.find(name)?.ok_or_else(|| broken(format!("it has no {name}, which its manifest.json names")))
     };
+    // Read the configuration, which names the layers by the digests of their uncompressed bytes.
     let config_place = find(&item.config)?;
     let config = index.read(config_place, MAX_CONFIG_BYTES)?;
     let config_digest = Digest::of(Algorithm::Sha256, &config);
@@ -164,6 +165,7 @@ async fn image(
         let reason = format!("{} has {} layers and the archive {}", item.config, diff_ids.len(), item.layers.len());
         return Err(broken(reason));
     }
+    // Find each layer's digest. Only an uncompressed layer has the digest that the configuration names; others are hashed, once each.
     let mut layers = Vec::new();
     for (name, diff_id) in item.layers.iter().zip(&diff_ids) {
         let place = find(name)?;
@@ -183,6 +185,7 @@ async fn image(
         placed.insert(digest, place);
         layers.push((format!("{LAYER_TYPE}{compression}"), digest, place.size));
     }
+    // Make the manifest of what was found.
     let made = Made {
         schema_version: 2,
         media_type: MediaType::OCI_MANIFEST,

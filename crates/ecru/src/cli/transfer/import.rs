@@ -389,6 +389,7 @@ pub async fn copy_all(
     let (mut sum, mut unchanged, mut failed) = (Counts::default(), 0, 0);
     for (at, image) in wanted.iter().enumerate() {
         let Some(source) = sources.get(image.source) else { continue };
+        // Copy one image. A failure that concerns it alone does not stop the others.
         let label = format!("{}/{} {}", at + 1, wanted.len(), image.display());
         let with_companions = companions.get(image.source).copied().unwrap_or_default();
         match copier.image(source, image, &label, with_companions).await {

@@ -159,6 +159,7 @@ async fn bearer_token(
     credentials: Option<&SourceCredentials>,
 ) -> Result<HeaderValue, TransferError> {
     let protocol = |reason: String| TransferError::Protocol { host: asked.host.to_owned(), reason };
+    // Find the token server, and refuse to send it credentials in plain text.
     let realm: Uri = challenge
         .realm
         .parse()
@@ -169,10 +170,12 @@ async fn bearer_token(
         Some("http") if plain_allowed => {}
         _ => return Err(protocol(format!("its token server {} does not speak TLS", shown(&challenge.realm)))),
     }
+    // Ask for a token.
     let default_scope = format!("repository:{}:pull", asked.repository);
     let scope = challenge.scope.as_deref().unwrap_or(&default_scope);
     let request = token_request(&realm, challenge.service.as_deref(), scope, credentials)?;
     let response = agent::read(asked.agent.send(request).await?, MAX_TOKEN_BYTES, &realm).await?;
+    // Say whose mistake a refusal is: the password, docker's configuration, or no credentials at all.
     if !response.status().is_success() {
         let (status, host) = (response.status(), asked.host.to_owned());
         let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
@@ -193,6 +196,7 @@ async fn bearer_token(
             },
         });
     }
+    // Servers answer with one of two members.
     let token: Token = serde_json::from_slice(response.body())
         .map_err(|_| protocol("the answer of its token server can't be read".to_owned()))?;
     let given = token.token.or(token.access_token);
@@ -215,6 +219,7 @@ fn token_request(
         form.append_pair("service", service);
     }
     form.append_pair("scope", scope);
+    // An identity token is exchanged by POST; with a password or without credentials the token is fetched by GET.
     let built = match credentials {
         Some(SourceCredentials::Identity(token)) => {
             form.append_pair("client_id", CLIENT_ID);

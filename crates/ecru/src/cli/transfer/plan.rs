@@ -197,8 +197,10 @@ pub async fn pushed_times(registry: &Registry) -> Result<HashMap<Digest, Moment>
         image_pushed_at: f64,
     }
     let mut times = HashMap::new();
+    // Only a login by an account's keys can ask for the times.
     let Some(client) = registry.login().client() else { return Ok(times) };
     let account = super::ecr_host::EcrHost::parse(registry.host()).map(|host| host.account);
+    // Read all pages, up to a limit.
     let mut token: Option<String> = None;
     for _ in 0..MAX_DESCRIBE_PAGES {
         let mut input = serde_json::json!({ "repositoryName": registry.repository(), "maxResults": DESCRIBE_PAGE });

@@ -170,8 +170,16 @@ fn members_that_contradict_the_media_type_are_refused() {
         (with(index(), "/mediaType", Some(json!(MediaType::DOCKER_MANIFEST))), "manifests", in_image),
         (with(image(), "/Manifests", Some(json!([]))), "Manifests", "the name differs from 'manifests' in case alone"),
         (with(image(), "/layerſ", Some(json!([]))), "layerſ", "the name differs from 'layers' in case alone"),
-        (with(image(), "/config/DIGEST", Some(json!("x"))), "config.DIGEST", "the name differs from 'digest' in case alone"),
-        (with(image(), "/layers/1/Size", Some(json!(1))), "layers[1].Size", "the name differs from 'size' in case alone"),
+        (
+            with(image(), "/config/DIGEST", Some(json!("x"))),
+            "config.DIGEST",
+            "the name differs from 'digest' in case alone",
+        ),
+        (
+            with(image(), "/layers/1/Size", Some(json!(1))),
+            "layers[1].Size",
+            "the name differs from 'size' in case alone",
+        ),
     ];
     for (value, name, reason) in data {
         assert_eq!(parse(&value).unwrap_err(), member(name, reason), "{value}");

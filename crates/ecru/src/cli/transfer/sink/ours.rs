@@ -114,10 +114,12 @@ impl OurSink {
         blob: &Descriptor,
         progress: &Progress,
     ) -> Result<BlobOutcome, TransferError> {
+        // Nothing to do if the blob is there.
         if self.registry.has_blob(&blob.digest).await? {
             progress.skipped(blob.size);
             return Ok(BlobOutcome::Here);
         }
+        // Go on with the upload of an earlier run, or begin one, which may mount the blob instead.
         let mut state = match self.noted(blob).await? {
             Some(state) => state,
             None => {
@@ -131,6 +133,7 @@ impl OurSink {
                 }
             }
         };
+        // Send the rest, and try again from where the upload stands.
         progress.skipped(state.1);
         let noted = blob.size >= NOTED_BYTES;
         let mut wait = FIRST_WAIT;
@@ -157,6 +160,7 @@ impl OurSink {
             }
             tokio::time::sleep(wait).await;
             wait *= 2;
+            // Ask where the upload stands. If the registry has forgotten it, begin another.
             state = match self.registry.upload_status(&state.0).await? {
                 Some(state) => state,
                 None if self.registry.has_blob(&blob.digest).await? => return Ok(BlobOutcome::Copied),
