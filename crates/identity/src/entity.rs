@@ -1,7 +1,7 @@
 //! What is common to users, groups, roles, instance profiles and managed policies: names, paths, unique ids, tags.
 
 use crate::error::Error;
-use crate::{Cx, System, policies};
+use crate::{Cx, System, attachment, policies};
 use aws::{AccountId, Partition};
 use kernel::event::{self, Event};
 use meta::Tx;
@@ -250,6 +250,7 @@ pub(crate) async fn delete(
     let deleted = cx.db.write_to_free(move |tx| {
         let entity = find(tx, account, kind, &name)?;
         refuse(tx, &entity)?;
+        attachment::remove_all(tx, &entity)?;
         tx.iam_entity_delete(&entity.id)?;
         record(tx, &event, &entity, json!({}))?;
         Ok(())

@@ -18,6 +18,9 @@ pub enum Error {
     /// An entity can't be deleted before what belongs to it.
     #[error("Cannot delete entity, {0}")]
     DeleteConflict(&'static str),
+    /// A managed policy or a version of it can't be deleted.
+    #[error("{0}")]
+    PolicyInUse(&'static str),
     #[error("{0}")]
     MalformedPolicyDocument(String),
     #[error("{0}")]
@@ -27,6 +30,9 @@ pub enum Error {
     UnmodifiableEntity(String),
     #[error("{0}")]
     PolicyNotAttachable(String),
+    /// A policy of AWS can't be changed. In AWS's words.
+    #[error("Policy is outside your own account.")]
+    ForeignPolicy,
 }
 
 impl Error {

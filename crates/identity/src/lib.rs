@@ -5,6 +5,8 @@
 pub mod access_key;
 pub mod account;
 pub mod account_summary;
+pub mod attachment;
+pub mod aws_managed;
 pub mod bootstrap;
 pub mod control_policy;
 pub mod credential;
@@ -12,9 +14,13 @@ pub mod credential_use;
 pub mod entity;
 mod error;
 pub mod group;
+pub mod inline_policy;
 pub mod instance_profile;
 pub mod login;
+pub mod managed_policy;
 mod policies;
+mod policy_document;
+pub mod policy_version;
 pub mod role;
 pub mod service_role;
 pub mod session;
@@ -25,6 +31,7 @@ use kernel::{Capability, CommonError, Cx, Domain, Realm, RegistryId, System, clo
 
 pub use error::Error;
 pub use meta::records::iam::EntityKind;
+pub use meta::records::iam_policy::Purpose;
 
 /// The parts that the domain of identities adds to a process.
 pub const DOMAIN: Domain = Domain {

@@ -1,11 +1,12 @@
 //! Finds the policies of a caller for an authorization, and those of users and roles as resources.
 
+use crate::aws_managed::AwsPolicy;
 use crate::login;
-use crate::{Capability, CommonError, Cx, System};
+use crate::{Capability, CommonError, Cx, System, attachment};
 use kernel::access::{CallerIdentity, FoundPolicies, Need, PolicySource, Tags};
 use kernel::recent::Recently;
 use meta::records::iam::{self, EntityKind};
-use meta::records::iam_policy::{IdentityFact, Purpose};
+use meta::records::iam_policy::{IdentityFact, OwnPolicy, Purpose};
 use policy::{AttachedPolicy, Document, Grammar, ResourceRule};
 use std::sync::Arc;
 
@@ -99,7 +100,7 @@ async fn of_principal(cx: &Cx, id: &str) -> Result<Arc<PrincipalPolicies>, Commo
         cx.db.read(move |tx| Ok(tx.identity_facts(&principal, account.as_str())?)).await;
     let facts = facts?;
     let weight = facts.iter().map(text_bytes).sum();
-    let known = Arc::new(read(facts)?);
+    let known = Arc::new(read(cx, facts)?);
     cache.keep(id.to_owned(), known.clone(), weight, began);
     Ok(known)
 }
@@ -107,17 +108,13 @@ async fn of_principal(cx: &Cx, id: &str) -> Result<Arc<PrincipalPolicies>, Commo
 fn text_bytes(fact: &IdentityFact) -> usize {
     match fact {
         IdentityFact::Inline { document, .. } | IdentityFact::Control { document, .. } => document.len(),
-        IdentityFact::Managed { document, .. } => document.as_ref().map_or(0, String::len),
+        IdentityFact::Managed { own, .. } => own.as_ref().map_or(0, |own| own.document.len()),
         IdentityFact::Tag { key, value } => key.len() + value.len(),
     }
 }
 
 /// Parses stored policies. Fails closed: a stored policy was valid when it was stored.
-fn read(facts: Vec<IdentityFact>) -> Result<PrincipalPolicies, CommonError> {
-    let parse = |name: String, text: &str| {
-        let document = Document::parse(text, Grammar::Identity).map_err(CommonError::server)?;
-        Ok::<_, CommonError>(AttachedPolicy::new(name, document))
-    };
+fn read(cx: &Cx, facts: Vec<IdentityFact>) -> Result<PrincipalPolicies, CommonError> {
     let mut known = PrincipalPolicies::default();
     let mut tags = Vec::new();
     for fact in facts {
@@ -125,15 +122,13 @@ fn read(facts: Vec<IdentityFact>) -> Result<PrincipalPolicies, CommonError> {
             IdentityFact::Inline { name, document } => {
                 known.identity.push(parse(format!("inline policy {name}"), &document)?)
             }
-            IdentityFact::Managed { purpose, policy_id, document: Some(document) } => {
-                let policy = parse(format!("managed policy {policy_id}"), &document)?;
+            IdentityFact::Managed { purpose, policy_id, own } => {
+                let policy = managed(cx, &policy_id, own)?;
                 match purpose {
                     Purpose::Permissions => known.identity.push(policy),
                     Purpose::Boundary => known.boundary.push(policy),
                 }
             }
-            // A policy of AWS.
-            IdentityFact::Managed { document: None, .. } => {}
             IdentityFact::Control { name, document } => {
                 known.control.push(parse(format!("service control policy {name}"), &document)?)
             }
@@ -142,6 +137,24 @@ fn read(facts: Vec<IdentityFact>) -> Result<PrincipalPolicies, CommonError> {
     }
     known.tags = tags.into();
     Ok(known)
+}
+
+fn parse(name: String, text: &str) -> Result<AttachedPolicy, CommonError> {
+    let document = Document::parse(text, Grammar::Identity).map_err(CommonError::server)?;
+    Ok(AttachedPolicy::new(name, document))
+}
+
+/// A managed policy by its ARN. A policy that is attached can't be deleted, so an unknown one is a fault: without it, a boundary would
+/// not limit.
+fn managed(cx: &Cx, id: &str, own: Option<OwnPolicy>) -> Result<AttachedPolicy, CommonError> {
+    let partition = cx.registry.partition();
+    if let Some(OwnPolicy { path_and_name, document }) = own {
+        let account = cx.caller.account().unwrap_or(cx.registry.account);
+        return parse(format!("arn:{partition}:iam::{account}:policy{path_and_name}"), &document);
+    }
+    let unknown = || CommonError::server(std::io::Error::other(format!("the attached policy {id} does not exist")));
+    let aws = AwsPolicy::by_id(id).ok_or_else(unknown)?;
+    Ok(AttachedPolicy::new(aws.arn(partition), aws.parsed().map_err(CommonError::server)?))
 }
 
 /// The entity of IAM that a need's resource names. An operation knows the name alone: `arn:PARTITION:iam::ACCT:user/NAME`. An empty name
@@ -185,8 +198,16 @@ async fn of_resource(
         let document = Document::parse(trust, Grammar::Resource).map_err(CommonError::server)?;
         found.policies.resource.push(AttachedPolicy::new(format!("trust policy of {}", entity.name), document));
     }
-    let id = entity.id;
-    let tags: Result<_, CommonError> = cx.db.read(move |tx| Ok(tx.iam_tag_list(&id)?)).await;
-    found.resource_tags = tags?.into();
+    let partition = cx.registry.partition();
+    let read: Result<_, crate::Error> = cx
+        .db
+        .read(move |tx| Ok((tx.iam_tag_list(&entity.id)?, attachment::boundary_arn(tx, partition, &entity)?)))
+        .await;
+    let (tags, boundary) = read.map_err(|error| match error {
+        crate::Error::Common(common) => common,
+        other => CommonError::server(other),
+    })?;
+    found.resource_tags = tags.into();
+    found.resource_boundary = boundary;
     Ok(())
 }

@@ -1,14 +1,16 @@
 //! Roles and their trust policies (`ECR.md` P, G.4; IAM API reference).
 
+use crate::attachment::NewBoundary;
 use crate::entity::{self, Entity, NewEntity, Page};
 use crate::error::Error;
-use crate::{CommonError, Cx};
+use crate::managed_policy::PolicyArn;
+use crate::{CommonError, Cx, attachment, policy_document};
 use aws::{AccountId, Partition};
 use kernel::principals::{self, PrincipalError};
 use meta::Tx;
 use meta::records::access_key::CredentialUseRow;
 use meta::records::iam::EntityKind;
-use policy::{Document, Grammar, InvalidDocument, PolicyRules, ResourceMember};
+use policy::{Document, Grammar, PolicyRules, ResourceMember};
 use serde_json::json;
 
 const KIND: EntityKind = EntityKind::Role;
@@ -33,6 +35,8 @@ pub struct RoleDetail {
     pub trust_policy: String,
     pub tags: Vec<(String, String)>,
     pub last_used: Option<CredentialUseRow>,
+    /// The ARN of the permissions boundary.
+    pub boundary: Option<String>,
 }
 
 /// A change of a role. A member that is `None` stays.
@@ -62,12 +66,12 @@ impl TrustPolicy {
             spelled_out: false,
             resource: ResourceMember::Implied,
         };
-        let document = Document::parse(text, Grammar::Resource).map_err(malformed)?;
-        document.check(&rules).map_err(malformed)?;
-        if compact(text)?.chars().count() > MAX_TRUST_POLICY {
+        let document = Document::parse(text, Grammar::Resource).map_err(policy_document::malformed)?;
+        document.check(&rules).map_err(policy_document::malformed)?;
+        if policy_document::size(text) > MAX_TRUST_POLICY {
             return Err(Error::over("ACLSizePerRole", MAX_TRUST_POLICY));
         }
-        Ok(TrustPolicy { document, text: policy::readable(text, partition).map_err(malformed)? })
+        Ok(TrustPolicy { document, text: policy::readable(text, partition).map_err(policy_document::malformed)? })
     }
 
     /// The text to store. Refuses a user or role of this installation that does not exist.
@@ -77,23 +81,10 @@ impl TrustPolicy {
             PrincipalError::Unknown { name, .. } => {
                 Error::MalformedPolicyDocument(format!("Invalid principal in policy: \"AWS\":\"{name}\""))
             }
-            PrincipalError::Text(invalid) => malformed(invalid),
+            PrincipalError::Text(invalid) => policy_document::malformed(invalid),
             PrincipalError::Store(error) => error.into(),
         })
     }
-}
-
-/// The text without the whitespace between its members, which does not count.
-fn compact(text: &str) -> Result<String, Error> {
-    let parsed: serde_json::Value = serde_json::from_str(text).map_err(CommonError::server)?;
-    Ok(parsed.to_string())
-}
-
-fn malformed(invalid: InvalidDocument) -> Error {
-    Error::MalformedPolicyDocument(match invalid {
-        InvalidDocument::Version => "Policy document must be version 2012-10-17 or greater.".to_owned(),
-        invalid => format!("Syntax errors in policy. {invalid}"),
-    })
 }
 
 /// The trust policy of a role, as it is shown.
@@ -121,16 +112,30 @@ pub(crate) fn refuse_service_linked(role: &Entity) -> Result<(), Error> {
     )))
 }
 
-/// Creates a role. `also` writes what else belongs to it in the same transaction.
+/// Creates a role.
 ///
 /// # Errors
 /// [`Error::MalformedPolicyDocument`] if the trust policy names a user or role of this installation that does not exist. See
-/// [`entity::create`] for the others.
+/// [`entity::create`] and [`NewBoundary::set`] for the others.
 pub async fn create(
     cx: &Cx,
     new: NewEntity,
     trust: TrustPolicy,
-    also: impl Fn(&mut Tx<'_>, &mut Entity) -> Result<(), Error> + Send + Sync + 'static,
+    boundary: Option<&PolicyArn>,
+) -> Result<(Entity, RoleDetail), Error> {
+    let new_boundary = boundary.map(|arn| NewBoundary::of(cx, arn));
+    let set_boundary =
+        move |tx: &mut Tx<'_>, role: &Entity| new_boundary.iter().try_for_each(|boundary| boundary.set(tx, role));
+    let (role, detail) = create_with(cx, new, trust, set_boundary).await?;
+    Ok((role, RoleDetail { boundary: boundary.map(|arn| arn.as_str().to_owned()), ..detail }))
+}
+
+/// Creates a role. `also` writes what else belongs to it in the same transaction.
+pub(crate) async fn create_with(
+    cx: &Cx,
+    new: NewEntity,
+    trust: TrustPolicy,
+    also: impl Fn(&mut Tx<'_>, &Entity) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Result<(Entity, RoleDetail), Error> {
     let account = cx.registry.account;
     let tags: Vec<_> = new.tags.clone().into_iter().collect();
@@ -140,7 +145,7 @@ pub async fn create(
         role.max_session = role.max_session.or(Some(DEFAULT_MAX_SESSION));
         also(tx, role)
     });
-    Ok((created.await?, RoleDetail { trust_policy: text, tags, last_used: None }))
+    Ok((created.await?, RoleDetail { trust_policy: text, tags, last_used: None, boundary: None }))
 }
 
 /// Returns a role. Fails with [`Error::NoSuchEntity`].
@@ -151,6 +156,7 @@ pub async fn get(cx: &Cx, name: &str) -> Result<(Entity, RoleDetail), Error> {
             trust_policy: shown(tx, partition, role)?,
             tags: tx.iam_tag_list(&role.id)?,
             last_used: tx.credential_use_get(&role.id)?,
+            boundary: attachment::boundary_arn(tx, partition, role)?,
         })
     })
     .await

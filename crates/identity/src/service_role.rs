@@ -1,9 +1,10 @@
 //! The roles that ECR's own features act by (`ECR.md` G.4 and S). Only their service changes them.
 
-use crate::Cx;
 use crate::entity::{self, Entity, NewEntity};
 use crate::error::Error;
 use crate::role::{self, RoleDetail, SERVICE_PATH, TrustPolicy};
+use crate::{Cx, attachment};
+use meta::Tx;
 use meta::records::iam::{self, EntityKind};
 use serde_json::json;
 
@@ -13,6 +14,8 @@ struct LinkedService {
     service: &'static str,
     role: &'static str,
     description: &'static str,
+    /// The policy of AWS that the role has.
+    policy: &'static str,
 }
 
 /// The service of the creation templates is the one of G.4, and the role's name the one of S.
@@ -21,16 +24,19 @@ const SERVICES: [LinkedService; 3] = [
         service: "replication.ecr.amazonaws.com",
         role: "AWSServiceRoleForECRReplication",
         description: "Allows Amazon ECR to replicate images across regions and accounts.",
+        policy: "ECRReplicationServiceRolePolicy",
     },
     LinkedService {
         service: "pullthroughcache.ecr.amazonaws.com",
         role: "AWSServiceRoleForECRPullThroughCache",
         description: "Allows Amazon ECR to cache images of upstream registries.",
+        policy: "AWSECRPullThroughCache_ServiceRolePolicy",
     },
     LinkedService {
         service: "ecr.amazonaws.com",
         role: "AWSServiceRoleForECRTemplate",
         description: "Allows Amazon ECR to create repositories by creation templates.",
+        policy: "ECRTemplateServiceRolePolicy",
     },
 ];
 
@@ -68,7 +74,8 @@ pub async fn create(
         description: description.or_else(|| Some(known.description.to_owned())),
         ..NewEntity::default()
     };
-    role::create(cx, new, trust, |_, _| Ok(())).await.map_err(|error| match error {
+    let attach = |tx: &mut Tx<'_>, role: &Entity| attachment::attach_service_policy(tx, role, known.policy);
+    role::create_with(cx, new, trust, attach).await.map_err(|error| match error {
         Error::EntityAlreadyExists(_) => Error::InvalidInput(format!(
             "Service role name {} has been taken in this account, please try a different suffix.",
             known.role

@@ -1,15 +1,21 @@
 //! Users (`ECR.md` P; IAM API reference).
 
 use crate::Cx;
+use crate::attachment::NewBoundary;
 use crate::entity::{self, Entity, NewEntity};
 use crate::error::Error;
+use crate::managed_policy::PolicyArn;
+use meta::Tx;
 use meta::records::iam::EntityKind;
 
 const KIND: EntityKind = EntityKind::User;
 
-/// Creates a user. See [`entity::create`] for the errors.
-pub async fn create(cx: &Cx, new: NewEntity) -> Result<Entity, Error> {
-    entity::create(cx, KIND, new, |_, _| Ok(())).await
+/// Creates a user. See [`entity::create`] and [`NewBoundary::set`] for the errors.
+pub async fn create(cx: &Cx, new: NewEntity, boundary: Option<&PolicyArn>) -> Result<Entity, Error> {
+    let boundary = boundary.map(|arn| NewBoundary::of(cx, arn));
+    let also =
+        move |tx: &mut Tx<'_>, user: &mut Entity| boundary.iter().try_for_each(|boundary| boundary.set(tx, user));
+    entity::create(cx, KIND, new, also).await
 }
 
 /// Renames a user or moves it to another path. Its unique id, keys, groups and policies stay.

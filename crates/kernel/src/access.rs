@@ -6,6 +6,7 @@ mod conditions;
 mod need;
 
 pub use caller::{Caller, CallerIdentity, Session, SessionKind};
+pub use conditions::PERMISSIONS_BOUNDARY;
 pub use need::{NamedImage, Need, Resource};
 
 use crate::{CommonError, Cx};
@@ -28,6 +29,8 @@ pub struct FoundPolicies {
     pub principal_tags: Tags,
     /// All tags of the image that the need takes all tags from. Empty unless a policy depends on them.
     pub image_tags: Vec<String>,
+    /// The ARN of the permissions boundary of a user or role that is the resource (`iam:PermissionsBoundary`, unless the need has it).
+    pub resource_boundary: Option<String>,
     /// The resource's full ARN, if the need names it by less: IAM's operations name a user without the user's path.
     pub resource_arn: Option<String>,
 }
@@ -102,6 +105,7 @@ fn shown(
     found.image_tags.clear();
     if !is_own {
         found.resource_tags = Tags::default();
+        found.resource_boundary = None;
     }
     let denial = match decide_for(principal, cx, need, &found) {
         policy::Decision::Denied { reason } => reason,

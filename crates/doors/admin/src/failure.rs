@@ -55,11 +55,12 @@ fn identity_name(error: &identity::Error) -> &'static str {
         Error::NoSuchEntity(_) => "NoSuchEntityException",
         Error::EntityAlreadyExists(_) => "EntityAlreadyExistsException",
         Error::LimitExceeded(_) => "LimitExceededException",
-        Error::DeleteConflict(_) => "DeleteConflictException",
+        Error::DeleteConflict(_) | Error::PolicyInUse(_) => "DeleteConflictException",
         Error::MalformedPolicyDocument(_) => "MalformedPolicyDocumentException",
         Error::InvalidInput(_) => "InvalidInputException",
         Error::UnmodifiableEntity(_) => "UnmodifiableEntityException",
         Error::PolicyNotAttachable(_) => "PolicyNotAttachableException",
+        Error::ForeignPolicy => "AccessDeniedException",
         Error::Common(_) => "ServerException",
     }
 }

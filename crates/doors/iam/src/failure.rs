@@ -26,11 +26,12 @@ impl Api for Iam {
             Error::NoSuchEntity(_) => Exception::new("NoSuchEntity", StatusCode::NOT_FOUND),
             Error::EntityAlreadyExists(_) => Exception::new("EntityAlreadyExists", StatusCode::CONFLICT),
             Error::LimitExceeded(_) => Exception::new("LimitExceeded", StatusCode::CONFLICT),
-            Error::DeleteConflict(_) => Exception::new("DeleteConflict", StatusCode::CONFLICT),
+            Error::DeleteConflict(_) | Error::PolicyInUse(_) => Exception::new("DeleteConflict", StatusCode::CONFLICT),
             Error::MalformedPolicyDocument(_) => Exception::bad("MalformedPolicyDocument"),
             Error::InvalidInput(_) => Exception::bad("InvalidInput"),
             Error::UnmodifiableEntity(_) => Exception::bad("UnmodifiableEntity"),
             Error::PolicyNotAttachable(_) => Exception::bad("PolicyNotAttachable"),
+            Error::ForeignPolicy => Exception::new("AccessDenied", StatusCode::FORBIDDEN),
             Error::Common(_) => Exception::new("ServiceFailure", StatusCode::INTERNAL_SERVER_ERROR),
         }
     }

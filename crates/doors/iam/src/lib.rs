@@ -5,16 +5,24 @@
 mod absent;
 mod access_key;
 mod account;
+mod attachment;
+mod boundary;
 mod failure;
 mod group;
+mod holder;
+mod inline_policy;
 mod instance_profile;
 mod not_yet;
+mod policy;
+mod policy_version;
 mod role;
 mod service_role;
 mod types;
 mod user;
 
 pub use failure::Iam;
+
+use holder::{Group, Role, User};
 
 use call::{Entry, Protocol, Service};
 
@@ -86,6 +94,44 @@ pub const SERVICE: Service = Service {
         Entry::query::<absent::ListVirtualMFADevices>(),
         Entry::query::<absent::GetLoginProfile>(),
         Entry::query::<absent::DeleteLoginProfile>(),
+        Entry::query::<policy::CreatePolicy>(),
+        Entry::query::<policy::GetPolicy>(),
+        Entry::query::<policy::ListPolicies>(),
+        Entry::query::<policy::DeletePolicy>(),
+        Entry::query::<policy::TagPolicy>(),
+        Entry::query::<policy::UntagPolicy>(),
+        Entry::query::<policy::ListPolicyTags>(),
+        Entry::query::<policy_version::CreatePolicyVersion>(),
+        Entry::query::<policy_version::GetPolicyVersion>(),
+        Entry::query::<policy_version::ListPolicyVersions>(),
+        Entry::query::<policy_version::DeletePolicyVersion>(),
+        Entry::query::<policy_version::SetDefaultPolicyVersion>(),
+        Entry::query::<inline_policy::Put<User>>(),
+        Entry::query::<inline_policy::Get<User>>(),
+        Entry::query::<inline_policy::List<User>>(),
+        Entry::query::<inline_policy::Delete<User>>(),
+        Entry::query::<attachment::Attach<User>>(),
+        Entry::query::<attachment::Detach<User>>(),
+        Entry::query::<attachment::ListAttached<User>>(),
+        Entry::query::<inline_policy::Put<Group>>(),
+        Entry::query::<inline_policy::Get<Group>>(),
+        Entry::query::<inline_policy::List<Group>>(),
+        Entry::query::<inline_policy::Delete<Group>>(),
+        Entry::query::<attachment::Attach<Group>>(),
+        Entry::query::<attachment::Detach<Group>>(),
+        Entry::query::<attachment::ListAttached<Group>>(),
+        Entry::query::<inline_policy::Put<Role>>(),
+        Entry::query::<inline_policy::Get<Role>>(),
+        Entry::query::<inline_policy::List<Role>>(),
+        Entry::query::<inline_policy::Delete<Role>>(),
+        Entry::query::<attachment::Attach<Role>>(),
+        Entry::query::<attachment::Detach<Role>>(),
+        Entry::query::<attachment::ListAttached<Role>>(),
+        Entry::query::<boundary::Put<User>>(),
+        Entry::query::<boundary::Delete<User>>(),
+        Entry::query::<boundary::Put<Role>>(),
+        Entry::query::<boundary::Delete<Role>>(),
+        Entry::query::<attachment::ListEntitiesForPolicy>(),
     ],
     not_yet: not_yet::NOT_YET,
 };

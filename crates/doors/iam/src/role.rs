@@ -1,11 +1,13 @@
 //! CreateRole, GetRole, ListRoles, UpdateRole, UpdateRoleDescription, DeleteRole, UpdateAssumeRolePolicy, TagRole, UntagRole, ListRoleTags.
 
 use crate::Iam;
+use crate::boundary::{self, BoundaryOut, with_boundary};
 use crate::types::{self, Nothing, PageIn, Tag};
 use aws::{Partition, Timestamp};
 use call::page::Listing;
 use call::{Operation, check};
 use identity::entity::{self, Entity, NewEntity, Tags};
+use identity::managed_policy::PolicyArn;
 use identity::role::{self, RoleDetail, RoleUpdate, TrustPolicy};
 use identity::{EntityKind, Error};
 use kernel::access::Need;
@@ -18,9 +20,6 @@ const KIND: EntityKind = EntityKind::Role;
 const MAX_NAME: u64 = 64;
 const MAX_DESCRIPTION: u64 = 1_000;
 const DESCRIPTION_PATTERN: &str = r"[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*";
-const DOCUMENT_PATTERN: &str = r"[\u0009\u000A\u000D\u0020-\u00FF]+";
-/// The most characters of a policy document in a request.
-const MAX_DOCUMENT: u64 = 131_072;
 /// The longest session of a role, in seconds.
 const SESSION_SECONDS: std::ops::RangeInclusive<i64> = 3_600..=43_200;
 /// The longest sign-in session of a role, in seconds. Ecru has no sign-in sessions.
@@ -36,15 +35,6 @@ pub(crate) fn description(text: Option<String>) -> Result<Option<String>, Error>
     let known = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{A1}'..='\u{FF}');
     check::pattern("description", text.chars().all(known), DESCRIPTION_PATTERN)?;
     Ok(Some(text))
-}
-
-/// Checks the characters and the length of a policy document.
-fn document(member: &'static str, text: Option<String>) -> Result<String, Error> {
-    let text = check::required(member, text)?;
-    check::length(member, &text, 1, MAX_DOCUMENT)?;
-    let known = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FF}');
-    check::pattern(member, text.chars().all(known), DOCUMENT_PATTERN)?;
-    Ok(text)
 }
 
 fn max_session(seconds: Option<i64>) -> Result<Option<i64>, Error> {
@@ -74,6 +64,7 @@ pub struct RoleOut {
     assume_role_policy_document: String,
     description: Option<String>,
     max_session_duration: Option<i64>,
+    permissions_boundary: Option<BoundaryOut>,
     tags: Option<Vec<Tag>>,
     role_last_used: Option<LastUsed>,
 }
@@ -97,6 +88,7 @@ impl RoleOut {
             assume_role_policy_document: aws::percent_encode(trust_policy),
             description: role.description,
             max_session_duration: role.max_session,
+            permissions_boundary: None,
             tags: None,
             role_last_used: None,
         }
@@ -104,13 +96,15 @@ impl RoleOut {
 
     /// A role with everything.
     pub fn of(cx: &Cx, role: Entity, detail: RoleDetail) -> RoleOut {
-        let RoleDetail { trust_policy, tags, last_used } = detail;
+        let RoleDetail { trust_policy, tags, last_used, boundary } = detail;
         let last_used = match last_used {
             Some(used) => LastUsed { last_used_date: Some(Timestamp(used.used_at)), region: Some(used.region) },
             None => LastUsed { last_used_date: None, region: None },
         };
         let tags = Some(types::tags_out(tags)).filter(|tags| !tags.is_empty());
-        RoleOut { tags, role_last_used: Some(last_used), ..RoleOut::listed(cx, role, &trust_policy) }
+        let permissions_boundary = boundary.map(BoundaryOut::of);
+        let listed = RoleOut::listed(cx, role, &trust_policy);
+        RoleOut { permissions_boundary, tags, role_last_used: Some(last_used), ..listed }
     }
 }
 
@@ -137,34 +131,31 @@ pub struct Role {
 impl Operation for CreateRole {
     const NAME: &'static str = "CreateRole";
     type Api = Iam;
-    /// The role and the text of its trust policy.
-    type Checked = (NewEntity, String);
+    /// The role, the text of its trust policy and its permissions boundary.
+    type Checked = (NewEntity, String, Option<PolicyArn>);
     type Output = Role;
 
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let path = self.path.as_deref().unwrap_or("/");
         let need = types::on_path("iam:CreateRole", registry, KIND, path, self.role_name.as_deref());
-        vec![types::with_tags(need, &self.tags)]
+        vec![with_boundary(types::with_tags(need, &self.tags), self.permissions_boundary.as_deref())]
     }
 
     fn check(self) -> Result<Self::Checked, Error> {
         let (name, path) = (role_name(self.role_name)?, types::path("path", self.path)?);
-        let trust = document("assumeRolePolicyDocument", self.assume_role_policy_document)?;
+        let trust = types::policy_document("assumeRolePolicyDocument", self.assume_role_policy_document)?;
         let description = description(self.description)?;
         let max_session = max_session(self.max_session_duration)?;
-        if let Some(boundary) = &self.permissions_boundary {
-            check::length("permissionsBoundary", boundary, 20, 2048)?;
-            return Err(Error::InvalidInput("PermissionsBoundary: Ecru does not have it yet".to_owned()));
-        }
+        let boundary = boundary::of_new(self.permissions_boundary)?;
         let tags = types::tags(self.tags)?;
         refuse_sign_in(self.max_signin_session_duration)?;
         role::check_path(&path)?;
-        Ok((NewEntity { name, path, description, max_session, tags, ..NewEntity::default() }, trust))
+        Ok((NewEntity { name, path, description, max_session, tags, ..NewEntity::default() }, trust, boundary))
     }
 
-    async fn handle((new, trust): Self::Checked, cx: &Cx, _app: &App) -> Result<Role, Error> {
+    async fn handle((new, trust, boundary): Self::Checked, cx: &Cx, _app: &App) -> Result<Role, Error> {
         let trust = TrustPolicy::check(&trust, partition(cx))?;
-        let (role, detail) = role::create(cx, new, trust, |_, _| Ok(())).await?;
+        let (role, detail) = role::create(cx, new, trust, boundary.as_ref()).await?;
         Ok(Role { role: RoleOut::of(cx, role, detail) })
     }
 }
@@ -367,7 +358,7 @@ impl Operation for UpdateAssumeRolePolicy {
     }
 
     fn check(self) -> Result<Self::Checked, Error> {
-        Ok((role_name(self.role_name)?, document("policyDocument", self.policy_document)?))
+        Ok((role_name(self.role_name)?, types::policy_document("policyDocument", self.policy_document)?))
     }
 
     async fn handle((name, trust): Self::Checked, cx: &Cx, _app: &App) -> Result<Nothing, Error> {

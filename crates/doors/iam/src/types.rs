@@ -4,15 +4,23 @@ use aws::Timestamp;
 use call::check;
 use call::page::Listing;
 use identity::entity::{Entity, MAX_TAGS, Page, Tags};
+use identity::managed_policy::PolicyArn;
 use identity::{EntityKind, Error};
 use kernel::access::{CallerIdentity, Need, Resource};
 use kernel::{Constraint, Cx, RegistryId};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// The characters of names of users, roles, groups, instance profiles and policies.
 pub const NAME_PATTERN: &str = r"[\w+=,.@-]+";
 /// The characters of a path. It begins and ends with a slash.
 pub const PATH_PATTERN: &str = r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)";
+const POLICY_PATH_PATTERN: &str = r"((/[A-Za-z0-9\.,\+@=_-]+)*)/";
+const DOCUMENT_PATTERN: &str = r"[\u0009\u000A\u000D\u0020-\u00FF]+";
+/// The most characters of a policy document in a request.
+const MAX_DOCUMENT: u64 = 131_072;
+/// The most characters of an ARN.
+const MAX_ARN: usize = 2_048;
 const PREFIX_PATTERN: &str = r"\u002F[\u0021-\u007F]*";
 const TAG_PATTERN: &str = r"[\p{L}\p{Z}\p{N}_.:/=+\-@]+";
 
@@ -45,6 +53,37 @@ pub fn path_prefix(value: Option<String>) -> Result<String, Error> {
     let known = value.starts_with('/') && value.bytes().all(|b| (0x21..=0x7F).contains(&b));
     check::pattern("pathPrefix", known, PREFIX_PATTERN)?;
     Ok(value)
+}
+
+/// Checks the path of a managed policy, or what the paths of those of a listing begin with. Without one it is `/`.
+pub fn policy_path(member: &'static str, value: Option<String>) -> Result<String, Error> {
+    let value = value.unwrap_or_else(|| "/".to_owned());
+    check::length(member, &value, 1, 512)?;
+    let known =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || ".,+@=_-".contains(c));
+    let inner = value.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+    check::pattern(
+        member,
+        value == "/" || inner.is_some_and(|inner| inner.split('/').all(known)),
+        POLICY_PATH_PATTERN,
+    )?;
+    Ok(value)
+}
+
+/// Checks the ARN of a managed policy.
+pub fn policy_arn(member: &'static str, value: Option<String>) -> Result<PolicyArn, Error> {
+    let value = check::required(member, value)?;
+    check::length(member, &value, 20, MAX_ARN as u64)?;
+    PolicyArn::parse(value)
+}
+
+/// Checks the characters and the length of a policy document.
+pub fn policy_document(member: &'static str, text: Option<String>) -> Result<String, Error> {
+    let text = check::required(member, text)?;
+    check::length(member, &text, 1, MAX_DOCUMENT)?;
+    let known = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{FF}');
+    check::pattern(member, text.chars().all(known), DOCUMENT_PATTERN)?;
+    Ok(text)
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -143,16 +182,34 @@ pub fn marker(listing: &Listing, next: Option<String>) -> (bool, Option<String>)
 
 /// The permission for `action` on the entity that a call names. The call knows no path: the domain finds the full ARN. Without a name
 /// it is the calling user.
-pub fn need_on(action: &'static str, registry: &RegistryId, kind: EntityKind, name: Option<&str>) -> Need {
+pub fn need_on(
+    action: impl Into<Cow<'static, str>>,
+    registry: &RegistryId,
+    kind: EntityKind,
+    name: Option<&str>,
+) -> Need {
     on_path(action, registry, kind, "/", name)
 }
 
 /// The permission for `action` on an entity that the call creates at a path.
-pub fn on_path(action: &'static str, registry: &RegistryId, kind: EntityKind, path: &str, name: Option<&str>) -> Need {
+pub fn on_path(
+    action: impl Into<Cow<'static, str>>,
+    registry: &RegistryId,
+    kind: EntityKind,
+    path: &str,
+    name: Option<&str>,
+) -> Need {
     let name = kernel::excerpt(name.unwrap_or_default(), 128);
     let path = kernel::excerpt(path, 512);
     let (partition, account) = (registry.partition(), registry.account);
     Need::new(action, Resource::new(format!("arn:{partition}:iam::{account}:{}{path}{name}", kind.name()), account))
+}
+
+/// The permission for an operation on a managed policy. Policies of AWS are in every account.
+pub fn policy_need(operation: &str, registry: &RegistryId, arn: Option<&str>) -> Need {
+    let text = kernel::excerpt(arn.unwrap_or_default(), MAX_ARN);
+    let owner = arn.and_then(|arn| PolicyArn::parse(arn.to_owned()).ok()?.owner());
+    Need::new(format!("iam:{operation}"), Resource::new(text.to_string(), owner.unwrap_or(registry.account)))
 }
 
 /// Adds the tags of a request to a need.

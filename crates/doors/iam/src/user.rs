@@ -1,13 +1,15 @@
 //! CreateUser, GetUser, ListUsers, UpdateUser, DeleteUser, TagUser, UntagUser, ListUserTags.
 
 use crate::Iam;
+use crate::boundary::{self, BoundaryOut, with_boundary};
 use crate::types::{self, Nothing, PageIn, Tag};
 use aws::Timestamp;
 use call::Operation;
 use call::check;
 use call::page::Listing;
 use identity::entity::{self, Entity, NewEntity, Tags};
-use identity::{EntityKind, Error, user};
+use identity::managed_policy::PolicyArn;
+use identity::{EntityKind, Error, attachment, user};
 use kernel::access::{CallerIdentity, Need};
 use kernel::{Cx, RegistryId};
 use listen::app::App;
@@ -27,6 +29,7 @@ pub struct UserOut {
     user_id: String,
     arn: String,
     create_date: Timestamp,
+    permissions_boundary: Option<BoundaryOut>,
     tags: Option<Vec<Tag>>,
 }
 
@@ -40,8 +43,13 @@ impl UserOut {
             path: user.path,
             user_name: user.name,
             user_id: user.id,
+            permissions_boundary: None,
             tags,
         }
+    }
+
+    fn with_boundary(self, arn: Option<String>) -> UserOut {
+        UserOut { permissions_boundary: arn.map(BoundaryOut::of), ..self }
     }
 
     /// The root principal, as GetUser answers its administrator.
@@ -52,6 +60,7 @@ impl UserOut {
             user_id: cx.caller.user_id(),
             arn: cx.caller_arn(),
             create_date: Timestamp(0),
+            permissions_boundary: None,
             tags: None,
         }
     }
@@ -62,6 +71,7 @@ impl UserOut {
 pub struct CreateUser {
     path: Option<String>,
     user_name: Option<String>,
+    permissions_boundary: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
 }
@@ -75,24 +85,27 @@ pub struct User {
 impl Operation for CreateUser {
     const NAME: &'static str = "CreateUser";
     type Api = Iam;
-    type Checked = NewEntity;
+    type Checked = (NewEntity, Option<PolicyArn>);
     type Output = User;
 
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let path = self.path.as_deref().unwrap_or("/");
         let need = types::on_path("iam:CreateUser", registry, KIND, path, self.user_name.as_deref());
-        vec![types::with_tags(need, &self.tags)]
+        vec![with_boundary(types::with_tags(need, &self.tags), self.permissions_boundary.as_deref())]
     }
 
-    fn check(self) -> Result<NewEntity, Error> {
+    fn check(self) -> Result<Self::Checked, Error> {
         let name = types::name("userName", self.user_name, MAX_NEW_NAME)?;
         let path = types::path("path", self.path)?;
-        Ok(NewEntity { name, path, tags: types::tags(self.tags)?, ..NewEntity::default() })
+        let boundary = boundary::of_new(self.permissions_boundary)?;
+        Ok((NewEntity { name, path, tags: types::tags(self.tags)?, ..NewEntity::default() }, boundary))
     }
 
-    async fn handle(new: NewEntity, cx: &Cx, _app: &App) -> Result<User, Error> {
+    async fn handle((new, boundary): Self::Checked, cx: &Cx, _app: &App) -> Result<User, Error> {
         let tags = new.tags.clone().into_iter().collect();
-        Ok(User { user: UserOut::of(cx, user::create(cx, new).await?, Some(tags)) })
+        let created = user::create(cx, new, boundary.as_ref()).await?;
+        let boundary = boundary.map(|arn| arn.as_str().to_owned());
+        Ok(User { user: UserOut::of(cx, created, Some(tags)).with_boundary(boundary) })
     }
 }
 
@@ -126,7 +139,8 @@ impl Operation for GetUser {
         };
         let found = entity::get(cx, KIND, &name).await?;
         let tags = entity::tags(cx, KIND, &name).await?;
-        Ok(User { user: UserOut::of(cx, found, Some(tags)) })
+        let boundary = attachment::boundary(cx, KIND, &name).await?;
+        Ok(User { user: UserOut::of(cx, found, Some(tags)).with_boundary(boundary) })
     }
 }
 

@@ -4,6 +4,8 @@ mod entity_cases;
 mod groups;
 pub mod keys;
 mod operations;
+mod policies;
+pub mod policy_cases;
 mod profiles;
 pub mod roles;
 

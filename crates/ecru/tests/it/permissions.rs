@@ -61,8 +61,8 @@ fn input(operation: Operation) -> Option<Value> {
             return Some(json!({"RoleArn": arn, "RoleSessionName": "stranger"}));
         }
         ("sts", _) => return None,
-        // Nothing of IAM names another account.
-        ("iam", _) => return None,
+        // Beside the ARNs of managed policies, nothing of IAM names another account.
+        ("iam", operation) => return policy_of_owner(operation),
         // The server belongs to the default account: whoever calls, these are about it.
         ("ecru", "ListDeletedImages" | "ListPushLog" | "RestoreRepository") => json!({}),
         ("ecru", "PurgeImage" | "RestoreImage") => json!({"imageDigest": image.digest()}),
@@ -102,6 +102,15 @@ fn input(operation: Operation) -> Option<Value> {
     };
     let mut whole = json!({"registryId": OWNER, "repositoryName": "app"});
     whole.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+    Some(whole)
+}
+
+/// The input of an operation of IAM on a managed policy of the owner.
+fn policy_of_owner(operation: &str) -> Option<Value> {
+    let case = crate::iam::policy_cases::case(operation)?.valid.remove(0);
+    let whole: Value = serde_json::from_str(&case.to_string().replace("ACCT", OWNER)).unwrap();
+    // Attaching is about the holder, and holders are named without an account.
+    whole.get("PolicyArn").filter(|arn| arn.as_str().unwrap().contains(OWNER))?;
     Some(whole)
 }
 

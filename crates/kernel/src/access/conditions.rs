@@ -20,6 +20,9 @@ pub(super) const IMAGE_TAG: &str = "ecru:ImageTag";
 /// The digest by which a request names an image.
 const IMAGE_DIGEST: &str = "ecru:ImageDigest";
 
+/// The permissions boundary that a request sets, or that its user or role has (service authorization reference, IAM).
+pub const PERMISSIONS_BOUNDARY: &str = "iam:PermissionsBoundary";
+
 /// The facts about a call that condition keys are made of.
 pub(super) struct RequestFacts<'a> {
     caller: &'a Caller,
@@ -63,6 +66,9 @@ pub(super) fn keys(facts: &RequestFacts<'_>, need: &Need, found: &FoundPolicies)
     }
     for (key, values) in &need.conditions {
         values.iter().for_each(|value| keys.put(*key, value.clone()));
+    }
+    if !need.conditions.contains_key(PERMISSIONS_BOUNDARY) {
+        found.resource_boundary.iter().for_each(|boundary| keys.put(PERMISSIONS_BOUNDARY, boundary.clone()));
     }
     if let Some(image) = &need.image {
         let named = image.tag.iter().map(Tag::to_string);

@@ -17,6 +17,7 @@ statements! {
     ATTACHMENT_DELETE = "DELETE FROM iam_attachment WHERE entity_id = $1 AND purpose = $2 AND policy_id = $3";
     ATTACHMENT_LIST = "SELECT policy_id FROM iam_attachment WHERE entity_id = $1 AND purpose = $2 ORDER BY policy_id";
     ATTACHMENT_COUNT = "SELECT count(*) FROM iam_attachment WHERE account = $1 AND policy_id = $2 AND purpose = $3";
+    ATTACHMENT_COUNTS = "SELECT policy_id, purpose, count(*) FROM iam_attachment WHERE account = $1 GROUP BY policy_id, purpose";
     ATTACHMENT_ENTITIES = "SELECT entity_id FROM iam_attachment WHERE account = $1 AND policy_id = $2 AND purpose = $3 \
         AND entity_id > $4 ORDER BY entity_id LIMIT $5";
     CONTROL_POLICY_PUT = "INSERT INTO control_policy (account, name, document, updated_at) VALUES ($1, $2, $3, $4) \
@@ -25,28 +26,30 @@ statements! {
     CONTROL_POLICY_LIST = "SELECT name, document FROM control_policy WHERE account = $1 ORDER BY name";
     /// The policies of an entity and of its groups, its tags and the control policies of its account. The first column tells what a row
     /// is; a policy of AWS has no document here.
-    IDENTITY_FACTS = "SELECT 'inline', name, document FROM iam_inline_policy WHERE entity_id = $1 \
-        UNION ALL SELECT 'group', p.name, p.document FROM iam_member m JOIN iam_inline_policy p ON p.entity_id = m.container_id \
+    IDENTITY_FACTS = "SELECT 'inline', name, document, '' FROM iam_inline_policy WHERE entity_id = $1 \
+        UNION ALL SELECT 'group', p.name, p.document, '' FROM iam_member m JOIN iam_inline_policy p ON p.entity_id = m.container_id \
             WHERE m.member_id = $1 \
-        UNION ALL SELECT a.purpose, a.policy_id, v.document FROM iam_attachment a \
+        UNION ALL SELECT a.purpose, a.policy_id, v.document, e.path || e.name FROM iam_attachment a \
             LEFT JOIN iam_entity e ON e.id = a.policy_id \
             LEFT JOIN iam_policy_version v ON v.policy_id = e.id AND v.number = e.default_version WHERE a.entity_id = $1 \
-        UNION ALL SELECT a.purpose, a.policy_id, v.document FROM iam_member m \
+        UNION ALL SELECT a.purpose, a.policy_id, v.document, e.path || e.name FROM iam_member m \
             JOIN iam_attachment a ON a.entity_id = m.container_id \
             LEFT JOIN iam_entity e ON e.id = a.policy_id \
             LEFT JOIN iam_policy_version v ON v.policy_id = e.id AND v.number = e.default_version WHERE m.member_id = $1 \
-        UNION ALL SELECT 'tag', key, value FROM iam_tag WHERE entity_id = $1 \
-        UNION ALL SELECT 'control', name, document FROM control_policy WHERE account = $2";
+        UNION ALL SELECT 'tag', key, value, '' FROM iam_tag WHERE entity_id = $1 \
+        UNION ALL SELECT 'control', name, document, '' FROM control_policy WHERE account = $2";
 }
 
 /// What a managed policy is attached for, as the column `purpose` holds it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     Permissions,
     Boundary,
 }
 
 impl Purpose {
+    pub const ALL: [Purpose; 2] = [Purpose::Permissions, Purpose::Boundary];
+
     pub fn name(self) -> &'static str {
         match self {
             Purpose::Permissions => "permissions",
@@ -70,11 +73,12 @@ pub enum IdentityFact {
         name: String,
         document: String,
     },
-    /// A managed policy of the entity or of one of its groups. The document is that of its default version; `None` for a policy of AWS.
+    /// A managed policy of the entity or of one of its groups.
     Managed {
         purpose: Purpose,
         policy_id: String,
-        document: Option<String>,
+        /// `None` for a policy of AWS.
+        own: Option<OwnPolicy>,
     },
     Tag {
         key: String,
@@ -87,6 +91,15 @@ pub enum IdentityFact {
     },
 }
 
+/// A managed policy of an account, for authorization.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnPolicy {
+    /// Such as `/team/push`.
+    pub path_and_name: String,
+    /// That of the default version.
+    pub document: String,
+}
+
 fn version(mut row: crate::Row) -> Result<PolicyVersionRow, Error> {
     Ok(PolicyVersionRow { number: row.get(0)?, document: row.take(1)?, created_at: row.get(2)? })
 }
@@ -94,11 +107,17 @@ fn version(mut row: crate::Row) -> Result<PolicyVersionRow, Error> {
 fn fact(mut row: crate::Row) -> Result<IdentityFact, Error> {
     let what: String = row.take(0)?;
     let name: String = row.take(1)?;
-    let managed = |purpose, policy_id, document| IdentityFact::Managed { purpose, policy_id, document };
+    let mut managed = |purpose, policy_id| {
+        let own = match (row.take_some(2)?, row.take_some(3)?) {
+            (Some(document), Some(path_and_name)) => Some(OwnPolicy { path_and_name, document }),
+            _ => None,
+        };
+        Ok::<_, Error>(IdentityFact::Managed { purpose, policy_id, own })
+    };
     Ok(match what.as_str() {
         "inline" | "group" => IdentityFact::Inline { name, document: row.take(2)? },
-        "permissions" => managed(Purpose::Permissions, name, row.take_some(2)?),
-        "boundary" => managed(Purpose::Boundary, name, row.take_some(2)?),
+        "permissions" => managed(Purpose::Permissions, name)?,
+        "boundary" => managed(Purpose::Boundary, name)?,
         "tag" => IdentityFact::Tag { key: name, value: row.take(2)? },
         "control" => IdentityFact::Control { name, document: row.take(2)? },
         _ => return Err(Error::Column(0)),
@@ -172,6 +191,16 @@ impl Tx<'_> {
     pub fn attachment_count(&mut self, account: &str, policy: &str, purpose: Purpose) -> Result<i64, Error> {
         let params = [account.into(), policy.into(), purpose.name().into()];
         self.query_opt(ATTACHMENT_COUNT, &params)?.map_or(Ok(0), |row| row.get(0))
+    }
+
+    /// The number of entities of an account that each managed policy is attached to, by the policy's id. Other policies are not attached.
+    pub fn attachment_counts(&mut self, account: &str) -> Result<Vec<(String, Purpose, i64)>, Error> {
+        let count = |mut row: crate::Row| {
+            let purpose: String = row.take(1)?;
+            let purpose = Purpose::ALL.into_iter().find(|known| known.name() == purpose).ok_or(Error::Column(1))?;
+            Ok((row.take(0)?, purpose, row.get(2)?))
+        };
+        self.query(ATTACHMENT_COUNTS, &[account.into()])?.into_iter().map(count).collect()
     }
 
     /// The ids of the entities of an account that a managed policy is attached to, after an id.

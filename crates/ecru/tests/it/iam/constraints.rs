@@ -9,11 +9,10 @@ use std::collections::BTreeSet;
 use testkit::model::{Broken, Kind};
 use testkit::{AwsCaller, Model, Outcome, TestApp};
 
-/// Whether a member is not tested here. A marker must come from a listing, and is tested with the listings. No operation knows
-/// permissions boundaries yet, and Ecru has no sign-in sessions. No service of ECR takes a suffix.
+/// Whether a member is not tested here. A marker must come from a listing, and is tested with the listings. Ecru has no sign-in
+/// sessions. No service of ECR takes a suffix.
 fn outside(path: &str) -> bool {
-    let sign_in = path.ends_with("MaxSigninSessionDuration");
-    sign_in || matches!(path, "CustomSuffix" | "Marker" | "PermissionsBoundary")
+    path.ends_with("MaxSigninSessionDuration") || matches!(path, "CustomSuffix" | "Marker")
 }
 
 /// Returns what is wrong with the answer to a broken input; `None` if it is refused and the refusal names the member.

@@ -1,6 +1,6 @@
 //! Valid inputs of the operations about keys, groups, roles and instance profiles. `{MEMBER}` stands for what an earlier call answered.
 
-use super::cases::{Case, after, tags, user};
+use super::cases::{BOUNDARY, Case, after, tags, user};
 use serde_json::{Value, json};
 
 /// The operations about passwords, which no user has. Their valid inputs are refused as NoSuchEntity.
@@ -66,7 +66,7 @@ fn roles(operation: &str) -> Option<Case> {
             [],
             json!({
                 "RoleName": "ci", "Path": "/team/", "AssumeRolePolicyDocument": trust(), "Description": "d",
-                "MaxSessionDuration": 7200, "Tags": tags(),
+                "MaxSessionDuration": 7200, "PermissionsBoundary": BOUNDARY, "Tags": tags(),
             }),
         ),
         "GetRole" | "DeleteRole" => after([role()], json!({"RoleName": "ci"})),
