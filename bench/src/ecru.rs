@@ -30,7 +30,7 @@ const PROFILE: &str = "dist";
 /// Builds the server in the profile of releases, and returns the path of the binary.
 pub fn build(target: &Path) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(["build", "--profile", PROFILE, "--locked", "-p", "server"]).status()?;
+    let status = Command::new(cargo).args(["build", "--profile", PROFILE, "--locked", "-p", "ecru"]).status()?;
     if !status.success() {
         return Err("the server can't be built".into());
     }
@@ -107,11 +107,41 @@ pub fn repository(target: &Target, name: &str) -> Result<()> {
     call(target, "CreateRepository", &json!({"repositoryName": name})).map(|_| ())
 }
 
-/// Returns the token for docker, in the form that follows `Basic`.
+/// Returns the administrator's token for docker, in the form that follows `Basic`.
 fn token(target: &Target) -> Result<String> {
-    let answer = call(target, "GetAuthorizationToken", &json!({}))?;
+    token_in(&call(target, "GetAuthorizationToken", &json!({}))?)
+}
+
+/// Returns the token for docker of the owner of an access key, in the form that follows `Basic`.
+pub fn token_of(target: &Target, access_key_id: &str, secret: &str) -> Result<String> {
+    let (body, key) = (b"{}", SigningKey { access_key_id, secret, session_token: None });
+    let more = signature(target, &ApiCall::ecr("GetAuthorizationToken"), body, &key)?;
+    token_in(&send(target, &more, body)?)
+}
+
+fn token_in(answer: &Value) -> Result<String> {
     let token = answer["authorizationData"][0]["authorizationToken"].as_str().ok_or("an answer without a token")?;
     Ok(token.to_owned())
+}
+
+/// Calls an action of IAM as the administrator and returns its result.
+pub fn call_iam(target: &Target, action: &str, parameters: &[(&str, &str)]) -> Result<Value> {
+    let mut body = format!("Action={action}&Version=2010-05-08");
+    for (name, value) in parameters {
+        let encoded: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        body.push_str(&format!("&{name}={encoded}"));
+    }
+    let more = signature(target, &ApiCall::IAM, body.as_bytes(), &KEY)?;
+    let answer = send(target, &format!("{more}accept: application/json\r\n"), body.as_bytes())?;
+    Ok(answer[format!("{action}Response")][format!("{action}Result")].clone())
+}
+
+/// Sends a signed call of the AWS API and returns its output.
+fn send(target: &Target, more: &str, body: &[u8]) -> Result<Value> {
+    let unauthorized = Target { authorization: String::new(), ..target.clone() };
+    let request = unauthorized.request("POST", "/", more, body);
+    let (_, body) = Connection::open(target)?.call(&request, &[200])?;
+    Ok(serde_json::from_slice(&body)?)
 }
 
 /// Calls an ECR operation and returns its output.
@@ -123,32 +153,55 @@ pub fn call(target: &Target, operation: &str, input: &Value) -> Result<Value> {
 /// Returns the request for an operation, signed now.
 pub fn signed(target: &Target, operation: &str, input: &Value) -> Result<Vec<u8>> {
     let body = input.to_string().into_bytes();
-    let more = signature(target, operation, &body, &KEY)?;
+    let more = signature(target, &ApiCall::ecr(operation), &body, &KEY)?;
     let unauthorized = Target { authorization: String::new(), ..target.clone() };
     Ok(unauthorized.request("POST", "/", &more, &body))
 }
 
 /// Returns the head of a chunked request whose signer knows the access key id but not the secret.
 pub fn forged(target: &Target, operation: &str) -> Result<String> {
-    let more = signature(target, operation, b"", &SigningKey { secret: "not the secret", ..KEY })?;
+    let more = signature(target, &ApiCall::ecr(operation), b"", &SigningKey { secret: "not the secret", ..KEY })?;
     let unauthorized = Target { authorization: String::new(), ..target.clone() };
     Ok(unauthorized.head("POST", "/", &format!("{more}transfer-encoding: chunked\r\n"), None))
 }
 
-/// Returns the headers of an operation, with its signature.
+/// How a request names its service and its operation.
+struct ApiCall {
+    /// The service in the signature's scope.
+    service: &'static str,
+    content_type: &'static str,
+    /// The header X-Amz-Target, which the query protocol does not have.
+    target: Option<String>,
+}
+
+impl ApiCall {
+    const IAM: ApiCall =
+        ApiCall { service: "iam", content_type: "application/x-www-form-urlencoded; charset=utf-8", target: None };
+
+    fn ecr(operation: &str) -> ApiCall {
+        ApiCall {
+            service: "ecr",
+            content_type: "application/x-amz-json-1.1",
+            target: Some(format!("AmazonEC2ContainerRegistry_V20150921.{operation}")),
+        }
+    }
+}
+
+/// Returns the headers of a call, with its signature.
 #[expect(clippy::disallowed_methods, reason = "a program of its own: no test moves its clock")]
-fn signature(target: &Target, operation: &str, body: &[u8], key: &SigningKey<'_>) -> Result<String> {
+fn signature(target: &Target, call: &ApiCall, body: &[u8], key: &SigningKey<'_>) -> Result<String> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let host = target.address.to_string();
-    let operation = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
-    let content_type = "application/x-amz-json-1.1";
-    let headers: [(&str, &[u8]); 3] =
-        [("host", host.as_bytes()), ("content-type", content_type.as_bytes()), ("x-amz-target", operation.as_bytes())];
+    let mut headers: Vec<(&str, &[u8])> =
+        vec![("host", host.as_bytes()), ("content-type", call.content_type.as_bytes())];
+    let mut more = format!("content-type: {}\r\n", call.content_type);
+    if let Some(operation) = &call.target {
+        headers.push(("x-amz-target", operation.as_bytes()));
+        more.push_str(&format!("x-amz-target: {operation}\r\n"));
+    }
     let head = Head { method: "POST", path: "/", query: "", headers: &headers };
     let hash = Digest::of(Algorithm::Sha256, body).hash().try_into()?;
-    let signature = sign(&head, hash, key, REGION, "ecr", i64::try_from(now.as_micros())?);
-    let mut more = format!("content-type: {content_type}\r\nx-amz-target: {operation}\r\n");
-    for (name, value) in signature {
+    for (name, value) in sign(&head, hash, key, REGION, call.service, i64::try_from(now.as_micros())?) {
         more.push_str(&format!("{name}: {value}\r\n"));
     }
     Ok(more)

@@ -6,6 +6,7 @@ mod kept;
 mod manifests;
 mod memory;
 mod parallel_push;
+mod policies;
 mod small_images;
 mod start_up;
 mod tags;
@@ -31,6 +32,11 @@ pub const ALL: &[Workload] = &[
     Workload { name: "pull-1g-4", about: "pull 1 GiB, 4 streams, cached and not", run: bulk::pull_four },
     Workload { name: "small-images", about: "push 1,000 images of 11 KiB over 8 connections", run: small_images::run },
     Workload { name: "manifests", about: "HEAD and GET of manifests by tag over 16 connections", run: manifests::run },
+    Workload {
+        name: "policies",
+        about: "the same as a user with ten statements and conditions, beside the administrator",
+        run: policies::run,
+    },
     Workload { name: "parallel-push", about: "push 8 layers of 128 MiB at once", run: parallel_push::run },
     Workload { name: "tags", about: "pages of 1,000 tags, of 10,000 and of 1,000,000", run: tags::run },
     Workload {
@@ -49,7 +55,7 @@ pub const ALL: &[Workload] = &[
 ];
 
 /// The workloads that also run on PostgreSQL: those that depend on records, and need no prepared store.
-const ON_POSTGRES: &[&str] = &["small-images", "manifests", "cpu", "shares"];
+const ON_POSTGRES: &[&str] = &["small-images", "manifests", "policies", "cpu", "shares"];
 
 /// Returns the workloads with these names, or all that can run.
 pub fn named(names: &[String], on_postgres: bool) -> Result<Vec<&'static Workload>> {

@@ -8,25 +8,20 @@ use crate::crowd::{self, Client, CrowdRequest};
 use crate::http::{Answer, Connection, Target};
 use crate::report::{Goal, Report, Unit};
 use crate::sample::{Sample, ratio};
-use crate::server::WorkloadResult;
+use crate::server::{Server, WorkloadResult};
 use std::time::{Duration, Instant};
 
-const CONNECTIONS: usize = 16;
-const REPOSITORY: &str = "read";
+pub(super) const CONNECTIONS: usize = 16;
+pub(super) const REPOSITORY: &str = "read";
 /// The number of tags to read, each of its own image.
-const TAGS: usize = 100;
+pub(super) const TAGS: usize = 100;
 
 pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let span = if bench.quick { Duration::from_secs(2) } else { Duration::from_secs(10) };
     let servers = bench.start_all(&bench.sides())?;
-    let mut noise = Noise::new(fresh_seed());
-    let images: Vec<_> = (0..TAGS).map(|number| SmallImage::new(&mut noise, format!("v{number}"))).collect();
+    let images = images();
     for (_, server) in &servers {
-        server.repository(REPOSITORY)?;
-        let mut connection = Connection::open(&server.target)?;
-        for image in &images {
-            push_image(&mut connection, &server.target, REPOSITORY, image)?;
-        }
+        push(server, &images)?;
     }
     let turns = bench.rounds_of(&servers, |server, _| server.measure(|target| read(target, &images, span)))?;
     let on_postgres = bench.ecru.postgres.is_some();
@@ -44,8 +39,21 @@ pub fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Makes an image for each tag.
+pub(super) fn images() -> Vec<SmallImage> {
+    let mut noise = Noise::new(fresh_seed());
+    (0..TAGS).map(|number| SmallImage::new(&mut noise, format!("v{number}"))).collect()
+}
+
+/// Creates the repository with the images.
+pub(super) fn push(server: &Server, images: &[SmallImage]) -> Result<()> {
+    server.repository(REPOSITORY)?;
+    let mut connection = Connection::open(&server.target)?;
+    images.iter().try_for_each(|image| push_image(&mut connection, &server.target, REPOSITORY, image))
+}
+
 /// Sends HEAD and GET for one tag after the other, until the time is over.
-fn read(target: &Target, images: &[SmallImage], span: Duration) -> Result<WorkloadResult> {
+pub(super) fn read(target: &Target, images: &[SmallImage], span: Duration) -> Result<WorkloadResult> {
     let more = format!("accept: {MANIFEST_TYPE}\r\n");
     let requests: Vec<_> = images
         .iter()
