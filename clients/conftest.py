@@ -204,6 +204,24 @@ def new_repository(installation, aws):
         aws.delete_repository(repositoryName=name, force=True)
 
 
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory, engine):
+    """A server with the keys of every account."""
+    server = Ecru(tmp_path_factory.mktemp("policies"), engine, "--dev").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def client_at_dev(dev, tmp_path_factory, driver):
+    """The client at this server."""
+    # Not below the test's own directory, because the path of a socket has at most 108 characters.
+    client = driver(dev, tmp_path_factory.mktemp(slug(driver)))
+    client.start()
+    yield client
+    client.stop()
+
+
 @pytest.fixture(autouse=True)
 def server_is_ready(request):
     """Checks that the shared server is ready after each test."""

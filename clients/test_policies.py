@@ -14,30 +14,12 @@ from drivers import DockerClassic, Podman, Skopeo
 from drivers.client import of_python
 from drivers.containerd import NEIGHBOUR, named
 from drivers.containers import REGISTRIES
-from ecru import Ecru
+from ecru import binary
 from images import Image, digest
 from pages import Page
 
 OWNER, OTHER = "000000000000", "111122223333"
 PAGE = Page("policies.md")
-
-
-@pytest.fixture(scope="module")
-def dev(tmp_path_factory, engine):
-    """A server with the keys of every account."""
-    server = Ecru(tmp_path_factory.mktemp("policies"), engine, "--dev").start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def client_at_dev(dev, tmp_path_factory, driver):
-    """The client at this server."""
-    # Not below the test's own directory, because the path of a socket has at most 108 characters.
-    client = driver(dev, tmp_path_factory.mktemp(slug(driver)))
-    client.start()
-    yield client
-    client.stop()
 
 
 @of(DockerClassic, Podman)
@@ -236,6 +218,50 @@ def test_the_recipe_for_pulls_by_digest(at_recipe, dev, recipe):
     assert code(owner.batch_get_image, **BY_TAG) == "AccessDeniedException"
     out = recipe(f"aws ecr batch-get-image --repository-name {NAME} --image-ids imageDigest={pushed}")
     assert json.loads(out.stdout)["images"][0]["imageId"]["imageDigest"] == pushed
+
+
+def key_of(out):
+    """Returns boto3's arguments with the key that `aws iam create-access-key` printed."""
+    key = json.loads(out[out.index('{\n    "AccessKey"') :])["AccessKey"]
+    return {"aws_access_key_id": key["AccessKeyId"], "aws_secret_access_key": key["SecretAccessKey"]}
+
+
+def test_the_recipe_for_a_user_that_only_reads(dev, recipe):
+    (read_only,) = PAGE.blocks("Read only", "sh")
+    key = key_of(recipe(read_only).stdout)
+    reader = boto3.client("ecr", region_name="us-east-1", endpoint_url=dev.url, **key)
+    manifest = reader.batch_get_image(**BY_TAG)["images"][0]["imageManifest"]
+    assert reader.describe_images(repositoryName=NAME)["imageDetails"] and reader.describe_repositories()["repositories"]
+    token = base64.b64decode(reader.get_authorization_token()["authorizationData"][0]["authorizationToken"]).decode()
+    pull = requests.get(f"{dev.url}/v2/{NAME}/manifests/v1", auth=tuple(token.split(":", 1)), timeout=10)
+    assert pull.text == manifest
+    assert code(reader.put_image, repositoryName=NAME, imageManifest=manifest, imageTag="v2") == "AccessDeniedException"
+    assert code(reader.batch_delete_image, **BY_TAG) == "AccessDeniedException"
+    recipe(
+        f"aws iam delete-access-key --user-name reader --access-key-id {key['aws_access_key_id']}\n"
+        "aws iam detach-user-policy --user-name reader"
+        " --policy-arn arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryReadOnly\n"
+        "aws iam delete-user --user-name reader"
+    )
+
+
+def test_the_recipe_for_a_limited_account(dev, recipe):
+    (limit,) = PAGE.blocks("Limit an account", "sh")
+    program = f"ecru() {{ '{binary()}' \"$@\"; }}\n"
+    out = recipe(program + limit).stdout
+    key = dict(re.findall(r"^export (AWS_\w+)=(\S+)$", out, re.M))
+    assert "KeepRepositories" in out and "FullAWSAccess:" in out
+    keys = {name.lower(): value for name, value in key.items()}
+    member = boto3.client("ecr", region_name="us-east-1", endpoint_url=dev.url, **keys)
+    member.create_repository(repositoryName="kept")
+    assert code(member.delete_repository, repositoryName="kept") == "AccessDeniedException"
+    account = "222233334444"
+    assert "must delete its repositories first" in recipe(f"{program}ecru account delete {account}", check=False).stderr
+    recipe(f"{program}ecru account control-policy delete {account} keep")
+    member.delete_repository(repositoryName="kept")
+    assert account in recipe(f"{program}ecru account list").stdout
+    recipe(f"{program}ecru account delete {account}")
+    assert account not in recipe(f"{program}ecru account list --json").stdout
 
 
 def test_the_refusal_of_a_policy_is_the_one_on_the_page(dev, recipe):
