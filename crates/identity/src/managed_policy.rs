@@ -67,26 +67,32 @@ impl PolicyArn {
 
     /// Finds what the ARN can name in the call's account and partition.
     pub(crate) fn target(&self, cx: &Cx) -> PolicyTarget {
-        let known = self.partition == cx.registry.partition().id();
+        match self.partition == cx.registry.partition().id() {
+            true => self.in_account(cx.registry.account),
+            false => PolicyTarget::Unknown,
+        }
+    }
+
+    /// Finds what the ARN can name in an account, in any partition that exists.
+    pub(crate) fn in_account(&self, account: AccountId) -> PolicyTarget {
+        let known = Partition::ALL.into_iter().any(|partition| partition.id() == self.partition);
         match self.owner {
-            None => AwsPolicy::named(&self.path, &self.name)
-                .filter(|_| known)
-                .map_or(PolicyTarget::Unknown, PolicyTarget::Aws),
-            Some(account) if known && account == cx.registry.account => {
+            _ if !known => PolicyTarget::Unknown,
+            None => AwsPolicy::named(&self.path, &self.name).map_or(PolicyTarget::Unknown, PolicyTarget::Aws),
+            Some(owner) if owner == account => {
                 PolicyTarget::Own { account, path: self.path.clone(), name: self.name.clone() }
             }
             Some(_) => PolicyTarget::Unknown,
         }
     }
 
-    /// The name of the account's own policy, to be changed. Fails for those of ACCOUNT.
+    /// The name of the account's own policy, to be changed. Fails for those of AWS.
     pub(crate) async fn own(&self, cx: &Cx) -> Result<&str, Error> {
         if self.owner.is_none() {
             return Err(Error::ForeignPolicy);
         }
         let target = self.target(cx);
-        let found: Result<_, Error> = cx.db.read(move |tx| target.find(tx)).await;
-        found?.ok_or_else(|| self.not_found())?;
+        cx.db.read(move |tx| target.find(tx)).await?.ok_or_else(|| self.not_found())?;
         Ok(&self.name)
     }
 }
@@ -112,7 +118,7 @@ pub(crate) enum KnownPolicy {
 
 impl PolicyTarget {
     /// Names are compared with case, as ARNs are.
-    pub(crate) fn find(&self, tx: &mut Tx<'_>) -> Result<Option<KnownPolicy>, Error> {
+    pub(crate) fn find(&self, tx: &mut Tx<'_>) -> Result<Option<KnownPolicy>, meta::Error> {
         Ok(match self {
             PolicyTarget::Aws(policy) => Some(KnownPolicy::Aws(policy)),
             PolicyTarget::Own { account, path, name } => {
@@ -140,11 +146,22 @@ impl KnownPolicy {
     }
 
     /// Finds the policy that an attachment names. `None` for one that is gone.
-    pub(crate) fn by_id(tx: &mut Tx<'_>, id: &str) -> Result<Option<KnownPolicy>, Error> {
+    pub(crate) fn by_id(tx: &mut Tx<'_>, id: &str) -> Result<Option<KnownPolicy>, meta::Error> {
         if let Some(policy) = AwsPolicy::by_id(id) {
             return Ok(Some(KnownPolicy::Aws(policy)));
         }
         Ok(tx.look_up(iam::entity_by_id(id))?.map(|own| KnownPolicy::Own(own.into())))
+    }
+
+    /// The document of the default version.
+    pub(crate) fn document(&self, tx: &mut Tx<'_>) -> Result<Option<String>, meta::Error> {
+        match self {
+            KnownPolicy::Aws(policy) => Ok(Some(policy.document.to_owned())),
+            KnownPolicy::Own(own) => {
+                let version = tx.policy_version_get(&own.id, own.default_version.unwrap_or_default())?;
+                Ok(version.map(|version| version.document))
+            }
+        }
     }
 
     pub(crate) fn name(&self) -> &str {

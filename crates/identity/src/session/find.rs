@@ -2,11 +2,12 @@
 
 use super::detail::Detail;
 use crate::credential::{Credential, ProcessKeys, SessionProof, opened, principal};
+use crate::managed_policy::PolicyArn;
 use crate::{CommonError, System};
 use aws::AccountId;
 use kernel::access::{Caller, CallerIdentity, Session, SessionKind};
 use kernel::clock::Time;
-use meta::records::iam::{self, EntityKind};
+use meta::records::iam::EntityKind;
 use meta::records::session::{self, FoundSession};
 use policy::{AttachedPolicy, Document, Grammar};
 use std::sync::Arc;
@@ -99,7 +100,7 @@ async fn policies(system: &System, account: AccountId, detail: &Detail) -> Resul
     Ok(policies)
 }
 
-/// The default versions of an account's managed policies, by ARN. `None` for one that does not exist.
+/// The default versions of managed policies of an account and of AWS, by ARN. `None` for one that does not exist.
 pub(super) async fn managed(
     system: &System,
     account: AccountId,
@@ -119,19 +120,9 @@ pub(super) async fn managed(
 }
 
 fn managed_policy(tx: &mut meta::Tx<'_>, account: AccountId, arn: &str) -> Result<Option<String>, meta::Error> {
-    let rest = arn.strip_prefix("arn:").and_then(|rest| rest.split_once(":iam::"));
-    let Some((partition, rest)) = rest else { return Ok(None) };
-    let Some(path_and_name) = rest.strip_prefix(account.as_str()).and_then(|rest| rest.strip_prefix(":policy/")) else {
-        return Ok(None);
-    };
-    let name = path_and_name.rsplit('/').next().unwrap_or_default();
-    let Some(policy) = tx.look_up(iam::entity_by_name(account.as_str(), EntityKind::Policy, name))? else {
-        return Ok(None);
-    };
-    let is_known = aws::Partition::ALL.into_iter().any(|known| known.id() == partition);
-    if !is_known || format!("/{path_and_name}") != format!("{}{}", policy.path, policy.name) {
-        return Ok(None);
+    let Ok(arn) = PolicyArn::parse(arn.to_owned()) else { return Ok(None) };
+    match arn.in_account(account).find(tx)? {
+        Some(policy) => policy.document(tx),
+        None => Ok(None),
     }
-    let version = tx.policy_version_get(&policy.id, policy.default_version.unwrap_or_default())?;
-    Ok(version.map(|version| version.document))
 }
