@@ -128,6 +128,44 @@ def test_terraforms_calls_for_an_access_key(dev, iam):
     assert code(iam.list_access_keys, UserName="tf-keys") == "NoSuchEntity"
 
 
+def document(action):
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def test_terraforms_calls_for_a_policy_and_its_attachment(iam):
+    # Create and read.
+    made = iam.create_policy(PolicyName="tf-policy", PolicyDocument=json.dumps(document("ecr:PutImage")), Tags=tags(team="a"))
+    arn = made["Policy"]["Arn"]
+    read = iam.get_policy(PolicyArn=arn)["Policy"]
+    assert (read["DefaultVersionId"], read["AttachmentCount"], read["Tags"]) == ("v1", 0, tags(team="a"))
+    version = iam.get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]
+    assert version["Document"] == document("ecr:PutImage")
+    # Update in place: the oldest version makes room when there are five.
+    for number in range(2, 8):
+        versions = iam.list_policy_versions(PolicyArn=arn)["Versions"]
+        if len(versions) == 5:
+            iam.delete_policy_version(PolicyArn=arn, VersionId=versions[-1]["VersionId"])
+        iam.create_policy_version(PolicyArn=arn, PolicyDocument=json.dumps(document("ecr:*")), SetAsDefault=True)
+        assert iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"] == f"v{number}"
+    # Attach to a role, read, detach, and read again.
+    iam.create_role(RoleName="tf-attached", AssumeRolePolicyDocument=trust(OWNER))
+    iam.attach_role_policy(RoleName="tf-attached", PolicyArn=arn)
+    attached = iam.list_attached_role_policies(RoleName="tf-attached")["AttachedPolicies"]
+    assert attached == [{"PolicyName": "tf-policy", "PolicyArn": arn}]
+    assert code(iam.delete_policy, PolicyArn=arn) == "DeleteConflict"
+    iam.detach_role_policy(RoleName="tf-attached", PolicyArn=arn)
+    assert iam.list_attached_role_policies(RoleName="tf-attached")["AttachedPolicies"] == []
+    assert code(iam.detach_role_policy, RoleName="tf-attached", PolicyArn=arn) == "NoSuchEntity"
+    iam.delete_role(RoleName="tf-attached")
+    # Delete: the versions that are not the default first.
+    for version in iam.list_policy_versions(PolicyArn=arn)["Versions"]:
+        if not version["IsDefaultVersion"]:
+            iam.delete_policy_version(PolicyArn=arn, VersionId=version["VersionId"])
+    iam.delete_policy(PolicyArn=arn)
+    assert code(iam.get_policy, PolicyArn=arn) == "NoSuchEntity"
+
+
 def test_terraforms_calls_for_a_role(iam):
     name = "tf-role"
     iam.create_user(UserName="tf-trusted")
@@ -240,7 +278,8 @@ def test_the_commands_of_the_page_run_word_by_word(dev, tmp_path):
     def run(heading, blocks):
         scripts = PAGE.blocks(heading, *["sh"] * blocks)
         text = "\n".join([begin, *scripts]).replace("localhost:5050", address)
-        return shell.bash(text, PATH=path).stdout
+        # The AWS CLI keeps the sessions of profiles in the home directory.
+        return shell.bash(text, PATH=path, HOME=tmp_path).stdout
 
     printed = run("A user with a key", 2)
     assert f'"Arn": "arn:aws:iam::{OWNER}:user/ann"' in printed and '"ServiceName": "sts"' in printed
@@ -249,6 +288,9 @@ def test_the_commands_of_the_page_run_word_by_word(dev, tmp_path):
     assert '"UserName": "ann"' in run("A group", 1)
     printed = run("A role", 1)
     assert f"arn:aws:iam::{OWNER}:role/ci" in printed and f"arn:aws:iam::{OWNER}:user/ann" in printed
+    printed = run("Policies", 3)
+    assert '"GroupName": "developers"' in printed and '"VersionId": "v2"' in printed
+    assert '"PermissionsBoundaryArn": "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryPowerUser"' in printed
     printed = run("Roles and sessions", 2)
     assert f'"Arn": "arn:aws:sts::{OWNER}:assumed-role/builder/ci"' in printed and f'"Account": "{OWNER}"' in printed
     assert re.search(rf'"arn:aws:sts::{OWNER}:assumed-role/builder/botocore-session-\d+"', printed)

@@ -1,3 +1,4 @@
+mod aws_managed;
 pub mod cases;
 mod constraints;
 mod entity_cases;
