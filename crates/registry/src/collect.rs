@@ -58,7 +58,8 @@ impl Due {
         Due {
             deleted: now.minus(limits.undelete_window),
             unreferenced: now.minus(limits.grace),
-            made: now.minus(limits.sweep_age),
+            // Longer than an upload and its last request together, whatever is configured.
+            made: now.minus(limits.sweep_age.max(limits.upload_life + limits.request_time)),
             happened: now.minus(limits.event_age),
         }
     }
@@ -143,9 +144,9 @@ pub async fn run(system: &System, due: Due) -> Result<Collected, Error> {
         repositories: repositories(system, due.deleted).await?,
         ..Collected::default()
     };
+    collected.events = events(system, due.happened).await?;
     layers(system, due.unreferenced, &mut collected).await?;
     collected.strays = sweep(system, due.made).await?;
-    collected.events = events(system, due.happened).await?;
     Ok(collected)
 }
 
@@ -217,9 +218,10 @@ async fn images(system: &System, before: Time) -> Result<u64, Error> {
 async fn repositories(system: &System, before: Time) -> Result<u64, Error> {
     let mut total = 0;
     loop {
-        let found: Result<_, Error> =
-            system.db.read(move |tx| Ok(tx.collect_deleted_repositories(before.0, 1)?.pop())).await;
-        let Some(id) = found? else { return Ok(total) };
+        // Claimed before anything of it goes, so that it can't be restored meanwhile.
+        let claimed: Result<_, Error> =
+            system.db.write_to_free(move |tx| Ok(tx.collect_claim_repository(before.0)?)).await;
+        let Some(id) = claimed? else { return Ok(total) };
         repository(system, id).await?;
         total += 1;
     }
@@ -271,11 +273,21 @@ async fn layers(system: &System, before: Time, collected: &mut Collected) -> Res
                 let size = part.iter().find(|layer| layer.id == id).map_or(0, |layer| layer.size);
                 collected.layer_bytes += u64::try_from(size).unwrap_or(0);
                 if let Some(location) = location {
-                    system.blobs.remove(Location(location.0), None).await?;
+                    // What can't be removed now is without a record, and the sweep tries again.
+                    remove(system, location).await;
                 }
             }
         }
     }
+}
+
+/// Removes the bytes at a location. A failure is logged, and stops nothing else. Returns whether they are gone.
+async fn remove(system: &System, location: LocationId) -> bool {
+    let removed = system.blobs.remove(Location(location.0), None).await;
+    if let Err(error) = &removed {
+        tracing::warn!(location = %Location(location.0), error = %error, "Bytes that nothing names can't be removed");
+    }
+    removed.is_ok()
 }
 
 /// Removes the records of layers that may still be collected, and returns them with their locations. `None` if somebody holds all layers.
@@ -286,7 +298,8 @@ async fn records(
 ) -> Result<Option<Vec<(LayerId, Option<LocationId>)>>, Error> {
     let now = system.now().0;
     let removed = system.db.write_to_free(move |tx| {
-        // A hold that is committed before this transaction protects all that its holder can have read.
+        // A hold that is committed before this transaction protects all that its holder can have read. On PostgreSQL a transaction that
+        // runs beside the hold may still remove unreferenced layers; a backup then reports them as missing.
         if tx.look_up(collect::hold_at(now))?.is_some() {
             return Ok(None);
         }
@@ -306,7 +319,8 @@ async fn records(
 /// to a request that still runs.
 pub async fn sweep(system: &System, before: Time) -> Result<u64, Error> {
     let before_ms = u64::try_from(before.0 / 1000).unwrap_or(0);
-    let mut uploads: Option<HashSet<LocationId>> = None;
+    // Before the records: a session that completes meanwhile is either among these, or its layer is recorded when its location is looked at.
+    let uploads = upload_locations(system).await?;
     let (mut after, mut total) = (None, 0);
     loop {
         let page = system.blobs.list(after, LOCATIONS_AT_ONCE).await?;
@@ -324,13 +338,8 @@ pub async fn sweep(system: &System, before: Time) -> Result<u64, Error> {
             Ok::<_, Error>(unnamed)
         });
         for location in unnamed.await? {
-            // Few locations are without a record, so the uploads are read only if there is one.
-            if uploads.is_none() {
-                uploads = Some(upload_locations(system).await?);
-            }
-            if uploads.as_ref().is_some_and(|uploads| !uploads.contains(&location)) {
-                system.blobs.remove(Location(location.0), None).await?;
-                total += 1;
+            if !uploads.contains(&location) {
+                total += u64::from(remove(system, location).await);
             }
         }
     }
@@ -381,7 +390,7 @@ impl Hold {
         let prolonged = db.clone();
         let prolonging = tokio::spawn(async move {
             loop {
-                clock.sleep_until(clock.now().plus(HOLD / 2)).await;
+                clock.sleep_until(clock.now().plus(HOLD / 4)).await;
                 if let Err(error) = hold(&prolonged, id, clock.now()).await {
                     tracing::warn!(error = %error, "The hold of all layers can't be prolonged");
                 }

@@ -103,9 +103,11 @@ impl Operation for CollectUnused {
     }
 
     async fn handle(at_once: bool, cx: &Cx, _app: &App) -> Result<CollectUnusedOutput, Error> {
-        let done = collect::run(cx, due(cx, at_once)).await?;
-        // The grace of the layers of those images and repositories begins with their removal.
-        let more = if at_once { collect::run(cx, due(cx, true)).await? } else { collect::Collected::default() };
+        let due = due(cx, at_once);
+        let done = collect::run(cx, due).await?;
+        // The grace of the layers of those images and repositories begins with their removal. What is deleted meanwhile keeps its window.
+        let again = Due { deleted: due.deleted, ..Due::at_once(cx) };
+        let more = if at_once { collect::run(cx, again).await? } else { collect::Collected::default() };
         Ok(CollectUnusedOutput {
             images: done.images + more.images,
             repositories: done.repositories + more.repositories,

@@ -105,6 +105,8 @@ pub struct RestoreImageOutput {
     pub image_tags: Vec<String>,
     /// Tags that they had, which name other images now.
     pub taken_image_tags: Vec<String>,
+    /// Images that a restored index lists and that can't be restored.
+    pub missing_image_digests: Vec<String>,
 }
 
 impl Operation for RestoreImage {
@@ -132,6 +134,7 @@ impl Operation for RestoreImage {
             image_digests: restored.images.iter().map(ToString::to_string).collect(),
             image_tags: restored.tags,
             taken_image_tags: restored.taken,
+            missing_image_digests: restored.missing.iter().map(ToString::to_string).collect(),
         })
     }
 }

@@ -109,8 +109,11 @@ async fn back_up(
     let to = to.map_err(TransferError::Target)?;
     let summary = transfer(&stores.layers, &to, &mut records, before.as_mut(), &progress).await;
     progress.end();
-    if let Some(hold) = hold {
-        hold.end().await?;
+    // A hold that can't be ended ends by itself, and is no reason to throw the copy away.
+    if let Some(hold) = hold
+        && let Err(error) = hold.end().await
+    {
+        tracing::warn!(error = %error, "The hold of all layers can't be ended");
     }
     let summary = summary?;
 

@@ -128,7 +128,7 @@ impl RestoreOne {
             "registryId": self.of.registry_id, "repositoryName": repository, "imageDigest": digest,
         });
         let restored: RestoreImageOutput = client.call("RestoreImage", &input).await?;
-        let RestoreImageOutput { image_digests, image_tags, taken_image_tags } = restored;
+        let RestoreImageOutput { image_digests, image_tags, taken_image_tags, missing_image_digests } = restored;
         if image_digests.is_empty() {
             return Ok(format!("{} is not deleted: nothing was changed.\n", self.image));
         }
@@ -139,6 +139,9 @@ impl RestoreOne {
         }
         if !taken_image_tags.is_empty() {
             text.push_str(&format!("These tags name other images now: {}\n", taken_image_tags.join(", ")));
+        }
+        for digest in missing_image_digests {
+            text.push_str(&format!("The index lists {digest}, which can't be restored: push it again.\n"));
         }
         Ok(text)
     }

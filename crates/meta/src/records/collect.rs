@@ -4,6 +4,8 @@ use crate::{Error, HoldId, ImageId, LayerId, LocationId, Lookup, RepositoryId, T
 
 statements! {
     COLLECT_DELETED_IMAGES = "SELECT id FROM image WHERE deleted_at IS NOT NULL AND deleted_at <= $1 ORDER BY deleted_at, id LIMIT $2";
+    /// Time 0 is before every window, so a claimed repository can't be restored.
+    COLLECT_REPOSITORY_CLAIM = "UPDATE repository SET deleted_at = 0 WHERE id = $1 AND deleted_at IS NOT NULL AND deleted_at <= $2";
     COLLECT_DELETED_REPOSITORIES = "SELECT id FROM repository WHERE deleted_at IS NOT NULL AND deleted_at <= $1 \
         ORDER BY deleted_at, id LIMIT $2";
     COLLECT_REPOSITORY_IMAGES = "SELECT id FROM image WHERE repository_id = $1 AND deleted_at IS NULL \
@@ -66,10 +68,15 @@ impl Tx<'_> {
         self.query(COLLECT_DELETED_IMAGES, &[before.into(), limit.into()])?.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Lists repositories that were deleted at `before` or earlier, the oldest deletion first.
-    pub fn collect_deleted_repositories(&mut self, before: i64, limit: u32) -> Result<Vec<RepositoryId>, Error> {
-        let rows = self.query(COLLECT_DELETED_REPOSITORIES, &[before.into(), limit.into()])?;
-        rows.iter().map(|row| row.get(0)).collect()
+    /// Claims the repository that was deleted first, at `before` or earlier: it can't be restored from now on, and is claimed again if its
+    /// collection breaks off.
+    pub fn collect_claim_repository(&mut self, before: i64) -> Result<Option<RepositoryId>, Error> {
+        let Some(row) = self.query_opt(COLLECT_DELETED_REPOSITORIES, &[before.into(), 1.into()])? else {
+            return Ok(None);
+        };
+        let id: RepositoryId = row.get(0)?;
+        self.execute(COLLECT_REPOSITORY_CLAIM, &[id.into(), before.into()])?;
+        Ok(Some(id))
     }
 
     /// Lists images of a repository that were not deleted themselves.

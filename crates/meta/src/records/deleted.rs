@@ -25,7 +25,8 @@ statements! {
         SELECT $1, layer.digest, layer.id, NULL FROM image_layer JOIN layer ON layer.id = image_layer.layer_id \
         WHERE image_layer.image_id = $2 ON CONFLICT (repository_id, digest) DO NOTHING";
     DELETED_IMAGE_LAYERS = "SELECT layer.id, layer.digest, layer.size, \
-        (SELECT count(*) FROM image_layer other WHERE other.layer_id = layer.id AND other.image_id <> $1) \
+        CASE WHEN EXISTS (SELECT 1 FROM image_layer other WHERE other.layer_id = layer.id AND other.image_id <> $1) \
+        THEN 1 ELSE 0 END \
         FROM image_layer JOIN layer ON layer.id = image_layer.layer_id WHERE image_layer.image_id = $1";
     DELETED_REPOSITORY = "SELECT id, deleted_at FROM repository WHERE account = $1 AND region = $2 AND name = $3 \
         AND deleted_at IS NOT NULL ORDER BY deleted_at DESC LIMIT 1";
@@ -57,8 +58,8 @@ pub struct DeletedImageLayer {
     pub digest: Vec<u8>,
     /// Bytes.
     pub size: i64,
-    /// The number of other images that reference it, deleted ones included.
-    pub others: i64,
+    /// Whether other images reference it, deleted ones included.
+    pub is_shared: bool,
 }
 
 fn image(row: &Row) -> Result<DeletedImageRow, Error> {
@@ -112,11 +113,11 @@ impl Tx<'_> {
         self.send(DELETED_IMAGE_SHOW_LAYERS, [repository.into(), id.into()])
     }
 
-    /// Returns the layers of an image with the number of other images that reference each.
+    /// Returns the layers of an image, and whether other images reference each.
     pub fn deleted_image_layers(&mut self, id: ImageId) -> Result<Vec<DeletedImageLayer>, Error> {
         let rows = self.query(DELETED_IMAGE_LAYERS, &[id.into()])?;
         let layer = |row: &Row| {
-            Ok(DeletedImageLayer { id: row.get(0)?, digest: row.get(1)?, size: row.get(2)?, others: row.get(3)? })
+            Ok(DeletedImageLayer { id: row.get(0)?, digest: row.get(1)?, size: row.get(2)?, is_shared: row.get(3)? })
         };
         rows.iter().map(layer).collect()
     }

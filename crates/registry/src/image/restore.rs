@@ -39,6 +39,8 @@ pub struct RestoredImages {
     pub tags: Vec<String>,
     /// Tags that they had, which name other images now.
     pub taken: Vec<String>,
+    /// Images that a restored index lists and that can't be restored, such as purged ones.
+    pub missing: Vec<Digest>,
 }
 
 /// What a purge did.
@@ -88,18 +90,23 @@ pub async fn restore(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<
             return Ok(Some(RestoredImages::default()));
         }
         let mut restored = RestoredImages::default();
-        let (mut queue, mut seen) = (VecDeque::from([wanted.to_bytes()]), BTreeSet::new());
-        while let Some(digest) = queue.pop_front() {
+        let (mut queue, mut seen) = (VecDeque::from([(wanted.to_bytes(), false)]), BTreeSet::new());
+        while let Some((digest, is_child)) = queue.pop_front() {
             if !seen.insert(digest.clone()) || tx.image_by_digest(row.id, &digest)?.is_some() {
                 continue;
             }
-            let Some(image) = tx.deleted_image(row.id, &digest)?.filter(|image| window.lasts(image)) else { continue };
+            let Some(image) = tx.deleted_image(row.id, &digest)?.filter(|image| window.lasts(image)) else {
+                if is_child {
+                    restored.missing.push(stored_digest(&digest)?);
+                }
+                continue;
+            };
             let tags = bring_back(tx, row.id, &image, window.now, &mut restored)?;
             let detail = json!({ "deletedAt": image.deleted_at, "tags": tags });
             let event = Event::new(&call, "image.restore", Some(row.id));
             event::record(tx, Event { digest: Some(stored_digest(&digest)?), detail, ..event })?;
-            queue.extend(tx.deleted_image_children(image.id)?);
-            queue.extend(tx.deleted_referrers(row.id, &digest)?);
+            queue.extend(tx.deleted_image_children(image.id)?.into_iter().map(|child| (child, true)));
+            queue.extend(tx.deleted_referrers(row.id, &digest)?.into_iter().map(|referrer| (referrer, false)));
         }
         Ok((!restored.images.is_empty()).then_some(restored))
     })
@@ -150,9 +157,9 @@ pub async fn purge(cx: &Cx, name: &RepositoryName, digest: &Digest) -> Result<Pu
             let purged = purged.get_or_insert(PurgedImage { freed: 0, shared: Vec::new() });
             let layers = tx.deleted_image_layers(image.id)?;
             tx.collect_image(image.id, now.0)?;
-            let digests = layers.iter().filter(|layer| layer.others > 0).map(|layer| stored_digest(&layer.digest));
+            let digests = layers.iter().filter(|layer| layer.is_shared).map(|layer| stored_digest(&layer.digest));
             purged.shared = digests.collect::<Result<_, _>>()?;
-            let own = layers.iter().filter(|layer| layer.others == 0).map(|layer| layer.size);
+            let own = layers.iter().filter(|layer| !layer.is_shared).map(|layer| layer.size);
             purged.freed += u64::try_from(own.sum::<i64>()).unwrap_or(0);
         }
         if purged.is_some() {

@@ -322,3 +322,52 @@ async fn a_deleted_repository_comes_back_whole_and_a_protected_one_is_not_delete
     let gone = repository::restore(&world.cx, &new, &new).await.unwrap_err();
     assert!(matches!(gone, registry::Error::RepositoryNotFound { .. }), "{gone:?}");
 }
+
+#[tokio::test]
+async fn a_repository_whose_collection_began_is_not_restored_and_its_collection_goes_on() {
+    let world = World::new(Store::Memory).await;
+    let limits = Limits::default();
+    push(&world, 1, "v1").await;
+    let id = repository::get(&world.cx, &app()).await.unwrap().id;
+    repository::delete(&world.cx, &app(), true).await.unwrap();
+    // A collection that does not wait for the window claims it, and breaks off.
+    let now = world.cx.now().0;
+    let claimed: Result<_, meta::Error> = world.cx.db.write(move |tx| tx.collect_claim_repository(now)).await;
+    assert_eq!(claimed.unwrap(), Some(id));
+    let refused = repository::restore(&world.cx, &app(), &app()).await.unwrap_err();
+    assert!(matches!(refused, registry::Error::RepositoryNotFound { .. }), "{refused:?}");
+    assert_eq!(collected(&world).await, Collected { repositories: 1, ..Collected::default() });
+    // One that was restored before is not claimed.
+    world.repository(&world.cx, &app()).await;
+    repository::delete(&world.cx, &app(), true).await.unwrap();
+    repository::restore(&world.cx, &app(), &app()).await.unwrap();
+    world.clock.advance(limits.undelete_window * 2);
+    assert_eq!(collected(&world).await.repositories, 0);
+    repository::get(&world.cx, &app()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_index_whose_image_was_purged_comes_back_and_says_what_is_missing() {
+    let world = World::new(Store::Memory).await;
+    let (child, _) = push(&world, 1, "child").await;
+    let index = push_index(&world, &child, "v1").await;
+    delete(&world, &index).await;
+    delete(&world, &child).await;
+    image::purge(&world.cx, &app(), &child).await.unwrap();
+    let restored = image::restore(&world.cx, &app(), &index).await.unwrap();
+    assert_eq!((restored.images, restored.missing), (vec![index], vec![child]));
+}
+
+#[tokio::test]
+async fn bytes_that_can_not_be_removed_stop_nothing_else() {
+    let world = World::new(Store::Memory).await;
+    for seed in 1..=3 {
+        world.put(&layer_bytes(seed, 40_000)).await;
+    }
+    world.clock.advance(Limits::default().grace);
+    let fault = || blob::Error::from_io("a fault", std::io::Error::other("a fault"));
+    world.faulty.fail(blob::faulty::EngineCall::Remove, 1, fault());
+    // The layer whose bytes stayed has no record, and is swept in the same run.
+    let done = collected(&world).await;
+    assert_eq!((done.layers, done.strays, world.locations().await), (3, 1, 0));
+}
