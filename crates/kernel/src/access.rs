@@ -23,7 +23,7 @@ pub type Tags = Arc<[(String, String)]>;
 pub struct FoundPolicies {
     /// The policies of the caller and of the resource.
     pub policies: policy::Policies,
-    /// The resource's tags. May be empty if there are no policies.
+    /// The resource's tags.
     pub resource_tags: Tags,
     /// The tags of the caller's user or role. The tags of its session win over them.
     pub principal_tags: Tags,

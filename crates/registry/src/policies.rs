@@ -6,7 +6,7 @@
 
 use crate::account_setting::{self, REGISTRY_POLICY_SCOPE, V1};
 use crate::clock::Time;
-use crate::{Capability, CommonError, Cx, Error, RegistryId, lock, permission, resource_tags};
+use crate::{Capability, CommonError, Cx, Error, RegistryId, lock, permission};
 use kernel::access::{FoundPolicies, Need, PolicySource, Resource, Tags};
 use meta::records::policy::{self as records, ResourcePolicyRow};
 use oci::Digest;
@@ -48,6 +48,8 @@ impl PolicySource for StoredPolicies {
             found.policies.resource.extend(repository.clone());
             let concerned = !of_version_1 || is_of_version_1_action(&need.action);
             found.policies.registry.extend(registry.clone().filter(|_| concerned));
+        }
+        if !tags.is_empty() {
             found.resource_tags = tags.clone();
         }
         Ok(())
@@ -84,9 +86,9 @@ struct ResourcePolicies {
     repository: Option<AttachedPolicy>,
     registry: Option<AttachedPolicy>,
     of_version_1: bool,
-    /// Empty if there are no policies, because only their conditions use tags.
+    /// The repository's tags, which the caller's policies may test too.
     tags: Tags,
-    /// The size of the text of both policies, in bytes.
+    /// The size of the text of both policies and the tags, in bytes.
     text_bytes: usize,
 }
 
@@ -102,18 +104,16 @@ async fn of_resource(cx: &Cx, resource: &Resource) -> Result<Arc<ResourcePolicie
     let name = permission::repository_of(&cx.registry, resource);
     let text = name.as_ref().map_or("", |name| name.as_str());
     let row = cx.db.look_up(records::of_resource(&cx.registry.key(), text)).await?.unwrap_or_default();
-    let tags = match name {
-        Some(name) if row.repository.is_some() || row.registry.is_some() => tags(cx, &name).await?,
-        _ => Vec::new(),
-    };
-    let found = Arc::new(read(row, tags)?);
+    let found = Arc::new(read(row)?);
     lock(&KnownPolicies::of(cx).0).put(&cx.registry, &resource.arn, &found, now, changes);
     Ok(found)
 }
 
 /// Parses stored policies. Fails closed: a stored policy was valid when it was stored.
-fn read(row: ResourcePolicyRow, tags: Vec<(String, String)>) -> Result<ResourcePolicies, CommonError> {
-    let text_bytes = row.repository.as_ref().map_or(0, String::len) + row.registry.as_ref().map_or(0, String::len);
+fn read(row: ResourcePolicyRow) -> Result<ResourcePolicies, CommonError> {
+    let policies = [&row.repository, &row.registry].into_iter().flatten().map(String::len);
+    let tags = row.tags.iter().map(|(key, value)| key.len() + value.len());
+    let text_bytes = policies.chain(tags).sum();
     let parse = |name: &str, text: Option<String>| {
         let document = text.map(|text| Document::parse(&text, Grammar::Resource)).transpose();
         let named = document.map(|document| document.map(|document| AttachedPolicy::new(name, document)));
@@ -123,19 +123,9 @@ fn read(row: ResourcePolicyRow, tags: Vec<(String, String)>) -> Result<ResourceP
         repository: parse(REPOSITORY_POLICY, row.repository)?,
         registry: parse(REGISTRY_POLICY, row.registry)?,
         of_version_1: row.scope.as_deref() == Some(V1),
-        tags: tags.into(),
+        tags: row.tags.into(),
         text_bytes,
     })
-}
-
-/// Returns the tags of a repository. A repository that does not exist has none.
-async fn tags(cx: &Cx, name: &oci::RepositoryName) -> Result<Vec<(String, String)>, CommonError> {
-    match resource_tags::list(cx, name).await {
-        Ok(tags) => Ok(tags),
-        Err(Error::RepositoryNotFound { .. }) => Ok(Vec::new()),
-        Err(Error::Common(error)) => Err(error),
-        Err(other) => Err(CommonError::server(other)),
-    }
 }
 
 /// The cached policies of this node.

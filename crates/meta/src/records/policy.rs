@@ -4,11 +4,13 @@ use super::RegistryKey;
 use crate::{Error, Lookup, RepositoryId, Tx};
 
 statements! {
-    /// One row, whatever exists.
+    /// One row, whatever exists. The tags are one text, separated by the control characters US and RS, which no tag contains.
     POLICY_OF_RESOURCE = "SELECT \
         (SELECT document FROM registry_policy WHERE account = $1 AND region = $2), \
         (SELECT value FROM account_setting WHERE account = $1 AND region = $2 AND name = 'REGISTRY_POLICY_SCOPE'), \
         (SELECT p.document FROM repository r JOIN repository_policy p ON p.repository_id = r.id \
+            WHERE r.account = $1 AND r.region = $2 AND r.name = $3 AND r.deleted_at IS NULL), \
+        (SELECT string_agg(t.key || '\u{1f}' || t.value, '\u{1e}') FROM repository r JOIN resource_tag t ON t.repository_id = r.id \
             WHERE r.account = $1 AND r.region = $2 AND r.name = $3 AND r.deleted_at IS NULL)";
     REPOSITORY_POLICY_GET = "SELECT document FROM repository_policy WHERE repository_id = $1";
     REPOSITORY_POLICY_PUT = "INSERT INTO repository_policy (repository_id, document, updated_at) VALUES ($1, $2, $3) \
@@ -28,13 +30,23 @@ pub struct ResourcePolicyRow {
     /// The setting REGISTRY_POLICY_SCOPE, if it was put.
     pub scope: Option<String>,
     pub repository: Option<String>,
+    /// The keys and values of the repository's tags.
+    pub tags: Vec<(String, String)>,
+}
+
+/// Splits the text of tags that POLICY_OF_RESOURCE makes.
+fn tags(text: &str) -> Vec<(String, String)> {
+    let tags = text.split('\u{1e}').filter_map(|tag| tag.split_once('\u{1f}'));
+    tags.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// The policies that concern a repository of a registry, in one statement; an empty name is that of no repository.
 pub fn of_resource(registry: &RegistryKey, repository: &str) -> Lookup<ResourcePolicyRow> {
     let params = [(&registry.account).into(), (&registry.region).into(), repository.into()];
     Lookup::new(POLICY_OF_RESOURCE, params, |mut row| {
-        Ok(ResourcePolicyRow { registry: row.take_some(0)?, scope: row.take_some(1)?, repository: row.take_some(2)? })
+        let (registry, scope, repository) = (row.take_some(0)?, row.take_some(1)?, row.take_some(2)?);
+        let text: Option<String> = row.take_some(3)?;
+        Ok(ResourcePolicyRow { registry, scope, repository, tags: text.as_deref().map(tags).unwrap_or_default() })
     })
 }
 
