@@ -164,7 +164,7 @@ fn entity_of<'a>(cx: &'a Cx, need: &'a Need) -> Option<(EntityKind, &'a str)> {
     let (account, resource) = rest.split_once(':')?;
     let (kind, name) = resource.split_once('/')?;
     let kind = EntityKind::ALL.into_iter().find(|known| known.name() == kind)?;
-    if account != need.resource.owner.as_str() {
+    if account != need.resource.owner.as_str() || need.resource.is_exact {
         return None;
     }
     match (&cx.caller.identity, name) {

@@ -182,15 +182,9 @@ impl Operation for UpdateGroup {
     type Checked = (String, Option<String>, Option<String>);
     type Output = Nothing;
 
-    /// A group that moves is changed at both of its ARNs.
+    /// A group that moves is changed at both of its ARNs. The second is known only when the group is found.
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
-        let mut needs = vec![types::need_on("iam:UpdateGroup", registry, KIND, self.group_name.as_deref())];
-        if self.new_group_name.is_some() || self.new_path.is_some() {
-            let path = self.new_path.as_deref().unwrap_or("/");
-            let name = self.new_group_name.as_deref().or(self.group_name.as_deref());
-            needs.push(types::on_path("iam:UpdateGroup", registry, KIND, path, name));
-        }
-        needs
+        vec![types::need_on("iam:UpdateGroup", registry, KIND, self.group_name.as_deref())]
     }
 
     fn check(self) -> Result<Self::Checked, Error> {
@@ -201,6 +195,7 @@ impl Operation for UpdateGroup {
     }
 
     async fn handle((name, new_name, new_path): Self::Checked, cx: &Cx, _app: &App) -> Result<Nothing, Error> {
+        types::authorize_move(cx, "iam:UpdateGroup", (KIND, &name), new_name.as_ref(), new_path.as_ref()).await?;
         group::update(cx, &name, new_name, new_path).await
     }
 }

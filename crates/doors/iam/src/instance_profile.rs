@@ -92,7 +92,8 @@ impl Operation for CreateInstanceProfile {
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let path = self.path.as_deref().unwrap_or("/");
         let name = self.instance_profile_name.as_deref();
-        vec![types::with_tags(types::on_path("iam:CreateInstanceProfile", registry, KIND, path, name), &self.tags)]
+        let need = types::on_path("iam:CreateInstanceProfile", registry, KIND, path, name);
+        types::create_with_tags(need, "iam:TagInstanceProfile", &self.tags)
     }
 
     fn check(self) -> Result<NewEntity, Error> {
@@ -208,7 +209,8 @@ impl Operation for AddRoleToInstanceProfile {
     /// A machine acts as the role, so the caller must be allowed to pass it.
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let name = self.instance_profile_name.as_deref();
-        let role = types::need_on("iam:PassRole", registry, EntityKind::Role, self.role_name.as_deref());
+        let mut role = types::need_on("iam:PassRole", registry, EntityKind::Role, self.role_name.as_deref());
+        role.conditions.insert("iam:PassedToService", vec!["ec2.amazonaws.com".to_owned()]);
         vec![types::need_on("iam:AddRoleToInstanceProfile", registry, KIND, name), role]
     }
 

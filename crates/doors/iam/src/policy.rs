@@ -86,7 +86,7 @@ impl Operation for CreatePolicy {
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let (path, name) = (self.path.as_deref().unwrap_or("/"), self.policy_name.as_deref());
         let need = types::on_path("iam:CreatePolicy", registry, EntityKind::Policy, path, name);
-        vec![types::with_tags(need, &self.tags)]
+        types::create_with_tags(need, "iam:TagPolicy", &self.tags)
     }
 
     fn check(self) -> Result<Self::Checked, Error> {

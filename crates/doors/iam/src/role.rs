@@ -138,7 +138,7 @@ impl Operation for CreateRole {
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let path = self.path.as_deref().unwrap_or("/");
         let need = types::on_path("iam:CreateRole", registry, KIND, path, self.role_name.as_deref());
-        vec![with_boundary(types::with_tags(need, &self.tags), self.permissions_boundary.as_deref())]
+        types::create_with_tags(with_boundary(need, self.permissions_boundary.as_deref()), "iam:TagRole", &self.tags)
     }
 
     fn check(self) -> Result<Self::Checked, Error> {

@@ -188,7 +188,8 @@ pub fn need_on(
     kind: EntityKind,
     name: Option<&str>,
 ) -> Need {
-    on_path(action, registry, kind, "/", name)
+    let need = on_path(action, registry, kind, "/", name);
+    Need { resource: Resource { is_exact: false, ..need.resource }, ..need }
 }
 
 /// The permission for `action` on an entity that the call creates at a path.
@@ -202,7 +203,25 @@ pub fn on_path(
     let name = kernel::excerpt(name.unwrap_or_default(), 128);
     let path = kernel::excerpt(path, 512);
     let (partition, account) = (registry.partition(), registry.account);
-    Need::new(action, Resource::new(format!("arn:{partition}:iam::{account}:{}{path}{name}", kind.name()), account))
+    Need::new(action, Resource::exact(format!("arn:{partition}:iam::{account}:{}{path}{name}", kind.name()), account))
+}
+
+/// Checks that the caller may have a user or a group where a call moves it to: under a new name, a new path, or both.
+pub async fn authorize_move(
+    cx: &Cx,
+    action: &'static str,
+    (kind, name): (EntityKind, &str),
+    new_name: Option<&String>,
+    new_path: Option<&String>,
+) -> Result<(), Error> {
+    if new_name.is_none() && new_path.is_none() {
+        return Ok(());
+    }
+    let entity = identity::entity::get(cx, kind, name).await?;
+    let (path, name) = (new_path.unwrap_or(&entity.path), new_name.unwrap_or(&entity.name));
+    let need = on_path(action, &cx.registry, kind, path, Some(name));
+    kernel::access::authorize(cx, &[need]).await?;
+    Ok(())
 }
 
 /// The permission for an operation on a managed policy. Policies of AWS are in every account.
@@ -217,6 +236,12 @@ pub fn with_tags(mut need: Need, tags: &[Tag]) -> Need {
     let tags = tags.iter().filter_map(|tag| Some((tag.key.clone()?, tag.value.clone().unwrap_or_default())));
     need.request_tags.extend(tags);
     need
+}
+
+/// The permissions to create an entity with tags: to create it, and to tag it if there are tags.
+pub fn create_with_tags(create: Need, tag_action: &'static str, tags: &[Tag]) -> Vec<Need> {
+    let tagging = (!tags.is_empty()).then(|| with_tags(Need::new(tag_action, create.resource.clone()), tags));
+    std::iter::once(with_tags(create, tags)).chain(tagging).collect()
 }
 
 /// When an entity was created.

@@ -91,7 +91,7 @@ impl Operation for CreateUser {
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
         let path = self.path.as_deref().unwrap_or("/");
         let need = types::on_path("iam:CreateUser", registry, KIND, path, self.user_name.as_deref());
-        vec![with_boundary(types::with_tags(need, &self.tags), self.permissions_boundary.as_deref())]
+        types::create_with_tags(with_boundary(need, self.permissions_boundary.as_deref()), "iam:TagUser", &self.tags)
     }
 
     fn check(self) -> Result<Self::Checked, Error> {
@@ -197,15 +197,9 @@ impl Operation for UpdateUser {
     type Checked = (String, Option<String>, Option<String>);
     type Output = Nothing;
 
-    /// A user that moves is changed at both of its ARNs.
+    /// A user that moves is changed at both of its ARNs. The second is known only when the user is found.
     fn needs(&self, registry: &RegistryId) -> Vec<Need> {
-        let mut needs = vec![types::need_on("iam:UpdateUser", registry, KIND, self.user_name.as_deref())];
-        if self.new_user_name.is_some() || self.new_path.is_some() {
-            let (path, name) = (self.new_path.as_deref().unwrap_or("/"), &self.new_user_name);
-            let name = name.as_deref().or(self.user_name.as_deref());
-            needs.push(types::on_path("iam:UpdateUser", registry, KIND, path, name));
-        }
-        needs
+        vec![types::need_on("iam:UpdateUser", registry, KIND, self.user_name.as_deref())]
     }
 
     fn check(self) -> Result<Self::Checked, Error> {
@@ -216,6 +210,7 @@ impl Operation for UpdateUser {
     }
 
     async fn handle((name, new_name, new_path): Self::Checked, cx: &Cx, _app: &App) -> Result<Nothing, Error> {
+        types::authorize_move(cx, "iam:UpdateUser", (KIND, &name), new_name.as_ref(), new_path.as_ref()).await?;
         user::update(cx, &name, new_name, new_path).await
     }
 }

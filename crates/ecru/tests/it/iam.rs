@@ -8,6 +8,7 @@ mod operations;
 mod policies;
 pub mod policy_cases;
 mod profiles;
+mod rights;
 pub mod roles;
 
 use testkit::AwsCaller;

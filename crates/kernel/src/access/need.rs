@@ -14,15 +14,22 @@ pub struct Resource {
     pub arn: String,
     /// The account that owns the resource.
     pub owner: AccountId,
+    /// True if the resource is what the ARN says, and nothing that exists under its name: what a call creates, or where it moves
+    /// something to.
+    pub is_exact: bool,
 }
 
 impl Resource {
     pub fn new(arn: String, owner: AccountId) -> Resource {
-        Resource { arn, owner }
+        Resource { arn, owner, is_exact: false }
+    }
+    /// A resource that does not exist yet at its ARN.
+    pub fn exact(arn: String, owner: AccountId) -> Resource {
+        Resource { arn, owner, is_exact: true }
     }
     /// The ARN `*` in an account.
     pub fn any(owner: AccountId) -> Resource {
-        Resource { arn: "*".to_owned(), owner }
+        Resource { arn: "*".to_owned(), owner, is_exact: false }
     }
 }
 
