@@ -122,7 +122,7 @@ def test_a_call_of_another_service_names_the_variable_for_ecr_only(shell):
         (("s3", "ls"), "s3"),
         (("s3", "ls", "s3://bucket/prefix/"), "s3"),
         (("s3api", "get-object", "--bucket", "bucket", "--key", "v2/key", "out"), "s3"),
-        (("iam", "list-users"), "iam"),
+        (("autoscaling", "describe-auto-scaling-groups"), "autoscaling"),
         (("ec2", "describe-vpcs"), "ec2"),
         (("route53", "list-hosted-zones"), "route53"),
         (("lambda", "list-functions"), "lambda"),
@@ -132,7 +132,7 @@ def test_a_call_of_another_service_names_the_variable_for_ecr_only(shell):
         (("cloudwatch", "list-metrics"), "monitoring"),
     ]:
         said = shell.aws_fails(*arguments)
-        assert f"it has ECR and STS, and not {service}. AWS_ENDPOINT_URL sends every service here" in said, (arguments, said)
+        assert f"it has ECR, STS and IAM, and not {service}. AWS_ENDPOINT_URL sends every service here" in said, (arguments, said)
         assert "set AWS_ENDPOINT_URL_ECR instead" in said, (arguments, said)
     out = shell.bash('AWS_ENDPOINT_URL_ECR=$AWS_ENDPOINT_URL; export AWS_ENDPOINT_URL_ECR; unset AWS_ENDPOINT_URL; aws ecr describe-repositories')
     assert out.returncode == 0

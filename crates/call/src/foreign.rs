@@ -53,7 +53,7 @@ impl fmt::Display for Foreign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "This is Ecru {}: it has ECR and STS, and not {}. AWS_ENDPOINT_URL sends every service here; set \
+            "This is Ecru {}: it has ECR, STS and IAM, and not {}. AWS_ENDPOINT_URL sends every service here; set \
              AWS_ENDPOINT_URL_ECR instead, which names ECR alone",
             env!("CARGO_PKG_VERSION"),
             self.service

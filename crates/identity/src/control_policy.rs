@@ -77,6 +77,11 @@ pub async fn delete(cx: &Cx, account: AccountId, name: String) -> Result<(), Err
                 let missing = format!("The control policy with name {name} cannot be found.");
                 return Err(Error::NoSuchEntity(missing));
             }
+            // Without any policy the account would be unlimited, which nobody means who limits it by what is allowed.
+            if name != FULL_ACCESS.0 && tx.control_policy_list(account.as_str())?.is_empty() {
+                let why = format!("{name} is the last control policy of the account: put {} first", FULL_ACCESS.0);
+                return Err(Error::InvalidInput(why));
+            }
             Ok(event::record(tx, event.clone())?)
         })
         .await;

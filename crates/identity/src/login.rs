@@ -13,6 +13,10 @@ use std::sync::Arc;
 /// The most cached tokens, so that a client that fetches a token for each call can't fill the memory.
 const KNOWN_TOKENS: usize = 4096;
 
+/// The weight of a session policy in the cache, whose bound is [`KNOWN_TOKENS`]: a parsed policy takes up to 120 KiB, a token some
+/// hundred bytes.
+const POLICY_WEIGHT: usize = 64;
+
 /// A verified token with its principal.
 #[derive(Debug)]
 pub struct Login {
@@ -61,7 +65,8 @@ pub async fn login(system: &System, process: &ProcessKeys, password: &str) -> Re
         |caller: &Caller| caller.account() == Some(token.registry.account) && caller.user_id() == token.principal;
     let caller = found.filter(same).ok_or(NoLogin::Gone)?;
     let login = Arc::new(Login { token, caller: caller.into() });
-    logins.keep(key, login.clone(), 1, began);
+    let policies = login.caller.session.as_ref().map_or(0, |session| session.policies.len());
+    logins.keep(key, login.clone(), 1 + policies * POLICY_WEIGHT, began);
     Ok(login)
 }
 

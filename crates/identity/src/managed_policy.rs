@@ -22,7 +22,7 @@ const BATCH: u32 = 100;
 pub struct PolicyArn {
     text: String,
     partition: String,
-    /// `None` for ACCOUNT.
+    /// `None` for a policy of AWS.
     owner: Option<AccountId>,
     path: String,
     name: String,
@@ -52,7 +52,7 @@ impl PolicyArn {
         &self.text
     }
 
-    /// The account that owns the policy. `None` for ACCOUNT.
+    /// The account that owns the policy. `None` for a policy of AWS.
     pub fn owner(&self) -> Option<AccountId> {
         self.owner
     }
@@ -342,7 +342,7 @@ pub async fn list(
             next = batch.last().filter(|_| batch.len() == BATCH as usize).map(|last| last.name.clone());
             found.extend(batch.into_iter().filter_map(|own| shown(KnownPolicy::Own(own.into()))));
         }
-        // Those of ACCOUNT.
+        // Those of AWS.
         if filter.scope != PolicyScope::Own {
             let after = if owner == ACCOUNT { after.to_ascii_lowercase() } else { String::new() };
             let rest = aws_managed::ALL.iter().filter(|policy| policy.name.to_ascii_lowercase() > after);

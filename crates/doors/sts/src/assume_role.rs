@@ -44,7 +44,7 @@ struct ProvidedContext {
     context_assertion: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Output {
     credentials: Credentials,

@@ -22,7 +22,7 @@ pub struct GetSessionToken {
     minimum_session_token_size: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SessionTokenOutput {
     credentials: Credentials,
@@ -79,7 +79,7 @@ pub struct GetFederationToken {
     minimum_session_token_size: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct FederationTokenOutput {
     credentials: Credentials,

@@ -142,8 +142,8 @@ pub fn refuse_mfa((serial_number, token_code): &Mfa) -> Result<(), Error> {
     Err(Error::Denied("MultiFactorAuthentication failed with invalid MFA one time pass code.".to_owned()))
 }
 
-/// The credentials of a session on the wire.
-#[derive(Debug, Serialize)]
+/// The credentials of a session on the wire. They have no `Debug`, because they contain the secret.
+#[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Credentials {
     access_key_id: String,

@@ -136,7 +136,11 @@ async fn a_control_policy_limits_the_administrator_of_its_account() {
     let refused = member.ecr("ListImages", json!({"repositoryName": "app"})).await.error("AccessDenied");
     assert!(refused.ends_with("because no service control policy allows the ecr:ListImages action"), "{refused}");
     member.ecr("DescribeRepositories", json!({})).await.ok();
-    // An account without control policies is not limited.
+    // The last policy is not deleted, since the account would be unlimited then. Who means that says so by FullAWSAccess.
+    let last = json!({"accountId": MEMBER, "policyName": "reads"});
+    let refused = app.administrator().ecru("DeleteControlPolicy", last).await.error("InvalidInput");
+    assert_eq!(refused, "reads is the last control policy of the account: put FullAWSAccess first");
+    put_policy(&app, "FullAWSAccess", statement("Allow", "*")).await;
     delete_policy(&app, "reads").await;
     member.ecr("ListImages", json!({"repositoryName": "app"})).await.ok();
     // Another account's policies limit nobody here.

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 fn sentence(service: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        "This is Ecru {version}: it has ECR and STS, and not {service}. AWS_ENDPOINT_URL sends every service here; set \
+        "This is Ecru {version}: it has ECR, STS and IAM, and not {service}. AWS_ENDPOINT_URL sends every service here; set \
          AWS_ENDPOINT_URL_ECR instead, which names ECR alone"
     )
 }
