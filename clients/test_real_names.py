@@ -89,6 +89,38 @@ def test_another_accounts_registry_has_a_name_of_its_own(machine, versions):
     assert refused.returncode != 0 and "403" in refused.stdout, refused.stdout
 
 
+@pytest.mark.client.with_args(CredentialHelper)
+def test_the_helper_logs_docker_in_with_the_credentials_of_an_assumed_role(machine, versions):
+    here, serve, (api, _, helper, push, *_) = one_machine(machine)
+    here.ecru(serve, HTTPS)
+    here.bash(api)
+    here.run("bash", "-c", "mkdir -p ~/.docker && cat > ~/.docker/config.json", input=helper)
+    start_docker(here)
+    here.bash(push)
+    # Only ECR's and STS's names lead here, so IAM is called by ECR's.
+    endpoint = ("--endpoint-url", "https://api.ecr.us-east-1.amazonaws.com")
+    aws = lambda *command: here.run("aws", *command, *endpoint, "--output", "json").stdout
+    trust = {"Effect": "Allow", "Principal": {"AWS": "000000000000"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    role = json.loads(aws("iam", "create-role", "--role-name", "ci", "--assume-role-policy-document", document))["Role"]
+    read_only = "arn:aws:iam::aws:policy/AmazonEC2ContainerRegistryReadOnly"
+    aws("iam", "attach-role-policy", "--role-name", "ci", "--policy-arn", read_only)
+    session = json.loads(aws("sts", "assume-role", "--role-arn", role["Arn"], "--role-session-name", "job"))["Credentials"]
+    here.environment |= {
+        "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": session["SessionToken"],
+    }
+    # The helper keeps the token of the administrator, who has pushed.
+    image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:v1"
+    here.bash(f"rm -rf ~/.ecr\ndocker image rm {image}\ndocker pull {image}\ndocker tag {image} {image}-again")
+    refused = here.run("docker", "push", f"{image}-again", check=False)
+    assert refused.returncode != 0
+    assert "assumed-role/ci/job is not authorized to perform: ecr:PutImage" in refused.stdout, refused.stdout
+    asked = here.access_lines('operation="GetAuthorizationToken"')
+    assert "arn:aws:sts::000000000000:assumed-role/ci/job" in asked[-1], asked
+
+
 def test_a_team_uses_its_own_domain_with_dns(pair):
     serve, dns, trust, use, shown = PAGE.blocks("A team, with DNS", "sh", "text", "sh", "sh", "text")
     server, client = pair
