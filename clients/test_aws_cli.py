@@ -105,7 +105,7 @@ def test_an_unfinished_operation_says_so(shell, base):
             "DescribeImageScanFindings",
         ),
         (("ecr-public", "describe-repositories"), "UnknownOperationException", "DescribeRepositories of ECR Public"),
-        (("sts", "get-session-token"), "InvalidAction", "GetSessionToken"),
+        (("sts", "decode-authorization-message", "--encoded-message", "x"), "InvalidAction", "DecodeAuthorizationMessage"),
     ]:
         said = shell.aws_fails(*arguments)
         # A waiter prints only the name of the exception.
