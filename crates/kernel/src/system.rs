@@ -45,14 +45,19 @@ pub type Run = fn(Arc<System>, watch::Receiver<bool>) -> Pin<Box<dyn Future<Outp
 
 /// The in-memory state and background work that a capability adds to the process.
 pub struct Capability {
-    add_state: fn(&mut States),
+    add_state: Option<fn(&mut States)>,
     run: Option<Run>,
 }
 
 impl Capability {
     /// A capability with an in-memory state of type `T`, which [`System::state`] returns.
     pub const fn with_state<T: Default + Send + Sync + 'static>() -> Capability {
-        Capability { add_state: States::add::<T>, run: None }
+        Capability { add_state: Some(States::add::<T>), run: None }
+    }
+
+    /// A capability with background work and without an in-memory state.
+    pub const fn of_run(run: Run) -> Capability {
+        Capability { add_state: None, run: Some(run) }
     }
 
     pub const fn with_run(self, run: Run) -> Capability {
@@ -90,7 +95,9 @@ impl System {
         // The runner of jobs is one for all domains.
         let own = [&jobs::CAPABILITY];
         for capability in own.into_iter().chain(domains.iter().flat_map(|domain| domain.capabilities)) {
-            (capability.add_state)(&mut states);
+            if let Some(add_state) = capability.add_state {
+                add_state(&mut states);
+            }
             runs.extend(capability.run);
         }
         let job_kinds = domains.iter().flat_map(|domain| domain.job_kinds).copied().collect();
@@ -160,7 +167,9 @@ mod tests {
     fn two_capabilities_cannot_have_a_state_of_one_type() {
         let mut states = States::default();
         for capability in [Capability::with_state::<Cache>(), Capability::with_state::<Cache>()] {
-            (capability.add_state)(&mut states);
+            if let Some(add_state) = capability.add_state {
+                add_state(&mut states);
+            }
         }
     }
 }

@@ -69,12 +69,13 @@ impl<'p> Verdict<'p> {
 /// Decides a request. It is denied unless a policy allows it.
 ///
 /// An explicit deny in any policy wins. If the caller's account has service control policies, one of them must allow the action, for the
-/// root principal too. Otherwise the root principal may do everything in its own account. Another principal of the account needs an allow in its identity policies or in the resource's policy. How much the resource's policy alone can allow depends
-/// on how it names the principal ([`GrantStrength`]). A caller from another account needs an allow both in its identity policies and in
-/// the resource's policy.
+/// root principal too. Otherwise the root principal may do everything in its own account. Another principal of the account needs an allow
+/// in its identity policies or in the resource's policy. How much the resource's policy alone can allow depends on how it names the
+/// principal ([`GrantStrength`]). A caller from another account needs an allow both in its identity policies and in the resource's policy.
 ///
-/// If the resource's policy is required ([`ResourceRule::Required`], [`ResourceRule::Trust`]), it must allow the action, also for the root principal. An allow
-/// that names the account is sufficient for its root principal. For other principals the account's identity policies decide then.
+/// If the resource's policy is required ([`ResourceRule::Required`], [`ResourceRule::Trust`]), it must allow the action, also for the root
+/// principal. An allow that names the account is sufficient for its root principal. For other principals the account's identity policies
+/// decide then.
 pub fn evaluate(request: &Request<'_>, policies: &Policies) -> Decision {
     match judge(request, policies) {
         Ok(by) => Decision::Allowed { by },

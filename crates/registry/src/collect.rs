@@ -81,17 +81,13 @@ pub struct Collected {
 }
 
 /// Makes sure that the periodic job exists.
-pub(crate) const CAPABILITY: Capability = Capability::with_state::<Collecting>().with_run(|system, _stop| {
+pub(crate) const CAPABILITY: Capability = Capability::of_run(|system, _stop| {
     Box::pin(async move {
         if let Err(error) = begin(&system).await {
             tracing::warn!(error = %error, "The collection of unused layers can't be scheduled");
         }
     })
 });
-
-/// The collection has no state in memory.
-#[derive(Default)]
-pub(crate) struct Collecting;
 
 /// Enqueues the periodic job, unless it waits already.
 async fn begin(system: &Arc<System>) -> Result<(), Error> {
